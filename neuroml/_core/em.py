@@ -1,0 +1,142 @@
+"""The one loop behind every fit that climbs an objective: EM, alternating least squares, ...
+
+A family gives a ``step`` that maps a state to the next state and its objective; the loop checks,
+stops, and keeps the record that the estimators show as ``converged_``, ``n_iter_`` and a trace.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
+
+__all__ = ["Climb", "best_climb", "climb"]
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class Climb(Generic[State]):
+    """Where a climb ended and how it got there.
+
+    Attributes
+    ----------
+    state : object
+        The last state whose objective is finite.
+    trace : tuple of float
+        The objective of the initial state and after every step; the last one is ``state``'s.
+    converged : bool
+        True only if the gain of a step fell to the tolerance.
+    stop_reason : {"converged", "max_iter", "not finite"}
+    """
+
+    state: State
+    trace: tuple[float, ...]
+    converged: bool
+    stop_reason: str
+
+    @property
+    def objective(self) -> float:
+        """The objective of ``state``."""
+        return self.trace[-1]
+
+    @property
+    def n_iter(self) -> int:
+        """The number of steps taken."""
+        return len(self.trace) - 1
+
+
+def climb(
+    step: Callable[[State], tuple[State, float]],
+    state: State,
+    objective: float,
+    *,
+    max_iter: int,
+    tol: float,
+    monotone: bool = True,
+    callback: Callable[[int, float], None] | None = None,
+) -> Climb[State]:
+    """Repeat ``step`` until the objective gains at most ``tol`` or ``max_iter`` steps are done.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(state) -> (next_state, objective of next_state)``.
+    state : object
+        Where to start.
+    objective : float
+        The objective of ``state``, on a scale on which ``tol`` means something (per sample, or
+        relative): larger is better.
+    max_iter : int
+        The most steps.
+    tol : float
+        A step that gains no more than this ends the climb.
+    monotone : bool
+        Whether theory says that the objective cannot fall. A fall beyond rounding then emits a
+        `MonotonicityWarning`.
+    callback : callable, optional
+        Called as ``callback(n_iter, objective)`` after each step.
+    """
+    trace = [float(objective)]
+    if not math.isfinite(objective):
+        return Climb(state, tuple(trace), False, "not finite")
+    for n_iter in range(1, max_iter + 1):
+        following, value = step(state)
+        if not math.isfinite(value):
+            return Climb(state, tuple(trace), False, "not finite")
+        gain = float(value) - trace[-1]
+        state = following
+        trace.append(float(value))
+        if monotone and gain < -1e-9 * max(1.0, abs(trace[-2])):
+            warnings.warn(
+                f"The objective fell by {-gain:.3g} at step {n_iter} (to {value:.9g}); it should never fall.",
+                MonotonicityWarning,
+                stacklevel=2,
+            )
+        if callback is not None:
+            callback(n_iter, trace[-1])
+        if abs(gain) <= tol:
+            return Climb(state, tuple(trace), True, "converged")
+    return Climb(state, tuple(trace), False, "max_iter")
+
+
+def best_climb(climbs: Iterable[Climb[State]], *, name: str) -> tuple[Climb[State], list[Climb[State]]]:
+    """Return the restart with the highest objective, and all of them.
+
+    Parameters
+    ----------
+    climbs : iterable of Climb
+        One per restart.
+    name : str
+        The estimator's name, for messages.
+
+    Raises
+    ------
+    FloatingPointError
+        If no restart has a finite objective.
+
+    Warns
+    -----
+    NotConvergedWarning
+        If the best restart did not converge.
+    """
+    every = list(climbs)
+    finite = [one for one in every if math.isfinite(one.objective)]
+    if not finite:
+        raise FloatingPointError(
+            f"{name}: the objective is not finite at the start of any of {len(every)} restarts. "
+            "Check the scale of the data."
+        )
+    best = max(finite, key=lambda one: one.objective)
+    if not best.converged:
+        warnings.warn(
+            f"{name} stopped after {best.n_iter} iterations without converging ({best.stop_reason}). "
+            "Increase max_iter or tol, or rescale the data.",
+            NotConvergedWarning,
+            stacklevel=3,
+        )
+    return best, every

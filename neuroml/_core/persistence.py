@@ -1,0 +1,356 @@
+"""The saver: a fitted estimator as one .safetensors file, arrays plus a JSON header; never pickle.
+
+The header holds the estimator's parameters and fitted attributes as plain JSON, in which every
+array is a reference to a tensor of the file. Classes are looked up in the package's tables of
+public names and a short list of scikit-learn's; anything else is refused in both directions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from sklearn.base import BaseEstimator
+
+import neuroml
+from neuroml._core.files import atomic_path
+from neuroml.exceptions import DataError
+
+if TYPE_CHECKING:
+    from tensorly.cp_tensor import CPTensor
+    from torch import nn
+
+__all__ = ["FORMAT_VERSION", "load", "read_header", "save"]
+
+FORMAT_VERSION = 1
+_SKLEARN_CLASSES = {
+    "sklearn.pipeline.Pipeline",
+    "sklearn.preprocessing.StandardScaler",
+    "sklearn.decomposition.PCA",
+}
+_TAG = "__kind__"
+
+
+def save(estimator: BaseEstimator, path: Path | str) -> Path:
+    """Write an estimator, fitted or not, to one ``.safetensors`` file.
+
+    The file appears whole or not at all, and holds no executable content.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        A public estimator of neuroml, or a scikit-learn Pipeline of such.
+    path : path-like
+        Where to write; the name must end in ``.safetensors``.
+
+    Returns
+    -------
+    pathlib.Path
+        The path written.
+
+    Raises
+    ------
+    DataError
+        If the name has another suffix, or an attribute holds something that is neither an array,
+        plain data, a module's weights, nor a public estimator.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise DataError(
+            "models are saved as .safetensors", expected="a name ending in .safetensors", found=path.name
+        )
+    writer = _Writer()
+    header = {
+        "format": "neuroml",
+        "format_version": FORMAT_VERSION,
+        "neuroml_version": neuroml.__version__,
+        "estimator": writer.encode(estimator, type(estimator).__name__),
+    }
+    with atomic_path(path) as temporary:
+        save_file(writer.arrays, temporary, metadata={"neuroml": json.dumps(header)})
+    return path
+
+
+def load(path: Path | str, module: nn.Module | None = None) -> Any:
+    """Read back what `save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        A file written by `save`.
+    module : torch.nn.Module, optional
+        For estimators fitted around a module of the user's own: a module of the same architecture,
+        into which the saved weights are loaded.
+
+    Returns
+    -------
+    estimator : BaseEstimator
+        With the same parameters and fitted attributes, bit for bit.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, is not neuroml's, or was written by a newer format version.
+    """
+    path = Path(path)
+    header = read_header(path)
+    reader = _Reader(load_file(path), module)
+    return reader.decode(header["estimator"])
+
+
+def read_header(path: Path | str) -> dict[str, Any]:
+    """Return the JSON header of a saved model without reading its arrays.
+
+    Raises
+    ------
+    DataError
+        As `load`.
+    """
+    path = Path(path)
+    foreign = DataError(
+        "this is not a model saved by neuroml",
+        expected="a .safetensors file written by neuroml.save",
+        file=path,
+    )
+    try:
+        with path.open("rb") as handle:
+            (length,) = struct.unpack("<Q", handle.read(8))
+            if length > path.stat().st_size - 8:
+                raise foreign
+            content = json.loads(handle.read(length))
+        header = json.loads(content["__metadata__"]["neuroml"])
+        version = header["format_version"]
+    except FileNotFoundError:
+        raise
+    except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
+        raise foreign from error
+    if version > FORMAT_VERSION:
+        raise DataError(
+            "the model was written by a newer neuroml",
+            expected=f"format version <= {FORMAT_VERSION}",
+            found=version,
+            fix=f"Install neuroml-learn >= {header.get('neuroml_version')}.",
+            file=path,
+        )
+    return header
+
+
+def _allowed_class(name: str) -> type[BaseEstimator]:
+    """Look a class up by its public name, or refuse it."""
+    module_name, _, class_name = name.rpartition(".")
+    family = module_name.removeprefix("neuroml.")
+    if name in _SKLEARN_CLASSES:
+        return getattr(importlib.import_module(module_name), class_name)
+    if module_name.startswith("neuroml.") and family in neuroml._SUBMODULES:
+        module = importlib.import_module(module_name)
+        found = getattr(module, class_name, None) if class_name in module.__all__ else None
+        if isinstance(found, type) and issubclass(found, BaseEstimator):
+            return found
+    raise DataError("this class is not one that neuroml saves or loads", found=name)
+
+
+def _public_name(estimator: BaseEstimator) -> str:
+    """The name under which users import an estimator's class, checked against the allow-list."""
+    parts = type(estimator).__module__.split(".")
+    name = f"{parts[0]}.{parts[1] if len(parts) > 1 else ''}.{type(estimator).__name__}"
+    if _allowed_class(name) is not type(estimator):
+        raise DataError("this class is not one that neuroml saves or loads", found=name)
+    return name
+
+
+class _Writer:
+    """Turns values into JSON, setting arrays aside under the path that leads to them."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def encode(self, value: Any, where: str) -> Any:
+        if value is None or type(value) in (bool, int, str):
+            return value
+        if type(value) is float and math.isfinite(value):
+            return value
+        if type(value) is list:
+            return [self.encode(item, f"{where}/{i}") for i, item in enumerate(value)]
+        for kind, codec in _CODECS.items():
+            if codec.accepts(value):
+                return {_TAG: kind, **codec.encode(self, value, where)}
+        raise DataError(
+            "this value cannot be saved",
+            expected="arrays, numbers, text, lists, dicts, tables, weights or public estimators",
+            found=type(value).__name__,
+            fix="Use an integer random_state; keep functions and open objects out of the estimator.",
+            field=where,
+        )
+
+
+class _Reader:
+    """The inverse of `_Writer`."""
+
+    def __init__(self, arrays: dict[str, np.ndarray], module: nn.Module | None) -> None:
+        self.arrays = arrays
+        self.module = module
+
+    def decode(self, encoded: Any) -> Any:
+        if isinstance(encoded, list):
+            return [self.decode(item) for item in encoded]
+        if isinstance(encoded, dict):
+            return _CODECS[encoded[_TAG]].decode(self, encoded)
+        return encoded
+
+    def fill_module(self, estimator: BaseEstimator, weights: dict[str, Any]) -> nn.Module:
+        """Give the user's module, or one the estimator builds itself, its saved weights."""
+        from torch import from_numpy
+
+        module = self.module
+        if module is None and hasattr(estimator, "_build_module"):
+            module = estimator._build_module()
+        if module is None:
+            raise DataError(
+                f"this {type(estimator).__name__} was fitted around a module of yours",
+                fix="Pass a module of the same architecture: load(path, module=...).",
+            )
+        arrays = {name: self.decode(array) for name, array in weights.items()}
+        module.load_state_dict({name: from_numpy(array.copy()) for name, array in arrays.items()})
+        return module
+
+
+def _encode_array(writer: _Writer, value: np.ndarray, where: str) -> dict[str, Any]:
+    kind = value.dtype.kind
+    if kind in "OUT":
+        items = [writer.encode(item, f"{where}/{i}") for i, item in enumerate(value.ravel().tolist())]
+        return {"items": items, "dtype": "O" if kind == "O" else value.dtype.str, "shape": value.shape}
+    if kind not in "biufc" or value.dtype.itemsize > 16 or value.dtype == np.longdouble:
+        raise DataError("arrays of this type cannot be saved", found=value.dtype, field=where)
+    native = value.astype(value.dtype.newbyteorder("="), order="C", copy=False)
+    # safetensors knows no complex128: real and imaginary parts become a last axis of length two.
+    plain = native if kind != "c" else native.reshape(*native.shape, 1).view(native.real.dtype)
+    # safetensors stores wrong values for arrays that are not C-contiguous, without an error.
+    self_contained = np.ascontiguousarray(plain).reshape(plain.shape)
+    writer.arrays[where] = self_contained
+    return {"key": where, "complex": kind == "c"}
+
+
+def _decode_array(reader: _Reader, encoded: dict[str, Any]) -> np.ndarray:
+    if "items" in encoded:
+        flat = np.empty(len(encoded["items"]), dtype=encoded["dtype"])
+        flat[:] = reader.decode(encoded["items"])
+        return flat.reshape(encoded["shape"])
+    array = reader.arrays[encoded["key"]]
+    if encoded["complex"]:
+        return array.view(np.result_type(array.dtype, np.complex64))[..., 0]
+    return array
+
+
+def _encode_dict(writer: _Writer, value: dict[Any, Any], where: str) -> dict[str, Any]:
+    pairs = [[writer.encode(k, where), writer.encode(v, f"{where}/{k}")] for k, v in value.items()]
+    return {"items": pairs}
+
+
+def _encode_table(writer: _Writer, value: pd.DataFrame, where: str) -> dict[str, Any]:
+    columns = {str(name): value[name].to_numpy() for name in value.columns}
+    return {
+        "index": writer.encode(value.index.to_numpy(), f"{where}/index"),
+        "columns": {name: writer.encode(column, f"{where}/{name}") for name, column in columns.items()},
+    }
+
+
+def _decode_table(reader: _Reader, encoded: dict[str, Any]) -> pd.DataFrame:
+    columns = {name: reader.decode(column) for name, column in encoded["columns"].items()}
+    return pd.DataFrame(columns, index=reader.decode(encoded["index"]))
+
+
+def _encode_cp(writer: _Writer, value: CPTensor, where: str) -> dict[str, Any]:
+    return {
+        "weights": writer.encode(value.weights, f"{where}/weights"),
+        "factors": writer.encode(list(value.factors), f"{where}/factors"),
+    }
+
+
+def _decode_cp(reader: _Reader, encoded: dict[str, Any]) -> CPTensor:
+    from tensorly.cp_tensor import CPTensor
+
+    return CPTensor((reader.decode(encoded["weights"]), reader.decode(encoded["factors"])))
+
+
+def _encode_estimator(writer: _Writer, value: BaseEstimator, where: str) -> dict[str, Any]:
+    state = {
+        name: writer.encode(item, f"{where}.{name}")
+        for name, item in vars(value).items()
+        if name not in ("_sklearn_output_config", "_metadata_request")
+    }
+    return {"class": _public_name(value), "state": state}
+
+
+def _decode_estimator(reader: _Reader, encoded: dict[str, Any]) -> BaseEstimator:
+    cls = _allowed_class(encoded["class"])
+    modules = {k: v for k, v in encoded["state"].items() if isinstance(v, dict) and v[_TAG] == "module"}
+    state = {k: reader.decode(v) for k, v in encoded["state"].items() if k not in modules}
+    parameters = cls._get_param_names()
+    estimator = cls(**{name: state.get(name, reader.module) for name in parameters})
+    for name, value in state.items():
+        setattr(estimator, name, value)
+    for name, weights in modules.items():
+        setattr(estimator, name, reader.fill_module(estimator, weights["weights"]))
+    return estimator
+
+
+def _encode_module(writer: _Writer, value: nn.Module, where: str) -> dict[str, Any]:
+    weights = {name: tensor.detach().cpu().numpy() for name, tensor in value.state_dict().items()}
+    return {"weights": {name: writer.encode(w, f"{where}/{name}") for name, w in weights.items()}}
+
+
+def _is_a(name: str) -> Callable[[Any], bool]:
+    """A test for a class by its full name, which does not import its package."""
+    return lambda value: any(f"{c.__module__}.{c.__name__}" == name for c in type(value).__mro__)
+
+
+@dataclass(frozen=True)
+class _Codec:
+    """How values of one kind become JSON and come back."""
+
+    accepts: Callable[[Any], bool]
+    encode: Callable[[_Writer, Any, str], dict[str, Any]]
+    decode: Callable[[_Reader, dict[str, Any]], Any]
+
+
+_CODECS = {
+    "float": _Codec(
+        lambda value: type(value) is float,
+        lambda writer, value, where: {"value": repr(value)},
+        lambda reader, encoded: float(encoded["value"]),
+    ),
+    "tuple": _Codec(
+        lambda value: type(value) is tuple,
+        lambda writer, value, where: {"items": writer.encode(list(value), where)},
+        lambda reader, encoded: tuple(reader.decode(encoded["items"])),
+    ),
+    "dict": _Codec(
+        lambda value: type(value) is dict,
+        _encode_dict,
+        lambda reader, encoded: {reader.decode(k): reader.decode(v) for k, v in encoded["items"]},
+    ),
+    "scalar": _Codec(
+        lambda value: isinstance(value, np.generic),
+        lambda writer, value, where: {"array": writer.encode(np.asarray(value), where)},
+        lambda reader, encoded: reader.decode(encoded["array"])[()],
+    ),
+    "array": _Codec(lambda value: type(value) is np.ndarray, _encode_array, _decode_array),
+    "table": _Codec(lambda value: isinstance(value, pd.DataFrame), _encode_table, _decode_table),
+    "cp_tensor": _Codec(_is_a("tensorly.cp_tensor.CPTensor"), _encode_cp, _decode_cp),
+    "module": _Codec(
+        _is_a("torch.nn.modules.module.Module"), _encode_module, lambda reader, encoded: None
+    ),
+    "estimator": _Codec(
+        lambda value: isinstance(value, BaseEstimator), _encode_estimator, _decode_estimator
+    ),
+}

@@ -1,0 +1,6 @@
+"""Dynamic functional connectomes: windowed connectivity and its tensor factorisation."""
+
+from neuroml.connectome.nonnegative_cp import NonnegativeCP
+from neuroml.connectome.sliding_window import SlidingWindowConnectivity
+
+__all__ = ["NonnegativeCP", "SlidingWindowConnectivity"]

@@ -1,0 +1,104 @@
+"""Windows over time, and the connectivity inside each."""
+
+from __future__ import annotations
+
+import numpy as np
+from nilearn.connectome import ConnectivityMeasure
+from scipy.signal import get_window
+from sklearn.base import BaseEstimator
+
+from neuroml._core.validation import session_slices
+from neuroml.exceptions import DataError
+
+__all__ = ["taper_weights", "window_bounds", "windowed_connectivity"]
+
+
+def window_bounds(sessions: np.ndarray, window: int, step: int, edges: str) -> np.ndarray:
+    """First, one-past-last and nominal first sample of every window; none crosses a session.
+
+    Parameters
+    ----------
+    sessions : ndarray of int of shape (n_samples,)
+        Checked session labels.
+    window, step : int
+        Length and spacing in samples.
+    edges : {"drop", "shrink"}
+        Keep only whole windows, or centre one on every ``step``-th sample and cut it at the edges.
+
+    Returns
+    -------
+    ndarray of int of shape (n_windows, 3)
+        The nominal first sample differs from the first one where a window is cut.
+    """
+    bounds = []
+    for part in session_slices(sessions):
+        if part.stop - part.start < window:
+            raise DataError(
+                f"session {sessions[part.start]} is shorter than the window",
+                expected=f">= {window} samples",
+                found=f"n_samples={part.stop - part.start}",
+                fix="Choose a shorter window, or leave the session out.",
+                field="sessions",
+            )
+        if edges == "drop":
+            nominal = np.arange(part.start, part.stop - window + 1, step)
+        else:
+            nominal = np.arange(part.start, part.stop, step) - window // 2
+        first = np.maximum(nominal, part.start)
+        last = np.minimum(nominal + window, part.stop)
+        bounds.append(np.column_stack([first, last, nominal]))
+    return np.concatenate(bounds)
+
+
+def taper_weights(taper: str, window: int) -> np.ndarray:
+    """Positive weights (window,) of the samples of a window."""
+    shape = ("gaussian", window / 6) if taper == "gaussian" else taper
+    return get_window(shape, window + 2, fftbins=False)[1:-1]
+
+
+def windowed_connectivity(
+    X: np.ndarray, bounds: np.ndarray, weights: np.ndarray, kind: str, covariance: BaseEstimator
+) -> np.ndarray:
+    r"""Connectivity between all pairs of units in every window.
+
+    The rows :math:`\sqrt{w_t}\,(x_t - \bar x)/s` of a window, with the weighted mean
+    :math:`\bar x` and standard deviation :math:`s` of each unit in it, go to the covariance
+    estimator; its (inverse) covariance gives the (partial) correlation.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_units)
+    bounds : ndarray of shape (n_windows, 3)
+        From `window_bounds`.
+    weights : ndarray of shape (window,)
+        From `taper_weights`.
+    kind : {"correlation", "partial correlation"}
+    covariance : estimator
+        A scikit-learn covariance estimator that assumes centred data.
+
+    Returns
+    -------
+    ndarray of shape (n_windows, n_units, n_units)
+
+    Raises
+    ------
+    DataError
+        If a unit is constant within a window, where correlation has no meaning.
+    """
+    windows = []
+    for first, last, nominal in bounds:
+        part = X[first:last]
+        w = weights[first - nominal : last - nominal, None] / weights[first - nominal : last - nominal].mean()
+        centred = part - (w * part).mean(axis=0)
+        deviation = np.sqrt((w * centred**2).mean(axis=0))
+        constant = deviation <= 1e-12 * np.abs(part).max(axis=0, initial=1e-300)
+        if constant.any():
+            raise DataError(
+                "units are constant within a window, so their correlation is not defined",
+                expected="every unit to vary in every window",
+                found=f"units {np.flatnonzero(constant)[:10].tolist()} in samples {first} to {last - 1}",
+                fix="Drop these units or use a longer window.",
+                field="X",
+            )
+        windows.append(np.sqrt(w) * centred / deviation)
+    return ConnectivityMeasure(covariance, kind=kind, standardize=None).fit_transform(windows)
