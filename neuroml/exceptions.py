@@ -72,7 +72,10 @@ class DataError(ValueError):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_data_error, (self.problem, {k: v for k, v in vars(self).items() if k != "problem"})
+        return _rebuild_data_error, (
+            self.problem,
+            {k: v for k, v in vars(self).items() if k != "problem"},
+        )
 
 
 def _rebuild_data_error(problem: str, parts: dict[str, Any]) -> DataError:

@@ -104,7 +104,9 @@ def climb(
     return Climb(state, tuple(trace), False, "max_iter")
 
 
-def best_climb(climbs: Iterable[Climb[State]], *, name: str) -> tuple[Climb[State], list[Climb[State]]]:
+def best_climb(
+    climbs: Iterable[Climb[State]], *, name: str
+) -> tuple[Climb[State], list[Climb[State]]]:
     """Return the restart with the highest objective, and all of them.
 
     Parameters

@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load as deserialise
+from safetensors.numpy import save as serialise
 from sklearn.base import BaseEstimator
 
 import neuroml
-from neuroml._core.files import atomic_path
+from neuroml._core.files import atomic_write
 from neuroml.exceptions import DataError
 
 if TYPE_CHECKING:
     from tensorly.cp_tensor import CPTensor
     from torch import nn
 
-__all__ = ["FORMAT_VERSION", "load", "read_header", "save"]
+__all__ = ["FORMAT_VERSION", "describe", "load", "save"]
 
 FORMAT_VERSION = 1
 _SKLEARN_CLASSES = {
@@ -67,7 +68,9 @@ def save(estimator: BaseEstimator, path: Path | str) -> Path:
     path = Path(path)
     if path.suffix != ".safetensors":
         raise DataError(
-            "models are saved as .safetensors", expected="a name ending in .safetensors", found=path.name
+            "models are saved as .safetensors",
+            expected="a name ending in .safetensors",
+            found=path.name,
         )
     writer = _Writer()
     header = {
@@ -76,8 +79,7 @@ def save(estimator: BaseEstimator, path: Path | str) -> Path:
         "neuroml_version": neuroml.__version__,
         "estimator": writer.encode(estimator, type(estimator).__name__),
     }
-    with atomic_path(path) as temporary:
-        save_file(writer.arrays, temporary, metadata={"neuroml": json.dumps(header)})
+    atomic_write(path, serialise(writer.arrays, metadata={"neuroml": json.dumps(header)}))
     return path
 
 
@@ -103,20 +105,44 @@ def load(path: Path | str, module: nn.Module | None = None) -> Any:
         If the file is damaged, is not neuroml's, or was written by a newer format version.
     """
     path = Path(path)
-    header = read_header(path)
-    reader = _Reader(load_file(path), module)
-    return reader.decode(header["estimator"])
+    header = _read_header(path)
+    try:
+        arrays = deserialise(path.read_bytes())
+    except SafetensorError as error:
+        raise DataError(
+            "the model file is damaged", found=str(error), fix="Fit and save it again.", file=path
+        ) from error
+    return _Reader(arrays, module).decode(header["estimator"])
 
 
-def read_header(path: Path | str) -> dict[str, Any]:
-    """Return the JSON header of a saved model without reading its arrays.
+def describe(path: Path | str) -> dict[str, Any]:
+    """Say what a saved model is without reading its arrays.
+
+    Returns
+    -------
+    dict
+        The class, the version of neuroml that wrote it, and each parameter and fitted attribute:
+        plain values as they are, others by their kind.
 
     Raises
     ------
     DataError
         As `load`.
     """
-    path = Path(path)
+    header = _read_header(Path(path))
+    content = header["estimator"]
+    state = {
+        name: f"({value[_TAG]})" if isinstance(value, dict) else value
+        for name, value in content["state"].items()
+    }
+    return {
+        "class": content["class"],
+        "written by neuroml-learn": header["neuroml_version"],
+        **state,
+    }
+
+
+def _read_header(path: Path) -> dict[str, Any]:
     foreign = DataError(
         "this is not a model saved by neuroml",
         expected="a .safetensors file written by neuroml.save",
@@ -227,8 +253,14 @@ class _Reader:
 def _encode_array(writer: _Writer, value: np.ndarray, where: str) -> dict[str, Any]:
     kind = value.dtype.kind
     if kind in "OUT":
-        items = [writer.encode(item, f"{where}/{i}") for i, item in enumerate(value.ravel().tolist())]
-        return {"items": items, "dtype": "O" if kind == "O" else value.dtype.str, "shape": value.shape}
+        items = [
+            writer.encode(item, f"{where}/{i}") for i, item in enumerate(value.ravel().tolist())
+        ]
+        return {
+            "items": items,
+            "dtype": "O" if kind == "O" else value.dtype.str,
+            "shape": value.shape,
+        }
     if kind not in "biufc" or value.dtype.itemsize > 16 or value.dtype == np.longdouble:
         raise DataError("arrays of this type cannot be saved", found=value.dtype, field=where)
     native = value.astype(value.dtype.newbyteorder("="), order="C", copy=False)
@@ -260,7 +292,9 @@ def _encode_table(writer: _Writer, value: pd.DataFrame, where: str) -> dict[str,
     columns = {str(name): value[name].to_numpy() for name in value.columns}
     return {
         "index": writer.encode(value.index.to_numpy(), f"{where}/index"),
-        "columns": {name: writer.encode(column, f"{where}/{name}") for name, column in columns.items()},
+        "columns": {
+            name: writer.encode(column, f"{where}/{name}") for name, column in columns.items()
+        },
     }
 
 
@@ -293,7 +327,9 @@ def _encode_estimator(writer: _Writer, value: BaseEstimator, where: str) -> dict
 
 def _decode_estimator(reader: _Reader, encoded: dict[str, Any]) -> BaseEstimator:
     cls = _allowed_class(encoded["class"])
-    modules = {k: v for k, v in encoded["state"].items() if isinstance(v, dict) and v[_TAG] == "module"}
+    modules = {
+        k: v for k, v in encoded["state"].items() if isinstance(v, dict) and v[_TAG] == "module"
+    }
     state = {k: reader.decode(v) for k, v in encoded["state"].items() if k not in modules}
     parameters = cls._get_param_names()
     estimator = cls(**{name: state.get(name, reader.module) for name in parameters})

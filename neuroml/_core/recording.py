@@ -110,7 +110,9 @@ def make_recording(
         time_axis = "seconds" if (rate_hz is not None or time is not None) else "samples"
     if time is None:
         time = np.arange(n_times) / (rate_hz if time_axis == "seconds" and rate_hz else 1.0)
-    labels = [f"unit{i}" for i in range(n_units)] if units is None else [str(unit) for unit in units]
+    labels = (
+        [f"unit{i}" for i in range(n_units)] if units is None else [str(unit) for unit in units]
+    )
     _check_length("units", labels, n_units)
     recording = xr.Dataset(
         {"signal": (("time", "unit"), signal)},
@@ -282,12 +284,14 @@ def stack(
     """
     if not recordings:
         raise DataError("there is nothing to stack", expected="at least one recording", found=0)
-    tables, targets, sessions, groups = [], [], [], []
+    names = list(inputs) if inputs is not None else None
+    units = _columns(recordings[0], names, signal)[0]
+    tables: list[np.ndarray] = []
+    targets, sessions, groups = [], [], []
     n_sessions = 0
     for recording in recordings:
-        names = list(inputs) if inputs is not None else None
         columns, values = _columns(recording, names, signal)
-        if tables and columns != units:
+        if columns != units:
             raise DataError(
                 "the recordings have different units",
                 expected=f"{len(units)} units as in {name_of(recordings[0])}",
@@ -296,7 +300,6 @@ def stack(
                 subject=name_of(recording),
                 field="unit",
             )
-        units = columns
         tables.append(values)
         starts = break_points(recording["segment"].values)
         ids = np.zeros(len(values), dtype=np.int64)
@@ -323,7 +326,9 @@ def _columns(
     """Names and values (n_times, n_columns) of the signal, or of named covariates."""
     if names is None:
         if signal not in recording or recording[signal].dims != ("time", "unit"):
-            on_units = [str(n) for n, v in recording.data_vars.items() if v.dims == ("time", "unit")]
+            on_units = [
+                str(n) for n, v in recording.data_vars.items() if v.dims == ("time", "unit")
+            ]
             raise DataError(
                 "no such signal",
                 expected=f"one of {on_units}",

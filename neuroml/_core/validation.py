@@ -57,7 +57,9 @@ def check_sessions(sessions: ArrayLike | None, n_samples: int) -> np.ndarray:
 def session_slices(sessions: np.ndarray) -> list[slice]:
     """One slice per session of checked, contiguous labels."""
     starts = break_points(sessions)
-    return [slice(int(a), int(b)) for a, b in zip(starts, [*starts[1:], len(sessions)], strict=True)]
+    return [
+        slice(int(a), int(b)) for a, b in zip(starts, [*starts[1:], len(sessions)], strict=True)
+    ]
 
 
 def check_sequences(

@@ -39,7 +39,7 @@ def fit_cp(
     observed = ~np.isnan(tensor)
     complete = bool(observed.all())
     data = np.where(observed, tensor, 0.0)
-    norm = np.linalg.norm(data) or 1.0
+    norm = float(np.linalg.norm(data)) or 1.0
 
     def error_of(reconstruction: np.ndarray) -> float:
         residual = data - reconstruction

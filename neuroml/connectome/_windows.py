@@ -88,7 +88,10 @@ def windowed_connectivity(
     windows = []
     for first, last, nominal in bounds:
         part = X[first:last]
-        w = weights[first - nominal : last - nominal, None] / weights[first - nominal : last - nominal].mean()
+        w = (
+            weights[first - nominal : last - nominal, None]
+            / weights[first - nominal : last - nominal].mean()
+        )
         centred = part - (w * part).mean(axis=0)
         deviation = np.sqrt((w * centred**2).mean(axis=0))
         constant = deviation <= 1e-12 * np.abs(part).max(axis=0, initial=1e-300)

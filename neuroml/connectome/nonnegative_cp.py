@@ -127,12 +127,12 @@ class NonnegativeCP(BaseEstimator):
         NotConvergedWarning
             If the best start had not converged after ``max_iter`` sweeps.
         """
-        X = validate_data(
+        tensor = validate_data(
             self, X, dtype=np.float64, allow_nd=True, ensure_all_finite="allow-nan"
         )
-        self._check_tensor(X)
+        self._check_tensor(tensor)
         tasks = [
-            (X, self.n_components, rng, self.max_iter, self.tol)
+            (tensor, self.n_components, rng, self.max_iter, self.tol)
             for rng in spawn_generators(self.random_state, self.n_init)
         ]
         best, every = best_climb(
@@ -149,7 +149,9 @@ class NonnegativeCP(BaseEstimator):
     def _check_tensor(self, X: np.ndarray) -> None:
         observed = ~np.isnan(X)
         if not observed.any():
-            raise DataError("every entry is missing", expected="some entries that are not NaN", field="X")
+            raise DataError(
+                "every entry is missing", expected="some entries that are not NaN", field="X"
+            )
         if X.min(where=observed, initial=0.0) < 0:
             raise DataError(
                 "Negative values in data passed to NonnegativeCP",
@@ -174,4 +176,3 @@ class NonnegativeCP(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
         return tags
-

@@ -168,9 +168,10 @@ class SlidingWindowConnectivity(TransformerMixin, BaseEstimator):
         elif self.negative == "absolute":
             values = np.abs(values)
         if self.discard_diagonal:
-            values[:, *np.diag_indices(X.shape[1])] = np.nan
+            np.einsum("wii->wi", values)[:] = np.nan
         if self.vectorize:
-            values = values[:, *np.triu_indices(X.shape[1], k=1)]
+            first, second = np.triu_indices(self.n_features_in_, k=1)
+            values = values[:, first, second]
         return values
 
     def fit_transform(
@@ -184,4 +185,6 @@ class SlidingWindowConnectivity(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
         first, second = np.triu_indices(self.n_features_in_, k=1)
-        return np.array([f"{names[i]}--{names[j]}" for i, j in zip(first, second, strict=True)], object)
+        return np.array(
+            [f"{names[i]}--{names[j]}" for i, j in zip(first, second, strict=True)], object
+        )

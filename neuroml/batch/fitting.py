@@ -1,0 +1,60 @@
+"""From recordings to a fitted model: the arrays a recipe asks for, and its chain of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from neuroml.batch.recipe import Recipe
+from neuroml.data import align_units, clean, stack
+from neuroml.report import Context
+
+__all__ = ["fit_recipe", "prepare"]
+
+
+def prepare(recipe: Recipe, recordings: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    """Put recordings on one unit axis if the recipe asks for it, and clean them."""
+    prepared = list(recordings)
+    if recipe.data.shared_by is not None:
+        prepared = align_units(prepared, min_recordings=recipe.data.shared_by)
+    if recipe.clean is not None:
+        prepared = [clean(recording, **recipe.clean) for recording in prepared]
+    return prepared
+
+
+def fit_recipe(
+    recipe: Recipe, recordings: Sequence[xr.Dataset], events: Sequence[pd.DataFrame | None]
+) -> tuple[BaseEstimator, Context]:
+    """Fit the recipe's steps to prepared recordings.
+
+    Returns
+    -------
+    model : BaseEstimator
+        The step itself, or a Pipeline if there are several.
+    context : Context
+        What tables and figures need to know about the data.
+    """
+    section = recipe.data
+    arrays = stack(recordings, target=section.target, inputs=section.inputs, signal=section.signal)
+    context = Context(recordings, events, arrays.units, arrays.sessions)
+    data, y, sessions = arrays.X, arrays.y, arrays.sessions
+    steps = [step.build(recipe.fit.random_state) for step in recipe.fit.steps]
+    for step in steps[:-1]:
+        data = step.fit_transform(data, y, **_sessions_for(step, sessions))
+        if hasattr(step, "windows_"):
+            rows = step.windows_.mean(axis=1).astype(int)
+            y, sessions = None if y is None else y[rows], sessions[rows]
+    steps[-1].fit(data, y, **_sessions_for(steps[-1], sessions))
+    if len(steps) == 1:
+        return steps[0], context
+    return Pipeline([(type(step).__name__.lower(), step) for step in steps]), context
+
+
+def _sessions_for(step: BaseEstimator, sessions: np.ndarray) -> dict[str, np.ndarray]:
+    return {"sessions": sessions} if has_fit_parameter(step, "sessions") else {}

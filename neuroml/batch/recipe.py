@@ -1,0 +1,233 @@
+"""The recipe: what to read, how to clean it, which model to fit, as a checked TOML file."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import inspect
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from sklearn.base import BaseEstimator, clone
+
+import neuroml
+from neuroml.data import clean, list_datasets, read_card
+from neuroml.exceptions import RecipeError
+
+__all__ = ["DataSection", "FitSection", "Recipe", "Step", "estimator_classes", "read_recipe"]
+
+_SKLEARN_STEPS = {"StandardScaler": "sklearn.preprocessing", "PCA": "sklearn.decomposition"}
+
+
+def estimator_classes() -> dict[str, type[BaseEstimator]]:
+    """Every class a step can name: neuroml's public estimators, and scalers of scikit-learn."""
+    classes: dict[str, type[BaseEstimator]] = {
+        name: getattr(importlib.import_module(module), name)
+        for name, module in _SKLEARN_STEPS.items()
+    }
+    for family in neuroml._SUBMODULES:
+        module = importlib.import_module(f"neuroml.{family}")
+        for name in module.__all__:
+            found = getattr(module, name)
+            if isinstance(found, type) and issubclass(found, BaseEstimator):
+                classes[name] = found
+    return classes
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(_Section):
+    """``[data]``: either a named data set, or files and the reader for them.
+
+    Attributes
+    ----------
+    dataset : str
+        A name from ``neuroml data list``.
+    files : list of str
+        Paths or glob patterns, relative to the recipe.
+    reader : {"fmri", "traces", "spikes"}
+        Which of ``neuroml.data.read_*`` reads each file, with ``options`` as its arguments.
+    subjects, sessions, runs : list of str
+        Only these.
+    signal : str
+        The variable that becomes X.
+    target, inputs, stimuli : str, list of str, str
+        For models that need them: the y, the columns of X instead of the signal, the stimulus.
+    shared_by : int
+        Put recordings with named units on one axis, keeping units that this many recordings have.
+    """
+
+    dataset: str | None = None
+    files: list[str] | None = None
+    reader: Literal["fmri", "traces", "spikes"] | None = None
+    options: dict[str, Any] = {}
+    subjects: list[str] | None = None
+    sessions: list[str] | None = None
+    runs: list[str] | None = None
+    signal: str = "signal"
+    target: str | list[str] | None = None
+    inputs: list[str] | None = None
+    stimuli: str | None = None
+    shared_by: int | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataSection:
+        if (self.dataset is None) == (self.files is None):
+            raise ValueError("name either a dataset or files")
+        if self.files is not None and self.reader is None:
+            raise ValueError("files need a reader: 'fmri', 'traces' or 'spikes'")
+        if self.dataset is not None and self.dataset not in list_datasets():
+            raise ValueError(
+                f"there is no data set {self.dataset!r}{_did_you_mean(self.dataset, list_datasets())}"
+            )
+        return self
+
+
+class Step(BaseModel):
+    """One ``[[fit.steps]]``: ``use`` names a class, every other key is a parameter of it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str
+
+    @model_validator(mode="after")
+    def _valid(self) -> Step:
+        classes = estimator_classes()
+        if self.use not in classes:
+            raise ValueError(
+                f"there is no estimator {self.use!r}{_did_you_mean(self.use, classes)}"
+            )
+        known = classes[self.use]._get_param_names()
+        for name in self.parameters:
+            if name not in known:
+                raise ValueError(
+                    f"{self.use} has no parameter {name!r}{_did_you_mean(name, known)}"
+                    f" (it has {', '.join(known)})"
+                )
+        if hasattr(classes[self.use], "_parameter_constraints"):
+            self.build()._validate_params()
+        return self
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters given in the recipe."""
+        return dict(self.model_extra or {})
+
+    def build(self, random_state: int | None = None) -> BaseEstimator:
+        """Return a fresh estimator; ``random_state`` is used if the recipe's step gives none."""
+        estimator = estimator_classes()[self.use](**self.parameters)
+        if "random_state" in estimator.get_params() and "random_state" not in self.parameters:
+            estimator.set_params(random_state=random_state)
+        return clone(estimator)
+
+
+class FitSection(_Section):
+    """``[fit]``: the chain of transformers and the model at its end.
+
+    Attributes
+    ----------
+    scope : {"recording", "subject", "cohort"}
+        One model for each recording, for each subject's recordings, or for all of them.
+    random_state : int
+        Seed of every step that takes one.
+    steps : list of Step
+    """
+
+    scope: Literal["recording", "subject", "cohort"] = "recording"
+    random_state: int = 0
+    steps: list[Step]
+
+
+class Recipe(_Section):
+    """A whole recipe.
+
+    Attributes
+    ----------
+    title, description : str
+    data : DataSection
+    clean : dict
+        Arguments of `neuroml.data.clean`; no cleaning if absent.
+    fit : FitSection
+    where : Path
+        The folder that relative file names start from.
+    """
+
+    title: str
+    description: str = ""
+    data: DataSection
+    clean: dict[str, Any] | None = None
+    fit: FitSection
+    where: Path
+
+    @model_validator(mode="after")
+    def _valid_clean(self) -> Recipe:
+        known = list(inspect.signature(clean).parameters)[1:]
+        for name in self.clean or {}:
+            if name not in known:
+                raise ValueError(
+                    f"clean has no option {name!r}{_did_you_mean(name, known)} "
+                    f"(it has {', '.join(known)})"
+                )
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of everything in the recipe that changes results."""
+        content = self.model_dump(mode="json", exclude={"title", "description", "where"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_recipe(name: Path | str) -> Recipe:
+    """Read and check a recipe.
+
+    Parameters
+    ----------
+    name : path-like
+        A TOML file, or the name of a data set that comes with a recipe.
+
+    Raises
+    ------
+    RecipeError
+        With every fault found, each naming its key and, for a misspelt one, the nearest valid key.
+    """
+    path = Path(name)
+    if not path.is_file() and str(name) in list_datasets():
+        path = read_card(str(name)).where / "recipe.toml"
+    if not path.is_file():
+        hint = _did_you_mean(str(name), list_datasets())
+        raise RecipeError(
+            f"There is no recipe {str(name)!r}{hint}: give a TOML file or a data set."
+        )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Recipe(**content, where=path.resolve().parent)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        faults = "\n".join(f"  {_explain(fault)}" for fault in error.errors())
+        raise RecipeError(f"{path} is not a valid recipe:\n{faults}") from error
+
+
+def _explain(fault: Any) -> str:
+    """One sentence for one of pydantic's errors, with the place and the nearest valid key."""
+    place = ".".join(str(part) for part in fault["loc"]) or "recipe"
+    if fault["type"] == "extra_forbidden":
+        sections: dict[str, type[BaseModel]] = {"data": DataSection, "fit": FitSection}
+        section = sections[str(fault["loc"][0])] if len(fault["loc"]) > 1 else Recipe
+        known = [key for key in section.model_fields if key != "where"]
+        return f"{place}: unknown key{_did_you_mean(str(fault['loc'][-1]), known)} (known: {', '.join(known)})"
+    if fault["type"] == "missing":
+        return f"{place}: this key is missing"
+    return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), lower, n=1)
+    return f", did you mean {lower[near[0]]!r}?" if near else ""

@@ -1,0 +1,217 @@
+"""The runner: plans the units of a recipe, fits those not done yet, and keeps the record."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+import neuroml
+from neuroml._core.files import atomic_path, atomic_write, sha256_of_dataset, sha256_of_file
+from neuroml._core.parallel import run_parallel
+from neuroml._core.persistence import save
+from neuroml._core.recording import RecordingKey, name_of
+from neuroml.batch.fitting import fit_recipe, prepare
+from neuroml.batch.manifest import append_record, is_done, read_manifest
+from neuroml.batch.recipe import Recipe
+from neuroml.batch.sources import open_source, provenance
+from neuroml.exceptions import RecipeError
+from neuroml.report import draw, facts, tabulate
+from neuroml.report.html import write_report
+
+__all__ = ["RunSummary", "Unit", "plan", "report", "run"]
+
+_LEVELS = ("subject", "session", "run")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work: the recordings that one model is fitted to."""
+
+    name: str
+    keys: tuple[RecordingKey, ...]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How many units were done, skipped because they were done before, and failed."""
+
+    done: int
+    skipped: int
+    failed: int
+
+    def __str__(self) -> str:
+        return f"{self.done} done, {self.skipped} skipped, {self.failed} failed"
+
+
+def plan(recipe: Recipe) -> list[Unit]:
+    """List the units of a recipe without reading any recording.
+
+    Raises
+    ------
+    RecipeError
+        If the recipe's subjects, sessions or runs leave nothing to do.
+    DataError
+        If the data are not found.
+    """
+    section = recipe.data
+    wanted = [section.subjects, section.sessions, section.runs]
+    keys = open_source(recipe).keys()
+    chosen = [
+        key
+        for key in keys
+        if all(only is None or part in only for only, part in zip(wanted, key, strict=True))
+    ]
+    for level, only, present in zip(_LEVELS, wanted, zip(*keys, strict=True), strict=True):
+        absent = [name for name in only or [] if name not in present]
+        if absent:
+            raise RecipeError(
+                f"data.{level}s: {absent} are not in the data; there are {sorted(set(present))[:20]}"
+            )
+    if not chosen:
+        raise RecipeError("The recipe's subjects, sessions and runs leave no recording.")
+    if recipe.fit.scope == "cohort":
+        return [Unit("cohort", tuple(chosen))]
+    if recipe.fit.scope == "recording":
+        return [Unit(_unit_name(key), (key,)) for key in chosen]
+    subjects = dict.fromkeys(key[0] for key in chosen)
+    return [
+        Unit(_unit_name((subject, "", "")), tuple(key for key in chosen if key[0] == subject))
+        for subject in subjects
+    ]
+
+
+def _unit_name(key: RecordingKey) -> str:
+    return name_of(xr.Dataset(attrs=dict(zip(_LEVELS, key, strict=True)))).replace("/", "-")
+
+
+def run(
+    recipe: Recipe, out: Path | str, *, n_jobs: int | None = None, force: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Fit every unit that is not done yet; yield each unit's record as it ends.
+
+    A unit is done if the manifest says so for the same recipe, the same data and the same code,
+    and its files are unchanged. A failing unit is recorded and the others go on.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    out : path-like
+        Folder of the run: ``manifest.jsonl``, ``run.json`` and ``units/<name>/``.
+    n_jobs : int or None
+        Worker processes.
+    force : bool
+        Do every unit again.
+    """
+    out = Path(out)
+    units = plan(recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    atomic_write(out / "run.json", json.dumps(_describe(recipe, units), indent=1, sort_keys=True))
+    before = {} if force else read_manifest(out / "manifest.jsonl")
+    tasks = [(recipe, unit, out, before.get(unit.name)) for unit in units]
+    yield from run_parallel(_run_unit, tasks, n_jobs=n_jobs)
+
+
+def _describe(recipe: Recipe, units: list[Unit]) -> dict[str, Any]:
+    return {
+        "title": recipe.title,
+        "description": recipe.description,
+        "recipe": recipe.model_dump(mode="json", exclude={"where"}, exclude_none=True),
+        "recipe_sha256": recipe.sha256,
+        "code_sha256": _code_sha256(),
+        "neuroml_version": neuroml.__version__,
+        "data": provenance(recipe),
+        "units": [unit.name for unit in units],
+    }
+
+
+@functools.cache
+def _code_sha256() -> str:
+    """Fingerprint of the package's source files."""
+    digest = hashlib.sha256()
+    package = Path(neuroml.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package)}\n{sha256_of_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _run_unit(
+    recipe: Recipe, unit: Unit, out: Path, before: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Do one unit unless it is done; return its record, with the error if it failed."""
+    started = time.perf_counter()
+    record: dict[str, Any] = {"unit": unit.name, "id": None, "files": {}}
+    try:
+        with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            source = open_source(recipe)
+            pairs = [source.read(key) for key in unit.keys]
+            record["id"] = _identity(recipe, unit, [recording for recording, _ in pairs])
+            if is_done(before, record["id"], out):
+                return record | {"status": "skipped"}
+            record["files"] = _fit_and_write(recipe, unit, pairs, out)
+        record["status"] = "done"
+        record["warnings"] = sorted({f"{w.category.__name__}: {w.message}" for w in caught})
+    except Exception as error:
+        record["status"] = "failed"
+        record["error"] = f"{type(error).__name__}: {error}"
+        record["traceback"] = traceback.format_exc()
+    record["seconds"] = round(time.perf_counter() - started, 3)
+    append_record(out / "manifest.jsonl", record)
+    return record
+
+
+def _identity(recipe: Recipe, unit: Unit, recordings: list[xr.Dataset]) -> str:
+    parts = [recipe.sha256, _code_sha256(), str(recipe.data.dataset), repr(unit)]
+    parts += [sha256_of_dataset(recording) for recording in recordings]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _fit_and_write(recipe: Recipe, unit: Unit, pairs: list[Any], out: Path) -> dict[str, str]:
+    """Fit, write model, table, figures and summary, and return their fingerprints."""
+    from neuroml.report.figures.style import save_figure
+
+    folder = out / "units" / unit.name
+    recordings = prepare(recipe, [recording for recording, _ in pairs])
+    model, context = fit_recipe(recipe, recordings, [events for _, events in pairs])
+    paths = [save(model, folder / "model.safetensors")]
+    with atomic_path(folder / "table.csv") as temporary:
+        tabulate(model, context).to_csv(temporary, index=False)
+    paths.append(folder / "table.csv")
+    panels = draw(model, context)
+    for panel in panels:
+        paths += save_figure(panel.figure, folder / panel.name)
+    summary = {
+        "facts": facts(model),
+        "samples": sum(recording.sizes["time"] for recording in recordings),
+        "columns": len(context.columns),
+        "recordings": [name_of(recording) for recording in recordings],
+        "dropped": [note for recording in recordings for note in recording.attrs["dropped"]],
+        "figures": [[panel.name, panel.caption] for panel in panels],
+    }
+    atomic_write(folder / "summary.json", json.dumps(summary, indent=1, sort_keys=True))
+    paths.append(folder / "summary.json")
+    for stale in set(folder.glob("[!.]*")) - set(paths):
+        stale.unlink()
+    return {str(path.relative_to(out)): sha256_of_file(path) for path in paths}
+
+
+def report(out: Path | str) -> Path:
+    """Write a run's ``report.html`` from what is in its folder, and return its path.
+
+    Raises
+    ------
+    DataError
+        If the folder is not that of a run.
+    """
+    return write_report(out, read_manifest(Path(out) / "manifest.jsonl"))

@@ -1,0 +1,113 @@
+"""Where a recipe's recordings come from: a named data set, or files on disk."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+import xarray as xr
+
+from neuroml._core.files import sha256_of_file
+from neuroml._core.recording import RecordingKey
+from neuroml.batch.recipe import DataSection, Recipe
+from neuroml.data import open_dataset, read_fmri, read_spikes, read_traces
+from neuroml.exceptions import DataError
+
+__all__ = ["Source", "open_source", "provenance"]
+
+_READERS = {"fmri": read_fmri, "traces": read_traces, "spikes": read_spikes}
+_ENTITIES = {"subject": "sub", "session": "ses", "run": "run"}
+
+
+class Source(Protocol):
+    """Anything that lists recordings and reads them one at a time."""
+
+    def keys(self) -> list[RecordingKey]:
+        """(subject, session, run) of every recording."""
+
+    def read(self, key: RecordingKey) -> tuple[xr.Dataset, pd.DataFrame | None]:
+        """One recording and its events."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Files matched by a recipe's patterns; BIDS-style names give the keys, others the stem."""
+
+    section: DataSection
+    files: dict[RecordingKey, Path]
+
+    def keys(self) -> list[RecordingKey]:
+        """(subject, session, run) of every file, in order of their names."""
+        return list(self.files)
+
+    def read(self, key: RecordingKey) -> tuple[xr.Dataset, None]:
+        """Read one file with the recipe's reader and options."""
+        path = self.files[key]
+        recording = _READERS[str(self.section.reader)](path, key=key, **self.section.options)
+        recording.attrs["sha256"] = recording.attrs["sha256"] or sha256_of_file(path)
+        return recording, None
+
+
+def open_source(recipe: Recipe) -> Source:
+    """Open the data a recipe names.
+
+    Raises
+    ------
+    DataError
+        If no file matches, two files have the same key, or the data set's files are not here.
+    """
+    section = recipe.data
+    if section.dataset is not None:
+        return open_dataset(section.dataset)
+    files: dict[RecordingKey, Path] = {}
+    for pattern in section.files or []:
+        base = Path(pattern).anchor or recipe.where
+        relative = str(Path(pattern).relative_to(base)) if Path(pattern).is_absolute() else pattern
+        for path in sorted(Path(base).glob(relative)):
+            key = _key_of(path)
+            if key in files:
+                raise DataError(
+                    "two files have the same subject, session and run",
+                    found=f"{files[key].name} and {path.name}",
+                    fix="Name them sub-<id>[_ses-<id>][_run-<id>]_....",
+                    file=path,
+                )
+            files[key] = path
+    if not files:
+        raise DataError(
+            "no file matches the recipe",
+            expected=section.files,
+            found="no files",
+            file=recipe.where,
+        )
+    return FileSource(section, files)
+
+
+def _key_of(path: Path) -> RecordingKey:
+    found = {
+        level: re.search(rf"(?:^|_){entity}-([A-Za-z0-9]+)", path.name)
+        for level, entity in _ENTITIES.items()
+    }
+    if found["subject"] is None:
+        return (path.name.split(".")[0], "", "")
+    subject, session, run = (match[1] if match else "" for match in found.values())
+    return (subject, session, run)
+
+
+def provenance(recipe: Recipe) -> dict[str, str]:
+    """What a report says about where the data are from."""
+    if recipe.data.dataset is None:
+        return {"files": ", ".join(recipe.data.files or [])}
+    from neuroml.data import read_card
+
+    card = read_card(recipe.data.dataset)
+    return {
+        "data set": f"{recipe.data.dataset}: {card.title}",
+        "source": card.source,
+        "licence": card.licence,
+        "please cite": card.citation,
+        "known defects": " ".join(card.defects),
+    }

@@ -1,0 +1,150 @@
+"""The command line: thin, every command is one call into the library."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from neuroml.exceptions import DataError, RecipeError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Models of neural recordings: from a folder of recordings to fitted models and a report. "
+    "(Not the NeuroML model-description language; that is libNeuroML.)",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Data sets and data files.")
+app.add_typer(data_app, name="data")
+console = Console()
+errors = Console(stderr=True)
+
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A recipe (TOML file), or the name of a data set that has one.")
+]
+
+
+@app.command(name="run", epilog="Example: neuroml run nitime_fmri --out results")
+def run_command(
+    recipe: RecipeArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for models, tables, figures, report.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check the recipe and count the work.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(help="Worker processes.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Do everything again.")] = False,
+) -> None:
+    """Fit a recipe's model to its recordings and write a report.
+
+    Work that is done already, with the same recipe, data and code, is not done again: run the same
+    command after an interruption to go on. Exits with 3 if any unit failed.
+    """
+    from neuroml.batch import RunSummary, plan, read_recipe, report, run
+
+    checked = read_recipe(recipe)
+    units = plan(checked)
+    if check:
+        typer.echo(f"{recipe} is valid: {len(units)} units of work")
+        for unit in units:
+            typer.echo(f"  {unit.name} ({len(unit.keys)} recordings)")
+        return
+    if out is None:
+        raise typer.BadParameter("name a folder for the results", param_hint="--out")
+    counts = {"done": 0, "skipped": 0, "failed": 0}
+    try:
+        with _progress() as bar:
+            task = bar.add_task(checked.title, total=len(units))
+            for record in run(checked, out, n_jobs=jobs, force=force):
+                counts[record["status"]] += 1
+                bar.advance(task)
+                if record["status"] == "failed":
+                    bar.console.print(f"[red]failed[/red] {record['unit']}: {record['error']}")
+    except KeyboardInterrupt:
+        errors.print(f"Interrupted: {RunSummary(**counts)}. The same command goes on from here.")
+        raise typer.Exit(130) from None
+    typer.echo(f"report: {report(out)}")
+    typer.echo(str(RunSummary(**counts)))
+    if counts["failed"]:
+        raise typer.Exit(3)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=errors,
+    )
+
+
+@app.command(name="report", epilog="Example: neuroml report results")
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="The --out folder of a run.")],
+) -> None:
+    """Write a run's report again from what is in its folder."""
+    from neuroml.batch import report
+
+    typer.echo(f"report: {report(folder)}")
+
+
+@app.command(name="info", epilog="Example: neuroml info results/units/sub-01/model.safetensors")
+def info_command(
+    model: Annotated[Path, typer.Argument(help="A model written by neuroml.")],
+) -> None:
+    """Say what a saved model is, without loading it."""
+    from neuroml._core.persistence import describe
+
+    for name, value in describe(model).items():
+        typer.echo(f"{name}: {value}")
+
+
+@data_app.command(name="list", epilog="Example: neuroml data list")
+def list_command() -> None:
+    """List the named data sets."""
+    from neuroml.data import list_datasets, read_card
+
+    table = Table("name", "what", "subjects", "modality", "licence", box=None)
+    for name in list_datasets():
+        card = read_card(name)
+        table.add_row(name, card.title, str(card.subjects), card.modality, card.licence)
+    console.print(table)
+
+
+@data_app.command(name="check", epilog="Example: neuroml data check bold.nii.gz traces.npy")
+def check_command(files: Annotated[list[Path], typer.Argument(help="Files or folders.")]) -> None:
+    """Say what is in each file and what is wrong with it; exits with 1 if anything is."""
+    from neuroml.data import describe_file
+
+    healthy = True
+    for path in files:
+        description = describe_file(path)
+        healthy &= description.ok
+        typer.echo(str(description))
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; data and recipe errors are sentences, not tracebacks."""
+    try:
+        importlib.import_module("neuroml._core")
+        app()
+    except (DataError, RecipeError, FileNotFoundError, ImportError) as error:
+        errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

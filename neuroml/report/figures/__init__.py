@@ -1,0 +1,1 @@
+"""Figures, one module per family; the only place that imports matplotlib."""

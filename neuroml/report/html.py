@@ -1,0 +1,94 @@
+"""The report: one page that holds everything it shows."""
+
+from __future__ import annotations
+
+import base64
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from neuroml._core.files import atomic_write
+from neuroml.exceptions import DataError
+
+__all__ = ["write_report"]
+
+MOST_WITH_FIGURES = 60
+_PACKAGES = ("neuroml-learn", "numpy", "scipy", "scikit-learn", "torch", "nilearn", "tensorly")
+
+
+def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path:
+    """Write ``report.html`` from the records and outputs of a run.
+
+    The page needs nothing beside itself: figures are embedded, there are no scripts and no
+    requests. Of a large run, the figures of the first units are embedded and the page says so.
+
+    Parameters
+    ----------
+    folder : path-like
+        The output folder of a run.
+    records : dict
+        The manifest's record of every unit, by the unit's name.
+
+    Returns
+    -------
+    pathlib.Path
+        The report's path.
+
+    Raises
+    ------
+    DataError
+        If the folder is not that of a run.
+    """
+    folder = Path(folder)
+    if not (folder / "run.json").is_file():
+        raise DataError(
+            "this is not the folder of a run",
+            expected="a folder written by 'neuroml run RECIPE --out FOLDER'",
+            file=folder,
+        )
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    units = [_unit(folder, name, records.get(name)) for name in run["units"]]
+    for number, unit in enumerate(unit for unit in units if unit["status"] == "done"):
+        if number < MOST_WITH_FIGURES:
+            unit["images"] = _images(folder, unit)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("neuroml.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(
+        run=run,
+        units=units,
+        fact_names=sorted({name for unit in units for name in unit.get("facts", {})}),
+        counts={s: sum(u["status"] == s for u in units) for s in ("done", "failed", "missing")},
+        most=MOST_WITH_FIGURES,
+        seconds=sum(unit.get("seconds", 0.0) for unit in units),
+        versions={name: metadata.version(name) for name in _PACKAGES},
+        python=platform.python_version(),
+    )
+    atomic_write(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _unit(folder: Path, name: str, record: dict[str, Any] | None) -> dict[str, Any]:
+    if record is None:
+        return {"name": name, "status": "missing"}
+    unit = {"name": name, **record}
+    if record["status"] == "done":
+        summary = folder / "units" / name / "summary.json"
+        unit |= json.loads(summary.read_text(encoding="utf-8"))
+    return unit
+
+
+def _images(folder: Path, unit: dict[str, Any]) -> list[dict[str, str]]:
+    images = []
+    for name, caption in unit["figures"]:
+        data = (folder / "units" / unit["name"] / f"{name}.png").read_bytes()
+        source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        images.append({"name": name, "caption": caption, "source": source})
+    return images

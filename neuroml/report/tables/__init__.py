@@ -1,0 +1,1 @@
+"""Tidy tables, one module per family."""

@@ -1,0 +1,55 @@
+"""Tables of dynamic connectomes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+
+from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.report.context import Context
+from neuroml.report.present import TABLE_COLUMNS
+
+__all__ = ["cp_of", "mode_labels", "tabulate", "windows_of"]
+
+
+def mode_labels(model: BaseEstimator, context: Context) -> list[tuple[str, np.ndarray]]:
+    """Name and labels of every mode of the factorised tensor."""
+    factors = cp_of(model).cp_.factors
+    sizes = [len(factor) for factor in factors]
+    windows = windows_of(model)
+    labels: list[tuple[str, np.ndarray]] = [
+        (f"mode {m}", np.arange(n)) for m, n in enumerate(sizes)
+    ]
+    if windows is not None:
+        centres = windows.windows_.mean(axis=1).astype(int)
+        labels[0] = (f"window centre, {context.time_label}", context.time[centres])
+        units = np.asarray(context.columns)
+        if windows.vectorize:
+            labels[1] = ("pair", windows.get_feature_names_out(units))
+        else:
+            labels[1:] = [("unit", units), ("unit, second", units)]
+    return labels
+
+
+def cp_of(model: BaseEstimator) -> NonnegativeCP:
+    """The factorisation at the end of the model."""
+    return model.steps[-1][1] if isinstance(model, Pipeline) else model
+
+
+def windows_of(model: BaseEstimator) -> SlidingWindowConnectivity | None:
+    """The windows that the tensor came from, if the model has such a step."""
+    steps = model.steps if isinstance(model, Pipeline) else []
+    return next((step for _, step in steps if isinstance(step, SlidingWindowConnectivity)), None)
+
+
+def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
+    """Weights of the components and their loadings on every mode."""
+    cp = cp_of(model).cp_
+    rows = [("weight", str(r), "", "", float(w)) for r, w in enumerate(cp.weights)]
+    for (axis, labels), factor in zip(mode_labels(model, context), cp.factors, strict=True):
+        for label, loadings in zip(labels, factor, strict=True):
+            name = f"{label:.3f}" if isinstance(label, float) else str(label)
+            rows += [("loading", str(r), axis, name, float(v)) for r, v in enumerate(loadings)]
+    return pd.DataFrame(rows, columns=TABLE_COLUMNS)

@@ -1,0 +1,70 @@
+import math
+
+import numpy as np
+import pytest
+
+from neuroml._core.em import best_climb, climb
+from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
+
+
+def towards_one(x):
+    following = (x + 1) / 2
+    return following, -((following - 1) ** 2)
+
+
+def test_converges_and_keeps_the_trace():
+    result = climb(towards_one, 0.0, -1.0, max_iter=100, tol=1e-12)
+    assert result.converged and result.stop_reason == "converged"
+    assert result.n_iter == len(result.trace) - 1
+    assert result.objective == result.trace[-1] == -((result.state - 1) ** 2)
+    assert np.all(np.diff(result.trace) >= 0)
+
+
+def test_running_out_of_iterations_is_not_convergence():
+    result = climb(towards_one, 0.0, -1.0, max_iter=3, tol=0.0)
+    assert (result.converged, result.n_iter, result.stop_reason) == (False, 3, "max_iter")
+
+
+def test_a_fixed_point_converges_at_zero_tolerance():
+    assert climb(lambda x: (x, 5.0), None, 5.0, max_iter=10, tol=0.0).converged
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_not_finite_keeps_the_last_good_state(bad):
+    steps = iter([("a", 1.0), ("b", bad)])
+    result = climb(lambda state: next(steps), "start", 0.0, max_iter=10, tol=0.0)
+    assert (result.state, result.objective, result.stop_reason) == ("a", 1.0, "not finite")
+    assert not result.converged
+
+
+def test_a_fall_is_told():
+    with pytest.warns(MonotonicityWarning, match="fell by 1"):
+        climb(lambda x: (x, -1.0), None, 0.0, max_iter=1, tol=0.0)
+    climb(lambda x: (x, -1.0), None, 0.0, max_iter=1, tol=0.0, monotone=False)
+
+
+def test_rounding_is_no_fall():
+    climb(lambda x: (x, 1e6 - 1e-4), None, 1e6, max_iter=1, tol=0.0)
+
+
+def test_callback_sees_every_step():
+    seen = []
+    climb(towards_one, 0.0, -1.0, max_iter=3, tol=0.0, callback=lambda *args: seen.append(args))
+    assert [n for n, _ in seen] == [1, 2, 3]
+
+
+def test_best_restart_wins_and_all_are_returned():
+    climbs = [climb(towards_one, x, -((x - 1) ** 2), max_iter=50, tol=1e-9) for x in (9.0, 1.0)]
+    best, every = best_climb(climbs, name="Model")
+    assert best is climbs[1] and every == climbs
+
+
+def test_best_not_converged_warns():
+    with pytest.warns(NotConvergedWarning, match=r"Model stopped after 1 iterations .*max_iter"):
+        best_climb([climb(towards_one, 0.0, -1.0, max_iter=1, tol=0.0)], name="Model")
+
+
+def test_no_finite_restart_raises():
+    broken = climb(towards_one, 0.0, math.nan, max_iter=1, tol=0.0)
+    with pytest.raises(FloatingPointError, match="any of 2 restarts"):
+        best_climb([broken, broken], name="Model")

@@ -1,0 +1,48 @@
+"""Every public estimator, with a small instance of it and the checks it is expected to fail.
+
+Estimators that take a 2-D X stand in ``TWO_DIMENSIONAL`` and pass scikit-learn's own suite, except
+for the checks named here with a reason (three at most). The others stand in ``CONTRACT`` with a
+function that makes arguments for their ``fit``, and pass the house's contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+
+
+def _samples() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {"X": rng.uniform(size=(40, 4)), "y": rng.integers(0, 2, size=40)}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A small instance, what it may fail of scikit-learn's suite and why, and how to fit it."""
+
+    estimator: BaseEstimator
+    expected_failures: dict[str, str] = field(default_factory=dict)
+    fit_arguments: Callable[[], dict[str, Any]] = _samples
+
+
+_ORDER = "windows over time depend on the order of samples"
+_SUBSET = "a window needs neighbouring samples, so single rows cannot be transformed"
+
+TWO_DIMENSIONAL = [
+    Entry(
+        SlidingWindowConnectivity(window=10, edges="shrink"),
+        {
+            "check_methods_sample_order_invariance": _ORDER,
+            "check_methods_subset_invariance": _SUBSET,
+        },
+    ),
+    Entry(NonnegativeCP(n_components=2, n_init=1, max_iter=500)),
+]
+
+CONTRACT: list[Entry] = []
