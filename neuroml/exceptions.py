@@ -28,8 +28,8 @@ class DataError(ValueError):
 
     Examples
     --------
-    >>> print(DataError("TR is 0", expected="seconds > 0", found=0.0, fix="Pass tr=.", file="a.nii"))
-    file a.nii: TR is 0; expected seconds > 0; found 0.0. Pass tr=.
+    >>> print(DataError("TR is 0", expected="seconds > 0", found=0.0, fix="Pass tr_s.", file="a"))
+    file a: TR is 0; expected seconds > 0; found 0.0. Pass tr_s.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RecipeError(ValueError):
 
 
 class NotConvergedWarning(ConvergenceWarning):
-    """An iterative fit stopped before its tolerance was met; the estimator's ``converged_`` is False."""
+    """An iterative fit stopped before its tolerance was met; its ``converged_`` is False."""
 
 
 class MonotonicityWarning(RuntimeWarning):

@@ -11,9 +11,9 @@ from pathlib import Path
 import neuroml
 
 CLASH = (
-    "This environment mixes neuroml-learn (machine learning for neural recordings) with libNeuroML "
-    "(the NeuroML model-description language): both install a folder called 'neuroml' and overwrite "
-    "each other's files. Keep them in separate environments; to repair this one, run "
+    "This environment mixes neuroml-learn (machine learning for neural recordings) with "
+    "libNeuroML (the NeuroML model-description language): both install a folder called 'neuroml' "
+    "and overwrite each other's files. Keep them in separate environments; to repair this one, run "
     "'pip uninstall -y libNeuroML neuroml-learn' and then 'pip install neuroml-learn'."
 )
 

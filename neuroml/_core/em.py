@@ -93,7 +93,8 @@ def climb(
         trace.append(float(value))
         if monotone and gain < -1e-9 * max(1.0, abs(trace[-2])):
             warnings.warn(
-                f"The objective fell by {-gain:.3g} at step {n_iter} (to {value:.9g}); it should never fall.",
+                f"The objective fell by {-gain:.3g} at step {n_iter} (to {value:.9g}); "
+                "it should never fall.",
                 MonotonicityWarning,
                 stacklevel=2,
             )
@@ -136,8 +137,8 @@ def best_climb(
     best = max(finite, key=lambda one: one.objective)
     if not best.converged:
         warnings.warn(
-            f"{name} stopped after {best.n_iter} iterations without converging ({best.stop_reason}). "
-            "Increase max_iter or tol, or rescale the data.",
+            f"{name} stopped after {best.n_iter} iterations without converging "
+            f"({best.stop_reason}). Increase max_iter or tol, or rescale the data.",
             NotConvergedWarning,
             stacklevel=3,
         )

@@ -214,7 +214,7 @@ class _Writer:
             "this value cannot be saved",
             expected="arrays, numbers, text, lists, dicts, tables, weights or public estimators",
             found=type(value).__name__,
-            fix="Use an integer random_state; keep functions and open objects out of the estimator.",
+            fix="Use an integer random_state; keep functions and open files out of the estimator.",
             field=where,
         )
 

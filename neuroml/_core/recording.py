@@ -33,7 +33,7 @@ RecordingKey = tuple[str, str, str]
 _SIDE_TABLES = {"covariates": "feature", "confounds": "confound"}
 
 
-def make_recording(
+def make_recording(  # noqa: PLR0913 - one keyword for each part of the schema
     signal: ArrayLike,
     *,
     units: Sequence[str] | None = None,

@@ -84,9 +84,8 @@ class DataSection(_Section):
         if self.files is not None and self.reader is None:
             raise ValueError("files need a reader: 'fmri', 'traces' or 'spikes'")
         if self.dataset is not None and self.dataset not in list_datasets():
-            raise ValueError(
-                f"there is no data set {self.dataset!r}{_did_you_mean(self.dataset, list_datasets())}"
-            )
+            hint = _did_you_mean(self.dataset, list_datasets())
+            raise ValueError(f"there is no data set {self.dataset!r}{hint}")
         return self
 
 
@@ -221,7 +220,8 @@ def _explain(fault: Any) -> str:
         sections: dict[str, type[BaseModel]] = {"data": DataSection, "fit": FitSection}
         section = sections[str(fault["loc"][0])] if len(fault["loc"]) > 1 else Recipe
         known = [key for key in section.model_fields if key != "where"]
-        return f"{place}: unknown key{_did_you_mean(str(fault['loc'][-1]), known)} (known: {', '.join(known)})"
+        hint = _did_you_mean(str(fault["loc"][-1]), known)
+        return f"{place}: unknown key{hint} (known: {', '.join(known)})"
     if fault["type"] == "missing":
         return f"{place}: this key is missing"
     return f"{place}: {fault['msg'].removeprefix('Value error, ')}"

@@ -76,7 +76,8 @@ def plan(recipe: Recipe) -> list[Unit]:
         absent = [name for name in only or [] if name not in present]
         if absent:
             raise RecipeError(
-                f"data.{level}s: {absent} are not in the data; there are {sorted(set(present))[:20]}"
+                f"data.{level}s: {absent} are not in the data, "
+                f"which have {sorted(set(present))[:20]}"
             )
     if not chosen:
         raise RecipeError("The recipe's subjects, sessions and runs leave no recording.")

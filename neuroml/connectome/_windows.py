@@ -96,10 +96,11 @@ def windowed_connectivity(
         deviation = np.sqrt((w * centred**2).mean(axis=0))
         constant = deviation <= 1e-12 * np.abs(part).max(axis=0, initial=1e-300)
         if constant.any():
+            found = np.flatnonzero(constant)[:10].tolist()
             raise DataError(
                 "units are constant within a window, so their correlation is not defined",
                 expected="every unit to vary in every window",
-                found=f"units {np.flatnonzero(constant)[:10].tolist()} in samples {first} to {last - 1}",
+                found=f"units {found} in samples {first} to {last - 1}",
                 fix="Drop these units or use a longer window.",
                 field="X",
             )
