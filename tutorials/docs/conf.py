@@ -1,0 +1,64 @@
+"""Configuration of the documentation: API reference from docstrings, tutorials from their scripts.
+
+Built with ``sphinx-build -W tutorials/docs tutorials/docs/_build``.
+"""
+
+import os
+
+from matplotlib.figure import Figure
+from sphinx_gallery.scrapers import figure_rst
+
+import neuroml
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+project = "neuroml"
+author = "the neuroml developers"
+version = release = neuroml.__version__
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+html_theme = "pydata_sphinx_theme"
+html_title = "neuroml"
+html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+templates_path = ["templates"]
+
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "show-inheritance": False}
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+
+
+def scrape_figures(block, block_vars, gallery_conf):
+    """Show every figure that a block of a tutorial bound to a name."""
+    paths = []
+    for value in block_vars["example_globals"].values():
+        if isinstance(value, Figure) and not getattr(value, "in_gallery", False):
+            value.in_gallery = True
+            path = next(block_vars["image_path_iterator"])
+            value.savefig(path, dpi=110)
+            paths.append(path)
+    return figure_rst(paths, gallery_conf["src_dir"])
+
+
+sphinx_gallery_conf = {
+    "image_scrapers": ("conf.scrape_figures",),
+    "examples_dirs": "..",
+    "gallery_dirs": "auto_tutorials",
+    "filename_pattern": r"/\d\d_",
+    "ignore_pattern": r"conf\.py",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "remove_config_comments": True,
+    "nested_sections": False,
+}
+suppress_warnings = ["config.cache"]
