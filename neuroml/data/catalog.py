@@ -1,20 +1,27 @@
 """Named data sets: a card says what they are and where the bytes come from.
 
-A data set is a folder below ``datasets/`` with a ``card.toml``, a ``prepare.py`` that turns its
-files into recordings, and, where the licence allows, the files themselves in ``sample/``.
+A data set is a folder below ``datasets/`` with a ``card.toml`` (see `Card`), a ``prepare.py`` that
+turns its files into recordings, and, where the licence allows, the files themselves in ``sample/``.
+
+``prepare.py`` has ``keys(folder)``, the (subject, session, run) of every recording; ``read(folder,
+key)``, which gives a recording and its events, or None, and opens no more files than it needs;
+and, where something is known about the subjects, ``participants(folder)``.
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import importlib.util
+import logging
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import quote
 
 import pandas as pd
 import pooch
@@ -26,7 +33,17 @@ from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey
 from neuroml.exceptions import DataError
 
-__all__ = ["Card", "DataSource", "list_datasets", "load_dataset", "open_dataset", "read_card"]
+__all__ = [
+    "Card",
+    "CardFile",
+    "DataSource",
+    "list_datasets",
+    "load_dataset",
+    "open_dataset",
+    "read_card",
+]
+
+logger = logging.getLogger(__name__)
 
 
 def _datasets_folder() -> Path:
@@ -34,6 +51,15 @@ def _datasets_folder() -> Path:
     package = Path(neuroml.__file__).parent
     installed = package / "_datasets"
     return installed if installed.is_dir() else package.parent / "datasets"
+
+
+@dataclass(frozen=True)
+class CardFile:
+    """One file of a data set: its fingerprint, size in bytes, and public address if it has one."""
+
+    sha256: str
+    size: int
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,16 +74,20 @@ class Card:
     licence, citation : str
         On what terms, and whom to cite.
     modality, value_units : str
+        As in a recording; comma-separated where the recordings of a set differ, "" where the set
+        has files but no recordings.
     rate_hz : float or None
+        None where it is unknown, has no meaning, or differs between recordings.
     subjects : int
-    defects : list of str
-        Known faults of the files and what is done about each.
+        Number of distinct subjects among the recordings.
     files : dict
-        ``{relative path: {"sha256": ..., "url": ... (optional)}}``.
+        ``{relative path: CardFile}``; all the reader needs.
     folder : str
         Name of the folder that holds the files below a data directory.
     where : Path
         The card's own folder.
+    defects : list of str
+        Known faults of the files and what is done about each.
     """
 
     name: str
@@ -70,19 +100,35 @@ class Card:
     value_units: str
     rate_hz: float | None
     subjects: int
-    files: dict[str, dict[str, str]]
+    files: dict[str, CardFile]
     folder: str
     where: Path
     defects: list[str] = field(default_factory=list)
 
+    @property
+    def sha256(self) -> str:
+        """One fingerprint for all files together."""
+        lines = [f"{self.files[name].sha256}  {name}\n" for name in sorted(self.files)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
 
 def list_datasets() -> list[str]:
-    """Names of the data sets that have a card."""
+    """Names of the data sets that have a card.
+
+    Examples
+    --------
+    >>> from neuroml.data import list_datasets
+    >>> "nitime_fmri" in list_datasets()
+    True
+    """
     return sorted(path.parent.name for path in _datasets_folder().glob("*/card.toml"))
 
 
 def read_card(name: str) -> Card:
     """Read the card of a data set.
+
+    In the TOML file ``folder`` may be left out (it is the name), as may ``rate_hz``. ``base_url``,
+    if given, is the public address below which every file stands under its own path.
 
     Raises
     ------
@@ -99,11 +145,17 @@ def read_card(name: str) -> Card:
             fix=f"Did you mean {near[0]!r}?" if near else None,
         )
     content = tomllib.loads((where / "card.toml").read_text(encoding="utf-8"))
+    base_url = content.pop("base_url", None)
+    files = content.pop("files")
+    for path, facts in files.items():
+        if base_url is not None:
+            facts.setdefault("url", base_url + quote(path))
     return Card(
         name=name,
         where=where,
         folder=content.pop("folder", name),
         rate_hz=content.pop("rate_hz", None),
+        files={path: CardFile(**facts) for path, facts in files.items()},
         **content,
     )
 
@@ -114,6 +166,11 @@ class DataSource:
 
     card: Card
     folder: Path
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Where each file of the card is."""
+        return {name: self.folder / name for name in self.card.files}
 
     @functools.cached_property
     def _prepare(self) -> ModuleType:
@@ -130,12 +187,25 @@ class DataSource:
         return list(self._prepare.keys(self.folder))
 
     def read(self, key: RecordingKey) -> tuple[xr.Dataset, pd.DataFrame | None]:
-        """One recording and its events (BIDS columns, or None)."""
+        """One recording and its events (BIDS columns, or None).
+
+        Raises
+        ------
+        DataError
+            If the data set has no recording of that key, or the recording is not as it should be.
+        """
+        if key not in self.keys():
+            raise DataError(
+                f"{self.card.name!r} has no such recording",
+                expected=f"one of {self.keys()[:3]} ... ({len(self.keys())} in all)",
+                found=key,
+            )
         try:
             recording, events = self._prepare.read(self.folder, key)
         except DataError as error:
             raise error.at(subject="/".join(part for part in key if part)) from error
         recording.attrs["source"] = recording.attrs["source"] or self.card.source
+        recording.attrs["sha256"] = recording.attrs["sha256"] or self.card.sha256
         return recording, events
 
     def participants(self) -> pd.DataFrame:
@@ -154,6 +224,13 @@ def open_dataset(name: str, *, data_dir: Path | str | None = None) -> DataSource
     nowhere, and the card has an address for each, they are fetched into the cache. Set
     ``NEUROML_OFFLINE=1`` to forbid that.
 
+    Parameters
+    ----------
+    name : str
+        One of `list_datasets`.
+    data_dir : path-like, optional
+        A folder that holds the data set's folder.
+
     Raises
     ------
     DataError
@@ -161,25 +238,31 @@ def open_dataset(name: str, *, data_dir: Path | str | None = None) -> DataSource
     """
     card = read_card(name)
     cache = Path(pooch.os_cache("neuroml"))
-    places = [Path(data_dir) / card.folder] if data_dir is not None else []
-    for entry in filter(None, os.environ.get("NEUROML_DATA", "").split(os.pathsep)):
-        places.append(Path(entry) / card.folder)
+    roots = [] if data_dir is None else [str(data_dir)]
+    roots += filter(None, os.environ.get("NEUROML_DATA", "").split(os.pathsep))
+    places = [Path(root) / card.folder for root in roots]
     places += [card.where / "sample", cache / card.folder]
     for place in places:
         if all((place / file).is_file() for file in card.files):
             for file, facts in card.files.items():
-                _check_file(place / file, facts["sha256"])
+                _check_file(place / file, facts)
             return DataSource(card, place)
-    return DataSource(card, _fetch(card, cache / card.folder, places))
+    _refuse_to_fetch(card, places)
+    _fetch(card, cache / card.folder)
+    return DataSource(card, cache / card.folder)
 
 
-def _check_file(path: Path, expected: str) -> None:
+def _check_file(path: Path, facts: CardFile) -> None:
     stat = path.stat()
-    found = _cached_sha256(path, stat.st_size, stat.st_mtime_ns)
+    if stat.st_size != facts.size:
+        found, expected = f"{stat.st_size} bytes", f"{facts.size} bytes"
+    else:
+        found = f"sha256 {_cached_sha256(path, stat.st_size, stat.st_mtime_ns)}"
+        expected = f"sha256 {facts.sha256}"
     if found != expected:
         raise DataError(
             "the file differs from the one its card describes",
-            expected=f"sha256 {expected}",
+            expected=expected,
             found=found,
             fix="Delete it and fetch it again, or put the original in its place.",
             file=path,
@@ -191,28 +274,56 @@ def _cached_sha256(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001
     return sha256_of_file(path)
 
 
-def _fetch(card: Card, folder: Path, places: Sequence[Path]) -> Path:
+def _refuse_to_fetch(card: Card, places: Iterable[Path]) -> None:
+    """Raise if the files may not be fetched, or cannot be since some have no address."""
     offline = os.environ.get("NEUROML_OFFLINE") == "1"
-    if offline or not all("url" in facts for facts in card.files.values()):
-        raise DataError(
-            f"the files of {card.name!r} are not here"
-            + (" and NEUROML_OFFLINE=1 forbids fetching them" if offline else ""),
-            expected=f"{len(card.files)} files, such as {next(iter(card.files))}",
-            found="none of " + ", ".join(str(place) for place in places) + " has them all",
-            fix=f"Get them from {card.source} and set NEUROML_DATA to the folder that holds "
-            f"'{card.folder}'.",
-        )
+    if not offline and all(facts.url for facts in card.files.values()):
+        return
+    lacking = {
+        str(place): [file for file in card.files if not (place / file).is_file()]
+        for place in places
+    }
+    raise DataError(
+        f"the files of {card.name!r} are not here"
+        + (" and NEUROML_OFFLINE=1 forbids fetching them" if offline else ""),
+        expected=f"{len(card.files)} files in a folder named '{card.folder}'",
+        found="; ".join(
+            f"{len(files)} missing in {place}, such as {files[0]}"
+            for place, files in lacking.items()
+        ),
+        fix=f"Get them from {card.source}; then pass data_dir or set NEUROML_DATA to the folder "
+        f"that holds '{card.folder}'.",
+    )
+
+
+def _fetch(card: Card, folder: Path) -> None:
+    """Download what is missing; each file appears under its name only when whole and checked."""
+    size = sum(facts.size for facts in card.files.values())
+    logger.info(
+        "fetching %s: %d files, %.1f MB, licence: %s",
+        *(card.name, len(card.files), size / 1e6, card.licence),
+    )
+    pooch.get_logger().setLevel("WARNING")
     for file, facts in card.files.items():
         target = folder / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        pooch.retrieve(
-            facts["url"],
-            known_hash=f"sha256:{facts['sha256']}",
-            fname=target.name,
-            path=target.parent,
-            progressbar=False,
-        )
-    return folder
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            pooch.retrieve(
+                facts.url,
+                known_hash=f"sha256:{facts.sha256}",
+                fname=target.name,
+                path=target.parent,
+                progressbar=False,
+            )
+        except (OSError, ValueError) as error:
+            raise DataError(
+                "the file could not be fetched",
+                expected=f"{facts.size} bytes with sha256 {facts.sha256} at {facts.url}",
+                found=f"{type(error).__name__}: {error}",
+                fix="Try again: files that arrived whole are kept. Or download it by hand, and set "
+                "NEUROML_DATA.",
+                file=target,
+            ) from error
 
 
 def load_dataset(name: str, *, data_dir: Path | str | None = None) -> Bunch:
@@ -229,7 +340,8 @@ def load_dataset(name: str, *, data_dir: Path | str | None = None) -> Bunch:
     -------
     sklearn.utils.Bunch
         ``recordings``, list of Dataset; ``events``, list of DataFrame or None, one per recording;
-        ``participants``, DataFrame; ``description``, ``licence``, ``citation``, str.
+        ``participants``, DataFrame; ``files``, dict of paths, for what is not a recording (an
+        atlas, say); ``description``, ``licence``, ``citation``, str; ``defects``, list of str.
 
     Raises
     ------
@@ -249,7 +361,9 @@ def load_dataset(name: str, *, data_dir: Path | str | None = None) -> Bunch:
         recordings=[recording for recording, _ in pairs],
         events=[events for _, events in pairs],
         participants=source.participants(),
+        files=source.files,
         description=source.card.description,
         licence=source.card.licence,
         citation=source.card.citation,
+        defects=source.card.defects,
     )
