@@ -142,7 +142,7 @@ def make_recording(  # noqa: PLR0913 - one keyword for each part of the schema
             _check_length(name, table, n_times)
             axis = _SIDE_TABLES[name]
             recording = recording.assign_coords({axis: np.asarray(table.columns, dtype=str)})
-            recording[name] = (("time", axis), table.to_numpy(dtype=np.float64))
+            recording[name] = (("time", axis), table.to_numpy(dtype=np.float64, copy=True))
     recording = recording.assign(dict(variables or {}))
     return validate_recording(recording)
 
@@ -254,10 +254,10 @@ def stack(
     recordings : sequence of Dataset
         With the same units in the same order (see `align_units` for others).
     target : str or sequence of str, optional
-        Names of the ``y``: a variable on ``time`` alone, or a column of ``covariates``.
+        Names of the ``y``: a column of ``covariates``, a variable on ``time`` alone, or a unit.
     inputs : sequence of str, optional
-        Columns of ``covariates`` (or variables on ``time``) that become ``X`` in place of the
-        signal, for models that explain behaviour.
+        Columns of ``covariates`` (or variables on ``time``, or units) that become ``X`` in place
+        of the signal, for models that explain behaviour.
     signal : str
         The variable that becomes ``X`` when no ``inputs`` are named.
 
@@ -344,11 +344,13 @@ def _columns(
             values.append(recording["covariates"].sel(feature=name).values)
         elif name in recording and recording[name].dims == ("time",):
             values.append(recording[name].values)
+        elif name in recording["unit"].values:
+            values.append(recording["signal"].sel(unit=name).values)
         else:
             on_time = [str(n) for n, v in recording.data_vars.items() if v.dims == ("time",)]
             raise DataError(
                 "no such column",
-                expected=f"one of {features + on_time}",
+                expected=f"one of {features + on_time}, or a unit",
                 found=repr(name),
                 subject=name_of(recording),
                 field="covariates",
