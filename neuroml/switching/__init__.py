@@ -1,0 +1,1 @@
+"""State-switching generalised linear models for neural populations and for behaviour."""
