@@ -36,6 +36,7 @@ ARRAY_SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5")
 MAX_EXPANSION = 1032
 """Deflate, the compression behind zip, gzip and mostly HDF5, expands a byte to no more."""
 _FREE_BYTES = 2**20
+_NESTED = "a cell or structure array of more than vectors of numbers: take those out in MATLAB"
 _DAMAGE = (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, zlib.error,
            zipfile.BadZipFile)  # fmt: skip
 
@@ -267,7 +268,9 @@ def _mat5_entry(name: str, value: Any) -> StoredArray:
     if isinstance(value, np.ndarray):
         return StoredArray(name, _kind_of(value.dtype), value.shape, read)
     if isinstance(value, list):
-        return StoredArray(name, "list", (len(value),), read)
+        if all(isinstance(cell, np.ndarray) for cell in value):
+            return StoredArray(name, "list", (len(value),), read)
+        return StoredArray(name, "other", (len(value),), read, note=_NESTED)
     if isinstance(value, str):
         return StoredArray(name, "text", (len(value),), read)
     return StoredArray(name, "other", (), read, note="an object that only MATLAB can read")

@@ -14,7 +14,15 @@ from nibabel.openers import ImageOpener
 from neuroml.data._arrays import existing_file, gzip_size
 from neuroml.exceptions import DataError
 
-__all__ = ["image_problems", "is_image", "load_image", "on_grid_of", "open_series", "tr_of"]
+__all__ = [
+    "image_problems",
+    "is_image",
+    "load_image",
+    "on_grid_of",
+    "open_series",
+    "parse_image",
+    "tr_of",
+]
 
 _SUFFIXES = (".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".mgz", ".mgh")
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
@@ -46,13 +54,14 @@ def load_image(source: Any) -> Any:
             raise problem
         return source
     path = existing_file(source)
-    image = _parse(path)
+    image = parse_image(path)
     for problem in image_problems(image, path):
         raise problem
     return image
 
 
-def _parse(path: Path) -> Any:
+def parse_image(path: Path) -> Any:
+    """Open an image file without checking what is in it."""
     try:
         return nib.load(path)
     except Exception as error:  # nibabel and the decompressors raise many kinds
@@ -87,12 +96,11 @@ def _size_problems(image: Any, path: Path) -> Iterator[DataError]:
     claimed = proxy.offset + math.prod(shape) * np.dtype(proxy.dtype).itemsize
     if there != claimed:
         yield DataError(
-            "the file is truncated"
-            if there < claimed
-            else "the header does not account for all bytes",
+            "the file is truncated" if there < claimed else "the header leaves bytes unaccounted",
             expected=f"{claimed} bytes for {' x '.join(map(str, shape))} voxels of {proxy.dtype}",
             found=f"{there} bytes",
-            fix="The file is damaged: copy or download it again.",
+            fix="The file is damaged: copy or download it again. Only if you know that its header "
+            "is right, pass nibabel.load(path) in place of the path.",
             file=path,
         )
 

@@ -71,8 +71,8 @@ def settle_units(
     if on_nan == "raise":
         _refuse(missing, constant, names, file)
     if on_nan == "keep":
-        notes = [f"nothing; kept {_count(gappy)} with missing values"] if gappy.any() else []
-        notes += [f"nothing; kept {_count(constant)} that never vary"] if constant.any() else []
+        notes = [f"nothing: {_count(gappy)} with missing values are kept"] if gappy.any() else []
+        notes += [f"nothing: {_count(constant)} that never vary are kept"] if constant.any() else []
         filled = np.where(missing, np.nan, values) if gappy.any() else values
         return Settled(filled, np.arange(values.shape[1]), notes)
     unusable = constant | (gappy if on_nan == "drop_units" else missing.all(axis=0))
@@ -91,7 +91,7 @@ def settle_units(
     if missing.any():
         values = _interpolate(values, missing)
         notes.append(
-            f"nothing; interpolated {int(missing.sum())} missing values "
+            f"nothing: {int(missing.sum())} missing values are interpolated, "
             f"in {_count(missing.any(axis=0))}"
         )
     return Settled(values, kept, notes if unusable.any() else notes[1:])
