@@ -117,7 +117,7 @@ def run(
     out = Path(out)
     units = plan(recipe)
     out.mkdir(parents=True, exist_ok=True)
-    atomic_write(out / "run.json", json.dumps(_describe(recipe, units), indent=1, sort_keys=True))
+    atomic_write(out / "run.json", json.dumps(_describe(recipe, units), indent=1))
     before = {} if force else read_manifest(out / "manifest.jsonl")
     tasks = [(recipe, unit, out, before.get(unit.name)) for unit in units]
     yield from run_parallel(_run_unit, tasks, n_jobs=n_jobs)

@@ -41,10 +41,13 @@ def facts(model: BaseEstimator) -> dict[str, Any]:
     last = model.steps[-1][1] if isinstance(model, Pipeline) else model
     found = {}
     for name, value in vars(last).items():
-        if name.endswith("_") and not name.startswith("_") and np.ndim(value) == 0:
-            plain = value.item() if isinstance(value, np.generic) else value
-            if isinstance(plain, bool | int | float | str):
-                found[name.rstrip("_")] = plain
+        plain = value.item() if isinstance(value, np.generic) else value
+        if (
+            name.endswith("_")
+            and name != "n_features_in_"
+            and isinstance(plain, bool | int | float | str)
+        ):
+            found[name.rstrip("_")] = plain
     return found
 
 
