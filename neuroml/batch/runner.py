@@ -210,6 +210,11 @@ def _fit_and_write(recipe: Recipe, unit: Unit, pairs: list[Any], out: Path) -> d
 def report(out: Path | str) -> Path:
     """Write a run's ``report.html`` from what is in its folder, and return its path.
 
+    Parameters
+    ----------
+    out : path-like
+        The folder given to `run`.
+
     Raises
     ------
     DataError
