@@ -177,7 +177,9 @@ def _joined(images: list[Any], sources: Sequence[Any]) -> Any:
                 file=_name(source),
                 field="affine",
             )
-    return nib.concat_images(images, check_affines=False)
+    series = nib.concat_images(images, check_affines=False)
+    series.header.set_zooms((*first.header.get_zooms()[:3], 0.0))  # nibabel would say 1 s
+    return series
 
 
 def _name(source: Any) -> Any:

@@ -104,6 +104,8 @@ def read_text_table(path: Path | str) -> Table:
         )
     names = cells if has_names else [str(i) for i in range(len(cells))]
     frame = _parse(path, separator, skipped + in_first, names)
+    if frame.empty:
+        raise DataError("the table has a header but no rows", file=path)
     return _without_row_counter(Table(frame, has_names))
 
 
@@ -172,8 +174,6 @@ def _parse(path: Path, separator: str, skiprows: int, names: list[str]) -> pd.Da
             fix="Look for a missing or extra separator.",
             file=path,
         ) from error
-    except pd.errors.EmptyDataError as error:
-        raise DataError("the table has a header but no rows", file=path) from error
 
 
 def _without_row_counter(table: Table) -> Table:
