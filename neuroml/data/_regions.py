@@ -48,8 +48,8 @@ def series_from_image(image: Any, labels: Any, mask: Any, units: Units | None) -
     """Mean of each region of an atlas, or each voxel of a mask."""
     _one_of(labels, mask)
     if mask is not None:
-        return _voxels(image, load_image(mask))
-    return _regions(image, load_image(labels), units)
+        return _voxels(image, load_image(mask, is_signal=False))
+    return _regions(image, load_image(labels, is_signal=False), units)
 
 
 def _one_of(labels: Any, mask: Any) -> None:

@@ -61,7 +61,7 @@ def _checked_events(events: pd.DataFrame, *, file: object = None) -> pd.DataFram
             raise DataError(
                 f"an event's {name} cannot be used",
                 expected="seconds",
-                found=f"{events[name].iloc[int(np.argmax(wrong))]!r} in row {np.argmax(wrong)}",
+                found=f"{events[name].tolist()[int(np.argmax(wrong))]!r} in row {np.argmax(wrong)}",
                 fix="Correct or drop the event.",
                 file=file,
                 field=name,

@@ -78,6 +78,15 @@ def test_scaling_that_makes_no_sense(save_image, volumes, slope):
     assert load_image(nibabel.load(path)).shape == (4, 4, 3, 40)
 
 
+def test_slope_0_of_labels_means_none(save_image, volumes):
+    path = patched(save_image(volumes[2], name="a.nii"), SLOPE, "f", 0.0)
+    load_image(path, is_signal=False)
+    with pytest.raises(DataError, match="slope 0.0"):
+        load_image(patched(path, SLOPE, "f", 0.0))
+    with pytest.raises(DataError, match="slope nan"):
+        load_image(patched(path, SLOPE, "f", np.nan), is_signal=False)
+
+
 def test_slope_0_of_floats_means_none(save_image, volumes):
     load_image(patched(save_image(volumes[0], name="a.nii"), SLOPE, "f", 0.0))
 
