@@ -1,8 +1,10 @@
 import json
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from batch.conftest import RECIPE
 
 import neuroml
 from neuroml.batch import read_recipe, report, run
@@ -160,3 +162,27 @@ class TestReport:
         page = report(tmp_path / "out").read_text()
         assert described["recipe_sha256"] in page and described["code_sha256"] in page
         assert f"neuroml-learn {neuroml.__version__}" in page
+
+
+def test_images_are_read_through_a_mask_beside_the_recipe(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    mask = np.zeros((4, 3, 2), dtype=np.uint8)
+    mask[:2] = 1
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    image = nibabel.Nifti1Image(rng.normal(100, 5, size=(4, 3, 2, 40)).astype(np.float32), affine)
+    image.header.set_zooms((3, 3, 3, 2.0))
+    image.header.set_xyzt_units("mm", "sec")
+    image.to_filename(folder / "sub-01_bold.nii.gz")
+    nibabel.Nifti1Image(mask, affine).to_filename(folder / "mask.nii.gz")
+    (folder / "recipe.toml").write_text(
+        RECIPE.replace("sub-*.csv", "*_bold.nii.gz")
+        .replace("tr_s = 2.0", 'mask = "mask.nii.gz"')
+        .replace(
+            "[[fit.steps]]", '[[fit.steps]]\nuse = "PCA"\nn_components = 3\n\n[[fit.steps]]', 1
+        )
+    )
+    assert statuses(read_recipe(folder / "recipe.toml"), tmp_path / "out") == {"sub-01": "done"}
+    table = pd.read_csv(tmp_path / "out" / "units" / "sub-01" / "table.csv")
+    assert set(table.query("axis == 'pair'")["label"]) == {"pca0--pca1", "pca0--pca2", "pca1--pca2"}
