@@ -71,7 +71,7 @@ def _voxels(image: Any, mask: Any) -> Series:
     chosen = inside > 0
     if not chosen.any():
         raise DataError("the mask is empty", expected="voxels above 0", found=0, field="mask")
-    binary = nib.Nifti1Image(chosen.astype(np.uint8), mask.affine)
+    binary = nib.Nifti1Image(chosen.astype(np.uint8), image.affine)
     values = apply_mask(image, binary, ensure_finite=False)
     where = np.argwhere(chosen)
     names = ["voxel_{}_{}_{}".format(*index) for index in where]

@@ -46,6 +46,12 @@ def test_mask_agrees_with_nilearn(image, volumes):
     assert [series.coords[c][7] for c in "xyz"] == [3.0 * i, 3.0 * j, 3.0 * k]
 
 
+def test_mask_within_rounding_of_the_grid(image, volumes):
+    affine = np.diag([3.00001, 3.0, 3.0, 1.0])
+    mask = atlas_of((volumes[2] > 0).astype(np.uint8), affine)
+    assert series_from_image(image, None, mask, None).values.shape == (40, 30)
+
+
 def test_region_with_a_missing_voxel_is_missing_not_smaller(volumes):
     values, affine, labels = volumes
     values[0, 0, 0, 3] = np.nan
