@@ -305,7 +305,7 @@ def _hdf5_entry(path: Path, name: str, item: h5py.Dataset, from_matlab: bool) ->
     def read() -> Any:
         with h5py.File(path, "r") as file:
             if kind == "list":
-                return [np.asarray(file[cell][()]).T for cell in file[name][()].ravel()]
+                return [_hdf5_cell(file[cell]) for cell in file[name][()].ravel()]
             is_string = h5py.check_string_dtype(file[name].dtype) is not None
             values = np.asarray((file[name].asstr() if is_string else file[name])[()])
         return values.T if from_matlab else values
@@ -314,6 +314,15 @@ def _hdf5_entry(path: Path, name: str, item: h5py.Dataset, from_matlab: bool) ->
         return StoredArray(name, kind, shape, read)
     note = "MATLAB v7.3 stores axes in reverse; they are put back in MATLAB's order"
     return StoredArray(name, kind, shape[::-1], read, note=note)
+
+
+def _hdf5_cell(item: Any) -> np.ndarray:
+    """One cell of a MATLAB cell array, where the numbers of an empty one are its shape."""
+    if "MATLAB_empty" in item.attrs:
+        return np.zeros((0, 0))
+    if not isinstance(item, h5py.Dataset) or _hdf5_kind(item) != "numbers":
+        raise DataError(_NESTED, field=item.name)
+    return np.asarray(item[()]).T
 
 
 def _hdf5_kind(item: h5py.Dataset) -> Kind:

@@ -70,7 +70,12 @@ def _voxels(image: Any, mask: Any) -> Series:
         raise DataError("the mask has values that are not finite", field="mask")
     chosen = inside > 0
     if not chosen.any():
-        raise DataError("the mask is empty", expected="voxels above 0", found=0, field="mask")
+        raise DataError(
+            "the mask has no voxel on the image's grid",
+            expected="voxels above 0, in the same space",
+            found=0,
+            field="mask",
+        )
     binary = nib.Nifti1Image(chosen.astype(np.uint8), image.affine)
     values = apply_mask(image, binary, ensure_finite=False)
     where = np.argwhere(chosen)

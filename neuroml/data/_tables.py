@@ -106,7 +106,8 @@ def read_text_table(path: Path | str) -> Table:
     frame = _parse(path, separator, skipped + in_first, names)
     if frame.empty:
         raise DataError("the table has a header but no rows", file=path)
-    return _without_row_counter(Table(frame, has_names))
+    notes = ["the first line, which counts columns"] if counted else []
+    return _without_row_counter(Table(frame, has_names, notes))
 
 
 def _cells(line: str, separator: str) -> list[str]:

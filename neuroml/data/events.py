@@ -141,7 +141,7 @@ def labels_from_events(
     labels = _labelled(table[column].astype(str).to_numpy(), first, last, time, subject)
     note = f"{n_empty} of {len(table)} events, which meet no sample"
     return xr.DataArray(
-        np.where(labels == None, rest, labels).astype(str),  # noqa: E711 - elementwise
+        [rest if label is None else label for label in labels],
         dims="time",
         coords={"time": recording["time"]},
         name="label",

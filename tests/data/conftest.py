@@ -21,8 +21,12 @@ def save_matlab_73(path, **variables):
                 group = file.require_group("#refs#")
                 cells = np.empty((len(values), 1), dtype=h5py.ref_dtype)
                 for at, cell in enumerate(values):
-                    item = group.create_dataset(f"{name}{at}", data=np.atleast_2d(cell).T)
+                    cell = np.atleast_2d(cell)
+                    stored = cell.T if cell.size else np.array(cell.shape, dtype=np.uint64)
+                    item = group.create_dataset(f"{name}{at}", data=stored)
                     item.attrs["MATLAB_class"] = np.bytes_("double")
+                    if not cell.size:
+                        item.attrs["MATLAB_empty"] = np.uint8(1)
                     cells[at, 0] = item.ref
                 file.create_dataset(name, data=cells, dtype=h5py.ref_dtype)
                 file[name].attrs["MATLAB_class"] = np.bytes_("cell")

@@ -295,6 +295,13 @@ def test_as_many_confounds_as_frames_leave_nothing():
     clean(recording, confounds=list("abc"))
 
 
+def test_one_frame_cannot_be_scaled():
+    recording = make_recording([[1.0], [2.0]], segment=[0, 1], modality="fmri")
+    with pytest.raises(DataError, match="segment 0: a segment is too short to clean"):
+        clean(recording, detrend=False, standardize=True)
+    np.testing.assert_array_equal(clean(recording, detrend=False).signal, recording.signal)
+
+
 def test_nothing_left_to_scale():
     nuisance = np.random.default_rng(0).normal(size=50)
     recording = make_recording(

@@ -121,7 +121,7 @@ def test_bad_atlases(image, volumes, change, message):
 
 
 def test_bad_masks(image, volumes):
-    with pytest.raises(DataError, match="mask is empty"):
+    with pytest.raises(DataError, match="mask has no voxel on the image's grid"):
         series_from_image(image, None, atlas_of(np.zeros_like(volumes[2])), None)
     with pytest.raises(DataError, match="mask has values that are not finite"):
         nan = np.full(volumes[2].shape, np.nan, dtype=np.float32)

@@ -34,6 +34,7 @@ def test_header_that_counts_columns_is_not_data(tmp_path):
     table = read_numbers(write(tmp_path, "0,1,2\n5,6,7\n8,9,9\n"))
     assert len(table.columns) == 2
     assert not table.has_names
+    assert table.notes == ["the first line, which counts columns"]
 
 
 def test_commented_header_of_numpy(tmp_path, signal):
