@@ -107,7 +107,7 @@ def read_traces(
         segment = None
     else:
         rate_hz, segment = rate_and_segments(time, rate_hz, file=path)
-    settled = settle_units(matrix.values, names, on_nan, file=path)
+    settled = settle_units(matrix.values, names, on_nan, segment=segment, file=path)
     variables = {}
     if neuropil is not None:
         variables["neuropil"] = xr.DataArray(neuropil[:, settled.kept], dims=("time", "unit"))
