@@ -1,1 +1,5 @@
 """State-switching generalised linear models for neural populations and for behaviour."""
+
+from neuroml.switching.switching_population_glm import SwitchingPopulationGLM
+
+__all__ = ["SwitchingPopulationGLM"]

@@ -1,0 +1,307 @@
+r"""Expectation-maximisation of the switching population model.
+
+The objective is the marginal log-likelihood of the counts plus the log-densities of the priors. A
+step updates transitions, weights (one Newton step per unit, halved until it does not lower the
+unit's own objective), filters where they are learned, and the prior's shares; all against the same
+posterior of the states, so that the objective never falls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+from scipy.special import gammaln
+
+from neuroml._core.em import climb
+from neuroml._core.recording import break_points
+from neuroml.switching._filters import improve_filters
+from neuroml.switching._one_hot import Prior, gaussian_prior, one_hot_prior, update_sign_mix
+from neuroml.switching._population_emissions import Design, ascent, derivatives, emissions
+from neuroml.switching.inference import Posterior, forward_backward
+
+__all__ = [
+    "Parameters",
+    "Problem",
+    "State",
+    "em_step",
+    "evaluate",
+    "pooled_fit",
+    "random_start",
+    "under_prior",
+    "warm_up",
+]
+
+_WARM_UP = 20
+
+_NEGLIGIBLE = 1e-3
+_HALVINGS = 10
+_ROUNDING = 1e-8
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is fitted, and how: everything that stays the same while it is.
+
+    Attributes
+    ----------
+    kind : int
+        Of the link, from ``_pointwise.KINDS``.
+    counts : ndarray of shape (n_units, n_bins)
+    histories : ndarray of shape (n_basis, n_bins, n_units)
+    sessions : ndarray of int of shape (n_bins,)
+    prior : {"none", "gaussian", "one-hot"}
+    scale : float
+        Standard deviation of the Gaussian prior, or typical strength of the one-hot prior.
+    ridge : float
+        Precision of a further Gaussian prior on weights, around zero.
+    shared_baseline : bool
+    concentration : ndarray of shape (n_states, n_states)
+        Of the Dirichlet prior of the rows of the transition matrix.
+    """
+
+    kind: int
+    counts: np.ndarray
+    histories: np.ndarray
+    sessions: np.ndarray
+    prior: str
+    scale: float
+    ridge: float
+    shared_baseline: bool
+    concentration: np.ndarray
+    starts: np.ndarray = field(init=False)
+    constant: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "starts", break_points(self.sessions))
+        values, repeats = np.unique(self.counts, return_counts=True)
+        constant = -float(repeats @ gammaln(values.astype(np.float64) + 1.0))
+        object.__setattr__(self, "constant", constant)
+
+    @property
+    def n_bins(self) -> int:
+        return self.counts.shape[1]
+
+    def design(self, filters: np.ndarray) -> Design:
+        """The features that filters (n_units, n_basis) make of the histories."""
+        mixed = self.histories[0]
+        if len(self.histories) > 1:
+            mixed = np.einsum("btn,nb->tn", self.histories, filters.astype(mixed.dtype))
+        ones = np.ones((len(mixed), 1), dtype=mixed.dtype)
+        return Design(self.kind, self.counts, np.concatenate([ones, mixed], axis=1))
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Of the model.
+
+    Attributes
+    ----------
+    coefficients : ndarray of shape (n_states, n_units, 1 + n_units)
+        Baseline, then the weight from every unit.
+    transition : ndarray of shape (n_states, n_states)
+    initial : ndarray of shape (n_states,)
+    filters : ndarray of shape (n_units, n_basis)
+        Shares of the basis functions in every unit's filter.
+    sign_mix : ndarray of shape (3,)
+    """
+
+    coefficients: np.ndarray
+    transition: np.ndarray
+    initial: np.ndarray
+    filters: np.ndarray
+    sign_mix: np.ndarray
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Couplings (n_states, n_units, n_units)."""
+        return self.coefficients[:, :, 1:]
+
+
+@dataclass(frozen=True)
+class State:
+    """Parameters and what follows from them."""
+
+    parameters: Parameters
+    design: Design
+    prior: Prior
+    posterior: Posterior
+    objective: float
+
+
+def prior_of(problem: Problem, parameters: Parameters) -> Prior:
+    """The prior of the weights at the parameters, the ridge included."""
+    weights = parameters.weights
+    if problem.prior == "gaussian":
+        main = gaussian_prior(weights, problem.scale)
+    elif problem.prior == "one-hot":
+        main = one_hot_prior(weights, parameters.sign_mix, problem.scale)
+    else:
+        main = Prior(0.0, np.zeros_like(weights), np.zeros_like(weights))
+    log_density = main.log_density - 0.5 * problem.ridge * float((weights**2).sum())
+    precision = main.precision + problem.ridge
+    pull = np.divide(
+        main.precision * main.centre, precision, out=np.zeros(weights.shape), where=precision > 0
+    )
+    return Prior(log_density, precision, pull, main.sign_probabilities)
+
+
+def evaluate(
+    problem: Problem, parameters: Parameters, design: Design, log_emissions: np.ndarray
+) -> State:
+    """The E-step: posterior of the states, and the objective in nats per bin."""
+    prior = prior_of(problem, parameters)
+    posterior = forward_backward(
+        log_emissions, parameters.transition, parameters.initial, problem.sessions
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moves = (problem.concentration - 1.0) * np.log(parameters.transition)
+    first = np.log(parameters.initial)
+    log_priors = prior.log_density + np.nansum(moves) + first.sum()
+    total = posterior.log_likelihood + problem.constant + log_priors
+    return State(parameters, design, prior, posterior, float(total) / problem.n_bins)
+
+
+def em_step(problem: Problem, state: State) -> tuple[State, float]:
+    """One iteration; the pair that ``climb`` asks for.
+
+    Bins in which a state's posterior is at most 0.001 are left out of its update of the weights.
+    Should that cost more than the step gains, the step is repeated with every bin.
+    """
+    following = _step(problem, state, _NEGLIGIBLE)
+    if following.objective < state.objective:
+        following = _step(problem, state, 0.0)
+    return following, following.objective
+
+
+def _step(problem: Problem, state: State, negligible: float) -> State:
+    before, posterior = state.parameters, state.posterior
+    shares = np.where(posterior.probabilities > negligible, posterior.probabilities, 0.0)
+    parameters = replace(
+        before,
+        transition=_rows(posterior.pair_sums + problem.concentration - 1.0, before.transition),
+        initial=_rows(posterior.probabilities[problem.starts].sum(axis=0) + 1.0, before.initial),
+    )
+    if state.prior.sign_probabilities is not None:
+        mix = update_sign_mix(state.prior.sign_probabilities)
+        parameters = replace(parameters, sign_mix=mix)
+    coefficients, log_emissions = _update_coefficients(problem, state, shares)
+    parameters = replace(parameters, coefficients=coefficients)
+    design = state.design
+    if len(problem.histories) > 1:
+        filters = improve_filters(
+            problem.kind, problem.counts, problem.histories, before.filters, coefficients, shares
+        )
+        parameters, design = replace(parameters, filters=filters), problem.design(filters)
+        log_emissions, _ = emissions(design, coefficients, shares)
+    return evaluate(problem, parameters, design, log_emissions)
+
+
+def _rows(totals: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Totals as shares along the last axis; where there is nothing to share, what was before."""
+    totals = np.maximum(totals, 0.0)
+    sums = totals.sum(axis=-1, keepdims=True)
+    return np.where(sums > 0, totals / np.where(sums > 0, sums, 1.0), before)
+
+
+def _update_coefficients(
+    problem: Problem, state: State, shares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return better coefficients and their log-emissions."""
+    old, prior = state.parameters.coefficients, state.prior
+    found = [
+        derivatives(state.design, own, np.ascontiguousarray(share))
+        for own, share in zip(old, shares.T, strict=True)
+    ]
+    gradient = np.stack([one.gradient for one in found])
+    curvature = np.stack([one.curvature for one in found])
+    gradient[:, :, 1:] -= prior.precision * (old[:, :, 1:] - prior.centre)
+    np.einsum("knii->kni", curvature)[:, :, 1:] += prior.precision
+    direction = ascent(gradient, curvature, shared_intercept=problem.shared_baseline)
+    least = np.stack([one.value for one in found]) + _penalties(prior, old)
+    if problem.shared_baseline:
+        least = least.sum(axis=0, keepdims=True)
+    least = least - _ROUNDING * np.abs(least)
+    length = np.ones_like(least)
+    for halving in range(_HALVINGS + 1):
+        new = old + length[:, :, None] * direction
+        log_emissions, values = emissions(state.design, new, shares)
+        values = values + _penalties(prior, new)
+        if problem.shared_baseline:
+            values = values.sum(axis=0, keepdims=True)
+        failed = ~(values >= least)
+        if not failed.any():
+            break
+        length[failed] *= 0.25 if halving < _HALVINGS - 1 else 0.0
+    return new, log_emissions
+
+
+def _penalties(prior: Prior, coefficients: np.ndarray) -> np.ndarray:
+    """The prior's quadratic (n_states, n_units), up to a constant."""
+    return -0.5 * (prior.precision * (coefficients[:, :, 1:] - prior.centre) ** 2).sum(axis=-1)
+
+
+def pooled_fit(problem: Problem) -> np.ndarray:
+    """Coefficients (1, n_units, 1 + n_units) of a single state, to a fraction of a nat per bin."""
+    single = _without_prior(replace(problem, concentration=np.ones((1, 1))))
+    n_units = len(problem.counts)
+    coefficients = np.zeros((1, n_units, 1 + n_units))
+    start = random_start(single, coefficients, 1, np.random.default_rng(0))
+    done = climb(partial(em_step, single), start, start.objective, max_iter=20, tol=1e-3)
+    return done.state.parameters.coefficients
+
+
+def warm_up(
+    problem: Problem, pooled: np.ndarray, n_states: int, rng: np.random.Generator, tol: float
+) -> State:
+    """A short climb from a random start, under a Gaussian prior around zero.
+
+    A prior on signs is of no use before the states have parted: it would take the weights of
+    mixtures of states for absent.
+    """
+    loose = _without_prior(problem)
+    start = random_start(loose, pooled, n_states, rng)
+    step = partial(em_step, loose)
+    return climb(step, start, start.objective, max_iter=_WARM_UP, tol=tol).state
+
+
+def _without_prior(problem: Problem) -> Problem:
+    return replace(problem, prior="none", ridge=max(problem.ridge, 1.0))
+
+
+def under_prior(problem: Problem, state: State) -> State:
+    """The same parameters under the problem's own prior."""
+    weights = np.zeros((problem.n_bins, len(state.parameters.initial)))
+    log_emissions, _ = emissions(state.design, state.parameters.coefficients, weights)
+    return evaluate(problem, state.parameters, state.design, log_emissions)
+
+
+def random_start(
+    problem: Problem, pooled: np.ndarray, n_states: int, rng: np.random.Generator
+) -> State:
+    """Start every state near the fit of a single one.
+
+    Parameters
+    ----------
+    problem : Problem
+    pooled : ndarray of shape (1, n_units, 1 + n_units)
+        Coefficients of a single state.
+    n_states : int
+    rng : Generator
+    """
+    n_units, n_basis = pooled.shape[1], len(problem.histories)
+    filters = np.full((n_units, n_basis), 1.0 / n_basis)
+    design = problem.design(filters)
+    spread = 0.5 / np.sqrt(max(float(design.features[:, 1:].var(axis=0).sum()), 1e-6))
+    coefficients = np.repeat(pooled, n_states, axis=0)
+    if n_states > 1:
+        coefficients[:, :, 1:] += rng.normal(0.0, spread, (n_states, n_units, n_units))
+    stay = 0.95 if n_states > 1 else 0.0
+    transition = np.full((n_states, n_states), (1.0 - stay) / n_states)
+    np.fill_diagonal(transition, transition[0, 0] + stay)
+    initial = np.full(n_states, 1.0 / n_states)
+    parameters = Parameters(coefficients, transition, initial, filters, np.full(3, 1.0 / 3.0))
+    nothing = np.zeros((problem.n_bins, n_states))
+    log_emissions, _ = emissions(design, coefficients, nothing)
+    return evaluate(problem, parameters, design, log_emissions)
