@@ -49,9 +49,7 @@ def _value(kind: int, y: float, eta: float, shape: float) -> float:
 
 
 @compiled(reorder=False)
-def _derivatives(
-    kind: int, y: float, eta: float, shape: float
-) -> tuple[float, float, float]:
+def _derivatives(kind: int, y: float, eta: float, shape: float) -> tuple[float, float, float]:
     """Value, slope and curvature.
 
     The curvature is that of minus the value where this is convex, and Fisher's expectation of it
