@@ -271,7 +271,6 @@ def smooth(
     posterior: np.ndarray,
     pairs: np.ndarray,
     log_likelihoods: np.ndarray,
-    workspace: np.ndarray,
 ) -> None:
     """Smooth every session.
 
@@ -287,9 +286,11 @@ def smooth(
         The weighted pair probabilities of all sessions are added to it.
     log_likelihoods : ndarray of shape (S,)
         Filled with every session's log-likelihood, -inf where no path is possible.
-    workspace : ndarray of shape (2, length of the longest session, K)
-        Overwritten.
     """
+    longest = 0
+    for s in range(len(starts) - 1):
+        longest = max(longest, starts[s + 1] - starts[s])
+    workspace = np.empty((2, longest, len(initial)))
     products = np.zeros_like(pairs)
     step, plain = int(len(transition) > 1), len(weights) == 1
     for s in range(len(starts) - 1):
