@@ -80,7 +80,7 @@ def draw_counts(
     return counts
 
 
-def make_switching_spikes(
+def make_switching_spikes(  # noqa: PLR0913 - one keyword per part of the design
     n_units: int = 20,
     n_states: int = 5,
     *,

@@ -16,10 +16,18 @@ from scipy.special import gammaln
 
 from neuroml._core.em import climb
 from neuroml._core.recording import break_points
+from neuroml.switching._chain import (
+    Chain,
+    ChainPrior,
+    Smoothed,
+    log_prior,
+    smooth_chain,
+    start_chain,
+    update_chain,
+)
 from neuroml.switching._filters import improve_filters
 from neuroml.switching._one_hot import Prior, gaussian_prior, one_hot_prior, update_sign_mix
 from neuroml.switching._population_emissions import Design, ascent, derivatives, emissions
-from neuroml.switching.inference import Posterior, forward_backward
 
 __all__ = [
     "Parameters",
@@ -38,6 +46,7 @@ _WARM_UP = 20
 _NEGLIGIBLE = 1e-3
 _HALVINGS = 10
 _ROUNDING = 1e-8
+_NO_INPUTS = np.zeros((0, 0))
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,11 @@ class Problem:
     ridge : float
         Precision of a further Gaussian prior on weights, around zero.
     shared_baseline : bool
-    concentration : ndarray of shape (n_states, n_states)
-        Of the Dirichlet prior of the rows of the transition matrix.
+    chain_prior : ChainPrior
+    starts : ndarray of int
+        First bins of sessions, and the number of bins.
+    constant : float
+        The sum of -log(y!).
     """
 
     kind: int
@@ -69,12 +81,12 @@ class Problem:
     scale: float
     ridge: float
     shared_baseline: bool
-    concentration: np.ndarray
+    chain_prior: ChainPrior
     starts: np.ndarray = field(init=False)
     constant: float = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "starts", break_points(self.sessions))
+        object.__setattr__(self, "starts", np.append(break_points(self.sessions), self.n_bins))
         values, repeats = np.unique(self.counts, return_counts=True)
         constant = -float(repeats @ gammaln(values.astype(np.float64) + 1.0))
         object.__setattr__(self, "constant", constant)
@@ -100,16 +112,14 @@ class Parameters:
     ----------
     coefficients : ndarray of shape (n_states, n_units, 1 + n_units)
         Baseline, then the weight from every unit.
-    transition : ndarray of shape (n_states, n_states)
-    initial : ndarray of shape (n_states,)
+    chain : Chain
     filters : ndarray of shape (n_units, n_basis)
         Shares of the basis functions in every unit's filter.
     sign_mix : ndarray of shape (3,)
     """
 
     coefficients: np.ndarray
-    transition: np.ndarray
-    initial: np.ndarray
+    chain: Chain
     filters: np.ndarray
     sign_mix: np.ndarray
 
@@ -126,7 +136,7 @@ class State:
     parameters: Parameters
     design: Design
     prior: Prior
-    posterior: Posterior
+    smoothed: Smoothed
     objective: float
 
 
@@ -152,15 +162,10 @@ def evaluate(
 ) -> State:
     """The E-step: posterior of the states, and the objective in nats per bin."""
     prior = prior_of(problem, parameters)
-    posterior = forward_backward(
-        log_emissions, parameters.transition, parameters.initial, problem.sessions
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        moves = (problem.concentration - 1.0) * np.log(parameters.transition)
-    first = np.log(parameters.initial)
-    log_priors = prior.log_density + np.nansum(moves) + first.sum()
-    total = posterior.log_likelihood + problem.constant + log_priors
-    return State(parameters, design, prior, posterior, float(total) / problem.n_bins)
+    smoothed = smooth_chain(parameters.chain, log_emissions, _NO_INPUTS, problem.starts)
+    log_priors = prior.log_density + log_prior(parameters.chain, problem.chain_prior)
+    total = smoothed.log_likelihood + problem.constant + log_priors
+    return State(parameters, design, prior, smoothed, total / problem.n_bins)
 
 
 def em_step(problem: Problem, state: State) -> tuple[State, float]:
@@ -176,13 +181,12 @@ def em_step(problem: Problem, state: State) -> tuple[State, float]:
 
 
 def _step(problem: Problem, state: State, negligible: float) -> State:
-    before, posterior = state.parameters, state.posterior
-    shares = np.where(posterior.probabilities > negligible, posterior.probabilities, 0.0)
-    parameters = replace(
-        before,
-        transition=_rows(posterior.pair_sums + problem.concentration - 1.0, before.transition),
-        initial=_rows(posterior.probabilities[problem.starts].sum(axis=0) + 1.0, before.initial),
+    before, posterior = state.parameters, state.smoothed.posterior
+    shares = np.where(posterior > negligible, posterior, 0.0)
+    chain = update_chain(
+        before.chain, state.smoothed, _NO_INPUTS, problem.starts, problem.chain_prior
     )
+    parameters = replace(before, chain=chain)
     if state.prior.sign_probabilities is not None:
         mix = update_sign_mix(state.prior.sign_probabilities)
         parameters = replace(parameters, sign_mix=mix)
@@ -196,13 +200,6 @@ def _step(problem: Problem, state: State, negligible: float) -> State:
         parameters, design = replace(parameters, filters=filters), problem.design(filters)
         log_emissions, _ = emissions(design, coefficients, shares)
     return evaluate(problem, parameters, design, log_emissions)
-
-
-def _rows(totals: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Totals as shares along the last axis; where there is nothing to share, what was before."""
-    totals = np.maximum(totals, 0.0)
-    sums = totals.sum(axis=-1, keepdims=True)
-    return np.where(sums > 0, totals / np.where(sums > 0, sums, 1.0), before)
 
 
 def _update_coefficients(
@@ -244,7 +241,7 @@ def _penalties(prior: Prior, coefficients: np.ndarray) -> np.ndarray:
 
 def pooled_fit(problem: Problem) -> np.ndarray:
     """Coefficients (1, n_units, 1 + n_units) of a single state, to a fraction of a nat per bin."""
-    single = _without_prior(replace(problem, concentration=np.ones((1, 1))))
+    single = _without_prior(problem)
     n_units = len(problem.counts)
     coefficients = np.zeros((1, n_units, 1 + n_units))
     start = random_start(single, coefficients, 1, np.random.default_rng(0))
@@ -272,7 +269,7 @@ def _without_prior(problem: Problem) -> Problem:
 
 def under_prior(problem: Problem, state: State) -> State:
     """The same parameters under the problem's own prior."""
-    weights = np.zeros((problem.n_bins, len(state.parameters.initial)))
+    weights = np.zeros((problem.n_bins, len(state.parameters.coefficients)))
     log_emissions, _ = emissions(state.design, state.parameters.coefficients, weights)
     return evaluate(problem, state.parameters, state.design, log_emissions)
 
@@ -297,11 +294,7 @@ def random_start(
     coefficients = np.repeat(pooled, n_states, axis=0)
     if n_states > 1:
         coefficients[:, :, 1:] += rng.normal(0.0, spread, (n_states, n_units, n_units))
-    stay = 0.95 if n_states > 1 else 0.0
-    transition = np.full((n_states, n_states), (1.0 - stay) / n_states)
-    np.fill_diagonal(transition, transition[0, 0] + stay)
-    initial = np.full(n_states, 1.0 / n_states)
-    parameters = Parameters(coefficients, transition, initial, filters, np.full(3, 1.0 / 3.0))
+    parameters = Parameters(coefficients, start_chain(n_states), filters, np.full(3, 1.0 / 3.0))
     nothing = np.zeros((problem.n_bins, n_states))
     log_emissions, _ = emissions(design, coefficients, nothing)
     return evaluate(problem, parameters, design, log_emissions)

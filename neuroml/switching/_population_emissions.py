@@ -7,11 +7,11 @@ run in the precision of X over chunks of bins that fit the cache; sums over chun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import literally
 
 from neuroml.switching._compiled import compiled
 from neuroml.switching._pointwise import _derivatives, _value
@@ -55,49 +55,51 @@ class Derivatives(NamedTuple):
     curvature: np.ndarray
 
 
-@compiled()
-def _add_values(
-    kind: int,
-    y: np.ndarray,
-    eta: np.ndarray,
-    weights: np.ndarray,
-    out: np.ndarray,
-    sums: np.ndarray,
-) -> None:
-    fixed = literally(kind)
-    n_units, n_bins = y.shape
-    for k in range(len(out)):
+class _Loops(NamedTuple):
+    """Compiled for one link."""
+
+    add_values: Callable[..., None]
+    add_derivatives: Callable[..., None]
+
+
+@cache
+def _loops(kind: int) -> _Loops:
+    @compiled()
+    def add_values(
+        y: np.ndarray, eta: np.ndarray, weights: np.ndarray, out: np.ndarray, sums: np.ndarray
+    ) -> None:
+        n_units, n_bins = y.shape
+        for k in range(len(out)):
+            for m in range(n_units):
+                row, total = k * n_units + m, 0.0
+                for t in range(n_bins):
+                    value = _value(kind, np.float64(y[m, t]), np.float64(eta[row, t]), 0.0)
+                    out[k, t] += value
+                    total += weights[k, t] * value
+                sums[k, m] += total
+
+    @compiled()
+    def add_derivatives(
+        y: np.ndarray,
+        eta: np.ndarray,
+        weights: np.ndarray,
+        slopes: np.ndarray,
+        curvatures: np.ndarray,
+        sums: np.ndarray,
+    ) -> None:
+        n_units, n_bins = y.shape
         for m in range(n_units):
-            row, total = k * n_units + m, 0.0
+            total = 0.0
             for t in range(n_bins):
-                value = _value(fixed, np.float64(y[m, t]), np.float64(eta[row, t]), 0.0)
-                out[k, t] += value
-                total += weights[k, t] * value
-            sums[k, m] += total
+                value, slope, curvature = _derivatives(
+                    kind, np.float64(y[m, t]), np.float64(eta[m, t]), 0.0
+                )
+                total += weights[t] * value
+                slopes[m, t] = weights[t] * slope
+                curvatures[m, t] = weights[t] * max(curvature, 0.0)
+            sums[m] += total
 
-
-@compiled()
-def _add_derivatives(
-    kind: int,
-    y: np.ndarray,
-    eta: np.ndarray,
-    weights: np.ndarray,
-    slopes: np.ndarray,
-    curvatures: np.ndarray,
-    sums: np.ndarray,
-) -> None:
-    fixed = literally(kind)
-    n_units, n_bins = y.shape
-    for m in range(n_units):
-        total = 0.0
-        for t in range(n_bins):
-            value, slope, curvature = _derivatives(
-                fixed, np.float64(y[m, t]), np.float64(eta[m, t]), 0.0
-            )
-            total += weights[t] * value
-            slopes[m, t] = weights[t] * slope
-            curvatures[m, t] = weights[t] * max(curvature, 0.0)
-        sums[m] += total
+    return _Loops(add_values, add_derivatives)
 
 
 def _chunks(n: int) -> Iterator[slice]:
@@ -127,11 +129,12 @@ def emissions(
     table = coefficients.reshape(-1, n_features).astype(design.features.dtype)
     log_emissions = np.empty((len(design.features), n_states))
     sums = np.zeros((n_states, n_units))
+    add_values = _loops(design.kind).add_values
     for rows in _chunks(len(design.features)):
         eta = table @ design.features[rows].T
         counts = np.ascontiguousarray(design.counts[:, rows])
         out = np.zeros((n_states, counts.shape[1]))
-        _add_values(design.kind, counts, eta, np.ascontiguousarray(weights[rows].T), out, sums)
+        add_values(counts, eta, np.ascontiguousarray(weights[rows].T), out, sums)
         log_emissions[rows] = out.T
     return log_emissions, sums
 
@@ -161,7 +164,7 @@ def derivatives(design: Design, coefficients: np.ndarray, weights: np.ndarray) -
         counts = np.ascontiguousarray(design.counts[:, rows])
         eta = table @ features.T
         slopes, curvatures = np.empty_like(eta), np.empty_like(eta)
-        _add_derivatives(design.kind, counts, eta, weights[rows], slopes, curvatures, value)
+        _loops(design.kind).add_derivatives(counts, eta, weights[rows], slopes, curvatures, value)
         gradient += slopes @ features
         diagonal += curvatures @ (features * features)
         sampled = features[::stride]
@@ -194,7 +197,7 @@ def slopes(
             eta = own @ design.features[rows].T
             by_eta, unused = np.empty_like(eta), np.empty_like(eta)
             counts = np.ascontiguousarray(design.counts[:, rows])
-            _add_derivatives(design.kind, counts, eta, share[rows], by_eta, unused, sums)
+            _loops(design.kind).add_derivatives(counts, eta, share[rows], by_eta, unused, sums)
             by_feature[rows] += by_eta.T @ own[:, 1:]
     return float(sums.sum()), by_feature
 

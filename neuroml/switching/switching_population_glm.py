@@ -18,6 +18,7 @@ from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.validation import check_sequences, session_slices
 from neuroml.exceptions import DataError
 from neuroml.simulate.switching_spikes import draw_counts, draw_states
+from neuroml.switching._chain import ChainPrior
 from neuroml.switching._history import basis_functions, history
 from neuroml.switching._pointwise import KINDS
 from neuroml.switching._population_em import (
@@ -153,7 +154,7 @@ class SwitchingPopulationGLM(BaseEstimator):
         "random_state": ["random_state", np.random.Generator],
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         n_states: int,
         n_lags: int = 5,
@@ -376,8 +377,6 @@ class SwitchingPopulationGLM(BaseEstimator):
 
     def _problem(self, counts: np.ndarray, sessions: np.ndarray) -> Problem:
         scale = self.prior_scale or {"gaussian": 1.0 / 3.0}.get(self.prior, 1.0)
-        concentration = np.full((self.n_states, self.n_states), float(self.transition_prior))
-        concentration += self.stickiness * np.eye(self.n_states)
         table = counts.astype(self.dtype)
         return Problem(
             KINDS[f"poisson {self.link}"],
@@ -388,7 +387,7 @@ class SwitchingPopulationGLM(BaseEstimator):
             scale,
             self.ridge,
             self.shared_baseline,
-            concentration,
+            ChainPrior(self.transition_prior, self.stickiness),
         )
 
     def _functions(self) -> np.ndarray:
@@ -400,8 +399,8 @@ class SwitchingPopulationGLM(BaseEstimator):
         self.weights_ = parameters.weights.copy()
         self.filter_mix_ = parameters.filters
         self.filters_ = parameters.filters @ self._functions()
-        self.transition_matrix_ = parameters.transition
-        self.initial_probabilities_ = parameters.initial
+        self.transition_matrix_ = parameters.chain.matrix
+        self.initial_probabilities_ = parameters.chain.initial
         if best.state.prior.sign_probabilities is not None:
             self.connection_probability_ = best.state.prior.sign_probabilities
         self.log_likelihood_trace_ = np.array(best.trace)
