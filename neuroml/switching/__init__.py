@@ -1,3 +1,5 @@
 """State-switching generalised linear models for neural populations and for behaviour."""
 
-__all__: list[str] = []
+from neuroml.switching.switching_glm import SwitchingGLM
+
+__all__ = ["SwitchingGLM"]
