@@ -1,6 +1,6 @@
 """State-switching generalised linear models for neural populations and for behaviour."""
 
-from neuroml.switching import inference
+from neuroml.switching.switching_glm import SwitchingGLM
 from neuroml.switching.switching_population_glm import SwitchingPopulationGLM
 
-__all__ = ["SwitchingPopulationGLM", "inference"]
+__all__ = ["SwitchingGLM", "SwitchingPopulationGLM"]

@@ -184,9 +184,9 @@ class _RowProblem(NamedTuple):
         shares = softmax(self.design @ logits, axis=1)
         curvature = np.empty((n_inputs, n_states, n_inputs, n_states))
         for j in range(n_states):
-            for l in range(n_states):
-                bend = self.leaving * shares[:, j] * (float(j == l) - shares[:, l])
-                curvature[:, j, :, l] = (self.design.T * bend) @ self.design
+            for m in range(n_states):
+                bend = self.leaving * shares[:, j] * (float(j == m) - shares[:, m])
+                curvature[:, j, :, m] = (self.design.T * bend) @ self.design
         size = n_inputs * n_states
         flat = curvature.reshape(size, size)
         damping = np.repeat(np.r_[0.0, np.full(n_inputs - 1, self.ridge)], n_states)
