@@ -35,8 +35,8 @@ __all__ = [
     "State",
     "em_step",
     "evaluate",
+    "log_emissions_of",
     "pooled_fit",
-    "random_start",
     "under_prior",
     "warm_up",
 ]
@@ -239,62 +239,52 @@ def _penalties(prior: Prior, coefficients: np.ndarray) -> np.ndarray:
     return -0.5 * (prior.precision * (coefficients[:, :, 1:] - prior.centre) ** 2).sum(axis=-1)
 
 
-def pooled_fit(problem: Problem) -> np.ndarray:
-    """Coefficients (1, n_units, 1 + n_units) of a single state, to a fraction of a nat per bin."""
-    single = _without_prior(problem)
-    n_units = len(problem.counts)
+def log_emissions_of(problem: Problem, coefficients: np.ndarray, filters: np.ndarray) -> np.ndarray:
+    """Log-likelihoods (n_bins, n_states) without the constants."""
+    unweighted = np.zeros((problem.n_bins, len(coefficients)))
+    return emissions(problem.design(filters), coefficients, unweighted)[0]
+
+
+def _started(problem: Problem, coefficients: np.ndarray, filters: np.ndarray) -> State:
+    """The state of EM at given coefficients, with nothing known of the chain."""
+    parameters = Parameters(
+        coefficients, start_chain(len(coefficients)), filters, np.full(3, 1.0 / 3.0)
+    )
+    log_emissions = log_emissions_of(problem, coefficients, filters)
+    return evaluate(problem, parameters, problem.design(filters), log_emissions)
+
+
+def pooled_fit(problem: Problem) -> Parameters:
+    """The GLM of a single state."""
+    single = replace(problem, prior="none")
+    n_units, n_basis = len(problem.counts), len(problem.histories)
     coefficients = np.zeros((1, n_units, 1 + n_units))
-    start = random_start(single, coefficients, 1, np.random.default_rng(0))
-    done = climb(partial(em_step, single), start, start.objective, max_iter=20, tol=1e-3)
-    return done.state.parameters.coefficients
+    start = _started(single, coefficients, np.full((n_units, n_basis), 1.0 / n_basis))
+    step = partial(em_step, single)
+    return climb(step, start, start.objective, max_iter=100, tol=1e-8).state.parameters
 
 
 def warm_up(
-    problem: Problem, pooled: np.ndarray, n_states: int, rng: np.random.Generator, tol: float
+    problem: Problem, pooled: Parameters, n_states: int, rng: np.random.Generator, tol: float
 ) -> State:
-    """A short climb from a random start, under a Gaussian prior around zero.
+    """A short climb from near the GLM of a single state, under a Gaussian prior around zero.
 
     A prior on signs is of no use before the states have parted: it would take the weights of
     mixtures of states for absent.
     """
-    loose = _without_prior(problem)
-    start = random_start(loose, pooled, n_states, rng)
+    loose = replace(problem, prior="none", ridge=max(problem.ridge, 1.0))
+    features = problem.design(pooled.filters).features[:, 1:]
+    spread = 0.5 / np.sqrt(max(float(features.var(axis=0).sum()), 1e-6))
+    coefficients = np.repeat(pooled.coefficients, n_states, axis=0)
+    if n_states > 1:
+        coefficients[:, :, 1:] += rng.normal(0.0, spread, coefficients[:, :, 1:].shape)
+    start = _started(loose, coefficients, pooled.filters)
     step = partial(em_step, loose)
     return climb(step, start, start.objective, max_iter=_WARM_UP, tol=tol).state
 
 
-def _without_prior(problem: Problem) -> Problem:
-    return replace(problem, prior="none", ridge=max(problem.ridge, 1.0))
-
-
 def under_prior(problem: Problem, state: State) -> State:
     """The same parameters under the problem's own prior."""
-    weights = np.zeros((problem.n_bins, len(state.parameters.coefficients)))
-    log_emissions, _ = emissions(state.design, state.parameters.coefficients, weights)
-    return evaluate(problem, state.parameters, state.design, log_emissions)
-
-
-def random_start(
-    problem: Problem, pooled: np.ndarray, n_states: int, rng: np.random.Generator
-) -> State:
-    """Start every state near the fit of a single one.
-
-    Parameters
-    ----------
-    problem : Problem
-    pooled : ndarray of shape (1, n_units, 1 + n_units)
-        Coefficients of a single state.
-    n_states : int
-    rng : Generator
-    """
-    n_units, n_basis = pooled.shape[1], len(problem.histories)
-    filters = np.full((n_units, n_basis), 1.0 / n_basis)
-    design = problem.design(filters)
-    spread = 0.5 / np.sqrt(max(float(design.features[:, 1:].var(axis=0).sum()), 1e-6))
-    coefficients = np.repeat(pooled, n_states, axis=0)
-    if n_states > 1:
-        coefficients[:, :, 1:] += rng.normal(0.0, spread, (n_states, n_units, n_units))
-    parameters = Parameters(coefficients, start_chain(n_states), filters, np.full(3, 1.0 / 3.0))
-    nothing = np.zeros((problem.n_bins, n_states))
-    log_emissions, _ = emissions(design, coefficients, nothing)
-    return evaluate(problem, parameters, design, log_emissions)
+    found = state.parameters
+    log_emissions = log_emissions_of(problem, found.coefficients, found.filters)
+    return evaluate(problem, found, state.design, log_emissions)

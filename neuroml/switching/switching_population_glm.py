@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.em import Climb, best_climb, climb
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
-from neuroml._core.validation import check_sequences, session_slices
+from neuroml._core.recording import break_points
+from neuroml._core.validation import check_sequences, check_sessions, session_slices
 from neuroml.exceptions import DataError
 from neuroml.simulate.switching_spikes import draw_counts, draw_states
 from neuroml.switching._chain import ChainPrior
@@ -25,11 +26,11 @@ from neuroml.switching._population_em import (
     Problem,
     State,
     em_step,
+    log_emissions_of,
     pooled_fit,
     under_prior,
     warm_up,
 )
-from neuroml.switching._population_emissions import emissions
 from neuroml.switching.inference import filter_states, forward_backward, log_likelihood, viterbi
 
 __all__ = ["SwitchingPopulationGLM"]
@@ -47,7 +48,7 @@ class SwitchingPopulationGLM(BaseEstimator):
 
     Parameters
     ----------
-    n_states : int
+    n_states : int, default=3
         1 is the ordinary GLM.
     n_lags : int, default=5
         Bins of history.
@@ -71,10 +72,10 @@ class SwitchingPopulationGLM(BaseEstimator):
     n_basis : int, default=1
         With one function, it is every unit's filter. With more, each sending unit's filter is a
         mixture of them that is learned with the weights; it is non-negative and sums to one.
-    transition_prior : float, default=1.1
-        Concentration of the Dirichlet prior of the rows of the transition matrix (1 is flat).
+    concentration : float, default=1.0
+        Of the Dirichlet prior of first states and of the rows of the transition matrix; 1 is flat.
     stickiness : float, default=0.0
-        Added to the concentration of staying in a state.
+        Pseudo-transitions of every state to itself.
     n_init : int, default=5
         Random starts near the GLM of a single state. Each takes up to 20 iterations with a
         Gaussian prior around zero; the best of them goes on, under the prior asked for.
@@ -99,15 +100,16 @@ class SwitchingPopulationGLM(BaseEstimator):
     filter_mix_ : ndarray of shape (n_units, n_basis)
         Shares of the basis functions in the filters.
     transition_matrix_ : ndarray of shape (n_states, n_states)
-    initial_probabilities_ : ndarray of shape (n_states,)
-        Of the first bin of a session, estimated with one pseudo-session per state.
-    mean_counts_ : ndarray of shape (n_units,)
-        Spikes per bin, the reference of `score_bits`.
+    initial_ : ndarray of shape (n_states,)
+        Of the first bin of a session.
+    glm_weights_, glm_baseline_ : ndarray of shape (n_units, n_units) and (n_units,)
+        The GLM of a single state, where the random starts begin and what `score_bits` compares to.
+    glm_filter_mix_ : ndarray of shape (n_units, n_basis)
+        Shares of the basis functions in its filters.
     log_likelihood_trace_ : ndarray
         The objective of the kept start in nats per bin, from where the prior asked for applies.
-        Without priors (``ridge=0``, ``transition_prior=1``) it is the log-likelihood but for
-        the pseudo-sessions.
-    start_objectives_ : ndarray of shape (n_init,)
+        With ``prior="none"`` and ``ridge=0`` it is the log-likelihood.
+    restart_scores_ : ndarray of shape (n_init,)
         What the starts reached before the best one went on.
     n_iter_ : int
     converged_ : bool
@@ -144,7 +146,7 @@ class SwitchingPopulationGLM(BaseEstimator):
         "ridge": [Interval(Real, 0, None, closed="left")],
         "basis": [StrOptions({"exponential", "raised-cosine", "lags"})],
         "n_basis": [Interval(Integral, 1, None, closed="left")],
-        "transition_prior": [Interval(Real, 1, None, closed="left")],
+        "concentration": [Interval(Real, 1, None, closed="left")],
         "stickiness": [Interval(Real, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -156,7 +158,7 @@ class SwitchingPopulationGLM(BaseEstimator):
 
     def __init__(  # noqa: PLR0913
         self,
-        n_states: int,
+        n_states: int = 3,
         n_lags: int = 5,
         *,
         link: str = "softplus",
@@ -166,7 +168,7 @@ class SwitchingPopulationGLM(BaseEstimator):
         ridge: float = 0.01,
         basis: str = "exponential",
         n_basis: int = 1,
-        transition_prior: float = 1.1,
+        concentration: float = 1.0,
         stickiness: float = 0.0,
         n_init: int = 5,
         max_iter: int = 300,
@@ -184,7 +186,7 @@ class SwitchingPopulationGLM(BaseEstimator):
         self.ridge = ridge
         self.basis = basis
         self.n_basis = n_basis
-        self.transition_prior = transition_prior
+        self.concentration = concentration
         self.stickiness = stickiness
         self.n_init = n_init
         self.max_iter = max_iter
@@ -248,9 +250,11 @@ class SwitchingPopulationGLM(BaseEstimator):
             max_iter=self.max_iter,
             tol=self.tol,
         )
+        self.glm_baseline_ = pooled.coefficients[0, :, 0].copy()
+        self.glm_weights_ = pooled.weights[0].copy()
+        self.glm_filter_mix_ = pooled.filters
         best, _ = best_climb([done], name=type(self).__name__)
-        self.start_objectives_ = np.array([one.objective for one in started])
-        self.mean_counts_ = counts.mean(axis=0, dtype=np.float64)
+        self.restart_scores_ = np.array([one.objective for one in started])
         self._keep(best)
         return self
 
@@ -268,7 +272,7 @@ class SwitchingPopulationGLM(BaseEstimator):
         counts, sessions = self._check(spikes, sessions)
         return forward_backward(*self._chain(counts, sessions)).probabilities
 
-    def predict_proba_filtered(
+    def filter_proba(
         self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
     ) -> np.ndarray:
         """Return the probability of the states (n_bins, n_states) given nothing of the future."""
@@ -305,75 +309,79 @@ class SwitchingPopulationGLM(BaseEstimator):
         y: Any = None,
         *,
         sessions: ArrayLike | None = None,
-        reference: SwitchingPopulationGLM | None = None,
+        null: str = "glm",
+        random_state: RandomState = None,
     ) -> float:
-        """Gain in log-likelihood over a reference, in bits per spike.
+        """Return by how many bits per spike the model predicts better than a null model.
 
         Parameters
         ----------
         spikes : array-like of shape (n_bins, n_units) or list of such
         y : ignored
         sessions : array-like of shape (n_bins,), optional
-        reference : SwitchingPopulationGLM, optional
-            A fitted model, such as one with a single state. None: Poisson spikes at every unit's
-            mean rate in the data of `fit`.
-
-        Returns
-        -------
-        float
+        null : {"glm", "shuffled"}
+            The one-state model of the training data, or this model with its one-step-ahead state
+            probabilities shuffled over bins: what it gains from knowing when states occur.
+        random_state : int, RandomState, Generator or None
+            For the shuffle.
 
         Raises
         ------
+        ValueError
+            If ``null`` is unknown.
         DataError
             As `score`, and if there is no spike.
         """
+        if null not in ("glm", "shuffled"):
+            raise ValueError(f"null is 'glm' or 'shuffled', not {null!r}")
         counts, labels = self._check(spikes, sessions)
         if not counts.any():
             raise DataError("there is no spike to score", field="spikes")
-        gain = self.score(counts, sessions=labels)
-        if reference is None:
-            means = counts.mean(axis=0, dtype=np.float64)
-            constant = self._problem(counts, labels).constant / len(counts)
-            gain -= float((means * np.log(self.mean_counts_) - self.mean_counts_).sum()) + constant
+        chain = self._chain(counts, labels)
+        gain = log_likelihood(*chain)
+        if null == "glm":
+            problem = self._problem(counts, labels)
+            glm = np.column_stack([self.glm_baseline_, self.glm_weights_])[None]
+            gain -= log_emissions_of(problem, glm, self.glm_filter_mix_).sum()
         else:
-            gain -= reference.score(counts, sessions=labels)
-        return gain / np.log(2.0) / float(counts.sum(axis=1).mean())
+            predicted = filter_states(*chain) @ self.transition_matrix_
+            predicted = np.roll(predicted, 1, axis=0)
+            predicted[break_points(labels)] = self.initial_
+            (rng,) = spawn_generators(random_state, 1)
+            gain -= logsumexp(chain[0], axis=1, b=rng.permutation(predicted)).sum()
+        return float(gain / counts.sum() / np.log(2.0))
 
     def sample(
-        self, n_bins: int, n_sessions: int = 1, *, random_state: RandomState = None
-    ) -> Bunch:
+        self, sessions: ArrayLike, *, random_state: RandomState = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Draw spikes, which feed back through the history, and the states behind them.
 
         Parameters
         ----------
-        n_bins, n_sessions : int
-            Bins of each session, and how many.
+        sessions : array-like of shape (n_bins,)
+            Session label of every bin to draw; ``np.zeros(1000)`` is one session of 1,000 bins.
         random_state : int, RandomState, Generator or None
 
         Returns
         -------
-        Bunch
-            ``spikes (n_sessions * n_bins, n_units)``, ``states`` and ``sessions``.
+        spikes : ndarray of shape (n_bins, n_units)
+        states : ndarray of int of shape (n_bins,)
 
         Raises
         ------
         DataError
-            If rates explode.
+            If rates explode, or sessions are not contiguous.
         """
         check_is_fitted(self)
-        paths, drawn = [], []
-        for rng in spawn_generators(random_state, n_sessions):
-            paths.append(
-                draw_states(self.transition_matrix_, n_bins, rng, self.initial_probabilities_)
+        slices = session_slices(check_sessions(sessions, len(np.asarray(sessions))))
+        states, spikes = [], []
+        for rows, rng in zip(slices, spawn_generators(random_state, len(slices)), strict=True):
+            path = draw_states(self.transition_matrix_, rows.stop - rows.start, rng, self.initial_)
+            states.append(path)
+            spikes.append(
+                draw_counts(path, self.baseline_, self.weights_, self.filters_, self.link, rng)
             )
-            drawn.append(
-                draw_counts(paths[-1], self.baseline_, self.weights_, self.filters_, self.link, rng)
-            )
-        return Bunch(
-            spikes=np.concatenate(drawn),
-            states=np.concatenate(paths),
-            sessions=np.repeat(np.arange(n_sessions), n_bins),
-        )
+        return np.concatenate(spikes), np.concatenate(states)
 
     def _problem(self, counts: np.ndarray, sessions: np.ndarray) -> Problem:
         scale = self.prior_scale or {"gaussian": 1.0 / 3.0}.get(self.prior, 1.0)
@@ -387,7 +395,7 @@ class SwitchingPopulationGLM(BaseEstimator):
             scale,
             self.ridge,
             self.shared_baseline,
-            ChainPrior(self.transition_prior, self.stickiness),
+            ChainPrior(self.concentration, self.stickiness),
         )
 
     def _functions(self) -> np.ndarray:
@@ -400,7 +408,7 @@ class SwitchingPopulationGLM(BaseEstimator):
         self.filter_mix_ = parameters.filters
         self.filters_ = parameters.filters @ self._functions()
         self.transition_matrix_ = parameters.chain.matrix
-        self.initial_probabilities_ = parameters.chain.initial
+        self.initial_ = parameters.chain.initial
         if best.state.prior.sign_probabilities is not None:
             self.connection_probability_ = best.state.prior.sign_probabilities
         self.log_likelihood_trace_ = np.array(best.trace)
@@ -419,11 +427,10 @@ class SwitchingPopulationGLM(BaseEstimator):
         self, counts: np.ndarray, sessions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """What the inference functions take."""
-        problem = self._problem(counts, sessions)
-        design = problem.design(self.filter_mix_)
         coefficients = np.concatenate([self.baseline_[:, :, None], self.weights_], axis=2)
-        log_emissions, _ = emissions(design, coefficients, np.zeros((len(counts), self.n_states)))
-        return log_emissions, self.transition_matrix_, self.initial_probabilities_, sessions
+        problem = self._problem(counts, sessions)
+        log_emissions = log_emissions_of(problem, coefficients, self.filter_mix_)
+        return log_emissions, self.transition_matrix_, self.initial_, sessions
 
 
 def _check_counts(counts: np.ndarray) -> None:
