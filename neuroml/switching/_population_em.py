@@ -45,7 +45,7 @@ _WARM_UP = 20
 
 _NEGLIGIBLE = 1e-3
 _HALVINGS = 10
-_ROUNDING = 1e-8
+_ROUNDINGS = {"float32": 1e-6, "float64": 1e-12}
 _NO_INPUTS = np.zeros((0, 0))
 
 
@@ -94,6 +94,12 @@ class Problem:
     @property
     def n_bins(self) -> int:
         return self.counts.shape[1]
+
+    @property
+    def rounding(self) -> float:
+        """What products in the precision of the features cannot resolve, in nats per bin."""
+        spikes_per_bin = float(self.counts.mean(axis=1, dtype=np.float64).sum())
+        return _ROUNDINGS[self.histories.dtype.name] * max(1.0, spikes_per_bin)
 
     def design(self, filters: np.ndarray) -> Design:
         """The features that filters (n_units, n_basis) make of the histories."""
@@ -172,11 +178,14 @@ def em_step(problem: Problem, state: State) -> tuple[State, float]:
     """One iteration; the pair that ``climb`` asks for.
 
     Bins in which a state's posterior is at most 0.001 are left out of its update of the weights.
-    Should that cost more than the step gains, the step is repeated with every bin.
+    Should that cost more than the step gains, the step is repeated with every bin. Where a step
+    cannot gain more than rounding, nothing changes.
     """
     following = _step(problem, state, _NEGLIGIBLE)
     if following.objective < state.objective:
         following = _step(problem, state, 0.0)
+    if 0.0 < state.objective - following.objective <= problem.rounding:
+        following = state
     return following, following.objective
 
 
@@ -219,7 +228,7 @@ def _update_coefficients(
     least = np.stack([one.value for one in found]) + _penalties(prior, old)
     if problem.shared_baseline:
         least = least.sum(axis=0, keepdims=True)
-    least = least - _ROUNDING * np.abs(least)
+    least = least - 0.01 * problem.rounding * problem.n_bins
     length = np.ones_like(least)
     for halving in range(_HALVINGS + 1):
         new = old + length[:, :, None] * direction

@@ -49,7 +49,9 @@ def test_the_quadratic_touches_the_density_from_below(kind, seed):
         assert prior(moved).log_density >= bound(moved) - 1e-9
     step = 1e-6 * rng.normal(size=weights.shape)
     slope = (prior(weights + step).log_density - prior(weights - step).log_density) / 2
-    assert slope == pytest.approx(-(here.precision * (weights - here.centre) * step).sum(), rel=1e-5)
+    assert slope == pytest.approx(
+        -(here.precision * (weights - here.centre) * step).sum(), rel=1e-5
+    )
 
 
 def test_one_sign_is_shared_by_all_states():
