@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.switching import SwitchingGLM
 
 
 def _samples() -> dict[str, Any]:
@@ -34,6 +35,8 @@ class Entry:
 _ORDER = "windows over time depend on the order of samples"
 _SUBSET = "a window needs neighbouring samples, so single rows cannot be transformed"
 
+_ORDER_OF_STATES = "the probability of a hidden state depends on the bins before and after"
+
 TWO_DIMENSIONAL = [
     Entry(
         SlidingWindowConnectivity(window=10, edges="shrink"),
@@ -43,6 +46,13 @@ TWO_DIMENSIONAL = [
         },
     ),
     Entry(NonnegativeCP(n_components=2, n_init=1, max_iter=500)),
+    Entry(
+        SwitchingGLM(n_states=2, family="gaussian", n_init=1),
+        {
+            "check_methods_sample_order_invariance": _ORDER_OF_STATES,
+            "check_methods_subset_invariance": _ORDER_OF_STATES,
+        },
+    ),
 ]
 
 CONTRACT: list[Entry] = []

@@ -52,7 +52,8 @@ class Gaussian(Family):
         weights = np.zeros((1, len(mean), len(design.inputs)))
         if design.has_intercept:
             weights[0, :, -1] = mean
-        return Emissions(weights, np.diag(_variance(design))[None])
+        covariance = self._covariances(np.diag(_variance(design))[None], np.ones((1, len(mean))))
+        return Emissions(weights, covariance)
 
     def unit(self, design: Design) -> np.ndarray:
         return np.sqrt(_variance(design))
@@ -79,12 +80,17 @@ class Gaussian(Family):
 
     def m_step(
         self,
-        emissions: Emissions,  # noqa: ARG002 - the closed form needs no start
+        emissions: Emissions,
         design: Design,
         posterior: np.ndarray,
-        values: np.ndarray,  # noqa: ARG002
+        values: np.ndarray,  # noqa: ARG002 - the best step needs no comparison
     ) -> tuple[Emissions, np.ndarray]:
-        weights = np.stack([self._regress(design, owned) for owned in posterior])
+        weights = np.stack(
+            [
+                self._regress(design, *of_state)
+                for of_state in zip(emissions.weights, posterior, strict=True)
+            ]
+        )
         scatters, counts = self._moments(weights, design, posterior)
         updated = Emissions(weights, self._covariances(scatters, counts))
         return updated, self.values(updated, design)
@@ -149,18 +155,22 @@ class Gaussian(Family):
         shrunk = (weights * self.precision(design)) @ weights.T
         return self.strength * np.diag(_variance(design)) + shrunk
 
-    def _regress(self, design: Design, owned: np.ndarray) -> np.ndarray:
-        """Weighted least squares (M, F); outputs that miss other bins are solved by themselves."""
+    def _regress(self, design: Design, before: np.ndarray, owned: np.ndarray) -> np.ndarray:
+        """Weighted least squares (M, F); outputs that miss other bins are solved by themselves.
+
+        Solved for the change of the weights, so that jitter slows but does not bias them.
+        """
         seen = ~np.isnan(design.targets)
-        targets = np.nan_to_num(design.targets)
+        residual = np.nan_to_num(design.targets - before @ design.inputs)
         groups = [range(len(seen))] if (seen == seen[0]).all() else [[m] for m in range(len(seen))]
-        weights = np.empty((len(targets), len(design.inputs)))
+        pull = (residual * owned) @ design.inputs.T - before * self.precision(design)
+        weights = before.copy()
         for group in groups:
-            weighted = design.inputs * (owned * seen[group[0]])
-            gram = weighted @ design.inputs.T
+            gram = (design.inputs * (owned * seen[group[0]])) @ design.inputs.T
             diagonal = np.einsum("ff->f", gram)
-            diagonal += self.precision(design) + _JITTER * (1e-3 + diagonal)
-            weights[group] = np.linalg.solve(gram, weighted @ targets[group].T).T
+            diagonal += self.precision(design)
+            diagonal += _JITTER * (1e-3 + diagonal)
+            weights[group] += np.linalg.solve(gram, pull[group].T).T
         return weights
 
     def _moments(

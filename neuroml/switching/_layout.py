@@ -54,18 +54,20 @@ def arrange(
         X, labels = check_sequences(model, X, sessions, reset=reset, dtype=np.float64)
     family = _family(model, None if reset else model.n_classes_)
     targets = _targets(model, family, y, len(X), reset=reset)
-    columns = slice(None) if model.emission_columns is None else np.asarray(model.emission_columns)
-    inputs = X[:, columns]
+    inputs = X if model.emission_columns is None else _columns(X, model.emission_columns)
     if model.fit_intercept:
         inputs = np.column_stack([inputs, np.ones(len(X))])
-    moving = [] if model.transition_columns is None else list(np.asarray(model.transition_columns))
     return Problem(
         family,
         Design(np.ascontiguousarray(inputs.T), targets, model.fit_intercept),
-        np.ascontiguousarray(X[:, np.asarray(moving, dtype=int)]),
+        _columns(X, [] if model.transition_columns is None else model.transition_columns),
         np.append(break_points(labels), len(X)).astype(np.int64),
         ChainPrior(model.concentration, model.stickiness, model.transition_ridge),
     )
+
+
+def _columns(X: np.ndarray, indices: ArrayLike) -> np.ndarray:
+    return np.ascontiguousarray(X[:, np.asarray(indices, dtype=int)])
 
 
 def split_weights(model: SwitchingGLM, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

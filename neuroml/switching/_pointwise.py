@@ -9,13 +9,16 @@ contiguous bins on vectors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
 import numpy as np
-from numba import literally
 
 from neuroml.switching._compiled import compiled
 from neuroml.switching._elementary import exp, log, log1p_unit
 
-__all__ = ["KINDS", "add_values", "weighted_derivatives"]
+__all__ = ["KINDS", "Loops", "loops"]
 
 KINDS = {
     "poisson exp": 0,
@@ -79,60 +82,49 @@ def _derivatives(kind: int, y: float, eta: float, shape: float) -> tuple[float, 
     return value, y - (y + shape) * share, (y + shape) * u / ((1.0 + u) * (1.0 + u))
 
 
-@compiled()
-def add_values(
-    kind: int, y: np.ndarray, eta: np.ndarray, shape: np.ndarray, out: np.ndarray
-) -> None:
-    """Add the values, summed over units, to ``out (K, bins)``.
+class Loops(NamedTuple):
+    """Loops over all observations, compiled for one kind.
 
-    Parameters
-    ----------
-    kind : int
-        From `KINDS`.
-    y : ndarray of shape (units, bins)
-        NaN where missing.
-    eta : ndarray of shape (K * units, bins)
-    shape : ndarray of shape (K, units)
-    out : ndarray of shape (K, bins)
+    ``add_values(y (units, bins), eta (K * units, bins), shape (K, units), out (K, bins))`` adds
+    the values, summed over units. ``weighted_derivatives(y (units, bins), eta (units, bins),
+    shape (units,), weights (bins,), slopes (units, bins), curvatures (units, bins))`` fills
+    weighted slopes and curvatures of one state.
     """
-    fixed = literally(kind)
-    n_units, n_bins = y.shape
-    for k in range(len(out)):
+
+    add_values: Callable[..., None]
+    weighted_derivatives: Callable[..., None]
+
+
+@cache
+def loops(kind: int) -> Loops:
+    """Compile the loops for a kind from `KINDS`, which the compiler then takes as a constant."""
+
+    @compiled()
+    def add_values(y: np.ndarray, eta: np.ndarray, shape: np.ndarray, out: np.ndarray) -> None:
+        n_units, n_bins = y.shape
+        for k in range(len(out)):
+            for m in range(n_units):
+                row, r = k * n_units + m, shape[k, m]
+                for t in range(n_bins):
+                    value = _value(kind, y[m, t], eta[row, t], r)
+                    out[k, t] += value if y[m, t] == y[m, t] else 0.0
+
+    @compiled()
+    def weighted_derivatives(
+        y: np.ndarray,
+        eta: np.ndarray,
+        shape: np.ndarray,
+        weights: np.ndarray,
+        slopes: np.ndarray,
+        curvatures: np.ndarray,
+    ) -> None:
+        n_units, n_bins = y.shape
         for m in range(n_units):
-            row, r = k * n_units + m, shape[k, m]
+            r = shape[m]
             for t in range(n_bins):
-                value = _value(fixed, np.float64(y[m, t]), np.float64(eta[row, t]), r)
-                out[k, t] += value if y[m, t] == y[m, t] else 0.0
+                _, slope, curvature = _derivatives(kind, y[m, t], eta[m, t], r)
+                weight = weights[t] if y[m, t] == y[m, t] else 0.0
+                slopes[m, t] = weight * slope if weight > 0.0 else 0.0
+                curvatures[m, t] = weight * max(curvature, _FLATTEST) if weight > 0.0 else 0.0
 
-
-@compiled()
-def weighted_derivatives(
-    kind: int,
-    y: np.ndarray,
-    eta: np.ndarray,
-    shape: np.ndarray,
-    weights: np.ndarray,
-    slopes: np.ndarray,
-    curvatures: np.ndarray,
-) -> None:
-    """Fill weighted slopes and curvatures of one state.
-
-    Parameters
-    ----------
-    kind : int
-        From `KINDS`.
-    y, eta : ndarray of shape (units, bins)
-    shape : ndarray of shape (units,)
-    weights : ndarray of shape (bins,)
-        Posterior probabilities of the state.
-    slopes, curvatures : ndarray of shape (units, bins)
-    """
-    fixed = literally(kind)
-    n_units, n_bins = y.shape
-    for m in range(n_units):
-        r = shape[m]
-        for t in range(n_bins):
-            _, slope, curvature = _derivatives(fixed, np.float64(y[m, t]), np.float64(eta[m, t]), r)
-            weight = weights[t] if y[m, t] == y[m, t] else 0.0
-            slopes[m, t] = weight * slope if weight > 0.0 else 0.0
-            curvatures[m, t] = weight * max(curvature, _FLATTEST) if weight > 0.0 else 0.0
+    return Loops(add_values, weighted_derivatives)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import digamma, expit, gammaln, polygamma
 
 from neuroml.switching._emissions import Design, Emissions, NewtonFamily, refuse_targets
-from neuroml.switching._pointwise import KINDS, add_values, weighted_derivatives
+from neuroml.switching._pointwise import KINDS, Loops, loops
 
 __all__ = ["Bernoulli", "NegativeBinomial", "Poisson"]
 
@@ -34,6 +34,10 @@ class _ScalarFamily(NewtonFamily):
     def constants(self, spread: np.ndarray, targets: np.ndarray) -> np.ndarray | float:
         """The part of the log-probability (K or 1, T) that the predictor does not change."""
 
+    @property
+    def _loops(self) -> Loops:
+        return loops(KINDS[self.kind])
+
     def start(self, design: Design) -> Emissions:
         n = (~np.isnan(design.targets)).sum(axis=1)
         mean = np.nansum(design.targets, axis=1) / n
@@ -46,7 +50,7 @@ class _ScalarFamily(NewtonFamily):
         n_states, _, n_inputs = emissions.weights.shape
         eta = emissions.weights.reshape(-1, n_inputs) @ design.inputs
         out = np.zeros((n_states, design.inputs.shape[1]))
-        add_values(KINDS[self.kind], design.targets, eta, emissions.spread, out)
+        self._loops.add_values(design.targets, eta, emissions.spread, out)
         out += self.constants(emissions.spread, design.targets)
         return out
 
@@ -77,8 +81,7 @@ class _ScalarFamily(NewtonFamily):
     ) -> tuple[np.ndarray, np.ndarray]:
         eta = emissions.weights[k] @ design.inputs
         slopes, curvatures = np.empty_like(eta), np.empty_like(eta)
-        weighted_derivatives(
-            KINDS[self.kind],
+        self._loops.weighted_derivatives(
             design.targets,
             eta,
             emissions.spread[k],
