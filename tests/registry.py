@@ -15,12 +15,16 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
-from neuroml.switching import SwitchingGLM
+from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 
 def _samples() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     return {"X": rng.uniform(size=(40, 4)), "y": rng.integers(0, 2, size=40)}
+
+
+def _counts() -> dict[str, Any]:
+    return {"spikes": np.random.default_rng(0).poisson(1.0, (60, 3)).astype(float)}
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ TWO_DIMENSIONAL = [
             "check_methods_sample_order_invariance": _ORDER_OF_STATES,
             "check_methods_subset_invariance": _ORDER_OF_STATES,
         },
+    ),
+    Entry(
+        SwitchingPopulationGLM(n_states=2, n_lags=2, link="sigmoid", n_init=1),
+        {
+            "check_methods_sample_order_invariance": _ORDER_OF_STATES,
+            "check_methods_subset_invariance": _ORDER_OF_STATES,
+        },
+        _counts,
     ),
 ]
 

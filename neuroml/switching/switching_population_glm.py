@@ -434,20 +434,32 @@ class SwitchingPopulationGLM(BaseEstimator):
 
 
 def _check_counts(counts: np.ndarray) -> None:
-    wrong = (counts < 0) | (counts != np.floor(counts))
-    if wrong.any():
-        t, unit = np.argwhere(wrong)[0]
-        raise DataError(
-            "spike counts are negative or fractional",
-            expected="whole numbers of at least 0",
-            found=f"{int(wrong.sum())} others, the first is {counts[t, unit]:g} in bin {t}, "
-            f"unit {unit}",
-            fix="Give counts per bin.",
-            field="spikes",
-        )
+    for problem, wrong in (
+        ("Negative values in data that should be spike counts", counts < 0),
+        ("fractional values in data that should be spike counts", counts != np.floor(counts)),
+    ):
+        if wrong.any():
+            t, unit = np.argwhere(wrong)[0]
+            raise DataError(
+                problem,
+                expected="whole numbers of at least 0",
+                found=f"{int(wrong.sum())} others; the first is {counts[t, unit]:g} in bin {t}, "
+                f"unit {unit}",
+                fix="Give spikes per bin, not rates or scores.",
+                field="spikes",
+            )
 
 
 def _check_fittable(counts: np.ndarray, sessions: np.ndarray, n_lags: int) -> None:
+    lengths = [rows.stop - rows.start for rows in session_slices(sessions)]
+    if min(lengths) <= n_lags:
+        raise DataError(
+            "a session is not longer than the history",
+            expected=f"more than n_lags={n_lags} bins in every session",
+            found=f"n_samples={min(lengths)} in session {int(np.argmin(lengths))}",
+            fix="Lower n_lags, or leave short sessions out.",
+            field="sessions",
+        )
     silent = np.flatnonzero(~counts.any(axis=0))
     if len(silent):
         raise DataError(
@@ -456,13 +468,4 @@ def _check_fittable(counts: np.ndarray, sessions: np.ndarray, n_lags: int) -> No
             found=f"no spike of {len(silent)} of {counts.shape[1]} units, the first is {silent[0]}",
             fix="Leave these units out: nothing can be learned about them.",
             field="spikes",
-        )
-    lengths = [rows.stop - rows.start for rows in session_slices(sessions)]
-    if min(lengths) <= n_lags:
-        raise DataError(
-            "a session is not longer than the history",
-            expected=f"more than n_lags={n_lags} bins in every session",
-            found=f"{min(lengths)} bins in session {int(np.argmin(lengths))}",
-            fix="Lower n_lags, or leave short sessions out.",
-            field="sessions",
         )

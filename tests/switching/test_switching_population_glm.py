@@ -258,8 +258,8 @@ def test_saves_and_loads(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: np.where(x == 0, -1, x), "negative or fractional"),
-        (lambda x: x + 0.5, "negative or fractional"),
+        (lambda x: np.where(x == 0, -1, x), "Negative values"),
+        (lambda x: x + 0.5, "fractional values"),
         (lambda x: x * np.array([1, 0, 1, 1]), "never fire"),
     ],
 )

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import balanced_accuracy_score
 
@@ -137,23 +138,23 @@ def _cpu() -> float:
 def _bare_seconds(model: SwitchingPopulationGLM, n_bins: int) -> float:
     """CPU seconds of an iteration's products of matrices and link evaluations, and no more."""
     n_states, n_units, _ = model.weights_.shape
-    rng = np.random.default_rng(0)
-    features = rng.random((2048, n_units + 1), dtype=np.float32)
-    table = rng.normal(size=(n_states * n_units, n_units + 1)).astype(np.float32) * 0.1
-    slopes = rng.random((n_units, 2048), dtype=np.float32)
-    square = rng.random((n_units + 1, n_units + 1), dtype=np.float32)
-    repeats = n_bins // 2048
+    torch.set_num_threads(1)
+    n_features, chunk = n_units + 1, 2048
+    features = torch.rand(chunk, n_features)
+    table = 0.1 * torch.randn(n_states * n_units, n_features)
+    slopes = torch.rand(n_units, chunk)
+    sampled = features[: min(chunk, 32 * n_features)]
+    link = torch.nn.functional.softplus
     began = _cpu()
-    for _ in range(repeats):
-        eta = table @ features.T  # E-step, all states
-        np.log(np.logaddexp(0.0, eta))  # its softplus rates and their logarithms
+    for _ in range(n_bins // chunk):
+        link(table @ features.T).log_()  # E-step: rates of all states and their logarithms
         own = table[:n_units] @ features.T  # M-step: a bin belongs to about one state
-        np.exp(own)
-        np.log(np.logaddexp(0.0, own))
+        torch.sigmoid(own)
+        link(own)
         slopes @ features
         slopes @ (features * features)
-    for _ in range(n_states * n_units * 32 * (n_units + 1) // 2048):  # curvatures
-        features.T @ features @ square[:, :1]
+    for _ in range(n_states * n_units * 32 * n_features // len(sampled)):
+        sampled.T @ sampled  # curvature of every unit in every state
     return _cpu() - began
 
 
