@@ -155,9 +155,9 @@ def derivatives(design: Design, coefficients: np.ndarray, weights: np.ndarray) -
     n_units, n_features = table.shape
     value, gradient = np.zeros(n_units), np.zeros(table.shape)
     diagonal = np.zeros(table.shape)
-    matrices = np.zeros((n_units, n_features, n_features))
     owned = np.flatnonzero(weights)
     stride = max(1, len(owned) // (_SAMPLED_BINS_PER_FEATURE * n_features))
+    samples = [(design.features[:0].T, np.empty((n_units, 0), table.dtype))]
     for part in _chunks(len(owned)):
         rows = owned[part]
         features = design.features[rows]
@@ -167,9 +167,9 @@ def derivatives(design: Design, coefficients: np.ndarray, weights: np.ndarray) -
         _loops(design.kind).add_derivatives(counts, eta, weights[rows], slopes, curvatures, value)
         gradient += slopes @ features
         diagonal += curvatures @ (features * features)
-        sampled = features[::stride]
-        for matrix, curvature in zip(matrices, curvatures[:, ::stride], strict=True):
-            matrix += (sampled * curvature[:, None]).T @ sampled
+        samples.append((features[::stride].T, curvatures[:, ::stride]))
+    sampled, curvatures = (np.concatenate(parts, axis=1) for parts in zip(*samples, strict=True))
+    matrices = np.stack([(sampled * bend) @ sampled.T for bend in curvatures]).astype(np.float64)
     return Derivatives(value, gradient, _with_diagonal(matrices, diagonal))
 
 
