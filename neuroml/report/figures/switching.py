@@ -164,13 +164,8 @@ def plot_psychometric(
     """
     seen = ~np.isnan(y)
     stimulus, y, posterior = stimulus[seen], y[seen], posterior[seen]
-    values = np.unique(stimulus)
     edges = np.quantile(stimulus, np.linspace(0, 1, _N_BINS + 1)[1:-1])
-    bins = (
-        np.searchsorted(values, stimulus)
-        if len(values) <= _N_BINS
-        else np.searchsorted(edges, stimulus, side="right")
-    )
+    _, bins = np.unique(np.searchsorted(np.unique(edges), stimulus), return_inverse=True)
     figure = new_figure(4.2, 3.0)
     axes = tidy(figure.subplots(), x=name, y="share of choices 1")
     for k in range(posterior.shape[1]):
