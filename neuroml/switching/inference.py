@@ -85,7 +85,7 @@ def forward_backward(
     >>> log_emissions = np.log([[0.9, 0.2], [0.5, 0.5], [0.1, 0.7]])
     >>> posterior = forward_backward(log_emissions, [[0.8, 0.2], [0.2, 0.8]], [0.5, 0.5])
     >>> posterior.probabilities.round(2).tolist()
-    [[0.68, 0.32], [0.44, 0.56], [0.2, 0.8]]
+    [[0.72, 0.28], [0.46, 0.54], [0.19, 0.81]]
     """
     arrays = _check(log_emissions, transition, initial, sessions)
     if device == "cpu":
