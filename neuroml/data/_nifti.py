@@ -18,9 +18,11 @@ __all__ = [
     "image_problems",
     "is_image",
     "load_image",
+    "needed",
     "on_grid_of",
     "open_series",
     "parse_image",
+    "size_problems",
     "tr_of",
 ]
 
@@ -76,13 +78,14 @@ def parse_image(path: Path) -> Any:
 
 def image_problems(image: Any, path: Path, *, is_signal: bool) -> Iterator[DataError]:
     """Yield what is wrong with an opened image file, apart from its voxels."""
-    yield from _size_problems(image, path)
+    yield from size_problems(image, path)
     yield from _affine_problems(image, path)
     if isinstance(image.header, nib.Nifti1Header):
         yield from _scaling_problems(image, path, is_signal)
 
 
-def _size_problems(image: Any, path: Path) -> Iterator[DataError]:
+def size_problems(image: Any, path: Path) -> Iterator[DataError]:
+    """Yield what is wrong with the size of an image's file."""
     shape, proxy = image.shape, image.dataobj
     if not shape or min(shape) < 1:
         yield DataError("the image has an empty axis", found=f"shape {shape}", file=path)
@@ -223,6 +226,13 @@ def tr_of(image: Any, tr_s: float | None, *, file: object = None) -> float:
         file=file,
         field="pixdim[4]",
     )
+
+
+def needed(tr_s: float | None) -> float:
+    """The repetition time given, for surface data that have none of their own."""
+    if tr_s is None:
+        raise DataError("surface data have no repetition time", fix="Pass tr_s= in seconds.")
+    return tr_s
 
 
 def on_grid_of(image: Any, other: Any, name: str) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from neuroml.data._arrays import ARRAY_SUFFIXES, StoredArray, existing_file, list_arrays
 from neuroml.data._nifti import image_problems, is_image, parse_image, tr_of
 from neuroml.data._nwb import list_roi_series, read_unit_spikes
+from neuroml.data._surfaces import describe_surface, is_surface_file
 from neuroml.data._tables import is_table, read_text_table
 from neuroml.exceptions import DataError
 
@@ -96,6 +97,8 @@ def describe_file(path: Path | str) -> FileReport:
 
 def _describer(path: Path) -> Callable[[FileReport], None]:
     suffix = path.suffix.lower()
+    if is_surface_file(path):
+        return _describe_surface
     if is_image(path):
         return _describe_image
     if suffix == ".nwb":
@@ -138,6 +141,12 @@ def _describe_image(report: FileReport) -> None:
         report.advice = "Read it with neuroml.data.read_fmri(path, labels=ATLAS) or mask=MASK."
     if not problems:
         _describe_voxels(report, np.asanyarray(image.dataobj))
+
+
+def _describe_surface(report: FileReport) -> None:
+    report.kind = "a surface file"
+    report.facts += describe_surface(report.path)
+    report.advice = "Read it with neuroml.data.read_fmri(path, labels=SURFACE_ATLAS, tr_s=...)."
 
 
 def _dtype(image: Any) -> str:
