@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from neuroml.data._arrays import ARRAY_SUFFIXES, StoredArray, existing_file, list_arrays
+from neuroml.data._caiman import is_caiman, read_caiman
 from neuroml.data._nifti import image_problems, is_image, parse_image, tr_of
 from neuroml.data._nwb import list_roi_series, read_unit_spikes
 from neuroml.data._surfaces import describe_surface, is_surface_file
@@ -209,7 +210,19 @@ def _describe_table(report: FileReport) -> None:
     )
 
 
+def _describe_caiman(report: FileReport) -> None:
+    report.kind = "results of CaImAn"
+    matrix, rate_hz, _ = read_caiman(report.path, None, None)
+    times, n_units = matrix.values.shape
+    report.facts.append(f"F_dff: {times} times x {n_units} regions at {rate_hz:g} Hz.")
+    report.facts += [f"Left out on reading: {note}." for note in matrix.notes]
+    _describe_matrix(report, matrix.values, "F_dff", matrix.names)
+    report.advice = "Read it with neuroml.data.read_traces(path)."
+
+
 def _describe_arrays(report: FileReport) -> None:
+    if is_caiman(report.path):
+        return _describe_caiman(report)
     report.kind = "a file of arrays"
     arrays = list_arrays(report.path)
     shown = ", ".join(map(str, arrays[:10])) + (", ..." if len(arrays) > 10 else "")
@@ -265,7 +278,9 @@ def _describe_matrix(
 
 def _describe_nwb(report: FileReport) -> None:
     report.kind = "an NWB file"
-    series = list_roi_series(report.path)
+    series, unreadable = list_roi_series(report.path)
+    for name, reason in unreadable.items():
+        report.problems.append(f"The series {name!r} cannot be read and is left out: {reason}.")
     for name, shape in series.items():
         times, units = (*shape, 1)[:2]
         report.facts.append(f"Fluorescence series {name!r}: {times} times x {units} regions.")
