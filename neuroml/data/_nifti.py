@@ -15,6 +15,7 @@ from neuroml.data._arrays import existing_file, gzip_size
 from neuroml.exceptions import DataError
 
 __all__ = [
+    "check_is_3d",
     "image_problems",
     "is_image",
     "load_image",
@@ -235,6 +236,12 @@ def needed(tr_s: float | None) -> float:
     return tr_s
 
 
+def check_is_3d(image: Any, name: str) -> None:
+    """Raise DataError unless a mask or label image has three dimensions."""
+    if len(image.shape) != 3:
+        raise DataError(f"the {name} image is not 3-D", found=f"shape {image.shape}", field=name)
+
+
 def on_grid_of(image: Any, other: Any, name: str) -> Any:
     """Resample a mask or label image onto the grid of an image, if it has another one.
 
@@ -252,8 +259,7 @@ def on_grid_of(image: Any, other: Any, name: str) -> Any:
     """
     from nilearn.image import resample_to_img
 
-    if len(other.shape) != 3:
-        raise DataError(f"the {name} image is not 3-D", found=f"shape {other.shape}", field=name)
+    check_is_3d(other, name)
     if other.shape == image.shape[:3] and np.allclose(other.affine, image.affine, atol=1e-4):
         return other
     if isinstance(image.header, nib.Nifti1Header) and not (

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neuroml.data._nifti import load_image, on_grid_of
+from neuroml.data._nifti import check_is_3d, load_image, on_grid_of
 from neuroml.data._tables import read_text_table
 from neuroml.data._units import check_unique
 from neuroml.exceptions import DataError
@@ -55,9 +55,15 @@ class Series:
 def series_from_image(image: Any, labels: Any, mask: Any, units: Units | None) -> Series:
     """Mean of each region of an atlas, or each voxel of a mask."""
     one_of(labels, mask)
-    if mask is not None:
-        return _voxels(image, load_image(mask, is_signal=False))
-    return _regions(image, load_image(labels, is_signal=False), units)
+    try:
+        if mask is not None:
+            return _voxels(image, load_image(mask, is_signal=False))
+        return _regions(image, load_image(labels, is_signal=False), units)
+    except DataError as error:
+        given = mask if labels is None else labels
+        if error.field in ("mask", "labels") and isinstance(given, str | Path):
+            raise error.at(file=given) from error
+        raise
 
 
 def one_of(labels: Any, mask: Any) -> None:
@@ -137,6 +143,7 @@ def _millimetres(index: np.ndarray, affine: np.ndarray) -> dict[str, np.ndarray]
 
 def _region_ids(atlas: Any) -> np.ndarray:
     """Sorted ids of an atlas without the background."""
+    check_is_3d(atlas, "labels")
     values = np.unique(np.asanyarray(atlas.dataobj))
     if not np.isfinite(values).all() or (values != np.round(values)).any():
         raise DataError(
