@@ -43,7 +43,7 @@ _ORDER_OF_STATES = "the probability of a hidden state depends on the bins before
 
 TWO_DIMENSIONAL = [
     Entry(
-        SlidingWindowConnectivity(window=10, edges="shrink"),
+        SlidingWindowConnectivity(window=10, edges="shrink", covariance="empirical"),
         {
             "check_methods_sample_order_invariance": _ORDER,
             "check_methods_subset_invariance": _SUBSET,
