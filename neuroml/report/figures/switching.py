@@ -8,12 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator
 
-from neuroml._core.recording import break_points
+from neuroml._core.recording import break_points, stack
 from neuroml.report.context import Context
 from neuroml.report.figures.style import colour, new_figure, tidy
+from neuroml.report.figures.switching_population import population_panels
 from neuroml.report.present import Panel
 from neuroml.report.tables.switching import output_names, switching_of
-from neuroml.switching import SwitchingGLM
+from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 __all__ = [
     "draw",
@@ -39,7 +40,11 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
     """States over time, weights, psychometric curves, dwell times, and how the fit converged."""
     switching, data = switching_of(model), _data_of(context)
     panels = []
-    if data is not None and isinstance(switching, SwitchingGLM):
+    if isinstance(switching, SwitchingPopulationGLM):
+        panels = population_panels(switching, context)
+        path = switching.predict(stack(context.recordings).X, sessions=context.sessions)
+        panels.append(_dwell_panel(path, context.sessions, switching, context))
+    elif data is not None:
         posterior = switching.predict_proba(data.X, data.y, sessions=data.sessions)
         path = switching.predict(data.X, data.y, sessions=data.sessions)
         errors = switching.standard_errors(data.X, data.y, sessions=data.sessions).weights
@@ -55,12 +60,7 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
                 plot_weights(switching, context, errors),
                 "Weights of every state, with 95 % Wald intervals from the observed information.",
             ),
-            Panel(
-                "dwell_times",
-                plot_dwell_times(path, data.sessions, switching.transition_matrix_, context),
-                "Share of visits that last longer than a time: of the most probable path (dots), "
-                "and of the fitted chain (line), whose visits are geometric.",
-            ),
+            _dwell_panel(path, data.sessions, switching, context),
         ]
         if switching.family == "bernoulli" and data.X.shape[1]:
             panels.append(
@@ -80,6 +80,17 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
         )
     )
     return panels
+
+
+def _dwell_panel(
+    path: np.ndarray, sessions: np.ndarray, model: BaseEstimator, context: Context
+) -> Panel:
+    return Panel(
+        "dwell_times",
+        plot_dwell_times(path, sessions, model.transition_matrix_, context),
+        "Share of visits that last longer than a time: of the most probable path (dots), and of "
+        "the fitted chain (line), whose visits are geometric.",
+    )
 
 
 def plot_states(posterior: np.ndarray, sessions: np.ndarray, context: Context) -> Figure:

@@ -12,20 +12,20 @@ from neuroml.report.figures.style import colour, new_figure, tidy
 from neuroml.report.present import Panel
 from neuroml.switching import SwitchingPopulationGLM
 
-__all__ = ["draw", "plot_couplings", "plot_dwell_times", "plot_filters", "plot_states"]
+__all__ = ["plot_couplings", "plot_filters", "plot_raster", "population_panels"]
 
 _MOST_BINS = 2000
 
 
-def draw(model: SwitchingPopulationGLM, context: Context) -> list[Panel]:
-    """States over spikes, couplings per state, filters, and how long states last."""
+def population_panels(model: SwitchingPopulationGLM, context: Context) -> list[Panel]:
+    """States over spikes, couplings per state, and filters."""
     counts = stack(context.recordings).X.astype(np.float64)
     return [
         Panel(
             "states",
-            plot_states(model, counts, context),
+            plot_raster(model, counts, context),
             f"Posterior of the states over the spikes of the first {_MOST_BINS} bins at most, "
-            "units sorted by their rate.",
+            "units sorted by their rate. Grey lines: borders of sessions.",
         ),
         Panel(
             "couplings",
@@ -35,18 +35,13 @@ def draw(model: SwitchingPopulationGLM, context: Context) -> list[Panel]:
         Panel(
             "filters",
             plot_filters(model),
-            "How a spike acts on later bins; every filter has a sum of one.",
-        ),
-        Panel(
-            "dwell_times",
-            plot_dwell_times(model, counts, context),
-            "Length of visits on the most probable path (dots), and what the transition matrix "
-            "implies (lines): the share of visits that last longer.",
+            "How a spike acts on later bins, per sending unit (grey, if they were learned) and on "
+            "average; every filter has a sum of one.",
         ),
     ]
 
 
-def plot_states(model: SwitchingPopulationGLM, counts: np.ndarray, context: Context) -> Figure:
+def plot_raster(model: SwitchingPopulationGLM, counts: np.ndarray, context: Context) -> Figure:
     """Posterior of the states above a raster of the spikes.
 
     Parameters
@@ -102,25 +97,4 @@ def plot_filters(model: SwitchingPopulationGLM) -> Figure:
         axes.plot(lags, model.filters_.T, color="0.7", linewidth=0.8)
     axes.plot(lags, model.filters_.mean(axis=0), "o-", color=colour(0), markersize=3)
     axes.set_ylim(bottom=0)
-    return figure
-
-
-def plot_dwell_times(model: SwitchingPopulationGLM, counts: np.ndarray, context: Context) -> Figure:
-    """Survival of visits to each state."""
-    path = model.predict(counts, sessions=context.sessions)
-    starts = np.union1d(break_points(path), break_points(context.sessions))
-    lengths = np.diff(np.append(starts, len(path)))
-    figure = new_figure(4.5, 2.8)
-    axes = tidy(figure.subplots(), x="length of visit (bins)", y="share that last longer")
-    for k in range(model.n_states):
-        own = np.sort(lengths[path[starts] == k])
-        if not len(own):
-            continue
-        longer = 1.0 - np.arange(1, len(own) + 1) / (len(own) + 1)
-        axes.plot(own, longer, ".", color=colour(k), label=f"state {k}", markersize=4)
-        grid = np.arange(1, own[-1] + 1)
-        axes.plot(grid, model.transition_matrix_[k, k] ** grid, color=colour(k))
-    axes.set_xscale("log")
-    axes.set_ylim(0, 1.02)
-    axes.legend(frameon=False)
     return figure

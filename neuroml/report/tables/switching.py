@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from neuroml.report.context import Context
 from neuroml.report.present import TABLE_COLUMNS
+from neuroml.report.tables.switching_population import sign_rows
 from neuroml.switching import SwitchingGLM
 
 __all__ = ["output_names", "switching_of", "tabulate"]
@@ -51,4 +52,5 @@ def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
             for j, value in enumerate(switching.transition_matrix_[k])
         ]
         rows.append(("first state", str(k), "", "", float(switching.initial_[k])))
+    rows += sign_rows(switching, outputs)
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)

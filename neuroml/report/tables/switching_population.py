@@ -1,36 +1,25 @@
-"""Tables of the switching population model."""
+"""What the one-hot prior adds to the table of a switching population."""
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+from collections.abc import Sequence
 
-from neuroml.report.context import Context
-from neuroml.report.present import TABLE_COLUMNS
+import numpy as np
+
 from neuroml.switching import SwitchingPopulationGLM
 
-__all__ = ["tabulate"]
+__all__ = ["sign_rows"]
 
-_SIGNS = ("inhibitory", "none", "excitatory")
+_SIGNS = ("inhibitory", "no connection", "excitatory")
 
 
-def tabulate(model: SwitchingPopulationGLM, context: Context) -> pd.DataFrame:
-    """Transitions, baselines, couplings and, with the one-hot prior, signs of connections."""
-    units = [str(unit) for unit in context.columns]
-    rows: list[tuple[str, str, str, str, float]] = []
-    for k, onward in enumerate(model.transition_matrix_):
-        rows += [("transition", str(k), "to state", str(j), float(p)) for j, p in enumerate(onward)]
-        values = zip(units, model.baseline_[k], strict=True)
-        rows += [("baseline", str(k), "unit", unit, float(value)) for unit, value in values]
-        for to, fan_in in zip(units, model.weights_[k], strict=True):
-            pairs = zip(units, fan_in, strict=True)
-            rows += [
-                ("weight", str(k), "from -> to", f"{unit} -> {to}", float(w)) for unit, w in pairs
-            ]
-    signs = getattr(model, "connection_probability_", None)
-    if signs is not None:
-        for i, j in np.ndindex(signs.shape[:2]):
-            label = f"{units[j]} -> {units[i]}"
-            named = zip(_SIGNS, signs[i, j], strict=True)
-            rows += [(f"P({name})", "", "from -> to", label, float(p)) for name, p in named]
-    return pd.DataFrame(rows, columns=TABLE_COLUMNS)
+def sign_rows(
+    model: SwitchingPopulationGLM, units: Sequence[str]
+) -> list[tuple[str, str, str, str, float]]:
+    """Rows with the probability of every pair's sign; none without the one-hot prior."""
+    signs = getattr(model, "connection_probability_", np.empty((0, 0, 3)))
+    return [
+        (f"P({name})", "", f"input of {units[i]}", str(units[j]), float(signs[i, j, s]))
+        for i, j in np.ndindex(signs.shape[:2])
+        for s, name in enumerate(_SIGNS)
+    ]
