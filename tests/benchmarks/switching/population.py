@@ -30,6 +30,7 @@ from neuroml.simulate import make_switching_spikes
 from neuroml.switching import SwitchingPopulationGLM
 
 SIZES = {"S": (20, 3, 20), "M": (20, 5, 20), "L": (50, 5, 100)}
+PEER_ITERATIONS = {"S": "100", "M": "20", "L": "2"}
 THRESHOLD = 0.2
 GRIDS = {
     "ridge": [{"ridge": value} for value in (1.0, 5.0, 25.0)],
@@ -181,11 +182,11 @@ def speed(sizes: list[str], peer: str | None) -> pd.DataFrame:
             "peak, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }  # fmt: skip
         if peer:
-            found = _run_peer(peer, model, data)
+            found = _run_peer(peer, model, data, size, row["score"])
             row |= {
                 "dynamax score": found["score"], "dynamax iteration, s": found["iteration"],
-                "dynamax fit, s": found["seconds"],
-                "ratio": found["iteration"] / per_iteration,
+                "dynamax to our score - 1e-4, s": found["reached"],
+                "iterations' ratio": found["iteration"] / per_iteration,
             }  # fmt: skip
         rows.append(row)
         print(pd.DataFrame([row]).round(4).to_string(index=False), flush=True)
@@ -205,7 +206,9 @@ def _seconds_per_iteration(model: SwitchingPopulationGLM, data: object) -> float
     return (seconds[1] - seconds[0]) / 10
 
 
-def _run_peer(python: str, model: SwitchingPopulationGLM, data: object) -> dict[str, float]:
+def _run_peer(
+    python: str, model: SwitchingPopulationGLM, data: object, size: str, score: float
+) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "data.npz")
         rng = np.random.default_rng(0)
@@ -215,7 +218,7 @@ def _run_peer(python: str, model: SwitchingPopulationGLM, data: object) -> dict[
             baseline=np.tile(model.glm_baseline_, (len(weights), 1)), weights=weights,
         )  # fmt: skip
         done = subprocess.run(
-            [python, PEER, path], capture_output=True, text=True, check=True,
+            [python, PEER, path, PEER_ITERATIONS[size], str(score - 1e-4)], capture_output=True, text=True, check=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", "XLA_FLAGS":
                  "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"},
         )  # fmt: skip
