@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from neuroml.exceptions import DataError, RecipeError
 
@@ -115,10 +115,11 @@ def list_command() -> None:
     """List the named data sets."""
     from neuroml.data import list_datasets, read_card
 
-    table = Table("name", "what", "subjects", "modality", "licence", box=None)
+    table = Table(Column("name", no_wrap=True), "subjects", Column("recipes"), "what", box=None)
     for name in list_datasets():
         card = read_card(name)
-        table.add_row(name, card.title, str(card.subjects), card.modality, card.licence)
+        recipes = ", ".join(sorted(path.stem for path in card.where.glob("recipe*.toml")))
+        table.add_row(name, str(card.subjects), recipes, card.title)
     console.print(table)
 
 

@@ -117,7 +117,7 @@ def run(
     out = Path(out)
     units = plan(recipe)
     out.mkdir(parents=True, exist_ok=True)
-    atomic_write(out / "run.json", json.dumps(_describe(recipe, units), indent=1, sort_keys=True))
+    atomic_write(out / "run.json", json.dumps(_describe(recipe, units), indent=1))
     before = {} if force else read_manifest(out / "manifest.jsonl")
     tasks = [(recipe, unit, out, before.get(unit.name)) for unit in units]
     yield from run_parallel(_run_unit, tasks, n_jobs=n_jobs)
@@ -209,6 +209,11 @@ def _fit_and_write(recipe: Recipe, unit: Unit, pairs: list[Any], out: Path) -> d
 
 def report(out: Path | str) -> Path:
     """Write a run's ``report.html`` from what is in its folder, and return its path.
+
+    Parameters
+    ----------
+    out : path-like
+        The folder given to `run`.
 
     Raises
     ------
