@@ -7,7 +7,14 @@ from numpy.typing import ArrayLike
 
 from neuroml.exceptions import DataError
 
-__all__ = ["LARGEST_COUNT", "check_counts", "check_probability", "require"]
+__all__ = [
+    "LARGEST_COUNT",
+    "check_counts",
+    "check_matching",
+    "check_missing",
+    "check_population",
+    "check_probability",
+]
 
 LARGEST_COUNT = 3_000_000_000
 """Up to here the product of two counts is exact in 64-bit integers."""
@@ -49,7 +56,35 @@ def check_counts(**counts: ArrayLike) -> tuple[np.ndarray, ...]:
         ) from error
 
 
-def require(holds: np.ndarray, rule: str, **counts: np.ndarray) -> None:
+def check_population(n: np.ndarray, s: np.ndarray, a: np.ndarray) -> None:
+    """Refuse more synapses or active cells than there are cells."""
+    _require(n >= 1, "n >= 1", n=n)
+    _require(s <= n, "s <= n", s=s, n=n)
+    _require(a <= n, "a <= n", a=a, n=n)
+
+
+def check_matching(
+    theta: ArrayLike, n: ArrayLike, s: ArrayLike, a: ArrayLike, **more: ArrayLike
+) -> tuple[np.ndarray, ...]:
+    """Check the counts of a segment that meets a random pattern."""
+    theta, n, s, a, *others = check_counts(theta=theta, n=n, s=s, a=a, **more)
+    check_population(n, s, a)
+    _require(theta <= s, "theta <= s", theta=theta, s=s)
+    return theta, n, s, a, *others
+
+
+def check_missing(
+    theta: ArrayLike, s: ArrayLike, a: ArrayLike, v: ArrayLike
+) -> tuple[np.ndarray, ...]:
+    """Check the counts of a segment that meets its own pattern with v cells swapped."""
+    theta, s, a, v = check_counts(theta=theta, s=s, a=a, v=v)
+    _require(theta <= s, "theta <= s", theta=theta, s=s)
+    _require(s <= a, "s <= a (the synapses are a subset of the pattern)", s=s, a=a)
+    _require(v <= a, "v <= a", v=v, a=a)
+    return theta, s, a, v
+
+
+def _require(holds: np.ndarray, rule: str, **counts: np.ndarray) -> None:
     """Raise a `DataError` that shows the first counts which break a rule."""
     if not np.all(holds):
         first = np.flatnonzero(~np.ravel(holds))[0]

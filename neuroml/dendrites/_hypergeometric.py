@@ -4,8 +4,10 @@ Cross "is a synapse of the segment" with "is active": a 2 x 2 table of the popul
 :math:`x_{ij}` and expectations :math:`e_{ij}` = row sum x column sum / n. With
 :math:`\ln k! = k \ln k - k + L(k)`, the probability of the table given its margins is
 
-.. math:: \ln P = -\sum_{ij} D(x_{ij}, e_{ij}) + \sum L(\text{margins}) - L(n) - \sum_{ij} L(x_{ij}),
-          \qquad D(x, e) = x \ln (x / e) + e - x \ge 0.
+.. math::
+
+   \ln P = -\sum_{ij} D(x_{ij}, e_{ij}) + \sum L(\text{margins}) - L(n) - \sum_{ij} L(x_{ij}),
+   \qquad D(x, e) = x \ln (x / e) + e - x \ge 0.
 
 No :math:`D` is negative, so nothing large cancels, and :math:`x_{ij} - e_{ij}` is the same number
 up to sign in all four cells, which integers give exactly: C. Loader's saddle-point form of the

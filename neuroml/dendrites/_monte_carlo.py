@@ -11,7 +11,7 @@ import numpy as np
 
 from neuroml.simulate.dendrites import draw_subset
 
-__all__ = ["tally_bank", "tally_lost_synapses", "tally_overlaps", "tally_unions"]
+__all__ = ["tally_banks", "tally_kept_synapses", "tally_overlaps", "tally_unions"]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -35,7 +35,7 @@ def tally_overlaps(
 
 
 @numba.njit(cache=True, nogil=True)
-def tally_lost_synapses(
+def tally_kept_synapses(
     rng: np.random.Generator, s: int, a: int, v: int, tally: np.ndarray, n_trials: int
 ) -> None:
     """Add to ``tally[b]`` the trials in which b synapses stay active after v cells are swapped."""
@@ -45,7 +45,7 @@ def tally_lost_synapses(
 
 
 @numba.njit(cache=True, nogil=True)
-def tally_bank(
+def tally_banks(
     rng: np.random.Generator, n: int, s: int, a: int, M: int, tally: np.ndarray, n_trials: int
 ) -> None:
     """Add to ``tally[b]`` the trials in which the best of M fresh segments overlaps in b."""

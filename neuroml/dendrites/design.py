@@ -6,7 +6,6 @@ everything that takes a count refuses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Literal
 
@@ -14,9 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from neuroml.dendrites._counts import LARGEST_COUNT, check_counts, check_probability, require
-from neuroml.dendrites.theory import bank_false_match, false_match, false_negative
+from neuroml.dendrites._counts import LARGEST_COUNT, check_counts, check_matching, check_probability
+from neuroml.dendrites.theory import bank_false_match, false_match, false_negative, largest
 from neuroml.dendrites.unions import union_false_match
+from neuroml.exceptions import DataError
 
 __all__ = ["capacity", "min_synapses", "optimal_threshold", "sweep", "union_capacity"]
 
@@ -64,7 +64,7 @@ def optimal_threshold(
     --------
     >>> from neuroml.dendrites import optimal_threshold
     >>> print(optimal_threshold(n=10_000, s=30, a=[100, 300, 1000], max_false_match=1e-9))
-    [ 7 11 17]
+    [ 8 11 17]
     """
     n, s, a, M, v = check_counts(n=n, s=s, a=a, M=M, v=v)
     log_limit = _log_limit(max_false_match)
@@ -73,7 +73,7 @@ def optimal_threshold(
         p = false_match(np.minimum(theta, s), n, s, a, log=True)
         return bank_false_match(p, M, log=True) > log_limit
 
-    theta = 1 + _largest(too_frequent, np.zeros_like(s), s)
+    theta = 1 + largest(too_frequent, np.zeros_like(s), s)
     feasible = theta <= s
     if np.any(v > 0):
         misses = false_negative(np.minimum(theta, s), s, a, v)
@@ -114,7 +114,7 @@ def min_synapses(
     >>> from neuroml.dendrites import min_synapses
     >>> limits = dict(max_false_match=1e-9, max_false_negative=0.01)
     >>> print(min_synapses(n=10_000, a=200, v=[0, 40, 80], **limits))
-    [ 6 17 32]
+    [ 6 14 23]
     """
     n, a, M, v = check_counts(n=n, a=a, M=M, v=v)
     result = np.empty(n.shape, dtype=np.int64)
@@ -170,7 +170,7 @@ def capacity(
     """
     p = np.asarray(false_match(theta, n, s, a, log=True))
     log_limit = _log_limit(max_false_match)
-    return _largest(
+    return largest(
         lambda M: bank_false_match(p, M, log=True) <= log_limit,
         np.zeros(p.shape, dtype=np.int64),
         np.full(p.shape, LARGEST_COUNT),
@@ -213,9 +213,9 @@ def union_capacity(
     --------
     >>> from neuroml.dendrites import union_capacity
     >>> print(union_capacity(15, n=20_000, s=25, a=100, max_false_match=1e-9))
-    19
+    15
     """
-    arrays = check_counts(theta=theta, n=n, s=s, a=a)
+    arrays = check_matching(theta, n, s, a)
     log_limit = _log_limit(max_false_match)
     result = np.empty(arrays[0].shape, dtype=np.int64)
     for where in np.ndindex(result.shape):
@@ -230,7 +230,7 @@ def union_capacity(
         high = 1
         while fits(high) and high < LARGEST_COUNT:
             high *= 2
-        result[where] = _largest(fits, np.int64(high // 2), np.int64(high))
+        result[where] = largest(fits, np.int64(high // 2), np.int64(high))
     return result[()]
 
 
@@ -271,8 +271,8 @@ def sweep(
     >>> from neuroml.dendrites import sweep
     >>> sweep(n=2000, s=20, a=40, theta=[8, 10])[["theta", "activity", "false_match"]]
        theta  activity   false_match
-    0      8      0.02  1.383466e-09
-    1     10      0.02  4.943634e-13
+    0      8      0.02  1.301736e-09
+    1     10      0.02  4.943631e-13
     """
     given = {"n": n, "s": s, "a": a, "theta": theta, "v": v, "M": M}
     axes = {
@@ -284,7 +284,10 @@ def sweep(
     valid = (table.theta <= table.s) & (table.s <= table.a) & (table.a <= table.n)
     if v is not None:
         valid &= table.v <= table.a
-    require(np.array([valid.any()]), "theta <= s <= a <= n (and v <= a) in some combination")
+    if not valid.any():
+        raise DataError(
+            "no combination makes sense", expected="theta <= s <= a <= n, and v <= a in one of them"
+        )
     table = table[valid].reset_index(drop=True)
     c = {name: table[name].to_numpy() for name in axes}
     table["activity"] = c["a"] / c["n"]
@@ -304,17 +307,3 @@ def sweep(
 def _log_limit(max_false_match: float) -> float:
     with np.errstate(divide="ignore"):
         return float(np.log(check_probability(max_false_match, "max_false_match")))
-
-
-def _largest(
-    holds: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray
-) -> np.ndarray:
-    """Largest integers in [low, high] at which a property that is lost once still holds.
-
-    ``holds`` is taken as true at ``low``.
-    """
-    while np.any(low < high):
-        middle = (low + high + 1) // 2
-        fine = holds(middle)
-        low, high = np.where(fine, middle, low), np.where(fine, high, middle - 1)
-    return np.asarray(low)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.stats import beta
 
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.dendrites import _monte_carlo
-from neuroml.dendrites._counts import check_counts, require
+from neuroml.dendrites._counts import check_matching, check_missing
 from neuroml.exceptions import DataError
 
 __all__ = [
@@ -105,14 +105,8 @@ def simulate_false_match(
     >>> bool(low <= false_match(12, n=500, s=24, a=128) <= high)
     True
     """
-    theta, (n, s, a) = _check(theta, n=n, s=s, a=a)
-    require(np.array([s <= n and a <= n]), "s <= n and a <= n", n=n, s=s, a=a)
-    require(theta <= s, "theta <= s", theta=theta, s=np.broadcast_to(s, theta.shape))
-
-    def tally(rng: np.random.Generator, overlaps: np.ndarray) -> None:
-        _monte_carlo.tally_overlaps(rng, n, s, a, overlaps, n_trials)
-
-    return _at_least(theta, min(s, a), tally, n_trials, random_state)
+    theta, *counts = check_matching(theta, n, s, a)
+    return _simulate(_monte_carlo.tally_overlaps, theta, counts, n_trials, random_state)
 
 
 def simulate_false_negative(
@@ -148,15 +142,9 @@ def simulate_false_negative(
     --------
     false_negative : the exact probability.
     """
-    theta, (s, a, v) = _check(theta, s=s, a=a, v=v)
-    require(np.array([s <= a and v <= a]), "s <= a and v <= a", s=s, a=a, v=v)
-    require(theta <= s, "theta <= s", theta=theta, s=np.broadcast_to(s, theta.shape))
-
-    def tally(rng: np.random.Generator, remaining: np.ndarray) -> None:
-        _monte_carlo.tally_lost_synapses(rng, s, a, v, remaining, n_trials)
-
-    matched = _at_least(theta, s, tally, n_trials, random_state)
-    return SimulatedRate(n_trials - matched.counts, n_trials)
+    theta, *counts = check_missing(theta, s, a, v)
+    kept = _simulate(_monte_carlo.tally_kept_synapses, theta, counts, n_trials, random_state)
+    return SimulatedRate(n_trials - kept.counts, n_trials)
 
 
 def simulate_bank_false_match(
@@ -194,14 +182,8 @@ def simulate_bank_false_match(
     bank_false_match : the exact probability.
     SegmentBank : one bank, many patterns.
     """
-    theta, (n, s, a, M) = _check(theta, n=n, s=s, a=a, M=M)
-    require(np.array([s <= n and a <= n]), "s <= n and a <= n", n=n, s=s, a=a)
-    require(theta <= s, "theta <= s", theta=theta, s=np.broadcast_to(s, theta.shape))
-
-    def tally(rng: np.random.Generator, best: np.ndarray) -> None:
-        _monte_carlo.tally_bank(rng, n, s, a, M, best, n_trials)
-
-    return _at_least(theta, min(s, a), tally, n_trials, random_state)
+    theta, *counts = check_matching(theta, n, s, a, M=M)
+    return _simulate(_monte_carlo.tally_banks, theta, counts, n_trials, random_state)
 
 
 def simulate_union_false_match(
@@ -238,11 +220,22 @@ def simulate_union_false_match(
     --------
     union_false_match : the exact probability.
     """
-    theta, (n, s, a, M) = _check(theta, n=n, s=s, a=a, M=M)
-    require(np.array([s <= n and a <= n]), "s <= n and a <= n", n=n, s=s, a=a)
-    require(theta <= s, "theta <= s", theta=theta, s=np.broadcast_to(s, theta.shape))
+    theta, *counts = check_matching(theta, n, s, a, M=M)
+    return _simulate(_monte_carlo.tally_unions, theta, counts, n_trials, random_state)
 
-    def tally(rng: np.random.Generator, overlaps: np.ndarray) -> None:
-        _monte_carlo.tally_unions(rng, n, s, a, M, overlaps, n_trials)
 
-    return _at_least(theta, a, tally, n_trials, random_state)
+def _simulate(
+    kernel: Callable[..., None],
+    theta: np.ndarray,
+    counts: Sequence[np.ndarray],
+    n_trials: int,
+    random_state: RandomState,
+) -> SimulatedRate:
+    """Run a kernel of `_monte_carlo` and count the trials whose overlap reaches each threshold."""
+    if any(np.ptp(count) for count in counts):
+        raise DataError("only theta can be an array here", expected="the other counts as integers")
+    numbers = [int(count.flat[0]) for count in counts]
+    tally = np.zeros(max(numbers) + 2, dtype=np.int64)
+    kernel(spawn_generators(random_state, 1)[0], *numbers, tally, n_trials)
+    at_least = tally[::-1].cumsum()[::-1]
+    return SimulatedRate(at_least[theta], n_trials)

@@ -20,12 +20,19 @@ refer to it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neuroml.dendrites._counts import check_counts, check_probability, require
+from neuroml.dendrites._counts import (
+    check_counts,
+    check_matching,
+    check_missing,
+    check_population,
+    check_probability,
+)
 from neuroml.dendrites._hypergeometric import (
     log1mexp,
     log_binomial_tail,
@@ -46,6 +53,20 @@ __all__ = [
 ]
 
 Floats = np.float64 | np.ndarray
+
+
+def largest(
+    holds: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """Largest integers in [low, high] for which a property holds that is lost only once.
+
+    ``holds`` is taken as true at ``low``.
+    """
+    while np.any(low < high):
+        middle = (low + high + 1) // 2
+        fine = holds(middle)
+        low, high = np.where(fine, middle, low), np.where(fine, high, middle - 1)
+    return low
 
 
 def overlap_pmf(
@@ -80,7 +101,7 @@ def overlap_pmf(
     array([0.2222, 0.5556, 0.2222])
     """
     b, n, s, a = check_counts(b=b, n=n, s=s, a=a)
-    _require_population(n, s, a)
+    check_population(n, s, a)
     return _result(log_pmf(b, n, s, a), log)
 
 
@@ -126,11 +147,9 @@ def false_match(
     >>> print(f"{false_match(12, n=4000, s=24, a=128):.5g}")
     1.3432e-12
     >>> print(f"{false_match(100, n=200_000, s=100, a=200, log=True):.6f}")
-    -722.117098
+    -721.089899
     """
-    theta, n, s, a = check_counts(theta=theta, n=n, s=s, a=a)
-    _require_population(n, s, a)
-    require(theta <= s, "theta <= s", theta=theta, s=s)
+    theta, n, s, a = check_matching(theta, n, s, a)
     if method == "exact":
         value = log_tail(theta, n, s, a)
     elif method == "binomial":
@@ -200,13 +219,10 @@ def false_negative(
     Examples
     --------
     >>> from neuroml.dendrites import false_negative
-    >>> print(f"{false_negative(12, s=30, a=128, v=[18, 32]):}")
-    [0.00000000e+00 2.16298378e-07]
+    >>> print(false_negative(12, s=30, a=128, v=[18, 32]))
+    [0.00000000e+00 2.16302525e-07]
     """
-    theta, s, a, v = check_counts(theta=theta, s=s, a=a, v=v)
-    require(theta <= s, "theta <= s", theta=theta, s=s)
-    require(s <= a, "s <= a (the synapses are a subset of the pattern)", s=s, a=a)
-    require(v <= a, "v <= a", v=v, a=a)
+    theta, s, a, v = check_missing(theta, s, a, v)
     return _result(log_tail(s - theta + 1, a, s, v), log)
 
 
@@ -230,17 +246,11 @@ def noise_tolerance(
     --------
     >>> from neuroml.dendrites import noise_tolerance
     >>> print(noise_tolerance(12, s=24, a=128), noise_tolerance(12, 24, 128, 0.01))
-    12 47
+    12 40
     """
-    theta, s, a = check_counts(theta=theta, s=s, a=a)
-    target = float(check_probability(max_false_negative, "max_false_negative"))
-    false_negative(theta, s, a, 0)
-    low, high = s - theta, a.copy()
-    while np.any(low < high):
-        middle = (low + high + 1) // 2
-        fine = false_negative(theta, s, a, middle) <= target
-        low, high = np.where(fine, middle, low), np.where(fine, high, middle - 1)
-    return low[()]
+    theta, s, a, _ = check_missing(theta, s, a, 0)
+    limit = check_probability(max_false_negative, "max_false_negative")
+    return largest(lambda v: false_negative(theta, s, a, v) <= limit, s - theta, a)[()]
 
 
 def bank_false_match(
@@ -336,7 +346,7 @@ def false_alarms(p: ArrayLike, segments_per_cell: ArrayLike, n_cells: ArrayLike)
     >>> from neuroml.dendrites import false_alarms, false_match
     >>> rates = false_alarms(false_match(10, n=10_000, s=20, a=200), 128, n_cells=10_000)
     >>> print(f"{rates.per_cell:.3g} {rates.patterns_between:.0f}")
-    1.51e-10 660983
+    1.63e-10 615127
     """
     segments, cells = check_counts(segments_per_cell=segments_per_cell, n_cells=n_cells)
     per_cell = bank_false_match(p, segments)
@@ -344,12 +354,6 @@ def false_alarms(p: ArrayLike, segments_per_cell: ArrayLike, n_cells: ArrayLike)
     with np.errstate(divide="ignore"):
         between = np.divide(1.0, per_network)
     return FalseAlarms(per_cell, per_network, (cells * per_cell)[()], between[()])
-
-
-def _require_population(n: np.ndarray, s: np.ndarray, a: np.ndarray) -> None:
-    require(n >= 1, "n >= 1", n=n)
-    require(s <= n, "s <= n", s=s, n=n)
-    require(a <= n, "a <= n", a=a, n=n)
 
 
 def _result(value: np.ndarray, log: bool) -> Floats:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neuroml.dendrites._counts import check_counts, require
+from neuroml.dendrites._counts import check_counts, check_matching, check_population
 from neuroml.dendrites._hypergeometric import log_binomial_tail, log_pmf, log_tail
 from neuroml.dendrites.theory import Floats
 from neuroml.exceptions import DataError
@@ -47,7 +47,7 @@ def union_size_mean(n: ArrayLike, s: ArrayLike, M: ArrayLike) -> Floats:
     182.927
     """
     n, s, M = check_counts(n=n, s=s, M=M)
-    _require_union(n, s)
+    check_population(n, s, np.zeros_like(n))
     return (n * _share(n, s, M))[()]
 
 
@@ -81,7 +81,7 @@ def union_size_pmf(n: int, s: int, M: int, *, log: bool = False) -> np.ndarray:
     array([0.    , 0.    , 0.1667, 0.6667, 0.1667])
     """
     n, s, M = check_counts(n=n, s=s, M=M)
-    _require_union(n, s)
+    check_population(n, s, np.zeros_like(n))
     if n.ndim:
         raise DataError("union_size_pmf gives one law", expected="n, s, M as single integers")
     pmf = _size_law(int(n), int(s), int(M))
@@ -135,10 +135,7 @@ def union_false_match(
     1.698e-12
     1.735e-12
     """
-    theta, n, s, a, M = check_counts(theta=theta, n=n, s=s, a=a, M=M)
-    _require_union(n, s)
-    require(a <= n, "a <= n", a=a, n=n)
-    require(theta <= s, "theta <= s", theta=theta, s=s)
+    theta, n, s, a, M = check_matching(theta, n, s, a, M=M)
     if method == "exact":
         value = _mixture(theta, n, s, a, M)
     elif method == "plugin":
@@ -148,11 +145,6 @@ def union_false_match(
     else:
         raise ValueError(f"method must be 'exact', 'plugin' or 'bloom', got {method!r}")
     return value[()] if log else np.exp(value)[()]
-
-
-def _require_union(n: np.ndarray, s: np.ndarray) -> None:
-    require(n >= 1, "n >= 1", n=n)
-    require(s <= n, "s <= n", s=s, n=n)
 
 
 def _share(n: np.ndarray, s: np.ndarray, M: np.ndarray) -> np.ndarray:
