@@ -3,6 +3,7 @@
 The layers live in `neuroml.dendrites.layers`, which imports torch; this module does not.
 """
 
+from neuroml.dendrites.active_dendrite_classifier import ActiveDendriteClassifier
 from neuroml.dendrites.design import (
     capacity,
     min_synapses,
@@ -10,7 +11,9 @@ from neuroml.dendrites.design import (
     sweep,
     union_capacity,
 )
+from neuroml.dendrites.k_winners_encoder import KWinnersEncoder
 from neuroml.dendrites.published import published_values
+from neuroml.dendrites.segment_bank import SegmentBank
 from neuroml.dendrites.simulation import (
     SimulatedRate,
     simulate_bank_false_match,
@@ -31,7 +34,10 @@ from neuroml.dendrites.theory import (
 from neuroml.dendrites.unions import union_false_match, union_size_mean, union_size_pmf
 
 __all__ = [
+    "ActiveDendriteClassifier",
     "FalseAlarms",
+    "KWinnersEncoder",
+    "SegmentBank",
     "SimulatedRate",
     "bank_false_match",
     "capacity",

@@ -106,6 +106,8 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     Attributes
     ----------
     n_segments_ : int
+    n_calls_ : int
+        Calls of fit and partial_fit that made them.
     threshold_ : int
     false_match_ : float
         Probability, by the theory, that a random pattern as active as those in fit matches any
@@ -161,7 +163,7 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike | sparse.csr_array, y: Any = None) -> SegmentBank:
-        """Make a segment for every pattern.
+        """Make a segment for every pattern, forgetting earlier ones.
 
         Parameters
         ----------
@@ -176,14 +178,41 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises
         ------
         DataError
-            If no cell is ever active, or no segment has as many synapses as the threshold.
+            If no segment has as many synapses as the threshold.
         """
-        patterns = active_cells(self, X, reset=True)
-        active = np.diff(patterns.indptr).astype(np.int64)
-        rng = spawn_generators(self.random_state, 1)[0]
+        return self._learn(active_cells(self, X, reset=True), first=True)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: ArrayLike | sparse.csr_array, y: Any = None) -> SegmentBank:
+        """Add segments for further patterns; those there already stay as they are.
+
+        Parameters
+        ----------
+        X : array-like or sparse array of shape (n_patterns, n_cells)
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            As `fit`.
+        """
+        first = not hasattr(self, "n_segments_")
+        return self._learn(active_cells(self, X, reset=first), first=first)
+
+    def _learn(self, patterns: sparse.csr_array, *, first: bool) -> SegmentBank:
+        n_calls = 0 if first else self.n_calls_
+        rng = spawn_generators(self.random_state, n_calls + 1)[-1]
         synapses = choose_synapses(patterns, self.n_synapses, rng)
         if self.patterns_per_segment > 1:
             synapses = unite_patterns(synapses, self.patterns_per_segment)
+        active = np.diff(patterns.indptr).astype(np.int64)
+        if not first:
+            synapses = sparse.vstack([self.synapses_, synapses], format="csr")
+            active = np.concatenate([self._active, active])
         sizes = np.diff(synapses.indptr).astype(np.int64)
         self.threshold_ = self._choose_threshold(sizes, active)
         if sizes.max() < self.threshold_:
@@ -194,13 +223,12 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 fix="Lower the threshold, or raise n_synapses.",
                 field="X",
             )
-        self.false_match_ = expected_false_match(
-            self.threshold_, self.n_features_in_, sizes, active
-        )
-        self.n_segments_ = len(sizes)
+        n = self.n_features_in_
+        self.false_match_ = expected_false_match(self.threshold_, n, sizes, active)
+        self.n_segments_, self.n_calls_, self._active = len(sizes), n_calls + 1, active
         self.backend_ = self.backend
         if self.backend == "auto":
-            self.backend_ = cheapest(self.n_features_in_, sizes.mean(), active.mean())
+            self.backend_ = cheapest(n, sizes.mean(), active.mean())
         self._synapses = {"starts": synapses.indptr, "cells": synapses.indices}
         self._index = BACKENDS[self.backend_].build(synapses)
         return self
