@@ -69,7 +69,8 @@ def run_command(
                 counts[record["status"]] += 1
                 bar.advance(task)
                 if record["status"] == "failed":
-                    bar.console.print(f"[red]failed[/red] {record['unit']}: {record['error']}")
+                    message = f"failed {record['unit']}: {record['error']}"
+                    bar.console.print(message, style="red", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         errors.print(f"Interrupted: {RunSummary(**counts)}. The same command goes on from here.")
         raise typer.Exit(130) from None

@@ -6,8 +6,9 @@ from neuroml.data.calcium import delta_f_over_f, read_traces, subtract_neuropil
 from neuroml.data.catalog import list_datasets, load_dataset, open_dataset, read_card
 from neuroml.data.clean import clean
 from neuroml.data.describe import describe_file
-from neuroml.data.events import epochs, labels_from_events, read_events, resample_to
+from neuroml.data.events import epochs, labels_from_events, read_events
 from neuroml.data.fmri import read_fmri
+from neuroml.data.resample import resample_to
 from neuroml.data.spikes import read_spikes
 from neuroml.data.splits import SessionKFold
 

@@ -48,8 +48,8 @@ def series_from_image(image: Any, labels: Any, mask: Any, units: Units | None) -
     """Mean of each region of an atlas, or each voxel of a mask."""
     _one_of(labels, mask)
     if mask is not None:
-        return _voxels(image, load_image(mask))
-    return _regions(image, load_image(labels), units)
+        return _voxels(image, load_image(mask, is_signal=False))
+    return _regions(image, load_image(labels, is_signal=False), units)
 
 
 def _one_of(labels: Any, mask: Any) -> None:
@@ -70,8 +70,13 @@ def _voxels(image: Any, mask: Any) -> Series:
         raise DataError("the mask has values that are not finite", field="mask")
     chosen = inside > 0
     if not chosen.any():
-        raise DataError("the mask is empty", expected="voxels above 0", found=0, field="mask")
-    binary = nib.Nifti1Image(chosen.astype(np.uint8), mask.affine)
+        raise DataError(
+            "the mask has no voxel on the image's grid",
+            expected="voxels above 0, in the same space",
+            found=0,
+            field="mask",
+        )
+    binary = nib.Nifti1Image(chosen.astype(np.uint8), image.affine)
     values = apply_mask(image, binary, ensure_finite=False)
     where = np.argwhere(chosen)
     names = ["voxel_{}_{}_{}".format(*index) for index in where]

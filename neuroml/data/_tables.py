@@ -104,7 +104,10 @@ def read_text_table(path: Path | str) -> Table:
         )
     names = cells if has_names else [str(i) for i in range(len(cells))]
     frame = _parse(path, separator, skipped + in_first, names)
-    return _without_row_counter(Table(frame, has_names))
+    if frame.empty:
+        raise DataError("the table has a header but no rows", file=path)
+    notes = ["the first line, which counts columns"] if counted else []
+    return _without_row_counter(Table(frame, has_names, notes))
 
 
 def _cells(line: str, separator: str) -> list[str]:
@@ -172,8 +175,6 @@ def _parse(path: Path, separator: str, skiprows: int, names: list[str]) -> pd.Da
             fix="Look for a missing or extra separator.",
             file=path,
         ) from error
-    except pd.errors.EmptyDataError as error:
-        raise DataError("the table has a header but no rows", file=path) from error
 
 
 def _without_row_counter(table: Table) -> Table:

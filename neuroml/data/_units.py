@@ -87,7 +87,8 @@ def settle_units(
             field="signal",
         )
     notes = [f"{_count(unusable)} with missing or constant values: {_some(names, unusable)}"]
-    values, missing = values[:, kept], missing[:, kept]
+    if unusable.any():
+        values, missing = values[:, kept], missing[:, kept]
     if missing.any():
         values = _interpolate(values, missing)
         notes.append(

@@ -125,7 +125,7 @@ def _describe_image(report: FileReport) -> None:
     size = " x ".join(str(n) for n in shape[:3])
     millimetres = " x ".join(f"{float(zoom):.3g}" for zoom in image.header.get_zooms()[:3])
     report.facts.append(f"It has {size} voxels of {millimetres} mm, stored as {_dtype(image)}.")
-    problems = list(image_problems(image, report.path))
+    problems = list(image_problems(image, report.path, is_signal=len(shape) == 4))
     report.problems += [_without_path(problem) for problem in problems]
     if len(shape) == 4:
         report.kind = "a series of brain images (fMRI)"

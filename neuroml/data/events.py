@@ -1,4 +1,4 @@
-"""Events and samples: labels per sample, epochs around events, one time axis for two recordings."""
+"""Events and samples: a label per sample, epochs around events."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.interpolate import CubicSpline
-from scipy.signal import butter, sosfiltfilt
 
-from neuroml._core.recording import break_points, name_of, validate_recording
-from neuroml._core.validation import session_slices
+from neuroml._core.recording import name_of
 from neuroml.data._tables import read_text_table
+from neuroml.data._time import clock_of
 from neuroml.exceptions import DataError
 
-__all__ = ["epochs", "labels_from_events", "read_events", "resample_to"]
+__all__ = ["epochs", "labels_from_events", "read_events"]
 
 _TOLERANCE_S = 1e-6
-_FILTER_ORDER = 8
-_PASSED = 0.8
 
 
 def read_events(path: Path | str) -> pd.DataFrame:
@@ -61,7 +57,7 @@ def _checked_events(events: pd.DataFrame, *, file: object = None) -> pd.DataFram
             raise DataError(
                 f"an event's {name} cannot be used",
                 expected="seconds",
-                found=f"{events[name].iloc[int(np.argmax(wrong))]!r} in row {np.argmax(wrong)}",
+                found=f"{events[name].tolist()[int(np.argmax(wrong))]!r} in row {np.argmax(wrong)}",
                 fix="Correct or drop the event.",
                 file=file,
                 field=name,
@@ -119,7 +115,7 @@ def labels_from_events(
     >>> labels_from_events(recording, events, lag_s=2.0).values.tolist()
     ['rest', 'rest', 'face', 'face', 'rest']
     """
-    time = _clock(recording)
+    time = clock_of(recording)
     subject = name_of(recording)
     table = _checked_events(events)
     if column not in table or table[column].isna().any():
@@ -130,61 +126,59 @@ def labels_from_events(
             subject=subject,
             field=column,
         )
-    names = table[column].astype(str).to_numpy()
-    onset = table["onset"].to_numpy() + lag_s - _TOLERANCE_S
-    first = np.searchsorted(time, onset)
-    last = np.searchsorted(time, onset + table["duration"].to_numpy())
-    is_point = table["duration"].to_numpy() == 0
-    near = np.append(time, np.inf)[first] - onset < _step(recording)
-    last = np.where(is_point & near, first + 1, last)
-    labels = np.full(len(time), -1)
-    for number, (start, stop) in enumerate(zip(first, last, strict=True)):
-        taken = labels[start:stop]
-        other = taken[(taken >= 0) & (names[taken] != names[number])]
-        if len(other):
-            raise DataError(
-                "events with different labels overlap",
-                expected="at most one label per sample",
-                found=f"{names[other[0]]!r} and {names[number]!r} at {time[start]:g} s",
-                fix="Shorten one, or label from a column in which they agree.",
-                subject=subject,
-                field=column,
-            )
-        labels[start:stop] = number
-    empty = int((last <= first).sum())
-    if empty == len(names):
+    first, last = _samples_of(table, time, lag_s, _step(recording))
+    n_empty = int((last <= first).sum())
+    if n_empty == len(table):
+        earliest = f", the first at {table['onset'][0] + lag_s:g} s" if n_empty else ""
         raise DataError(
             "no event meets a sample",
             expected=f"onsets within {time[0]:g} to {time[-1]:g} s",
-            found=f"{len(names)} events" + (f", the first at {onset[0]:g} s" if len(names) else ""),
+            found=f"{n_empty} events{earliest}",
             fix="Are onsets in seconds, on the recording's clock?",
             subject=subject,
             field="onset",
         )
-    values = np.where(labels < 0, rest, names[labels]).astype(str)
-    dropped = [f"{empty} of {len(names)} events, which meet no sample"] if empty else []
+    labels = _labelled(table[column].astype(str).to_numpy(), first, last, time, subject)
+    note = f"{n_empty} of {len(table)} events, which meet no sample"
     return xr.DataArray(
-        values,
+        [rest if label is None else label for label in labels],
         dims="time",
         coords={"time": recording["time"]},
         name="label",
-        attrs={"dropped": dropped},
+        attrs={"dropped": [note] if n_empty else []},
     )
 
 
-def _clock(recording: xr.Dataset) -> np.ndarray:
-    """The time of each sample, if it is seconds that increase throughout."""
-    time = recording["time"].values
-    if recording.attrs["time_axis"] != "seconds" or (np.diff(time) <= 0).any():
-        raise DataError(
-            "the recording has no clock that events can be placed on",
-            expected="time in seconds that increases from the first sample to the last",
-            found=f"time_axis {recording.attrs['time_axis']!r}",
-            fix="Give the rate when reading, and treat runs with a clock of their own one by one.",
-            subject=name_of(recording),
-            field="time",
-        )
-    return time
+def _samples_of(
+    table: pd.DataFrame, time: np.ndarray, lag_s: float, step_s: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """First sample of each event, and the first after it."""
+    onset = table["onset"].to_numpy() + lag_s - _TOLERANCE_S
+    duration = table["duration"].to_numpy()
+    first = np.searchsorted(time, onset)
+    last = np.searchsorted(time, onset + duration)
+    is_near = np.append(time, np.inf)[first] - onset < step_s
+    return first, np.where((duration == 0) & is_near, first + 1, last)
+
+
+def _labelled(
+    names: np.ndarray, first: np.ndarray, last: np.ndarray, time: np.ndarray, subject: str
+) -> np.ndarray:
+    """The name of the event at each sample, or None; shape (n_times,)."""
+    labels = np.full(len(time), None, dtype=object)
+    for name, start, stop in zip(names, first, last, strict=True):
+        others = set(labels[start:stop]) - {None, name}
+        if others:
+            raise DataError(
+                "events with different labels overlap",
+                expected="at most one label per sample",
+                found=f"{others.pop()!r} and {name!r} at {time[start]:g} s",
+                fix="Shorten one, or label from a column in which they agree.",
+                subject=subject,
+                field="events",
+            )
+        labels[start:stop] = name
+    return labels
 
 
 def _step(recording: xr.Dataset) -> float:
@@ -230,7 +224,8 @@ def epochs(
     >>> cut.shape, cut.values[0, :, 0].tolist(), cut.attrs["dropped"]
     ((1, 4, 1), [1.0, 2.0, 3.0, 4.0], ['1 of 2 epochs, which leave the recording or cross a gap'])
     """
-    time, rate, subject = _clock(recording), recording.attrs["rate_hz"], name_of(recording)
+    clock_of(recording)
+    rate, subject = recording.attrs["rate_hz"], name_of(recording)
     if rate is None:
         raise DataError("epochs need a sampling rate", subject=subject, field="rate_hz")
     table = _checked_events(events)
@@ -242,16 +237,7 @@ def epochs(
             expected=f"t_min_s <= t_max_s, at {rate:g} Hz",
             found=(t_min_s, t_max_s),
         )
-    offsets = np.arange(first, last + 1)
-    onset = table["onset"].to_numpy()
-    middle = (time[1:] + time[:-1]) / 2
-    nearest = np.searchsorted(middle, onset)
-    rows = nearest[:, None] + offsets
-    inside = ((rows >= 0) & (rows < len(time))).all(axis=1)
-    segment = recording["segment"].values
-    of_rows = segment[np.clip(rows, 0, len(time) - 1)]
-    on_sample = np.abs(time[nearest] - onset) <= 0.5 / rate + _TOLERANCE_S
-    complete = inside & on_sample & (of_rows == segment[nearest][:, None]).all(axis=1)
+    rows, complete = _rows_of(recording, table["onset"].to_numpy(), np.arange(first, last + 1))
     if not complete.any():
         raise DataError(
             "no epoch is complete",
@@ -263,139 +249,30 @@ def epochs(
         )
     n_lost = int((~complete).sum())
     note = f"{n_lost} of {len(table)} epochs, which leave the recording or cross a gap"
-    kept = table[complete]
-    coords: dict[str, Any] = {
-        "time": offsets / rate,
+    axes: dict[str, Any] = {
+        "time": np.arange(first, last + 1) / rate,
         "unit": recording["unit"].values,
         "event": np.flatnonzero(complete),
-        **{str(name): ("event", kept[name].to_numpy()) for name in kept},
     }
+    about = {str(name): ("event", table[name].to_numpy()[complete]) for name in table}
     return xr.DataArray(
         recording["signal"].values[rows[complete]],
         dims=("event", "time", "unit"),
-        coords=coords,
+        coords=about | axes,
         name="epochs",
         attrs={"dropped": [note] if n_lost else [], "value_units": recording.attrs["value_units"]},
     )
 
 
-def resample_to(recording: xr.Dataset, reference: xr.Dataset) -> xr.Dataset:
-    """Bring a recording onto the time axis of another one.
-
-    Each segment is treated for itself. If the reference is slower, frequencies that it cannot
-    carry are removed first (Butterworth low-pass at 0.8 times the reference's Nyquist frequency,
-    eighth order, forward and backward); then values at its times are read off a cubic spline.
-
-    Parameters
-    ----------
-    recording : Dataset
-        With a rate; its ``signal``, ``covariates`` and ``confounds`` are resampled, other
-        variables on its time axis are left out.
-    reference : Dataset
-        On the same clock.
-
-    Returns
-    -------
-    xarray.Dataset
-        The recording at the reference's times. Where the reference has no counterpart (before,
-        after, or within a gap) the values are NaN, counted in ``attrs["dropped"]``. Segments break
-        where either recording's do.
-
-    Raises
-    ------
-    DataError
-        If values are missing, one has no rate, the two do not overlap, or the signal is counts,
-        which must be binned anew instead.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from neuroml.data import make_recording, resample_to
-    >>> slow = make_recording(np.arange(5.0)[:, None], rate_hz=1.0, modality="fmri")
-    >>> fast = make_recording(np.zeros((8, 1)), rate_hz=2.0, modality="calcium")
-    >>> resample_to(slow, fast).signal.values.ravel().round(9).tolist()
-    [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
-    """
-    subject = name_of(recording)
-    if recording.attrs["modality"] == "spikes":
-        raise DataError(
-            "counts cannot be resampled",
-            fix="Bin the spikes again with read_spikes(..., bin_s=), on the reference's clock.",
-            subject=subject,
-        )
-    old, new = _clock(recording), _clock(reference)
-    rates = [item.attrs["rate_hz"] for item in (recording, reference)]
-    if None in rates:
-        raise DataError("both recordings need a rate", found=rates, subject=subject)
-    tables = [name for name in ("signal", "covariates", "confounds") if name in recording]
-    source = np.full(len(new), -1)
-    values = {name: np.full((len(new), recording[name].shape[1]), np.nan) for name in tables}
-    for number, part in enumerate(session_slices(recording["segment"].values)):
-        covered = (new >= old[part][0] - _TOLERANCE_S) & (new <= old[part][-1] + _TOLERANCE_S)
-        source[covered] = number
-        for name in tables:
-            values[name][covered] = _at_times(
-                recording[name].values[part], old[part], new[covered], rates, subject
-            )
-    covered = source >= 0
-    if not covered.any():
-        raise DataError(
-            "the recordings do not overlap in time",
-            expected=f"{new[0]:g} to {new[-1]:g} s",
-            found=f"{old[0]:g} to {old[-1]:g} s",
-            subject=subject,
-            field="time",
-        )
-    result = recording.drop_dims("time").assign_attrs(rate_hz=rates[1])
-    result = result.assign_coords(time=new, segment=("time", _joint_segments(reference, source)))
-    for name in tables:
-        result[name] = (recording[name].dims, values[name])
-    if not covered.all():
-        note = f"{int((~covered).sum())} of {len(new)} samples of the reference are not covered"
-        result = result.assign_attrs(dropped=[*recording.attrs["dropped"], note])
-    return validate_recording(result)
-
-
-def _joint_segments(reference: xr.Dataset, source: np.ndarray) -> np.ndarray:
-    """Ids that change where the reference's segments, or the source of the values, change."""
-    breaks = np.zeros(len(source), dtype=bool)
-    breaks[break_points(reference["segment"].values)] = True
-    breaks[break_points(source)] = True
-    return np.cumsum(breaks) - 1
-
-
-def _at_times(
-    values: np.ndarray, old: np.ndarray, new: np.ndarray, rates: list[float], subject: str
-) -> np.ndarray:
-    """Values (n_old, n_columns) of one segment at new times within it."""
-    present = ~np.isnan(values).all(axis=0)
-    if not np.isfinite(values[:, present]).all():
-        raise DataError(
-            "values are missing", expected="finite numbers", subject=subject, field="signal"
-        )
-    result = np.full((len(new), values.shape[1]), np.nan)
-    if not len(new) or not present.any():
-        return result
-    given = values[:, present].astype(np.float64)
-    if rates[1] < rates[0]:
-        given = _without_fast(given, rates, subject)
-    if len(old) == 1:
-        result[:, present] = given
-    else:
-        result[:, present] = CubicSpline(old, given, axis=0)(new)
-    return result
-
-
-def _without_fast(values: np.ndarray, rates: list[float], subject: str) -> np.ndarray:
-    sos = butter(_FILTER_ORDER, _PASSED * rates[1] / 2, fs=rates[0], output="sos")
-    padding = 3 * (2 * len(sos) + 1)
-    if len(values) <= padding:
-        raise DataError(
-            "a segment is too short to filter",
-            expected=f"more than {padding} samples",
-            found=len(values),
-            fix="Drop it first.",
-            subject=subject,
-            field="segment",
-        )
-    return sosfiltfilt(sos, values, axis=0)
+def _rows_of(
+    recording: xr.Dataset, onset: np.ndarray, offsets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of each epoch (n_events, n_times), and whether all are there without a gap."""
+    time, segment = recording["time"].values, recording["segment"].values
+    nearest = np.searchsorted((time[1:] + time[:-1]) / 2, onset)
+    rows = nearest[:, None] + offsets
+    inside = ((rows >= 0) & (rows < len(time))).all(axis=1)
+    of_rows = segment[np.clip(rows, 0, len(time) - 1)]
+    limit = 0.5 / recording.attrs["rate_hz"] + _TOLERANCE_S
+    is_recorded = np.abs(time[nearest] - onset) <= limit
+    return rows, inside & is_recorded & (of_rows == segment[nearest][:, None]).all(axis=1)

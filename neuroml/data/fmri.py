@@ -110,7 +110,10 @@ def read_fmri(
     elif path is None or is_image(path):
         image = open_series(source)
         rate_hz = 1 / tr_of(image, tr_s, file=path)
-        series = series_from_image(image, labels, mask, units)
+        try:
+            series = series_from_image(image, labels, mask, units)
+        except DataError as error:
+            raise error.at(file=path) from error
     else:
         if labels is not None or mask is not None:
             raise DataError(
@@ -156,7 +159,7 @@ def _from_table(
         raise DataError("a region table needs names", expected="units= as a list", field="units")
     matrix = read_matrix(path, variable=variable, units=units, side=confounds)
     names = matrix.names or [f"region{i}" for i in range(matrix.values.shape[1])]
-    return Series(matrix.values.astype(np.float64), names, {}, matrix.side, list(matrix.notes))
+    return Series(matrix.values, names, {}, matrix.side, list(matrix.notes))
 
 
 def _confounds(

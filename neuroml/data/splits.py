@@ -119,6 +119,6 @@ class SessionKFold(BaseCrossValidator):
         folds = GroupKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
         yield from folds.split(np.zeros(n_samples), groups=labels)
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: ARG002
-        """Return the number of folds."""
+    def get_n_splits(self, X: Any = None, y: Any = None, **metadata: Any) -> int:  # noqa: ARG002
+        """Return the number of folds; the arguments, as scikit-learn passes them, are not used."""
         return self.n_splits
