@@ -13,6 +13,7 @@ from neuroml.dendrites.design import (
 )
 from neuroml.dendrites.k_winners_encoder import KWinnersEncoder
 from neuroml.dendrites.published import published_values
+from neuroml.dendrites.recorded import recorded_false_match
 from neuroml.dendrites.segment_bank import SegmentBank
 from neuroml.dendrites.simulation import (
     SimulatedRate,
@@ -50,6 +51,7 @@ __all__ = [
     "optimal_threshold",
     "overlap_pmf",
     "published_values",
+    "recorded_false_match",
     "simulate_bank_false_match",
     "simulate_false_match",
     "simulate_false_negative",

@@ -11,7 +11,7 @@ from scipy.stats import beta
 
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.dendrites import _monte_carlo
-from neuroml.dendrites._counts import check_matching, check_missing
+from neuroml.dendrites._counts import check_counts, check_matching, check_missing
 from neuroml.exceptions import DataError
 
 __all__ = [
@@ -234,6 +234,7 @@ def _simulate(
     """Run a kernel of `_monte_carlo` and count the trials whose overlap reaches each threshold."""
     if any(np.ptp(count) for count in counts):
         raise DataError("only theta can be an array here", expected="the other counts as integers")
+    check_counts(n_trials=n_trials)
     numbers = [int(count.flat[0]) for count in counts]
     tally = np.zeros(max(numbers) + 2, dtype=np.int64)
     kernel(spawn_generators(random_state, 1)[0], *numbers, tally, n_trials)
