@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +19,11 @@ from neuroml.exceptions import DataError
 
 __all__ = ["Source", "open_source", "provenance"]
 
-_READERS = {"fmri": read_fmri, "traces": read_traces, "spikes": read_spikes}
+_READERS: dict[str, Callable[..., xr.Dataset]] = {
+    "fmri": read_fmri,
+    "traces": read_traces,
+    "spikes": read_spikes,
+}
 _ENTITIES = {"subject": "sub", "session": "ses", "run": "run"}
 
 

@@ -54,6 +54,15 @@ def test_default_stretch_holds_every_spike():
     assert recording.attrs["dropped"] == []
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_default_stretch_holds_spikes_within_rounding_of_an_edge(seed):
+    rng = np.random.default_rng(seed)
+    for width in (0.1, 0.001, 1 / 30, rng.uniform(0.01, 1)):
+        times = np.round(rng.integers(0, 3000, 5) * width, rng.integers(3, 13))
+        times = np.r_[times, np.nextafter(times, -np.inf), np.nextafter(times, np.inf)]
+        assert read_spikes({"u": times}, bin_s=width).signal.sum() == 15
+
+
 def test_last_partial_bin_is_left_out():
     recording = read_spikes({"u": [0.1, 0.95]}, bin_s=0.3, start_s=0, stop_s=1.0)
     assert recording.sizes["time"] == 3

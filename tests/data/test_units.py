@@ -28,7 +28,6 @@ def test_raise_names_units_and_the_first_sample(values):
 def test_raise_on_constant_units(values):
     with pytest.raises(DataError, match="never vary.*1 of 2 units: c"):
         settle_units(values[:, [0, 2]], ["a", "c"], "raise")
-    settle_units(values[:, [0, 2]], ["a", "c"], "raise", constant_is_fine=True)
 
 
 def test_good_units_pass_untouched():
@@ -54,6 +53,17 @@ def test_interpolate_fills_gaps_and_drops_what_has_nothing_to_fill_from(values):
     good = np.isfinite(values[:, 1])
     np.testing.assert_array_equal(filled[good], values[good, 1])
     assert settled.notes[1] == "nothing: 3 missing values are interpolated, in 1 of 2 units"
+
+
+def test_interpolation_does_not_reach_over_a_gap():
+    values = np.array([[1.0, 5], [2, 6], [np.nan, 7], [np.nan, 8], [9, np.nan], [8, np.nan]])
+    segment = np.array([0, 0, 0, 1, 1, 1])
+    settled = settle_units(values, ["a", "b"], "interpolate", segment=segment)
+    assert settled.values[:, 0].tolist() == [1, 2, 2, 9, 9, 8]
+    assert settled.values[:, 1].tolist() == [5, 6, 7, 8, 8, 8]
+    values[3] = np.nan
+    settled = settle_units(values, ["a", "b"], "interpolate", segment=segment)
+    assert settled.kept.tolist() == [0]
 
 
 def test_keep_makes_infinity_missing(values):

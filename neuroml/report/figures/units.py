@@ -27,7 +27,7 @@ def plot_units(facts: list[dict[str, Any]]) -> Figure | None:
         None if nothing varies.
     """
     table = pd.DataFrame(facts).select_dtypes(include=["number"])
-    varying = [name for name in table if table[name].nunique() > 1]
+    varying = [str(name) for name in table if table[name].nunique() > 1]
     if not varying:
         return None
     figure = new_figure(min(2.6 * len(varying) + 0.4, 10.4), 2.2)
