@@ -23,6 +23,7 @@ import numpy as np
 
 __all__ = ["log1mexp", "log_binomial_tail", "log_choose", "log_pmf", "log_tail"]
 
+Counts = np.ndarray | np.int64
 Ratio = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 _EXACT = np.array([0.0, *(math.lgamma(k + 1) - k * math.log(k) + k for k in range(1, 32))])
@@ -44,7 +45,7 @@ def _divergence(x: np.ndarray, e: np.ndarray, d: np.ndarray) -> np.ndarray:
         return np.where(e > 0, np.where(x > 0, x * np.log1p(d / e) - d, e), 0.0)
 
 
-def log_pmf(b: np.ndarray, n: np.ndarray, s: np.ndarray, a: np.ndarray) -> np.ndarray:
+def log_pmf(b: Counts, n: Counts, s: Counts, a: Counts) -> np.ndarray:
     """Ln P(X = b) for X ~ H(n, s, a): b of the a active cells are among the s marked ones of n.
 
     All arguments are int64 arrays that broadcast; b may lie outside the support (-inf).
@@ -61,7 +62,7 @@ def log_pmf(b: np.ndarray, n: np.ndarray, s: np.ndarray, a: np.ndarray) -> np.nd
     return np.where(inside, result, -np.inf)
 
 
-def log_tail(theta: np.ndarray, n: np.ndarray, s: np.ndarray, a: np.ndarray) -> np.ndarray:
+def log_tail(theta: Counts, n: Counts, s: Counts, a: Counts) -> np.ndarray:
     """Ln P(X >= theta) for X ~ H(n, s, a), all int64 arrays that broadcast."""
     arrays = np.broadcast_arrays(theta, n, s, a)
     flat = [array.reshape(-1) for array in arrays]

@@ -47,7 +47,7 @@ def _count_bits(segments: np.ndarray, queries: np.ndarray, overlaps: np.ndarray)
         for q in range(len(queries)):
             count = np.uint64(0)
             for w in range(n_words):
-                count += _popcount(segments[i, w] & queries[q, w])
+                count += _popcount(segments[i, w] & queries[q, w])  # type: ignore[call-arg]
             overlaps[q, i] = count
 
 

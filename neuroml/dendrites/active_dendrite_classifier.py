@@ -198,7 +198,7 @@ class ActiveDendriteClassifier(ClassifierMixin, BaseEstimator):
         return self._scores(X).max(axis=1) < self.bank_.threshold_
 
     def _learn(
-        self, X: Any, y: np.ndarray, *, classes: Any, first: bool
+        self, X: Any, y: ArrayLike, *, classes: Any, first: bool
     ) -> ActiveDendriteClassifier:
         check_classification_targets(y)
         if first:
@@ -216,12 +216,12 @@ class ActiveDendriteClassifier(ClassifierMixin, BaseEstimator):
                 random_state=self.random_state,
             )
         labels = np.searchsorted(self.classes_, y)
-        known = self.classes_[np.minimum(labels, len(self.classes_) - 1)] == y
+        known = np.isin(y, self.classes_)
         if not known.all():
             raise DataError(
                 "y has labels that are not among the classes",
                 expected=self.classes_,
-                found=np.unique(y[~known]),
+                found=np.setdiff1d(y, self.classes_),
                 field="y",
             )
         self.bank_.partial_fit(self._encode(X))

@@ -21,6 +21,8 @@ from neuroml.exceptions import DataError
 __all__ = ["capacity", "min_synapses", "optimal_threshold", "sweep", "union_capacity"]
 
 Ints = np.int64 | np.ndarray
+Holds = np.bool_ | np.ndarray
+UnionMethod = Literal["exact", "plugin", "bloom"]
 
 
 def optimal_threshold(
@@ -69,7 +71,7 @@ def optimal_threshold(
     n, s, a, M, v = check_counts(n=n, s=s, a=a, M=M, v=v)
     log_limit = _log_limit(max_false_match)
 
-    def too_frequent(theta: np.ndarray) -> np.ndarray:
+    def too_frequent(theta: np.ndarray) -> Holds:
         p = false_match(np.minimum(theta, s), n, s, a, log=True)
         return bank_false_match(p, M, log=True) > log_limit
 
@@ -119,7 +121,7 @@ def min_synapses(
     n, a, M, v = check_counts(n=n, a=a, M=M, v=v)
     result = np.empty(n.shape, dtype=np.int64)
     for where in np.ndindex(n.shape):
-        s = np.arange(1, a[where] + 1)
+        s = np.arange(1, int(a[where]) + 1)
         thresholds = (
             optimal_threshold(
                 n[where],
@@ -184,7 +186,7 @@ def union_capacity(
     a: ArrayLike,
     *,
     max_false_match: float,
-    method: Literal["exact", "plugin", "bloom"] = "exact",
+    method: UnionMethod = "exact",
 ) -> Ints:
     """Most patterns that one segment can store while its false matches stay within a limit.
 
@@ -219,19 +221,24 @@ def union_capacity(
     log_limit = _log_limit(max_false_match)
     result = np.empty(arrays[0].shape, dtype=np.int64)
     for where in np.ndindex(result.shape):
-        one = [int(array[where]) for array in arrays]
-
-        def fits(M: int, one: list[int] = one) -> np.bool_:
-            return union_false_match(*one, M, method=method, log=True) <= log_limit
-
-        if one[0] > one[3]:
-            result[where] = LARGEST_COUNT
-            continue
-        high = 1
-        while fits(high) and high < LARGEST_COUNT:
-            high *= 2
-        result[where] = largest(fits, np.int64(high // 2), np.int64(high))
+        theta_, n_, s_, a_ = (int(array[where]) for array in arrays)
+        result[where] = _union_capacity(theta_, n_, s_, a_, log_limit, method)
     return result[()]
+
+
+def _union_capacity(
+    theta: int, n: int, s: int, a: int, log_limit: float, method: UnionMethod
+) -> np.ndarray:
+    if theta > a:
+        return np.asarray(LARGEST_COUNT)
+
+    def fits(M: ArrayLike) -> Holds:
+        return union_false_match(theta, n, s, a, M, method=method, log=True) <= log_limit
+
+    high = 1
+    while fits(high) and high < LARGEST_COUNT:
+        high *= 2
+    return largest(fits, np.asarray(high // 2), np.asarray(high))
 
 
 def sweep(

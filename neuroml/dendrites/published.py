@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from importlib import resources
 
-import numpy as np
 import pandas as pd
 
 from neuroml.dendrites.theory import bank_false_match, false_match, false_negative
@@ -59,7 +58,7 @@ def agrees(text: str, value: float, *, rtol: float = 1e-10) -> bool:
 
 
 def _recompute(row: pd.Series) -> float:
-    theta, n, s, a, v, M = (None if pd.isna(row[c]) else np.int64(row[c]) for c in _COUNTS)
+    theta, n, s, a, v, M = (0 if pd.isna(row[c]) else int(row[c]) for c in _COUNTS)
     quantity = row["quantity"]
     if quantity == "false_negative":
         return float(false_negative(theta, s, a, v))

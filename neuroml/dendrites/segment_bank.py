@@ -225,7 +225,9 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         n = self.n_features_in_
         self.false_match_ = expected_false_match(self.threshold_, n, sizes, active)
-        self.n_segments_, self.n_calls_, self._active = len(sizes), n_calls + 1, active
+        self.n_segments_ = len(sizes)
+        self.n_calls_: int = n_calls + 1
+        self._active: np.ndarray = active
         self.backend_ = self.backend
         if self.backend == "auto":
             self.backend_ = cheapest(n, sizes.mean(), active.mean())

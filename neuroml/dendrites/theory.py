@@ -56,7 +56,7 @@ Floats = np.float64 | np.ndarray
 
 
 def largest(
-    holds: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray
+    holds: Callable[[np.ndarray], np.ndarray | np.bool_], low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
     """Largest integers in [low, high] for which a property holds that is lost only once.
 

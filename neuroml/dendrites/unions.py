@@ -80,11 +80,11 @@ def union_size_pmf(n: int, s: int, M: int, *, log: bool = False) -> np.ndarray:
     >>> union_size_pmf(n=4, s=2, M=2).round(4)
     array([0.    , 0.    , 0.1667, 0.6667, 0.1667])
     """
-    n, s, M = check_counts(n=n, s=s, M=M)
-    check_population(n, s, np.zeros_like(n))
-    if n.ndim:
+    cells, synapses, patterns = check_counts(n=n, s=s, M=M)
+    check_population(cells, synapses, np.zeros_like(cells))
+    if cells.ndim:
         raise DataError("union_size_pmf gives one law", expected="n, s, M as single integers")
-    pmf = _size_law(int(n), int(s), int(M))
+    pmf = _size_law(int(cells), int(synapses), int(patterns))
     with np.errstate(divide="ignore"):
         return np.log(pmf) if log else pmf
 

@@ -30,14 +30,11 @@ def test_digits_within_1_5_points_of_the_nearest_neighbour_abstentions_counted_a
 
 def test_noise_is_rejected_and_digits_are_not(digits):
     X, y = digits
-    model = ActiveDendriteClassifier(60, 45, abstain_label=-1, random_state=0).fit(
-        X[:1500], y[:1500]
-    )
+    model = ActiveDendriteClassifier(60, 28, abstain_label=-1, random_state=0)
+    model.fit(X[:1500], y[:1500])
     noise = np.random.default_rng(0).uniform(0, 16, size=(300, 64))
     assert model.abstains(noise).all() and np.all(model.predict(noise) == -1)
-    assert model.abstains(X[1500:]).mean() < 0.5
-    seen = ~model.abstains(X[1500:])
-    assert model.score(X[1500:][seen], y[1500:][seen]) > 0.98
+    assert model.abstains(X[1500:]).mean() < 0.05
     forced = model.set_params(abstain_label=None).predict(noise)
     assert set(forced) <= set(range(10))
 
