@@ -1,7 +1,8 @@
 """Compiled trials: draw, count the overlap, tally.
 
-By symmetry one of two random sets may be held fixed: the cells 0, 1, ... are the segment (or the
-pattern), and only the other set is drawn.
+By symmetry one of two random sets may be held fixed, and only the other one is drawn. Where only
+the size of the overlap matters the drawn cells need no names: it is enough to know how many of the
+cells that are still there belong to the fixed set.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ __all__ = ["tally_banks", "tally_kept_synapses", "tally_overlaps", "tally_unions
 
 
 @numba.njit(cache=True, nogil=True)
-def _draw_overlap(rng: np.random.Generator, cells: np.ndarray, size: int, marked: int) -> int:
-    """Draw a subset and count how many of it are among the first ``marked`` cells."""
-    draw_subset(rng, cells, size)
-    overlap = 0
+def _draw_overlap(rng: np.random.Generator, n: int, size: int, marked: int) -> int:
+    """Draw ``size`` of n cells without replacement and count how many of the marked are drawn."""
+    left = marked
     for i in range(size):
-        overlap += cells[i] < marked
-    return overlap
+        left -= rng.random() * (n - i) < left
+    return marked - left
 
 
 @numba.njit(cache=True, nogil=True)
@@ -29,9 +29,8 @@ def tally_overlaps(
     rng: np.random.Generator, n: int, s: int, a: int, tally: np.ndarray, n_trials: int
 ) -> None:
     """Add to ``tally[b]`` the trials whose pattern overlaps the segment in b synapses."""
-    cells = np.arange(n)
     for _ in range(n_trials):
-        tally[_draw_overlap(rng, cells, min(s, a), max(s, a))] += 1
+        tally[_draw_overlap(rng, n, min(s, a), max(s, a))] += 1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -39,9 +38,8 @@ def tally_kept_synapses(
     rng: np.random.Generator, s: int, a: int, v: int, tally: np.ndarray, n_trials: int
 ) -> None:
     """Add to ``tally[b]`` the trials in which b synapses stay active after v cells are swapped."""
-    pattern = np.arange(a)
     for _ in range(n_trials):
-        tally[s - _draw_overlap(rng, pattern, v, s)] += 1
+        tally[s - _draw_overlap(rng, a, v, s)] += 1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -49,11 +47,10 @@ def tally_banks(
     rng: np.random.Generator, n: int, s: int, a: int, M: int, tally: np.ndarray, n_trials: int
 ) -> None:
     """Add to ``tally[b]`` the trials in which the best of M fresh segments overlaps in b."""
-    cells = np.arange(n)
     for _ in range(n_trials):
         best = 0
         for _segment in range(M):
-            best = max(best, _draw_overlap(rng, cells, min(s, a), max(s, a)))
+            best = max(best, _draw_overlap(rng, n, min(s, a), max(s, a)))
         tally[best] += 1
 
 

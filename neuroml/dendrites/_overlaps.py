@@ -1,7 +1,7 @@
 """Four ways to count active synapses of many segments, with the same result bit for bit.
 
 Which is fastest depends on how sparse segments and activity are; `cheapest` compares them by a
-cost model whose constants were measured (``tests/benchmarks/dendrites/backends.py``).
+cost model whose constants were measured (``tests/benchmarks/dendrites/run.py``).
 """
 
 from __future__ import annotations
@@ -143,25 +143,27 @@ class _Backend:
     overlaps : callable
         ``overlaps(index, queries) -> int32 (n_queries, n_segments)``, from binary rows.
     nanoseconds : callable
-        ``nanoseconds(n, s, a)`` per segment and query: the cost model, for n cells, s synapses per
-        segment and a active cells.
+        ``nanoseconds(n, s, a, M)`` per segment and query: the cost model, for n cells, s synapses
+        per segment, a active cells and M segments.
     """
 
     build: Callable[[sparse.csr_array], Index]
     overlaps: Callable[[Index, sparse.csr_array], np.ndarray]
-    nanoseconds: Callable[[float, float, float], float]
+    nanoseconds: Callable[[float, float, float, int], float]
 
 
 BACKENDS = {
     "inverted": _Backend(
-        _build_inverted, _overlaps_by_inverted_index, lambda n, s, a: 0.3 + 1.0 * a * s / n
+        _build_inverted,
+        _overlaps_by_inverted_index,
+        lambda n, s, a, M: 0.1 + 0.75 * a * s / n + 8 * a / M,
     ),
-    "bits": _Backend(_build_bits, _overlaps_by_bits, lambda n, s, a: 1.0 + 0.12 * n / 64),
-    "csr": _Backend(_build_csr, _overlaps_by_csr, lambda n, s, a: 2.0 + 0.14 * s),
-    "dense": _Backend(_build_dense, _overlaps_by_matmul, lambda n, s, a: 1.0 + 0.034 * n),
+    "bits": _Backend(_build_bits, _overlaps_by_bits, lambda n, s, a, M: 1.8 + 0.11 * n / 64),
+    "csr": _Backend(_build_csr, _overlaps_by_csr, lambda n, s, a, M: 4 + 0.25 * s),
+    "dense": _Backend(_build_dense, _overlaps_by_matmul, lambda n, s, a, M: 1 + 0.034 * n),
 }
 
 
-def cheapest(n: float, s: float, a: float) -> str:
+def cheapest(n: float, s: float, a: float, M: int) -> str:
     """Name of the backend with the lowest modelled cost."""
-    return min(BACKENDS, key=lambda name: BACKENDS[name].nanoseconds(n, s, a))
+    return min(BACKENDS, key=lambda name: BACKENDS[name].nanoseconds(n, s, a, M))

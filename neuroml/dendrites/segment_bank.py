@@ -230,7 +230,7 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._active: np.ndarray = active
         self.backend_ = self.backend
         if self.backend == "auto":
-            self.backend_ = cheapest(n, sizes.mean(), active.mean())
+            self.backend_ = cheapest(n, sizes.mean(), active.mean(), len(sizes))
         self._synapses = {"starts": synapses.indptr, "cells": synapses.indices}
         self._index = BACKENDS[self.backend_].build(synapses)
         return self

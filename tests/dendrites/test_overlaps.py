@@ -33,5 +33,5 @@ def test_ragged_and_empty_rows(backend):
 
 
 def test_sparse_activity_takes_the_inverted_index_and_dense_activity_bits():
-    assert cheapest(2048, 24, 40) == "inverted"
-    assert cheapest(2048, 1000, 1000) == "bits"
+    assert cheapest(2048, 24, 40, 10**6) == "inverted"
+    assert cheapest(2048, 1000, 1000, 10**6) == "bits"

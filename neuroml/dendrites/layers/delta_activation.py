@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,6 +11,22 @@ from torch import nn
 from neuroml.exceptions import DataError
 
 __all__ = ["DeltaActivation"]
+
+
+class _Quantise(torch.autograd.Function):
+    """Multiples of the step; the gradients are those that `DeltaActivation` describes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        level = (x / step).round_()
+        ctx.save_for_backward(level)
+        ctx.step_shape = step.shape
+        return level * step
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+        (level,) = ctx.saved_tensors
+        return gradient, -(gradient * level).sum_to_size(ctx.step_shape)
 
 
 class DeltaActivation(nn.Module):
@@ -84,12 +101,10 @@ class DeltaActivation(nn.Module):
                 found=tuple(x.shape),
                 field="x",
             )
-        step = self.step
-        level = (x.detach() / step.detach()).round()
-        quantised = step.detach() * level + (x - x.detach()) - (step - step.detach()) * level
+        quantised = _Quantise.apply(x, self.step)
         changes = quantised.diff(dim=1)
         self.penalty = changes.abs().mean()
-        self.density = float((level.diff(dim=1) != 0).double().mean())
+        self.density = int(changes.count_nonzero()) / changes.numel()
         return quantised
 
     @staticmethod

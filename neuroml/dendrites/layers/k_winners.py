@@ -104,7 +104,7 @@ class KWinners(nn.Module):
         if self.boost == 0:
             return x
         factor = torch.exp(self.boost * (self.k / self.n_units - self.duty_cycle))
-        return torch.where(x > 0, x * factor, x / factor)
+        return x * torch.where(x > 0, factor, 1 / factor)
 
     def _count(self, winners: torch.Tensor) -> None:
         n_samples = winners.numel() // winners.shape[-1]
