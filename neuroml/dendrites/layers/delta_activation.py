@@ -24,7 +24,7 @@ class _Quantise(torch.autograd.Function):
         return level * step
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         (level,) = ctx.saved_tensors
         return gradient, -(gradient * level).sum_to_size(ctx.step_shape)
 
