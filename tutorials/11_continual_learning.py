@@ -64,7 +64,7 @@ class Plain(nn.Module):
             SparseLinear(512, 10, 1.0, generator=generator),
         )
 
-    def forward(self, x, context):
+    def forward(self, x, _context):
         return self.layers(x)
 
 
