@@ -23,5 +23,5 @@ def test_the_window_is_shaded_only_where_both_limits_hold():
     limits = {"max_false_match": 1e-9, "max_false_negative": 1e-3}
     axes = plot_threshold_design(10_000, 30, 200, 40, **limits).axes[0]
     (window,) = axes.patches
-    assert (window.get_x(), window.get_x() + window.get_width()) == (9.5, 15.5)
+    assert (window.get_x(), window.get_x() + window.get_width()) == (9.5, 17.5)
     assert not plot_threshold_design(500, 10, 100, 40, **limits).axes[0].patches
