@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.dendrites import ActiveDendriteClassifier, KWinnersEncoder, SegmentBank
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 
@@ -50,6 +51,9 @@ TWO_DIMENSIONAL = [
         },
     ),
     Entry(NonnegativeCP(n_components=2, n_init=1, max_iter=500)),
+    Entry(SegmentBank(n_synapses=3, threshold=1)),
+    Entry(KWinnersEncoder(n_cells=50, n_active=5)),
+    Entry(ActiveDendriteClassifier(20, n_cells=200, n_active=20)),
     Entry(
         SwitchingGLM(n_states=2, family="gaussian", n_init=1),
         {

@@ -10,8 +10,8 @@ state changes, and which connections it changes? Here the truth is simulated, so
 # A population with three states
 # ------------------------------
 #
-# Fifteen units fire as Poisson processes whose rates depend on the recent spikes of the others. In each
-# hidden state the couplings have another strength.
+# Fifteen units fire as Poisson processes whose rates depend on the recent spikes of the others. In
+# each hidden state the couplings have another strength.
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
