@@ -96,7 +96,7 @@ def _dwell_panel(
     return Panel(
         "dwell_times",
         plot_dwell_times(path, sessions, model.transition_matrix_, context),
-        "Share of visits that last longer than a time: of the most probable path (dots), and of "
+        "Share of visits that last at least so long: of the most probable path (dots), and of "
         "the fitted chain (line), whose visits are geometric.",
     )
 
@@ -255,14 +255,15 @@ def plot_dwell_times(
     lengths, states = np.diff(np.append(starts, len(path))), path[starts]
     figure = new_figure(4.6, 3.0)
     unit = context.time_label.removeprefix("time (").removesuffix(")")
-    axes = tidy(figure.subplots(), x=f"duration of a visit ({unit}s)", y="share longer")
+    axes = tidy(figure.subplots(), x=f"duration of a visit ({unit}s)", y="share at least as long")
     if context.recordings[0].attrs["time_axis"] == "seconds":
         axes.set_xlabel("duration of a visit (bins)")
     for k, stay in enumerate(np.diag(matrix)):
         mine = np.sort(lengths[states == k])
         if not len(mine):
             continue
-        axes.plot(mine, 1.0 - np.arange(len(mine)) / len(mine), ".", color=colour(k))
+        seen, first = np.unique(mine, return_index=True)
+        axes.plot(seen, 1.0 - first / len(mine), ".", color=colour(k))
         at = np.arange(1, mine[-1] + 1)
         axes.plot(at, stay ** (at - 1.0), color=colour(k), label=f"state {k}")
     axes.set(xscale="log", yscale="log")
