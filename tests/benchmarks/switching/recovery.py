@@ -19,6 +19,7 @@ FIXED = {
     "pooled": {},
     "gaussian": {"prior": "gaussian"},
     "one-hot": {"prior": "one-hot"},
+    "one-hot, authors' steps": {"prior": "one-hot", "signs": "gumbel", "max_iter": 40},
 }
 
 
