@@ -1,0 +1,171 @@
+"""One layout for every tensor: rows of data and the entries that they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from neuroml.connectome.tensors import FibreTensor
+from neuroml.exceptions import DataError
+
+__all__ = ["Packed", "pack"]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A tensor as rows along one of its modes.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_rows, length), RowsOnDisk, or implicit rows
+        NaN marks missing values inside a row.
+    index : ndarray of int of shape (n_entries, n_modes - 1)
+        Places of the entries along the other modes.
+    rows : ndarray of int of shape (n_entries,)
+        The row that each entry reads; two entries share one where the tensor is symmetric.
+    order : tuple of int
+        Which mode of the tensor each mode here is; the last one is that along the rows.
+    shape : tuple of int
+        Sizes of the modes in that order.
+    """
+
+    values: Any
+    index: np.ndarray
+    rows: np.ndarray
+    order: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def subset(self, kept: np.ndarray) -> Packed:
+        """Only the rows of a mask (n_rows,)."""
+        number = np.cumsum(kept) - 1
+        entries = kept[self.rows]
+        return replace(
+            self,
+            values=self.values[kept],
+            index=self.index[entries],
+            rows=number[self.rows[entries]],
+        )
+
+
+def pack(tensor: np.ndarray | FibreTensor, symmetric_modes: tuple[int, int] | None) -> Packed:
+    """Lay a tensor out as rows and check it.
+
+    Rows run along the mode that leaves the fewest of them broken by missing values, the longest of
+    such modes. Rows that are missing throughout are left out.
+
+    Raises
+    ------
+    DataError
+        If values are negative, an index is never observed, or slices said to be symmetric are not.
+    """
+    if isinstance(tensor, FibreTensor):
+        if symmetric_modes is not None:
+            raise DataError(
+                "a FibreTensor has no symmetric modes: its pairs stand there once",
+                expected="symmetric_modes=None",
+                found=symmetric_modes,
+                field="symmetric_modes",
+            )
+        packed = Packed(
+            tensor.values,
+            tensor.index,
+            np.arange(len(tensor.index)),
+            tuple(range(tensor.ndim)),
+            tensor.shape,
+        )
+    else:
+        packed = _pack_dense(tensor, symmetric_modes)
+    _check(packed)
+    return packed
+
+
+def _pack_dense(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> Packed:
+    modes = list(range(tensor.ndim))
+    pair = _checked_pair(tensor, symmetric_modes)
+    missing = np.isnan(tensor)
+    last = min(
+        (m for m in modes if m not in pair),
+        key=lambda m: (_n_broken(missing, m), -tensor.shape[m], -m),
+    )
+    order = (*pair, *(m for m in modes if m not in (*pair, last)), last)
+    moved = tensor.transpose(order)
+    seen = ~missing.transpose(order).all(axis=-1)
+    if pair:
+        seen &= np.triu(np.ones(seen.shape[:2], bool)).reshape(*seen.shape[:2], *[1] * (seen.ndim - 2))
+    index = np.argwhere(seen)
+    values, rows = moved[seen], np.arange(len(index))
+    if pair:
+        off = index[:, 0] != index[:, 1]
+        rows = np.concatenate([rows, rows[off]])
+        mirrored = index[off].copy()
+        mirrored[:, :2] = mirrored[:, 1::-1]
+        index = np.concatenate([index, mirrored])
+    return Packed(values, index, rows, order, moved.shape)
+
+
+def _n_broken(missing: np.ndarray, mode: int) -> int:
+    """How many fibres along a mode are neither whole nor wholly missing."""
+    count = missing.sum(axis=mode)
+    return int(((count > 0) & (count < missing.shape[mode])).sum())
+
+
+def _checked_pair(
+    tensor: np.ndarray, symmetric_modes: tuple[int, int] | None
+) -> tuple[int, ...]:
+    if symmetric_modes is None:
+        return ()
+    pair = tuple(int(mode) % tensor.ndim for mode in symmetric_modes)
+    if len(set(pair)) != 2 or tensor.ndim < 3 or tensor.shape[pair[0]] != tensor.shape[pair[1]]:
+        raise DataError(
+            "these modes cannot be symmetric",
+            expected="two modes of the same size, in a tensor with a third one",
+            found=f"symmetric_modes={symmetric_modes} for shape {tensor.shape}",
+            field="symmetric_modes",
+        )
+    difference = np.abs(tensor - np.swapaxes(tensor, *pair))
+    one_sided = np.isnan(difference) & ~np.isnan(tensor)
+    scale = np.nanmax(np.abs(tensor), initial=0.0)
+    if one_sided.any() or np.nanmax(difference, initial=0.0) > 1e-5 * scale:
+        raise DataError(
+            "slices said to be symmetric are not",
+            expected=f"equal values, and missing ones, when modes {pair} are swapped",
+            found=f"a largest difference of {np.nanmax(difference, initial=0.0):.3g} "
+            f"and {int(one_sided.sum())} values missing on one side only",
+            fix="Average the two halves, or pass symmetric_modes=None.",
+            field="symmetric_modes",
+        )
+    return pair
+
+
+def _check(packed: Packed) -> None:
+    if not len(packed.index):
+        raise DataError("every entry is missing", expected="some that are observed", field="X")
+    for mode, (size, places) in enumerate(zip(packed.shape[:-1], packed.index.T, strict=True)):
+        unseen = np.flatnonzero(np.bincount(places, minlength=size) == 0)
+        if len(unseen):
+            raise _never_observed(packed.order[mode], unseen)
+    if isinstance(packed.values, np.ndarray):
+        unseen = np.flatnonzero(np.isnan(packed.values).all(axis=0))
+        if len(unseen):
+            raise _never_observed(packed.order[-1], unseen)
+        if np.nanmin(packed.values) < 0:
+            negative = packed.values[packed.values < 0]
+            raise DataError(
+                "Negative values in data passed to NonnegativeCP",
+                expected="entries >= 0",
+                found=f"minimum {negative.min():.4g} in {len(negative)} entries",
+                fix="Clip them, or use SlidingWindowConnectivity(negative='zero' or 'absolute').",
+                field="X",
+            )
+
+
+def _never_observed(mode: int, places: np.ndarray) -> DataError:
+    return DataError(
+        "some of the tensor is never observed, so nothing is known of its loadings",
+        expected="every index of every mode in some observed entry",
+        found=f"none at {places[:10].tolist()} of mode {mode}",
+        fix="Leave these out.",
+        field="X",
+    )
