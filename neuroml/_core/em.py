@@ -58,6 +58,7 @@ def climb(
     max_iter: int,
     tol: float,
     monotone: bool = True,
+    settled: Callable[[State, State], bool] | None = None,
     callback: Callable[[int, float], None] | None = None,
 ) -> Climb[State]:
     """Repeat ``step`` until the objective gains at most ``tol`` or ``max_iter`` steps are done.
@@ -78,6 +79,9 @@ def climb(
     monotone : bool
         Whether theory says that the objective cannot fall. A fall beyond rounding then emits a
         `MonotonicityWarning`.
+    settled : callable, optional
+        ``settled(state, next_state)`` decides in place of ``tol`` whether a step was the last one,
+        for states that stop changing, such as cluster labels.
     callback : callable, optional
         Called as ``callback(n_iter, objective)`` after each step.
     """
@@ -88,6 +92,7 @@ def climb(
         max_iter=max_iter,
         tol=tol,
         rounding=1e-9 if monotone else math.inf,
+        settled=settled,
         callback=callback,
     )
     return only
@@ -101,6 +106,7 @@ def climb_together(
     max_iter: int,
     tol: float,
     rounding: float = 1e-9,
+    settled: Callable[[State, State], bool] | None = None,
     callback: Callable[[int, float], None] | None = None,
 ) -> list[Climb[State]]:
     """Several climbs in lockstep, for steps that cost less when several are done at once.
@@ -116,6 +122,8 @@ def climb_together(
     rounding : float
         A fall of the objective by more than this share of it emits a `MonotonicityWarning`;
         infinity where it may fall.
+    settled : callable, optional
+        As in `climb`.
     callback : callable, optional
         Called as ``callback(n_iter, best objective)`` after each step.
     """
@@ -128,7 +136,8 @@ def climb_together(
         if not active:
             break
         for k, (state, value) in zip(active, step([climbs[k].state for k in active]), strict=True):
-            climbs[k] = _follow(climbs[k], state, float(value), tol, rounding)
+            done = None if settled is None else settled(climbs[k].state, state)
+            climbs[k] = _follow(climbs[k], state, float(value), tol, rounding, done)
         if callback is not None:
             callback(n_iter, max(one.objective for one in climbs))
         active = [k for k in active if climbs[k].stop_reason == "max_iter"]
@@ -136,9 +145,14 @@ def climb_together(
 
 
 def _follow(
-    before: Climb[State], state: State, value: float, tol: float, rounding: float
+    before: Climb[State],
+    state: State,
+    value: float,
+    tol: float,
+    rounding: float,
+    done: bool | None,
 ) -> Climb[State]:
-    """The climb after one more step."""
+    """The climb after one more step, which is the last one if ``done`` or else by ``tol``."""
     if not math.isfinite(value):
         return Climb(before.state, before.trace, False, "not finite")
     gain = value - before.objective
@@ -149,10 +163,8 @@ def _follow(
             MonotonicityWarning,
             stacklevel=2,
         )
-    converged = abs(gain) <= tol
-    return Climb(
-        state, (*before.trace, value), converged, "converged" if converged else "max_iter"
-    )
+    converged = abs(gain) <= tol if done is None else done
+    return Climb(state, (*before.trace, value), converged, "converged" if converged else "max_iter")
 
 
 def best_climb(
