@@ -1,6 +1,14 @@
 """Dynamic functional connectomes: windowed connectivity and its tensor factorisation."""
 
+from neuroml.connectome._factors import factor_match
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.sliding_window import SlidingWindowConnectivity
+from neuroml.connectome.tensors import FibreTensor, RowsOnDisk
 
-__all__ = ["NonnegativeCP", "SlidingWindowConnectivity"]
+__all__ = [
+    "FibreTensor",
+    "NonnegativeCP",
+    "RowsOnDisk",
+    "SlidingWindowConnectivity",
+    "factor_match",
+]

@@ -49,11 +49,17 @@ class Packed:
         )
 
 
-def pack(tensor: np.ndarray | FibreTensor, symmetric_modes: tuple[int, int] | None) -> Packed:
+def pack(
+    tensor: np.ndarray | FibreTensor,
+    symmetric_modes: tuple[int, int] | None,
+    *,
+    check_unseen: bool = True,
+) -> Packed:
     """Lay a tensor out as rows and check it.
 
     Rows run along the mode that leaves the fewest of them broken by missing values, the longest of
-    such modes. Rows that are missing throughout are left out.
+    such modes. Rows that are missing throughout are left out. ``check_unseen`` refuses a tensor
+    with an index that is never observed, of which no factor could be learnt.
 
     Raises
     ------
@@ -77,7 +83,9 @@ def pack(tensor: np.ndarray | FibreTensor, symmetric_modes: tuple[int, int] | No
         )
     else:
         packed = _pack_dense(tensor, symmetric_modes)
-    _check(packed)
+    _check_values(packed)
+    if check_unseen:
+        _check_unseen(packed)
     return packed
 
 
@@ -93,7 +101,9 @@ def _pack_dense(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> 
     moved = tensor.transpose(order)
     seen = ~missing.transpose(order).all(axis=-1)
     if pair:
-        seen &= np.triu(np.ones(seen.shape[:2], bool)).reshape(*seen.shape[:2], *[1] * (seen.ndim - 2))
+        seen &= np.triu(np.ones(seen.shape[:2], bool)).reshape(
+            *seen.shape[:2], *[1] * (seen.ndim - 2)
+        )
     index = np.argwhere(seen)
     values, rows = moved[seen], np.arange(len(index))
     if pair:
@@ -111,9 +121,7 @@ def _n_broken(missing: np.ndarray, mode: int) -> int:
     return int(((count > 0) & (count < missing.shape[mode])).sum())
 
 
-def _checked_pair(
-    tensor: np.ndarray, symmetric_modes: tuple[int, int] | None
-) -> tuple[int, ...]:
+def _checked_pair(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> tuple[int, ...]:
     if symmetric_modes is None:
         return ()
     pair = tuple(int(mode) % tensor.ndim for mode in symmetric_modes)
@@ -139,9 +147,21 @@ def _checked_pair(
     return pair
 
 
-def _check(packed: Packed) -> None:
+def _check_values(packed: Packed) -> None:
     if not len(packed.index):
         raise DataError("every entry is missing", expected="some that are observed", field="X")
+    if isinstance(packed.values, np.ndarray) and np.nanmin(packed.values) < 0:
+        negative = packed.values[packed.values < 0]
+        raise DataError(
+            "Negative values in data passed to NonnegativeCP",
+            expected="entries >= 0",
+            found=f"minimum {negative.min():.4g} in {len(negative)} entries",
+            fix="Clip them, or use SlidingWindowConnectivity(negative='zero' or 'absolute').",
+            field="X",
+        )
+
+
+def _check_unseen(packed: Packed) -> None:
     for mode, (size, places) in enumerate(zip(packed.shape[:-1], packed.index.T, strict=True)):
         unseen = np.flatnonzero(np.bincount(places, minlength=size) == 0)
         if len(unseen):
@@ -150,15 +170,6 @@ def _check(packed: Packed) -> None:
         unseen = np.flatnonzero(np.isnan(packed.values).all(axis=0))
         if len(unseen):
             raise _never_observed(packed.order[-1], unseen)
-        if np.nanmin(packed.values) < 0:
-            negative = packed.values[packed.values < 0]
-            raise DataError(
-                "Negative values in data passed to NonnegativeCP",
-                expected="entries >= 0",
-                found=f"minimum {negative.min():.4g} in {len(negative)} entries",
-                fix="Clip them, or use SlidingWindowConnectivity(negative='zero' or 'absolute').",
-                field="X",
-            )
 
 
 def _never_observed(mode: int, places: np.ndarray) -> DataError:

@@ -5,7 +5,7 @@ from sklearn.decomposition import NMF
 from tensorly.cp_tensor import CPTensor, cp_to_tensor
 
 from neuroml.connectome import NonnegativeCP
-from neuroml.connectome._cp_hals import normalise_cp
+from neuroml.connectome._factors import normalise_cp
 from neuroml.exceptions import NotConvergedWarning
 
 
