@@ -154,7 +154,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "random_state": ["random_state", np.random.Generator],
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword for each parameter
         self,
         n_components: int = 3,
         *,
