@@ -140,7 +140,7 @@ default="same_sign"
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_units) or list of such
+        X : array-like of shape (n_samples, n_units) or (n_animals, n_samples, n_units), or list
             Time first; a list has one array per animal. A unit is NaN throughout where unseen.
         y : ignored
         sessions : array-like of shape (n_samples,), optional
@@ -159,7 +159,7 @@ default="same_sign"
             unit is NaN for part of an animal's samples, "unsigned" is to have opposite signs, a
             window is longer than a session, or animals differ in their number of samples.
         """
-        X, sessions = check_sequences(self, X, sessions, reset=True, on_nan="keep")
+        X, sessions = check_sequences(self, _listed(X), sessions, reset=True, on_nan="keep")
         parts, _ = self._animals(X, sessions, groups)
         seen = np.array([~np.isnan(X[part]).any(axis=0) for part, _ in parts])
         pairs = np.column_stack(np.triu_indices(X.shape[1], k=1))
@@ -201,7 +201,7 @@ default="same_sign"
             As in `fit`, and if a unit never changes.
         """
         check_is_fitted(self)
-        X, sessions = check_sequences(self, X, sessions, reset=False, on_nan="keep")
+        X, sessions = check_sequences(self, _listed(X), sessions, reset=False, on_nan="keep")
         parts, names = self._animals(X, sessions, groups)
         animals, index = [], []
         for number, (part, slices) in enumerate(parts):
@@ -310,20 +310,28 @@ default="same_sign"
                 fix="Choose a shorter window, or leave the session out.",
                 field="window",
             )
-        for name, part in zip(names, parts, strict=True):
-            missing = np.isnan(X[part])
-            partly = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
-            if len(partly):
-                raise DataError(
-                    "units are missing for part of an animal's samples",
-                    expected="NaN throughout for a unit that was not seen, else no NaN",
-                    found=f"units {partly[:10].tolist()} of animal {name}",
-                    fix="Interpolate short gaps (neuroml.data.clean), or leave the samples out.",
-                    field="X",
-                )
+        _check_missing(X, parts, names)
         return list(zip(parts, slices, strict=True)), names
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _listed(X: Any) -> Any:
+    return list(X) if getattr(X, "ndim", 0) == 3 else X
+
+
+def _check_missing(X: np.ndarray, parts: list[np.ndarray], names: np.ndarray) -> None:
+    for name, part in zip(names, parts, strict=True):
+        missing = np.isnan(X[part])
+        partly = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
+        if len(partly):
+            raise DataError(
+                "units are missing for part of an animal's samples",
+                expected="NaN throughout for a unit that was not seen, else no NaN",
+                found=f"units {partly[:10].tolist()} of animal {name}",
+                fix="Interpolate short gaps (neuroml.data.clean), or leave the samples out.",
+                field="X",
+            )
