@@ -49,6 +49,7 @@ def select_rank(
     *,
     holdout: str = "fibre",
     n_folds: int = 5,
+    ridge: float = 0.1,
     model: NonnegativeCP | None = None,
     random_state: RandomState = None,
 ) -> RankSelection:
@@ -64,9 +65,12 @@ def select_rank(
         Leave out whole fibres at random (a pair in an animal), each place in one fold; or in every
         animal a block of time of its own, which also asks that time courses are shared.
     n_folds : int, default=5
+    ridge : float, default=0.1
+        Of the fits that are compared, larger than for a final fit. Without it the held-out error
+        explodes as soon as a pair is seen in fewer animals than there are components; a small one
+        prefers too few components, a much larger one too many.
     model : NonnegativeCP, optional
-        Whose other parameters are taken. Without ``ridge`` the held-out error explodes as soon as a
-        pair is seen in fewer animals than there are components, and no rank can be chosen.
+        Whose other parameters are taken.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
@@ -98,7 +102,7 @@ def select_rank(
     for k, (rank, rng) in enumerate(zip(ranks, generators[1:], strict=True)):
         seed = int(rng.integers(2**31))
         estimator = clone(model or NonnegativeCP())
-        estimator.set_params(n_components=rank, random_state=seed)
+        estimator.set_params(n_components=rank, ridge=ridge, random_state=seed)
         for f, mask in enumerate(masks):
             kept = _without(tensor, values, mask)
             folds[k, f] = _error(estimator.fit(kept).cp_, tensor, values, mask)
