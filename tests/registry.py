@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.connectome import AffinityTensor, NonnegativeCP, SlidingWindowConnectivity
 
 
 def _samples() -> dict[str, Any]:
@@ -45,4 +45,6 @@ TWO_DIMENSIONAL = [
     Entry(NonnegativeCP(n_components=2, n_init=1, max_iter=500)),
 ]
 
-CONTRACT: list[Entry] = []
+CONTRACT: list[Entry] = [
+    Entry(AffinityTensor()),  # a 2-D X is one recording; what comes out is no array
+]

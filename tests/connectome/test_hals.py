@@ -120,7 +120,7 @@ def test_loss_is_the_objective_and_never_rises(pattern, penalty, kernels):
         tensor = missing(pattern, np.random.default_rng(seed).uniform(size=(6, 5, 8)), seed)
         problem, packed = problem_of(tensor, None, penalty, kernels)
         start = start_of(tensor, seed=seed)
-        factors, losses = sweeps(problem, packed, start, 25)
+        factors, losses = sweeps(problem, packed, start, 12)
         assert losses[-1] == pytest.approx(objective(tensor, factors, packed.order, penalty))
         assert losses[0] <= objective(tensor, start, packed.order, penalty)
         assert (np.diff(losses) <= 1e-12 * losses[0]).all()
