@@ -23,7 +23,7 @@ def mode_labels(model: BaseEstimator, context: Context) -> list[tuple[str, np.nd
     if affinity is not None:
         times = context.time[: len(factors[2]) * affinity.stride : affinity.stride]
         return [
-            ("pair", affinity.get_feature_names_out(np.asarray(context.columns, object))),
+            ("pair", np.asarray(context.columns)),
             ("animal", _animal_names(context, len(factors[1]))),
             (context.time_label, times),
         ]
