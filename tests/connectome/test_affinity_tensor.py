@@ -152,7 +152,9 @@ def test_a_cohort_as_one_array_or_with_groups_is_the_list():
     animals = worms()
     tensors = [
         AffinityTensor().fit_transform(np.stack(animals)),
-        AffinityTensor().fit_transform(np.concatenate(animals), groups=np.repeat(["u", "v", "w"], 60)),
+        AffinityTensor().fit_transform(
+            np.concatenate(animals), groups=np.repeat(["u", "v", "w"], 60)
+        ),
     ]
     expected = AffinityTensor().fit_transform(animals)
     for tensor in tensors:

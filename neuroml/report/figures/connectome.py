@@ -159,6 +159,7 @@ def plot_cohort(model: BaseEstimator, context: Context) -> Figure:
     for r, (left, middle, right) in enumerate(grid):
         tidy(left, y="loading (share)", title=f"component {r}, weight {weights[r]:.3g}")
         left.plot(x, courses[:, r] / courses[:, r].max(), color=colour(r))
+        left.set_ylim(0, 1.05)
         middle.bar(range(len(names)), animals[:, r] / animals[:, r].max(), color=colour(r))
         tidy(middle, y="loading (share)")
         matrix = pair_matrix(pairs[:, r] / pairs[:, r].max(), affinity)[np.ix_(order, order)]
