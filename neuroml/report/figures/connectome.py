@@ -33,10 +33,11 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
         "Relative reconstruction error after each sweep of the kept start (line) and at the "
         "end of every start (dots). A wide spread of dots means local minima.",
     )
-    if affinity_of(model) is not None:
+    affinity = affinity_of(model)
+    if affinity is not None:
         cohort = Panel(
             "components",
-            plot_cohort(model, context),
+            plot_cohort(model, affinity, context),
             "For each component, when it is active, in which animals, and between which units, "
             "sorted by their place in the hierarchy of the strongest component's affinities.",
         )
@@ -138,12 +139,14 @@ def pair_matrix(loadings: np.ndarray, affinity: AffinityTensor, sign: int = 1) -
     return matrix
 
 
-def plot_cohort(model: BaseEstimator, context: Context) -> Figure:
+def plot_cohort(model: BaseEstimator, affinity: AffinityTensor, context: Context) -> Figure:
     """One row per component: when, in which animals, between which units.
 
     Parameters
     ----------
     model : Pipeline of AffinityTensor and NonnegativeCP
+    affinity : AffinityTensor
+        The fitted one in it.
     context : Context
 
     Returns
@@ -151,7 +154,6 @@ def plot_cohort(model: BaseEstimator, context: Context) -> Figure:
     matplotlib.figure.Figure
     """
     weights, (pairs, animals, courses) = cp_of(model).cp_
-    affinity = affinity_of(model)
     _, (_, names), (x_name, x) = mode_labels(model, context)
     order = _clustered(np.nan_to_num(pair_matrix(pairs[:, 0], affinity)))
     figure = new_figure(9.0, 1.8 * len(weights) + 0.4)
