@@ -2,5 +2,6 @@
 
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.sliding_window import SlidingWindowConnectivity
+from neuroml.connectome.weighted_sbm import WeightedSBM
 
-__all__ = ["NonnegativeCP", "SlidingWindowConnectivity"]
+__all__ = ["NonnegativeCP", "SlidingWindowConnectivity", "WeightedSBM"]
