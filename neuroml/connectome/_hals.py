@@ -8,7 +8,7 @@ The objective, over observed entries :math:`(i, j, \ldots, t)`, is
     + \lambda \sum_r \|a_r\|_1 \|b_r\|_1 \cdots \|c_r\|_1, \quad
     \alpha_r = \|a_r\|^2 \|b_r\|^2 \cdots
 
-with ridge :math:`\rho`, smoothness :math:`\mu` along the last mode and sparsity :math:`\lambda`. All
+with ridge :math:`\rho`, smoothness :math:`\mu` along the last mode, sparsity :math:`\lambda`. All
 penalties are unchanged when scale moves from one factor to another, so none is escaped that way,
 and each is quadratic or linear in every single factor: every update below minimises exactly.
 """
@@ -28,7 +28,16 @@ from neuroml._core.em import Climb, climb_together
 from neuroml.connectome._fibres import Fibres
 from neuroml.connectome._rows import Rows
 
-__all__ = ["Gaps", "Penalty", "Position", "Problem", "climb_factors", "relative_error", "sweep"]
+__all__ = [
+    "Gaps",
+    "Penalty",
+    "Position",
+    "Problem",
+    "climb_factors",
+    "normal_equations",
+    "quadratic",
+    "sweep",
+]
 
 Factors = Sequence[Any]
 SWEEPS = 10
@@ -62,14 +71,19 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Problem:
-    """A tensor to be factorised."""
+    """A tensor to be factorised; ``rounding`` is what the objective's own error may reach."""
 
     fibres: Fibres
     rows: Rows
     squared_norm: float
     kernels: ModuleType
-    gaps: Gaps | None = None
-    penalty: Penalty = Penalty()
+    gaps: Gaps
+    penalty: Penalty
+    rounding: float
+
+    def relative(self, loss: float) -> float:
+        """Root of the objective over the norm of the data."""
+        return float(np.sqrt(max(loss, 0.0) / (self.squared_norm or 1.0)))
 
 
 @dataclass(frozen=True)
@@ -97,67 +111,92 @@ def sweep(problem: Problem, starts: Sequence[Factors]) -> list[tuple[list[Any], 
     ]
     projected = problem.rows.across([_design(problem, factors) for factors in moved])
     return [
-        _update_last(problem, factors, part)
-        for factors, part in zip(moved, projected, strict=True)
+        _update_last(problem, factors, part) for factors, part in zip(moved, projected, strict=True)
     ]
+
+
+def normal_equations(problem: Problem, factors: Factors, mode: int) -> tuple[Any, Any]:
+    """Projection (size, R) and normal matrix (R, R) or (size, R, R) of one mode, penalties in."""
+    if mode == len(factors) - 1:
+        (projected,) = problem.rows.across([_design(problem, factors)])
+        return _last_equations(problem, factors, projected)
+    (contracted,) = problem.rows.along([factors[-1]])
+    return _place_equations(problem, factors, mode, contracted)
 
 
 def _update_places(problem: Problem, factors: Factors, contracted: Any) -> list[Any]:
     """Update all modes but the last, given the data contracted with the last one's factor."""
-    fibres, kernels = problem.fibres, problem.kernels
     updated = list(factors)
-    for _ in range(ALTERNATIONS if len(fibres.shape) > 1 else 1):
-        for mode in range(len(fibres.shape)):
-            partner = fibres.partner(mode, updated)
-            projected = kernels.gather(contracted, fibres.entries[mode], partner)
-            gram = _gram_of_place(problem, mode, updated, partner)
-            ridge, threshold = _penalty_of_place(problem.penalty, mode, updated)
-            updated[mode] = kernels.hals(
-                updated[mode], projected - threshold, gram + kernels.diagonal(ridge), SWEEPS
-            )
+    for _ in range(ALTERNATIONS if len(problem.fibres.shape) > 1 else 1):
+        for mode in range(len(problem.fibres.shape)):
+            wanted, gram = _place_equations(problem, updated, mode, contracted)
+            updated[mode] = problem.kernels.hals(updated[mode], wanted, gram, SWEEPS)
     return updated
 
 
-def _update_last(
-    problem: Problem, factors: Factors, projected: Any
-) -> tuple[list[Any], float]:
+def _place_equations(
+    problem: Problem, factors: Factors, mode: int, contracted: Any
+) -> tuple[Any, Any]:
+    kernels = problem.kernels
+    partner = problem.fibres.partner(mode, factors)
+    projected = kernels.gather(contracted, problem.fibres.entries[mode], partner)
+    gram = _gram_of_place(problem, mode, factors, partner)
+    ridge, threshold = _penalty_of_place(problem.penalty, mode, factors)
+    return projected - threshold, gram + kernels.diagonal(ridge)
+
+
+def _last_equations(problem: Problem, factors: Factors, projected: Any) -> tuple[Any, Any]:
+    """Of the last mode, all but smoothness, which ties its rows together."""
+    energy, mass = _energy_and_mass(factors[:-1])
+    ridge = problem.kernels.diagonal(problem.penalty.ridge * energy)
+    wanted = projected - problem.penalty.sparsity / 2 * mass
+    return wanted, _gram_of_last(problem, factors) + ridge
+
+
+def _update_last(problem: Problem, factors: Factors, projected: Any) -> tuple[list[Any], float]:
     """Update the last mode, and give the objective, which falls out of it."""
-    kernels, penalty = problem.kernels, problem.penalty
-    gram = _gram_of_last(problem, factors)
-    energy = reduce(mul, ((factor * factor).sum(0) for factor in factors[:-1]))
-    mass = reduce(mul, (factor.sum(0) for factor in factors[:-1]))
-    wanted = projected - penalty.sparsity / 2 * mass
-    regular = gram + kernels.diagonal(penalty.ridge * energy)
-    if penalty.smoothness:
-        last = _smooth_hals(factors[-1], wanted, regular, penalty.smoothness * energy, kernels)
+    kernels, smoothness = problem.kernels, problem.penalty.smoothness
+    wanted, gram = _last_equations(problem, factors, projected)
+    roughness = 0.0
+    if smoothness:
+        energy, _ = _energy_and_mass(factors[:-1])
+        last = _smooth_hals(factors[-1], wanted, gram, smoothness * energy, kernels)
+        roughness = float((smoothness * energy * ((last[1:] - last[:-1]) ** 2).sum(0)).sum())
     else:
-        last = kernels.hals(factors[-1], wanted, regular, SWEEPS)
-    explained = (last[:, :, None] * gram * last[:, None, :]).sum() if gram.ndim == 3 else (
-        gram * (last.T @ last)
-    ).sum()
-    loss = problem.squared_norm - 2 * float((projected * last).sum()) + float(explained)
-    ridge, roughness = (last * last).sum(0), ((last[1:] - last[:-1]) ** 2).sum(0)
-    loss += float((energy * (penalty.ridge * ridge + penalty.smoothness * roughness)).sum())
-    loss += penalty.sparsity * float((mass * last.sum(0)).sum())
-    return [*factors[:-1], last], loss
+        last = kernels.hals(factors[-1], wanted, gram, SWEEPS)
+    return [*factors[:-1], last], quadratic(problem, wanted, gram, last) + roughness
+
+
+def quadratic(problem: Problem, wanted: Any, gram: Any, factor: Any) -> float:
+    """The objective from the normal equations of one mode and its factor."""
+    if gram.ndim == 3:
+        explained = (factor[:, :, None] * gram * factor[:, None, :]).sum()
+    else:
+        explained = (gram * (factor.T @ factor)).sum()
+    return problem.squared_norm - 2 * float((wanted * factor).sum()) + float(explained)
+
+
+def _energy_and_mass(factors: Factors) -> tuple[Any, Any]:
+    """Products over modes of the squared norms and of the sums of the columns, each (R,)."""
+    energy = reduce(mul, ((factor * factor).sum(0) for factor in factors))
+    return energy, reduce(mul, (factor.sum(0) for factor in factors))
 
 
 def _smooth_hals(factor: Any, projected: Any, gram: Any, weight: Any, kernels: ModuleType) -> Any:
     """Coordinate descent under a penalty on differences: even and odd rows take turns."""
-    factor = factor.copy() if isinstance(factor, np.ndarray) else factor.clone()
-    neighbours = kernels.array(np.r_[1.0, np.full(max(len(factor) - 2, 0), 2.0), 1.0])
-    own = gram + neighbours[:, None, None] * kernels.diagonal(weight)
+    neighbours = np.full(len(factor), 2.0)
+    neighbours[0] -= 1
+    neighbours[-1] -= 1
+    own = gram + kernels.array(neighbours)[:, None, None] * kernels.diagonal(weight)
+    factor = factor * 1.0
     for _ in range(SWEEPS):
         for parity in (0, 1):
-            around = kernels.array(np.zeros(factor.shape))
+            around = factor * 0.0
             around[:-1] += factor[1:]
             around[1:] += factor[:-1]
-            factor[parity::2] = kernels.hals(
-                kernels.array(factor[parity::2]),
-                kernels.array((projected + weight * around)[parity::2]),
-                kernels.array(own[parity::2]),
-                1,
-            )
+            half = (factor, projected + weight * around, own)
+            parts = (kernels.array(part[parity::2]) for part in half)
+            factor[parity::2] = kernels.hals(*parts, 1)
     return factor
 
 
@@ -171,34 +210,32 @@ def _design(problem: Problem, factors: Factors) -> Any:
 
 def _gram_of_place(problem: Problem, mode: int, factors: Factors, partner: Any) -> Any:
     """Normal matrix of a mode but the last, shared (R, R) or one for each index (size, R, R)."""
-    fibres, kernels = problem.fibres, problem.kernels
+    fibres, kernels, gaps = problem.fibres, problem.kernels, problem.gaps
     last = factors[-1].T @ factors[-1]
-    if fibres.complete and problem.gaps is None:
+    if fibres.complete and not len(gaps.seen):
         others = (factor.T @ factor for k, factor in enumerate(factors[:-1]) if k != mode)
         return reduce(mul, others, last)
-    if problem.gaps is None:
-        return kernels.gather_grams(fibres.entries[mode], partner, last[None], None)
-    broken = problem.gaps.seen @ kernels.array(_outer(factors[-1]).reshape(len(factors[-1]), -1), problem.gaps.seen.dtype)
-    grams = kernels.join([last[None], kernels.array(broken.reshape(-1, *last.shape))])
-    return kernels.gather_grams(fibres.entries[mode], partner, grams, problem.gaps.which)
+    squares = kernels.array(_outer(factors[-1]).reshape(len(factors[-1]), -1), np.float64)
+    broken = (gaps.seen @ squares).reshape(-1, *last.shape)
+    grams = kernels.join([last[None], broken])
+    return kernels.gather_grams(fibres.entries[mode], partner, grams, gaps.which)
 
 
 def _gram_of_last(problem: Problem, factors: Factors) -> Any:
     """Normal matrix of the last mode, shared (R, R) or one for each index (length, R, R)."""
-    fibres = problem.fibres
-    if fibres.complete and problem.gaps is None:
+    fibres, gaps = problem.fibres, problem.gaps
+    if fibres.complete and not len(gaps.seen):
         return reduce(mul, (factor.T @ factor for factor in factors[:-1]))
     models = reduce(mul, (f[i] for f, i in zip(factors[:-1], fibres.index, strict=True)))
-    if problem.gaps is None:
-        return models.T @ models
-    kernels, seen = problem.kernels, problem.gaps.seen
-    which = problem.gaps.which[fibres.rows]
+    which = gaps.which[fibres.rows]
     whole = models[which == 0]
-    broken = kernels.sum_by(_outer(models[which > 0]), which[which > 0] - 1, len(seen))
-    flat = kernels.array(broken.reshape(len(seen), -1), seen.dtype)
-    n_components = models.shape[1]
-    own = kernels.array(seen.T @ flat).reshape(-1, n_components, n_components)
-    return whole.T @ whole + own
+    shared = whole.T @ whole
+    if not len(gaps.seen):
+        return shared
+    broken = problem.kernels.sum_by(
+        _outer(models[which > 0]), which[which > 0] - 1, len(gaps.seen)
+    ).reshape(len(gaps.seen), -1)
+    return shared + (gaps.seen.T @ broken).reshape(-1, *shared.shape)
 
 
 def _outer(factor: Any) -> Any:
@@ -234,7 +271,14 @@ def climb_factors(
     """
 
     def value(loss: float) -> float:
-        return -float(np.sqrt(max(loss, 0.0) / problem.squared_norm))
+        return -problem.relative(loss)
+
+    def followed(
+        before: Position, factors: Factors, loss: float, age: int
+    ) -> tuple[Position, float]:
+        if before.loss < loss <= before.loss + problem.rounding:
+            return before, value(before.loss)
+        return Position(factors, loss, before.factors, age), value(loss)
 
     def step(positions: Sequence[Position]) -> list[tuple[Position, float]]:
         moved = sweep(problem, [_moved_on(position) for position in positions])
@@ -248,7 +292,7 @@ def climb_factors(
         for k, result in zip(poor, again, strict=True):
             moved[k], ages[k] = result, 1
         return [
-            (Position(factors, loss, position.factors, age), value(loss))
+            followed(position, factors, loss, age)
             for position, (factors, loss), age in zip(positions, moved, ages, strict=True)
         ]
 

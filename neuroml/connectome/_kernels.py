@@ -13,7 +13,21 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["across", "along", "array", "design", "gather", "gather_grams", "hals", "numpy"]
+__all__ = [
+    "across",
+    "along",
+    "array",
+    "design",
+    "diagonal",
+    "gather",
+    "gather_grams",
+    "hals",
+    "join",
+    "squared_norms",
+    "stack",
+    "sum_by",
+    "to_numpy",
+]
 
 _fast = njit(cache=True, fastmath=True, nogil=True, error_model="numpy")
 _LANES = 16
@@ -26,9 +40,42 @@ def array(values: Any, dtype: Any = np.float64) -> np.ndarray:
     return np.ascontiguousarray(values, dtype=dtype)
 
 
-def numpy(values: np.ndarray) -> np.ndarray:
+def to_numpy(values: np.ndarray) -> np.ndarray:
     """A NumPy array of the backend's array."""
     return values
+
+
+def diagonal(values: np.ndarray) -> np.ndarray:
+    """A diagonal matrix."""
+    return np.diag(values)
+
+
+def join(parts: list[np.ndarray]) -> np.ndarray:
+    """Arrays one after the other."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def sum_by(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.ndarray:
+    """Sum of the values of each label: (n_labels, ...)."""
+    out = np.zeros((n_labels, *values.shape[1:]))
+    np.add.at(out, labels, values)
+    return out
+
+
+def squared_norms(data: np.ndarray) -> np.ndarray:
+    """Squared norm of every row, in float64."""
+    out = np.empty(len(data))
+    _squared_norms(data, out)
+    return out
+
+
+@_fast
+def _squared_norms(data, out):  # type: ignore[no-untyped-def]
+    for i in range(len(data)):
+        total = 0.0
+        for value in data[i]:
+            total += np.float64(value) * value
+        out[i] = total
 
 
 def along(data: np.ndarray, factor: np.ndarray) -> np.ndarray:
@@ -132,9 +179,9 @@ def _gather(contracted, starts, rows, places, partner, out):  # type: ignore[no-
                 out[i, r] += contracted[row, r] * partner[place, r]
 
 
-def design(factor, entries, partner, n_rows, dtype):  # type: ignore[no-untyped-def]
+def design(factor, entries, partner, n_rows):  # type: ignore[no-untyped-def]
     """What a row is modelled by, before the last mode: products of factors, summed over entries."""
-    out = np.zeros((n_rows, partner.shape[1]), dtype=dtype)
+    out = np.zeros((n_rows, partner.shape[1]))
     _design(factor, entries.starts, entries.rows, entries.places, partner, out)
     return out
 
@@ -166,28 +213,6 @@ def _gather_grams(starts, rows, places, partner, grams, which, out):  # type: ig
             for r in range(n_components):
                 for q in range(n_components):
                     out[i, r, q] += gram[r, q] * partner[place, r] * partner[place, q]
-
-
-def squared_residual(data, rows, models, factor):  # type: ignore[no-untyped-def]
-    """Sum of ``(data[rows] - models @ factor.T) ** 2`` over what is not NaN, in float64."""
-    narrow = np.ascontiguousarray(factor.T, dtype=data.dtype)
-    return _squared_residual(data, rows, models.astype(data.dtype), narrow)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-def _squared_residual(data, rows, models, factor):  # type: ignore[no-untyped-def]
-    residual = np.empty(data.shape[1], data.dtype)
-    total = 0.0
-    for e in range(len(rows)):
-        residual[:] = data[rows[e]]
-        for r in range(len(factor)):
-            weight, course = models[e, r], factor[r]
-            for t in range(len(residual)):
-                residual[t] -= weight * course[t]
-        for t in range(len(residual)):
-            if residual[t] == residual[t]:
-                total += np.float64(residual[t]) * residual[t]
-    return total
 
 
 def hals(factor, projected, gram, sweeps):  # type: ignore[no-untyped-def]
@@ -258,19 +283,10 @@ def _hals_own(factor, projected, gram, sweeps):  # type: ignore[no-untyped-def]
 def stack(matrices):  # type: ignore[no-untyped-def]
     """Several matrices side by side, and how to take blocks of such rows apart again."""
     if len(matrices) == 1:
-        return matrices[0], lambda parts: [_join(parts)]
+        return matrices[0], lambda parts: [join(parts)]
     ends = np.cumsum([matrix.shape[1] for matrix in matrices])
 
     def split(parts):  # type: ignore[no-untyped-def]
-        return [np.ascontiguousarray(part) for part in np.split(_join(parts), ends[:-1], axis=1)]
+        return [np.ascontiguousarray(part) for part in np.split(join(parts), ends[:-1], axis=1)]
 
     return np.concatenate(matrices, axis=1), split
-
-
-def _join(parts):  # type: ignore[no-untyped-def]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def orthonormal(matrix):  # type: ignore[no-untyped-def]
-    """An orthonormal basis of the columns."""
-    return np.ascontiguousarray(np.linalg.qr(matrix)[0])

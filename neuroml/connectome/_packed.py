@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,23 +37,18 @@ class Packed:
     order: tuple[int, ...]
     shape: tuple[int, ...]
 
-    def subset(self, kept: np.ndarray) -> Packed:
-        """Only the rows of a mask (n_rows,)."""
-        number = np.cumsum(kept) - 1
-        entries = kept[self.rows]
-        return replace(
-            self,
-            values=self.values[kept],
-            index=self.index[entries],
-            rows=number[self.rows[entries]],
-        )
 
-
-def pack(tensor: np.ndarray | FibreTensor, symmetric_modes: tuple[int, int] | None) -> Packed:
+def pack(
+    tensor: np.ndarray | FibreTensor,
+    symmetric_modes: tuple[int, int] | None,
+    *,
+    check_unseen: bool = True,
+) -> Packed:
     """Lay a tensor out as rows and check it.
 
     Rows run along the mode that leaves the fewest of them broken by missing values, the longest of
-    such modes. Rows that are missing throughout are left out.
+    such modes. Rows that are missing throughout are left out. ``check_unseen`` refuses a tensor
+    with an index that is never observed, of which no factor could be learnt.
 
     Raises
     ------
@@ -77,43 +72,51 @@ def pack(tensor: np.ndarray | FibreTensor, symmetric_modes: tuple[int, int] | No
         )
     else:
         packed = _pack_dense(tensor, symmetric_modes)
-    _check(packed)
+    _check_values(packed)
+    if check_unseen:
+        _check_unseen(packed)
     return packed
 
 
 def _pack_dense(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> Packed:
-    modes = list(range(tensor.ndim))
-    pair = _checked_pair(tensor, symmetric_modes)
-    missing = np.isnan(tensor)
-    last = min(
-        (m for m in modes if m not in pair),
-        key=lambda m: (_n_broken(missing, m), -tensor.shape[m], -m),
-    )
-    order = (*pair, *(m for m in modes if m not in (*pair, last)), last)
+    pair = _pair_of(tensor, symmetric_modes)
+    free = [mode for mode in range(tensor.ndim) if mode not in pair]
+    broken = _count_broken(tensor, free)
+    last = min(free, key=lambda mode: (broken[mode], -tensor.shape[mode], -mode))
+    order = (*pair, *(mode for mode in free if mode != last), last)
     moved = tensor.transpose(order)
-    seen = ~missing.transpose(order).all(axis=-1)
     if pair:
-        seen &= np.triu(np.ones(seen.shape[:2], bool)).reshape(*seen.shape[:2], *[1] * (seen.ndim - 2))
-    index = np.argwhere(seen)
-    values, rows = moved[seen], np.arange(len(index))
+        first, second = np.triu_indices(moved.shape[0])
+        stacked = moved[first, second]
+        _check_symmetric(stacked, moved[second, first], pair)
+    else:
+        stacked = moved
+    places = np.indices(stacked.shape[:-1]).reshape(stacked.ndim - 1, -1).T
+    values = stacked.reshape(len(places), -1)
     if pair:
-        off = index[:, 0] != index[:, 1]
+        places = np.column_stack([first[places[:, 0]], second[places[:, 0]], places[:, 1:]])
+    if any(broken.values()) or np.isnan(values.sum()):
+        seen = ~np.isnan(values).all(axis=1)
+        values, places = values[seen], places[seen]
+    rows = np.arange(len(places))
+    if pair:
+        off = places[:, 0] != places[:, 1]
         rows = np.concatenate([rows, rows[off]])
-        mirrored = index[off].copy()
-        mirrored[:, :2] = mirrored[:, 1::-1]
-        index = np.concatenate([index, mirrored])
-    return Packed(values, index, rows, order, moved.shape)
+        mirrored = places[off][:, [1, 0, *range(2, places.shape[1])]]
+        places = np.concatenate([places, mirrored])
+    return Packed(values, places, rows, order, moved.shape)
 
 
-def _n_broken(missing: np.ndarray, mode: int) -> int:
-    """How many fibres along a mode are neither whole nor wholly missing."""
-    count = missing.sum(axis=mode)
-    return int(((count > 0) & (count < missing.shape[mode])).sum())
+def _count_broken(tensor: np.ndarray, modes: list[int]) -> dict[int, int]:
+    """How many fibres along each mode are neither whole nor wholly missing."""
+    if not np.isnan(tensor.sum()):
+        return dict.fromkeys(modes, 0)
+    missing = np.isnan(tensor)
+    counts = {mode: missing.sum(axis=mode) for mode in modes}
+    return {m: int(((n > 0) & (n < tensor.shape[m])).sum()) for m, n in counts.items()}
 
 
-def _checked_pair(
-    tensor: np.ndarray, symmetric_modes: tuple[int, int] | None
-) -> tuple[int, ...]:
+def _pair_of(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> tuple[int, ...]:
     if symmetric_modes is None:
         return ()
     pair = tuple(int(mode) % tensor.ndim for mode in symmetric_modes)
@@ -124,24 +127,40 @@ def _checked_pair(
             found=f"symmetric_modes={symmetric_modes} for shape {tensor.shape}",
             field="symmetric_modes",
         )
-    difference = np.abs(tensor - np.swapaxes(tensor, *pair))
-    one_sided = np.isnan(difference) & ~np.isnan(tensor)
-    scale = np.nanmax(np.abs(tensor), initial=0.0)
-    if one_sided.any() or np.nanmax(difference, initial=0.0) > 1e-5 * scale:
+    return pair
+
+
+def _check_symmetric(upper: np.ndarray, lower: np.ndarray, pair: tuple[int, ...]) -> None:
+    if np.array_equal(upper, lower):
+        return
+    one_sided = np.isnan(upper) != np.isnan(lower)
+    difference = np.nanmax(np.abs(upper - lower), initial=0.0)
+    if one_sided.any() or difference > 1e-5 * np.nanmax(np.abs(upper), initial=0.0):
         raise DataError(
             "slices said to be symmetric are not",
             expected=f"equal values, and missing ones, when modes {pair} are swapped",
-            found=f"a largest difference of {np.nanmax(difference, initial=0.0):.3g} "
+            found=f"a largest difference of {difference:.3g} "
             f"and {int(one_sided.sum())} values missing on one side only",
             fix="Average the two halves, or pass symmetric_modes=None.",
             field="symmetric_modes",
         )
-    return pair
 
 
-def _check(packed: Packed) -> None:
+def _check_values(packed: Packed) -> None:
     if not len(packed.index):
         raise DataError("every entry is missing", expected="some that are observed", field="X")
+    if isinstance(packed.values, np.ndarray) and np.nanmin(packed.values) < 0:
+        negative = packed.values[packed.values < 0]
+        raise DataError(
+            "Negative values in data passed to NonnegativeCP",
+            expected="entries >= 0",
+            found=f"minimum {negative.min():.4g} in {len(negative)} entries",
+            fix="Clip them, or use SlidingWindowConnectivity(negative='zero' or 'absolute').",
+            field="X",
+        )
+
+
+def _check_unseen(packed: Packed) -> None:
     for mode, (size, places) in enumerate(zip(packed.shape[:-1], packed.index.T, strict=True)):
         unseen = np.flatnonzero(np.bincount(places, minlength=size) == 0)
         if len(unseen):
@@ -150,15 +169,6 @@ def _check(packed: Packed) -> None:
         unseen = np.flatnonzero(np.isnan(packed.values).all(axis=0))
         if len(unseen):
             raise _never_observed(packed.order[-1], unseen)
-        if np.nanmin(packed.values) < 0:
-            negative = packed.values[packed.values < 0]
-            raise DataError(
-                "Negative values in data passed to NonnegativeCP",
-                expected="entries >= 0",
-                found=f"minimum {negative.min():.4g} in {len(negative)} entries",
-                fix="Clip them, or use SlidingWindowConnectivity(negative='zero' or 'absolute').",
-                field="X",
-            )
 
 
 def _never_observed(mode: int, places: np.ndarray) -> DataError:

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-__all__ = ["CompressedRows", "MemoryRows", "Rows"]
+__all__ = ["BlockRows", "MemoryRows", "Rows"]
 
 
 class Rows:
@@ -27,7 +25,7 @@ class Rows:
         `_kernels` or `_torch_kernels`.
     """
 
-    def __init__(self, shape: tuple[int, int], kernels: ModuleType) -> None:
+    def __init__(self, shape: tuple[int, ...], kernels: ModuleType) -> None:
         self.shape = shape
         self.kernels = kernels
 
@@ -55,33 +53,21 @@ class MemoryRows(Rows):
 
     def __init__(self, data: Any, kernels: ModuleType) -> None:
         super().__init__(data.shape, kernels)
-        self.data = data
+        self._data = data
 
     def blocks(self) -> Iterator[tuple[int, Any]]:
         """Yield all rows at once."""
-        yield 0, self.data
+        yield 0, self._data
 
 
-class CompressedRows(Rows):
-    r"""Rows projected on the directions along which they vary most.
+class BlockRows(Rows):
+    """Rows that something else yields in blocks, brought to the type and device of the fit."""
 
-    With :math:`Q` an orthonormal basis of a random sketch of the rows, :math:`X \approx (X Q) Q^T`:
-    a contraction costs the size of the basis instead of the length of the rows.
-    """
+    def __init__(self, values: Any, dtype: Any, kernels: ModuleType) -> None:
+        super().__init__(values.shape, kernels)
+        self._values, self._dtype = values, dtype
 
-    def __init__(self, rows: Rows, size: int, rng: np.random.Generator) -> None:
-        super().__init__(rows.shape, rows.kernels)
-        kernels = rows.kernels
-        probe = kernels.array(rng.standard_normal((rows.shape[0], size)))
-        self.basis = kernels.orthonormal(rows.across([probe])[0])
-        self.data = rows.along([self.basis])[0]
-
-    def along(self, factors: Sequence[Any]) -> list[Any]:
-        """As `Rows.along`, through the basis."""
-        stacked, split = self.kernels.stack([self.basis.T @ factor for factor in factors])
-        return split([self.kernels.along(self.data, stacked)])
-
-    def across(self, designs: Sequence[Any]) -> list[Any]:
-        """As `Rows.across`, through the basis."""
-        stacked, split = self.kernels.stack(designs)
-        return [self.basis @ part for part in split([self.kernels.across(self.data, stacked)])]
+    def blocks(self) -> Iterator[tuple[int, Any]]:
+        """Yield the blocks as they come."""
+        for first, block in self._values.blocks():
+            yield first, self.kernels.array(block, self._dtype)
