@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from neuroml.connectome import (
+    AffinityTensor,
     DynamicConnectome,
     NonnegativeCP,
     SlidingWindowConnectivity,
@@ -46,7 +47,7 @@ _SUBSET = "a window needs neighbouring samples, so single rows cannot be transfo
 
 TWO_DIMENSIONAL = [
     Entry(
-        SlidingWindowConnectivity(window=10, edges="shrink"),
+        SlidingWindowConnectivity(window=10, edges="shrink", covariance="empirical"),
         {
             "check_methods_sample_order_invariance": _ORDER,
             "check_methods_subset_invariance": _SUBSET,
@@ -61,5 +62,6 @@ TWO_DIMENSIONAL = [
 ]
 
 CONTRACT: list[Entry] = [
+    Entry(AffinityTensor()),  # a 2-D X is one recording; what comes out is no array
     Entry(DynamicConnectome(n_components=1, method="same_sign", n_init=1)),  # one row an animal
 ]

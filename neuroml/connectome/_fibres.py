@@ -34,12 +34,15 @@ class Entries:
         The row of the partner, which is the product of the other modes' factors.
     order : ndarray of int of shape (n_entries,)
         Their numbers in the order of the first mode.
+    index : ndarray of int of shape (n_entries,)
+        Their index along this mode.
     """
 
     starts: Any
     rows: Any
     places: Any
     order: Any
+    index: Any
 
 
 @dataclass(frozen=True)
@@ -115,4 +118,5 @@ def _sorted_by(
     else:
         places = np.arange(len(rows))
     starts = np.searchsorted(index[order, mode], np.arange(shape[mode] + 1))
-    return Entries(*(kernels.array(a, np.int64) for a in (starts, rows[order], places, order)))
+    parts = (starts, rows[order], places, order, index[order, mode])
+    return Entries(*(kernels.array(part, np.int64) for part in parts))

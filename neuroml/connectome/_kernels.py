@@ -94,9 +94,13 @@ def across(data: np.ndarray, design: np.ndarray) -> np.ndarray:
     """``data.T @ design``: contract the rows; (length, n_components), summed in float64."""
     n_components = design.shape[1]
     if n_components >= _MANY_COLUMNS:
+        narrow = design.astype(data.dtype, copy=False)
         starts = range(0, len(data), _BLOCK)
-        parts = (data[i : i + _BLOCK].T @ design[i : i + _BLOCK] for i in starts)
-        return sum(parts, start=np.zeros((data.shape[1], n_components)))
+        parts = (narrow[i : i + _BLOCK].T @ data[i : i + _BLOCK] for i in starts)
+        total = np.zeros((n_components, data.shape[1]))
+        for part in parts:
+            total += part
+        return np.ascontiguousarray(total.T)
     even = np.zeros((n_components + n_components % 2, len(data)), dtype=data.dtype)
     even[:n_components] = design.T
     out = np.zeros((len(even), data.shape[1]))

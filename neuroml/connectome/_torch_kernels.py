@@ -79,38 +79,32 @@ def across(data: Tensor, design: Tensor) -> Tensor:
 def gather(contracted: Tensor, entries: Entries, partner: Tensor) -> Tensor:
     """Sum ``contracted[row] * partner[place]`` over the entries of each index: (size, R)."""
     products = contracted[entries.rows].double() * partner[entries.places]
-    return sum_by(products, _index(entries), len(entries.starts) - 1)
+    return sum_by(products, entries.index, len(entries.starts) - 1)
 
 
 def design(factor: Tensor, entries: Entries, partner: Tensor, n_rows: int) -> Tensor:
     """What a row is modelled by, before the last mode: products of factors, summed over entries."""
-    return sum_by(factor[_index(entries)] * partner[entries.places], entries.rows, n_rows)
+    return sum_by(factor[entries.index] * partner[entries.places], entries.rows, n_rows)
 
 
 def gather_grams(entries: Entries, partner: Tensor, grams: Tensor, which: Tensor) -> Tensor:
     """Normal matrices (size, R, R) of each index from the entries that are observed."""
     rows = partner[entries.places]
     outer = rows[:, :, None] * rows[:, None, :] * grams[which[entries.rows]]
-    return sum_by(outer, _index(entries), len(entries.starts) - 1)
-
-
-def _index(entries: Entries) -> Tensor:
-    """The index of each entry."""
-    counts = entries.starts[1:] - entries.starts[:-1]
-    return torch.repeat_interleave(counts)
+    return sum_by(outer, entries.index, len(entries.starts) - 1)
 
 
 def hals(factor: Tensor, projected: Tensor, gram: Tensor, sweeps: int) -> Tensor:
     """Non-negative coordinate descent on each row of ``factor``; returns a new factor."""
-    columns = list(factor.T)
-    own = gram if gram.ndim == 3 else gram[None]
-    pivots = torch.diagonal(own, dim1=1, dim2=2).T
+    columns, wanted = factor.T.contiguous(), projected.T.contiguous()
+    own = gram.permute(1, 2, 0).contiguous() if gram.ndim == 3 else gram
+    pivots = torch.diagonal(own).T if gram.ndim == 3 else torch.diagonal(own)
+    pivots = torch.where(pivots > 0, pivots, torch.inf)
     for _ in range(sweeps):
         for r, pivot in enumerate(pivots):
-            explained = (own[:, r] * torch.stack(columns, dim=1)).sum(1)
-            moved = columns[r] + (projected[:, r] - explained) / pivot
-            columns[r] = torch.where(pivot > 0, moved.clamp(min=0), columns[r])
-    return torch.stack(columns, dim=1).contiguous()
+            explained = (own[r] * columns).sum(0) if gram.ndim == 3 else own[r] @ columns
+            columns[r].add_((wanted[r] - explained) / pivot).clamp_(min=0)
+    return columns.T.contiguous()
 
 
 def stack(matrices):  # type: ignore[no-untyped-def]

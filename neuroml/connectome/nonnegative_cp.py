@@ -14,7 +14,7 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tensorly.cp_tensor import CPTensor
@@ -34,6 +34,12 @@ from neuroml.connectome.tensors import FibreTensor
 from neuroml.exceptions import DataError
 
 __all__ = ["NonnegativeCP"]
+
+_ARRAYS: Any = {
+    "dtype": (np.float64, np.float32),
+    "allow_nd": True,
+    "ensure_all_finite": "allow-nan",
+}
 
 
 class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -307,15 +313,10 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             tensor: Any = X
             if reset:
                 self.n_features_in_ = X.shape[1]
+        elif reset or self.sample_mode != 1:
+            tensor = validate_data(self, X, reset=reset, **_ARRAYS)
         else:
-            tensor = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=(np.float64, np.float32),
-                allow_nd=True,
-                ensure_all_finite="allow-nan",
-            )
+            tensor = check_array(X, **_ARRAYS)
         most = int(np.prod(tensor.shape)) // max(tensor.shape)
         if reset and self.n_components > most:
             raise DataError(

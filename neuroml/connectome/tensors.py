@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,10 +136,10 @@ class FibreTensor:
         """The number of modes."""
         return len(self.shape)
 
-    def labels_of(self, mode: int) -> Sequence[Any]:
+    def labels_of(self, mode: int) -> np.ndarray:
         """Labels along a mode, numbers if it has none."""
         labels = self.labels[mode] if self.labels else None
-        return np.arange(self.shape[mode]) if labels is None else labels
+        return np.arange(self.shape[mode]) if labels is None else np.asarray(labels)
 
     @classmethod
     def from_dense(cls, tensor: np.ndarray, **names: Any) -> FibreTensor:

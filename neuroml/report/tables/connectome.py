@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.connectome import AffinityTensor, NonnegativeCP, SlidingWindowConnectivity
 from neuroml.report.context import Context
 from neuroml.report.present import TABLE_COLUMNS
 
-__all__ = ["cp_of", "mode_labels", "tabulate", "windows_of"]
+__all__ = ["affinity_of", "cp_of", "mode_labels", "tabulate", "windows_of"]
 
 
 def mode_labels(model: BaseEstimator, context: Context) -> list[tuple[str, np.ndarray]]:
     """Name and labels of every mode of the factorised tensor."""
     factors = cp_of(model).cp_.factors
+    affinity = affinity_of(model)
+    if affinity is not None:
+        times = context.time[: len(factors[2]) * affinity.stride : affinity.stride]
+        return [
+            ("pair", np.asarray(context.columns)),
+            ("animal", _animal_names(context, len(factors[1]))),
+            (context.time_label, times),
+        ]
     sizes = [len(factor) for factor in factors]
     windows = windows_of(model)
     labels: list[tuple[str, np.ndarray]] = [
@@ -40,8 +50,23 @@ def cp_of(model: BaseEstimator) -> NonnegativeCP:
 
 def windows_of(model: BaseEstimator) -> SlidingWindowConnectivity | None:
     """The windows that the tensor came from, if the model has such a step."""
+    return _step_of(model, SlidingWindowConnectivity)
+
+
+def affinity_of(model: BaseEstimator) -> AffinityTensor | None:
+    """The affinities that the tensor came from, if the model has such a step."""
+    return _step_of(model, AffinityTensor)
+
+
+def _step_of(model: BaseEstimator, kind: type[BaseEstimator]) -> Any:
     steps = model.steps if isinstance(model, Pipeline) else []
-    return next((step for _, step in steps if isinstance(step, SlidingWindowConnectivity)), None)
+    return next((step for _, step in steps if isinstance(step, kind)), None)
+
+
+def _animal_names(context: Context, n_animals: int) -> np.ndarray:
+    """Subjects if each has one recording, else numbers."""
+    subjects = [recording.attrs["subject"] for recording in context.recordings]
+    return np.array(subjects) if len(subjects) == n_animals else np.arange(n_animals)
 
 
 def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
