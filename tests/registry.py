@@ -14,12 +14,23 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from neuroml.connectome import AffinityTensor, NonnegativeCP, SlidingWindowConnectivity
+from neuroml.connectome import (
+    AffinityTensor,
+    DynamicConnectome,
+    NonnegativeCP,
+    SlidingWindowConnectivity,
+    WeightedSBM,
+)
 
 
 def _samples() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     return {"X": rng.uniform(size=(40, 4)), "y": rng.integers(0, 2, size=40)}
+
+
+def _graph() -> dict[str, Any]:
+    W = np.random.default_rng(0).uniform(size=(12, 12))
+    return {"W": W + W.T}
 
 
 @dataclass(frozen=True)
@@ -43,8 +54,14 @@ TWO_DIMENSIONAL = [
         },
     ),
     Entry(NonnegativeCP(n_components=2, n_init=1, max_iter=500)),
+    Entry(
+        WeightedSBM(n_init=2, n_shuffles=2, random_state=0),
+        {"check_estimators_pickle": "scatters NaN over a matrix that has to stay symmetric"},
+        _graph,
+    ),
 ]
 
 CONTRACT: list[Entry] = [
     Entry(AffinityTensor()),  # a 2-D X is one recording; what comes out is no array
+    Entry(DynamicConnectome(n_components=1, method="same_sign", n_init=1)),  # one row an animal
 ]

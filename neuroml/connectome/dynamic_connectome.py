@@ -201,7 +201,10 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             If the factorisation or a block model did not converge.
         """
         X, sessions, groups = _as_arrays(X, sessions, groups)
-        cp_rng, block_rng = spawn_generators(self.random_state, 2)
+        seeds = [
+            int(rng.integers(2**31))
+            for rng in spawn_generators(self.random_state, 1 + self.n_components)
+        ]
         self.affinity_ = AffinityTensor(
             self.method,
             sigma=self.sigma,
@@ -219,7 +222,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             max_iter=self.max_iter,
             ridge=self.ridge,
             sample_mode=1,
-            random_state=cp_rng,
+            random_state=seeds[0],
         ).fit(tensor)
         pairs, animals, times = self.factorisation_.cp_.factors
         self.motifs_ = np.full(
@@ -230,10 +233,8 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.time_courses_ = times
         self.subject_loadings_ = animals * self.factorisation_.cp_.weights
         tasks = [
-            (motif, self.max_blocks, rng)
-            for motif, rng in zip(
-                self.motifs_, spawn_generators(block_rng, self.n_components), strict=True
-            )
+            (motif, self.max_blocks, seed)
+            for motif, seed in zip(self.motifs_, seeds[1:], strict=True)
         ]
         self.block_models_ = list(run_parallel(_fit_blocks, tasks, n_jobs=self.n_jobs))
         self.communities_ = np.stack(
@@ -330,8 +331,8 @@ def _as_arrays(X: Any, sessions: Any, groups: Any) -> tuple[Any, Any, Any]:
     return X, sessions, groups
 
 
-def _fit_blocks(motif: np.ndarray, max_blocks: int, rng: np.random.Generator) -> WeightedSBM:
-    return WeightedSBM(max_blocks=max_blocks, random_state=rng).fit(motif)
+def _fit_blocks(motif: np.ndarray, max_blocks: int, seed: int) -> WeightedSBM:
+    return WeightedSBM(max_blocks=max_blocks, random_state=seed).fit(motif)
 
 
 def _communities(model: WeightedSBM, motif: np.ndarray) -> np.ndarray:

@@ -31,16 +31,15 @@ def make_dynamic_communities(
 ) -> Bunch:
     r"""Planted communities, active in planted intervals of planted animals.
 
-    Each unit follows a smooth signal of its own. While its community is active, it follows the
-    community's signal instead, of which every animal has its own version:
+    Each unit has a smooth signal of its own. While its community is active, it also has the
+    community's signal, of which every animal has its own version:
 
     .. math::
-        x_i(t) = \sqrt{1 - a}\, s_i(t) + \sqrt{a}\, s_{k(i)}(t)
-                 + \sqrt{b}\, g(t) + d_i(t) + \text{noise}
+        x_i(t) = o\, s_i(t) + a_{k(i)}(t)\, s_{k(i)}(t) + b\, g(t) + d_i(t) + \text{noise}
 
-    with :math:`a` the coupling inside the interval of community :math:`k` in an animal that has it
-    and 0 elsewhere, :math:`g` a background that all units share, and :math:`d_i` a slow drift.
-    All smooth signals have a variance of one.
+    with :math:`a_k = 1` inside the interval of community :math:`k` in an animal that has it and 0
+    elsewhere, :math:`g` a background that all units share, and :math:`d_i` a slow drift. All smooth
+    signals have a variance of one.
 
     Parameters
     ----------
@@ -58,10 +57,10 @@ def make_dynamic_communities(
         Share of the units that an animal lacks, at random.
     random_state : int, RandomState, Generator or None
     **details : float
-        ``coupling=0.9`` (share of a member's variance that is its community's while it is active),
+        ``own=0.5`` (standard deviation of a unit's own signal),
         ``smoothness=4.0`` (frames; standard deviation of the Gaussian filter behind the smooth
-        signals), ``background=0.0`` (variance of g), ``drift=0.0`` (standard deviation of a random
-        walk's end point).
+        signals), ``background=0.0`` (standard deviation of g), ``drift=0.0``
+        (standard deviation of a random walk's end point).
 
     Returns
     -------
@@ -85,11 +84,11 @@ def make_dynamic_communities(
     ((12, 240, 60), (4, 2))
     """
     size = n_units // (n_communities + 1)
-    detail = {"coupling": 0.9, "smoothness": 4.0, "background": 0.0, "drift": 0.0}
+    detail = {"own": 0.5, "smoothness": 4.0, "background": 0.0, "drift": 0.0}
     if unknown := sorted(set(details) - set(detail)):
         raise TypeError(f"unknown details {unknown}; there are {sorted(detail)}")
     detail.update(details)
-    _check_design(schedule, detail["coupling"], unseen, size, n_active_animals, n_animals)
+    _check_design(schedule, unseen, size, n_active_animals, n_animals)
     (rng,) = spawn_generators(random_state, 1)
     communities = np.full(n_units, -1)
     members = rng.permutation(n_units)[: size * n_communities].reshape(n_communities, size)
@@ -113,12 +112,9 @@ def make_dynamic_communities(
     )
 
 
-def _check_design(
-    schedule: str, coupling: float, unseen: float, size: int, n_active: int, n_animals: int
-) -> None:
+def _check_design(schedule: str, unseen: float, size: int, n_active: int, n_animals: int) -> None:
     rules = [
         ("schedule", schedule in _SCHEDULES, f"one of {_SCHEDULES}", schedule),
-        ("coupling", 0 <= coupling <= 1, "a share in [0, 1]", coupling),
         ("unseen", 0 <= unseen <= 0.9, "a share in [0, 0.9]", unseen),
         ("n_units", size >= 2, "at least two units per community", f"{size} per community"),
         ("n_active_animals", 1 <= n_active <= n_animals, f"1 to {n_animals}", n_active),
@@ -168,9 +164,9 @@ def _animal(
     n_units = len(communities)
     own = _smooth(rng, n_frames, n_units, detail["smoothness"])
     shared = _smooth(rng, n_frames, n_communities, detail["smoothness"])
-    share = detail["coupling"] * np.where(communities >= 0, active[communities].T, False)
-    X = np.sqrt(1 - share) * own + np.sqrt(share) * shared[:, communities]
-    X += np.sqrt(detail["background"]) * _smooth(rng, n_frames, 1, detail["smoothness"])
+    joins = np.where(communities >= 0, active[communities].T, False)
+    X = detail["own"] * own + joins * shared[:, communities]
+    X += detail["background"] * _smooth(rng, n_frames, 1, detail["smoothness"])
     walk = rng.standard_normal((n_frames, n_units)).cumsum(axis=0)
     return np.asarray(X + detail["drift"] * walk / np.sqrt(n_frames))
 

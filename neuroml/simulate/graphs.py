@@ -129,8 +129,9 @@ def make_weighted_lfr(
 
     Notes
     -----
-    Two units are joined at most once, so a few edges that cannot be placed are left out, and a
-    graph may have one community only, as in the published generator.
+    Two units are joined at most once. Edges that cannot be placed are left out: a few in most
+    graphs, more where one community holds most of the units, whose edges to the outside then
+    outnumber those of all others.
 
     References
     ----------
