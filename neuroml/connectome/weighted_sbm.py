@@ -169,9 +169,9 @@ class WeightedSBM(BaseEstimator):
         NotConvergedWarning
             If the best climb still changed labels after ``max_iter`` sweeps.
         """
-        W = validate_data(self, W, dtype=np.float64, ensure_all_finite="allow-nan")
-        W = _check_graph(W)
-        models = self._models(W)
+        checked = validate_data(self, W, dtype=np.float64, ensure_all_finite="allow-nan")
+        graph = _check_graph(checked)
+        models = self._models(graph)
         model_rngs, shuffle_rngs = (
             spawn_generators(rng, n)
             for rng, n in zip(
@@ -181,7 +181,7 @@ class WeightedSBM(BaseEstimator):
             )
         )
         found = list(
-            self._search([(W, *m, rng) for m, rng in zip(models, model_rngs, strict=True)])
+            self._search([(graph, *m, rng) for m, rng in zip(models, model_rngs, strict=True)])
         )
         bests = [max(climbs, key=lambda one: one.objective) for climbs in found]
         first = int(np.argmax([one.objective for one in bests]))
@@ -197,10 +197,10 @@ class WeightedSBM(BaseEstimator):
         self.gain_ = _gain(every)
         self.shuffle_gains_ = np.empty(0)
         if self.gain_ > 0:
-            shuffled = [(_shuffle(W, rng), *models[first], rng) for rng in shuffle_rngs]
+            shuffled = [(_shuffle(graph, rng), *models[first], rng) for rng in shuffle_rngs]
             self.shuffle_gains_ = np.array([_gain(climbs) for climbs in self._search(shuffled)])
         kept = best if self.gain_ > self.shuffle_gains_.max(initial=0.0) else _single(every)
-        self._keep(W, kept, every)
+        self._keep(graph, kept, every)
         return self
 
     def fit_predict(self, W: ArrayLike, y: Any = None) -> np.ndarray:
