@@ -9,8 +9,9 @@ from scipy.spatial.distance import squareform
 from sklearn.base import BaseEstimator
 
 from neuroml._core.recording import break_points
-from neuroml.connectome import AffinityTensor, RankSelection
+from neuroml.connectome import AffinityTensor, DynamicConnectome, RankSelection, WeightedSBM
 from neuroml.report.context import Context
+from neuroml.report.figures.communities import draw_blocks, draw_connectome
 from neuroml.report.figures.style import MAP, colour, new_figure, tidy
 from neuroml.report.present import Panel
 from neuroml.report.tables.connectome import affinity_of, cp_of, mode_labels, windows_of
@@ -27,6 +28,11 @@ __all__ = [
 
 def draw(model: BaseEstimator, context: Context) -> list[Panel]:
     """Components over time, groups of units or animals, and how the fit converged."""
+    last = cp_of(model)
+    if isinstance(last, WeightedSBM):
+        return draw_blocks(last)
+    if isinstance(last, DynamicConnectome):
+        return draw_connectome(last, context)
     convergence = Panel(
         "convergence",
         plot_convergence(model),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HELPERS = {"run.py", "peers.py"}
+HELPERS = {"run.py", "peers.py", "community_peers.py"}
 
 if __name__ == "__main__":
     scripts = sorted(p for p in Path(__file__).parent.glob("*.py") if p.name not in HELPERS)
