@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.connectome import (
+    AffinityTensor,
+    DynamicConnectome,
+    NonnegativeCP,
+    SlidingWindowConnectivity,
+    WeightedSBM,
+)
 from neuroml.dendrites import ActiveDendriteClassifier, KWinnersEncoder, SegmentBank
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
@@ -26,6 +32,11 @@ def _samples() -> dict[str, Any]:
 
 def _counts() -> dict[str, Any]:
     return {"spikes": np.random.default_rng(0).poisson(1.0, (60, 3)).astype(float)}
+
+
+def _graph() -> dict[str, Any]:
+    W = np.random.default_rng(0).uniform(size=(12, 12))
+    return {"W": W + W.T}
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,14 @@ TWO_DIMENSIONAL = [
         },
         _counts,
     ),
+    Entry(
+        WeightedSBM(n_init=2, n_shuffles=2, random_state=0),
+        {"check_estimators_pickle": "scatters NaN over a matrix that has to stay symmetric"},
+        _graph,
+    ),
 ]
 
-CONTRACT: list[Entry] = []
+CONTRACT: list[Entry] = [
+    Entry(AffinityTensor()),  # a 2-D X is one recording; what comes out is no array
+    Entry(DynamicConnectome(n_components=1, method="same_sign", n_init=1)),  # one row an animal
+]
