@@ -58,6 +58,7 @@ def climb(
     max_iter: int,
     tol: float,
     monotone: bool = True,
+    settled: Callable[[State, State], bool] | None = None,
     callback: Callable[[int, float], None] | None = None,
 ) -> Climb[State]:
     """Repeat ``step`` until the objective gains at most ``tol`` or ``max_iter`` steps are done.
@@ -78,6 +79,9 @@ def climb(
     monotone : bool
         Whether theory says that the objective cannot fall. A fall beyond rounding then emits a
         `MonotonicityWarning`.
+    settled : callable, optional
+        ``settled(state, next_state)`` decides in place of ``tol`` whether a step was the last one,
+        for states that stop changing, such as cluster labels.
     callback : callable, optional
         Called as ``callback(n_iter, objective)`` after each step.
     """
@@ -89,6 +93,7 @@ def climb(
         if not math.isfinite(value):
             return Climb(state, tuple(trace), False, "not finite")
         gain = float(value) - trace[-1]
+        done = abs(gain) <= tol if settled is None else settled(state, following)
         state = following
         trace.append(float(value))
         if monotone and gain < -1e-9 * max(1.0, abs(trace[-2])):
@@ -100,7 +105,7 @@ def climb(
             )
         if callback is not None:
             callback(n_iter, trace[-1])
-        if abs(gain) <= tol:
+        if done:
             return Climb(state, tuple(trace), True, "converged")
     return Climb(state, tuple(trace), False, "max_iter")
 
