@@ -36,8 +36,7 @@ ARRAY_SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5")
 MAX_EXPANSION = 1032
 """Deflate, the compression behind zip, gzip and mostly HDF5, expands a byte to no more."""
 _FREE_BYTES = 2**20
-_DAMAGE = (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, zlib.error,
-           zipfile.BadZipFile)  # fmt: skip
+_NESTED = "a cell or structure array of more than vectors of numbers: take those out in MATLAB"
 
 Kind = Literal["numbers", "text", "list", "other"]
 
@@ -110,7 +109,7 @@ def _damage_named(path: Path, field: str | None = None) -> Iterator[None]:
         yield
     except DataError as error:
         raise error.at(file=path, field=field) from error
-    except _DAMAGE as error:
+    except Exception as error:  # NumPy, h5py, zipfile and zlib raise many kinds
         raise DataError(
             f"the file is truncated or damaged ({(str(error) or repr(error)).splitlines()[0]})",
             fix="Copy or save it again.",
@@ -188,7 +187,9 @@ def _npy_header(handle: Any, size: int) -> tuple[tuple[int, ...], np.dtype]:
             shape, _, dtype = np.lib.format.read_array_header_1_0(handle)
         else:
             shape, _, dtype = np.lib.format.read_array_header_2_0(handle)
-    except (ValueError, SyntaxError, TypeError, EOFError, OverflowError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError):
+        raise
+    except Exception as error:  # the header is Python text, and its parser raises many kinds
         raise DataError(
             f"the .npy header cannot be read ({str(error).splitlines()[0]})",
             fix="Save the array again with numpy.save.",
@@ -267,7 +268,9 @@ def _mat5_entry(name: str, value: Any) -> StoredArray:
     if isinstance(value, np.ndarray):
         return StoredArray(name, _kind_of(value.dtype), value.shape, read)
     if isinstance(value, list):
-        return StoredArray(name, "list", (len(value),), read)
+        if all(isinstance(cell, np.ndarray) for cell in value):
+            return StoredArray(name, "list", (len(value),), read)
+        return StoredArray(name, "other", (len(value),), read, note=_NESTED)
     if isinstance(value, str):
         return StoredArray(name, "text", (len(value),), read)
     return StoredArray(name, "other", (), read, note="an object that only MATLAB can read")
@@ -302,7 +305,7 @@ def _hdf5_entry(path: Path, name: str, item: h5py.Dataset, from_matlab: bool) ->
     def read() -> Any:
         with h5py.File(path, "r") as file:
             if kind == "list":
-                return [np.asarray(file[cell][()]).T for cell in file[name][()].ravel()]
+                return [_hdf5_cell(file[cell]) for cell in file[name][()].ravel()]
             is_string = h5py.check_string_dtype(file[name].dtype) is not None
             values = np.asarray((file[name].asstr() if is_string else file[name])[()])
         return values.T if from_matlab else values
@@ -311,6 +314,15 @@ def _hdf5_entry(path: Path, name: str, item: h5py.Dataset, from_matlab: bool) ->
         return StoredArray(name, kind, shape, read)
     note = "MATLAB v7.3 stores axes in reverse; they are put back in MATLAB's order"
     return StoredArray(name, kind, shape[::-1], read, note=note)
+
+
+def _hdf5_cell(item: Any) -> np.ndarray:
+    """One cell of a MATLAB cell array, where the numbers of an empty one are its shape."""
+    if "MATLAB_empty" in item.attrs:
+        return np.zeros((0, 0))
+    if not isinstance(item, h5py.Dataset) or _hdf5_kind(item) != "numbers":
+        raise DataError(_NESTED, field=item.name)
+    return np.asarray(item[()]).T
 
 
 def _hdf5_kind(item: h5py.Dataset) -> Kind:

@@ -14,7 +14,15 @@ from nibabel.openers import ImageOpener
 from neuroml.data._arrays import existing_file, gzip_size
 from neuroml.exceptions import DataError
 
-__all__ = ["image_problems", "is_image", "load_image", "on_grid_of", "open_series", "tr_of"]
+__all__ = [
+    "image_problems",
+    "is_image",
+    "load_image",
+    "on_grid_of",
+    "open_series",
+    "parse_image",
+    "tr_of",
+]
 
 _SUFFIXES = (".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".mgz", ".mgh")
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
@@ -28,13 +36,15 @@ def is_image(source: Any) -> bool:
     return hasattr(source, "dataobj") and hasattr(source, "affine")
 
 
-def load_image(source: Any) -> Any:
+def load_image(source: Any, *, is_signal: bool = True) -> Any:
     """Open an image and check it; its voxels are read later.
 
     Parameters
     ----------
     source : path-like or nibabel image
         The file's own header is checked only when a path is given.
+    is_signal : bool
+        Whether the values are measured, rather than a mask or labels, which no slope scales.
 
     Raises
     ------
@@ -46,13 +56,14 @@ def load_image(source: Any) -> Any:
             raise problem
         return source
     path = existing_file(source)
-    image = _parse(path)
-    for problem in image_problems(image, path):
+    image = parse_image(path)
+    for problem in image_problems(image, path, is_signal=is_signal):
         raise problem
     return image
 
 
-def _parse(path: Path) -> Any:
+def parse_image(path: Path) -> Any:
+    """Open an image file without checking what is in it."""
     try:
         return nib.load(path)
     except Exception as error:  # nibabel and the decompressors raise many kinds
@@ -63,12 +74,12 @@ def _parse(path: Path) -> Any:
         ) from error
 
 
-def image_problems(image: Any, path: Path) -> Iterator[DataError]:
+def image_problems(image: Any, path: Path, *, is_signal: bool) -> Iterator[DataError]:
     """Yield what is wrong with an opened image file, apart from its voxels."""
     yield from _size_problems(image, path)
     yield from _affine_problems(image, path)
     if isinstance(image.header, nib.Nifti1Header):
-        yield from _scaling_problems(image, path)
+        yield from _scaling_problems(image, path, is_signal)
 
 
 def _size_problems(image: Any, path: Path) -> Iterator[DataError]:
@@ -86,13 +97,13 @@ def _size_problems(image: Any, path: Path) -> Iterator[DataError]:
         return
     claimed = proxy.offset + math.prod(shape) * np.dtype(proxy.dtype).itemsize
     if there != claimed:
+        too_long = "the header does not account for all bytes of the file"
         yield DataError(
-            "the file is truncated"
-            if there < claimed
-            else "the header does not account for all bytes",
+            "the file is truncated" if there < claimed else too_long,
             expected=f"{claimed} bytes for {' x '.join(map(str, shape))} voxels of {proxy.dtype}",
             found=f"{there} bytes",
-            fix="The file is damaged: copy or download it again.",
+            fix="The file is damaged: copy or download it again. Only if you know that its header "
+            "is right, pass nibabel.load(path) in place of the path.",
             file=path,
         )
 
@@ -115,12 +126,12 @@ def _affine_problems(image: Any, path: Path | None) -> Iterator[DataError]:
     )
 
 
-def _scaling_problems(image: Any, path: Path) -> Iterator[DataError]:
+def _scaling_problems(image: Any, path: Path, is_signal: bool) -> Iterator[DataError]:
     with ImageOpener(image.file_map.get("header", image.file_map["image"]).filename) as handle:
         raw = type(image.header).from_fileobj(handle, check=False)
     slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
-    is_integer = np.dtype(image.get_data_dtype()).kind in "iu"
-    if math.isfinite(slope) and math.isfinite(intercept) and (slope != 0 or not is_integer):
+    needs_slope = is_signal and np.dtype(image.get_data_dtype()).kind in "iu"
+    if math.isfinite(slope) and math.isfinite(intercept) and (slope != 0 or not needs_slope):
         return
     yield DataError(
         "the header scales the stored numbers by a factor that makes no sense",
@@ -169,7 +180,9 @@ def _joined(images: list[Any], sources: Sequence[Any]) -> Any:
                 file=_name(source),
                 field="affine",
             )
-    return nib.concat_images(images, check_affines=False)
+    series = nib.concat_images(images, check_affines=False)
+    series.header.set_zooms((*first.header.get_zooms()[:3], 0.0))  # nibabel would say 1 s
+    return series
 
 
 def _name(source: Any) -> Any:

@@ -15,6 +15,7 @@ from neuroml.exceptions import DataError
 
 __all__ = ["Table", "is_table", "read_numbers", "read_text_table"]
 
+_EMPTY = ["", "n/a", "N/A", "NA", "na", "NaN", "nan"]
 _SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 
 
@@ -71,7 +72,8 @@ def read_text_table(path: Path | str) -> Table:
     """Read a table whose columns may hold text.
 
     The separator is the one most frequent in the first line (tab, semicolon, comma, or blanks).
-    That line is a header if any of its cells is not a number, or if it counts 0, 1, 2, ...
+    That line is a header if any of its cells is not a number, or if it counts 0, 1, 2, ...; so is
+    a comment (#) before it with as many cells.
     An unnamed first column that counts rows is left out, with a note.
 
     Raises
@@ -80,16 +82,19 @@ def read_text_table(path: Path | str) -> Table:
         If the file is not text, names repeat, or rows are longer than the header.
     """
     path = existing_file(path)
-    first, skipped = _first_line(path)
+    comment, first, skipped = _first_lines(path)
     separator = max("\t;,", key=first.count)
     if not first.count(separator):
         separator = r"\s+"
-    cells = first.split() if separator == r"\s+" else first.split(separator)
-    cells = [cell.strip().strip('"') for cell in cells]
+    cells, titles = (_cells(line, separator) for line in (first, comment))
     counted = len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
-    has_header = counted or any(not _is_number(cell) for cell in cells)
+    in_first = counted or not all(map(_is_number, cells))
+    if not in_first and len(titles) == len(cells):
+        cells, has_names = titles, True
+    else:
+        has_names = in_first and not counted
     repeated = sorted({cell for cell in cells if cells.count(cell) > 1})
-    if has_header and repeated:
+    if has_names and repeated:
         raise DataError(
             "column names repeat",
             expected="one name per column",
@@ -97,23 +102,34 @@ def read_text_table(path: Path | str) -> Table:
             fix="Rename them in the header.",
             file=path,
         )
-    names = cells if has_header and not counted else [str(i) for i in range(len(cells))]
-    frame = _parse(path, separator, skipped + has_header, names)
-    return _without_row_counter(Table(frame, has_header and not counted))
+    names = cells if has_names else [str(i) for i in range(len(cells))]
+    frame = _parse(path, separator, skipped + in_first, names)
+    if frame.empty:
+        raise DataError("the table has a header but no rows", file=path)
+    notes = ["the first line, which counts columns"] if counted else []
+    return _without_row_counter(Table(frame, has_names, notes))
 
 
-def _first_line(path: Path) -> tuple[str, int]:
-    """The first line with content, without a leading '#', and the number of lines before it."""
+def _cells(line: str, separator: str) -> list[str]:
+    cells = line.split() if separator == r"\s+" else line.split(separator)
+    return [cell.strip().strip('"') for cell in cells]
+
+
+def _first_lines(path: Path) -> tuple[str, str, int]:
+    """The last comment (#) before the first line with content, that line, and its number."""
     compressed = path.suffix.lower() == ".gz"
     if compressed:
         gzip_size(path)
+    comment = ""
     try:
         opener = gzip.open if compressed else open
         with opener(path, "rt", encoding="utf-8-sig") as handle:
-            for before, line in enumerate(handle):
-                text = line.strip("\n\r").removeprefix("#")
-                if text.strip():
-                    return text.strip(" "), before
+            for number, line in enumerate(handle):
+                text = line.strip("\n\r ")
+                if text.startswith("#"):
+                    comment = text.lstrip("# ")
+                elif text.strip():
+                    return comment, text, number
     except UnicodeDecodeError as error:
         raise DataError(
             "this is not a text file",
@@ -126,7 +142,7 @@ def _first_line(path: Path) -> tuple[str, int]:
 
 
 def _is_number(cell: str) -> bool:
-    if cell.lower() in {"n/a", "na"}:
+    if cell in _EMPTY[1:]:
         return True
     try:
         float(cell)
@@ -147,6 +163,8 @@ def _parse(path: Path, separator: str, skiprows: int, names: list[str]) -> pd.Da
                 skiprows=skiprows,
                 index_col=False,
                 comment="#",
+                keep_default_na=False,
+                na_values=_EMPTY,
                 encoding="utf-8-sig",
                 low_memory=False,
             )
@@ -157,8 +175,6 @@ def _parse(path: Path, separator: str, skiprows: int, names: list[str]) -> pd.Da
             fix="Look for a missing or extra separator.",
             file=path,
         ) from error
-    except pd.errors.EmptyDataError as error:
-        raise DataError("the table has a header but no rows", file=path) from error
 
 
 def _without_row_counter(table: Table) -> Table:

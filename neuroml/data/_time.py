@@ -1,13 +1,15 @@
-"""A time axis from timestamps: its rate, and the gaps in it."""
+"""Time axes: their rate, the gaps in them, and whether they are a clock."""
 
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike
 
+from neuroml._core.recording import name_of
 from neuroml.exceptions import DataError
 
-__all__ = ["rate_and_segments"]
+__all__ = ["clock_of", "rate_and_segments"]
 
 _TOLERANCE = 0.01
 _JITTER = 0.05
@@ -71,3 +73,18 @@ def rate_and_segments(
         )
     segment = np.r_[0, np.cumsum(is_gap)]
     return (rate_hz or (round(measured, 9) if is_regular else None)), segment
+
+
+def clock_of(recording: xr.Dataset) -> np.ndarray:
+    """The time of each sample, if it is seconds that increase throughout."""
+    time = recording["time"].values
+    if recording.attrs["time_axis"] != "seconds" or (np.diff(time) <= 0).any():
+        raise DataError(
+            "the recording has no clock that events can be placed on",
+            expected="time in seconds that increases from the first sample to the last",
+            found=f"time_axis {recording.attrs['time_axis']!r}",
+            fix="Give the rate when reading, and treat runs with a clock of their own one by one.",
+            subject=name_of(recording),
+            field="time",
+        )
+    return time

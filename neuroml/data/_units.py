@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from neuroml._core.validation import session_slices
 from neuroml.exceptions import DataError
 
 __all__ = ["OnNaN", "Settled", "check_unique", "settle_units"]
@@ -38,8 +39,8 @@ def settle_units(
     names: Sequence[str],
     on_nan: OnNaN,
     *,
+    segment: np.ndarray | None = None,
     file: object = None,
-    constant_is_fine: bool = False,
 ) -> Settled:
     """Apply a policy to units with missing (NaN or infinite) values and to constant ones.
 
@@ -49,12 +50,13 @@ def settle_units(
     names : sequence of str
     on_nan : {"raise", "drop_units", "interpolate", "keep"}
         "raise" refuses both kinds; "drop_units" leaves both out; "interpolate" fills gaps on a
-        straight line through time (with the nearest value at either end) and leaves out units
-        that are constant or have no value at all; "keep" keeps all, infinity as NaN.
+        straight line through time within each segment (with the nearest value at its ends) and
+        leaves out units that are constant or have no value in a segment; "keep" keeps all,
+        infinity as NaN.
+    segment : ndarray of shape (n_times,), optional
+        Ids of stretches without a gap; one stretch if not given.
     file : object, optional
         For the message.
-    constant_is_fine : bool
-        Whether a unit may be constant (a neuron may be silent).
 
     Raises
     ------
@@ -67,15 +69,19 @@ def settle_units(
         )
     missing = ~np.isfinite(values)
     gappy = missing.any(axis=0)
-    constant = np.zeros_like(gappy) if constant_is_fine else _constant(values, missing)
+    constant = _constant(values, missing)
     if on_nan == "raise":
         _refuse(missing, constant, names, file)
     if on_nan == "keep":
-        notes = [f"nothing; kept {_count(gappy)} with missing values"] if gappy.any() else []
-        notes += [f"nothing; kept {_count(constant)} that never vary"] if constant.any() else []
+        notes = [f"nothing: {_count(gappy)} with missing values are kept"] if gappy.any() else []
+        notes += [f"nothing: {_count(constant)} that never vary are kept"] if constant.any() else []
         filled = np.where(missing, np.nan, values) if gappy.any() else values
         return Settled(filled, np.arange(values.shape[1]), notes)
-    unusable = constant | (gappy if on_nan == "drop_units" else missing.all(axis=0))
+    parts = session_slices(np.zeros(len(values)) if segment is None else segment)
+    if on_nan == "drop_units":
+        unusable = constant | gappy
+    else:
+        unusable = constant | np.any([missing[part].all(axis=0) for part in parts], axis=0)
     kept = np.flatnonzero(~unusable)
     if not len(kept):
         raise DataError(
@@ -87,11 +93,12 @@ def settle_units(
             field="signal",
         )
     notes = [f"{_count(unusable)} with missing or constant values: {_some(names, unusable)}"]
-    values, missing = values[:, kept], missing[:, kept]
+    if unusable.any():
+        values, missing = values[:, kept], missing[:, kept]
     if missing.any():
-        values = _interpolate(values, missing)
+        values = np.concatenate([_interpolate(values[part], missing[part]) for part in parts])
         notes.append(
-            f"nothing; interpolated {int(missing.sum())} missing values "
+            f"nothing: {int(missing.sum())} missing values are interpolated, "
             f"in {_count(missing.any(axis=0))}"
         )
     return Settled(values, kept, notes if unusable.any() else notes[1:])

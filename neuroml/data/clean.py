@@ -126,7 +126,8 @@ def _clean_segment(
     """Clean one stretch: values (n_times, n_units) in, (n_good, n_units) out."""
     from nilearn.signal import clean as nilearn_clean
 
-    _check_length(good, 2 * detrend + (0 if nuisance is None else nuisance.shape[1]), band)
+    n_confounds = 0 if nuisance is None else nuisance.shape[1]
+    _check_length(good, n_confounds + max(2 * detrend, int(standardize)), band)
     if detrend:
         values = _without_line(values, good)
         nuisance = None if nuisance is None else _without_line(nuisance, good)

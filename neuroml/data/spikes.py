@@ -202,10 +202,14 @@ def _whole(
     if not bin_s > 0:
         raise DataError("bin_s is not a duration", expected="seconds > 0", found=bin_s)
     if start_s is None:
-        start_s = math.floor(float(spikes.min()) / bin_s) * bin_s
+        first = float(spikes.min())
+        start_s = round(math.floor(first / bin_s) * bin_s, _DECIMALS)
+        start_s -= bin_s * (start_s > first)  # the edge was rounded to the wrong side of the spike
     if stop_s is None:
         last = float(spikes.max())
-        stop_s = start_s + (math.floor(round((last - start_s) / bin_s, 6)) + 1) * bin_s
+        n_bins = math.floor((last - start_s) / bin_s) + 1
+        n_bins += last >= round(start_s + n_bins * bin_s, _DECIMALS)
+        stop_s = start_s + n_bins * bin_s
     return start_s, stop_s
 
 
