@@ -228,7 +228,8 @@ def make_retina(  # noqa: PLR0913 - one keyword for each property of the simulat
         Spread of size and time scale, and of the rate, between cells of one type: standard
         deviation of their logarithm.
     n_frames : int
-        Length of the movie to fit on; the one to test on is a tenth as long.
+        Length of the movie to fit on, a sequence of clips of ``stimulus_shape``; the one to test on
+        is a tenth as long.
     n_repeats : int
         Repeats of the test movie.
     noise : {"poisson", "gaussian", "calcium", "none"}
@@ -280,8 +281,8 @@ def make_retina(  # noqa: PLR0913 - one keyword for each property of the simulat
     placed = replace(cells, rows=row * np.ones(len(types)), columns=column * np.ones(len(types)))
     at_centre = _build(placed, shape, n_lags, offset=offset, scale=scale)
     module = _build(cells, shape, n_lags, offset=offset, scale=scale, at_centre=at_centre)
-    movie = make_pink_stimuli(1, (n_frames, *shape[1:]), random_state=movie_rng)[0]
-    test = make_pink_stimuli(1, (max(n_frames // 10, 1), *shape[1:]), random_state=test_rng)[0]
+    movie = _movie(n_frames, shape, movie_rng)
+    test = _movie(max(n_frames // 10, 1), shape, test_rng)
     return Bunch(
         module=module,
         types=types,
@@ -300,6 +301,15 @@ def make_retina(  # noqa: PLR0913 - one keyword for each property of the simulat
             random_state=test_noise_rng,
         ),
     )
+
+
+def _movie(n_frames: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Clips with natural statistics, one after another.
+
+    One long movie with a spectrum of 1/f would hardly ever change fast enough for transient cells.
+    """
+    clips = make_pink_stimuli(-(-n_frames // shape[0]), shape, random_state=rng)
+    return clips.reshape(-1, *shape[1:])[:n_frames]
 
 
 def _between(angle: float) -> CellType:
