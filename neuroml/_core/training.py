@@ -49,7 +49,6 @@ def train(
     max_epochs: int,
     validate: Callable[[], float] | None = None,
     patience: int = 10,
-    min_gain: float = 0.0,
     scheduler: Any = None,
     callback: Callable[[dict[str, float]], None] | None = None,
 ) -> Training:
@@ -69,8 +68,6 @@ def train(
         gradients. The weights of the best epoch are restored at the end.
     patience : int
         Epochs without improvement before training stops; used only with ``validate``.
-    min_gain : float
-        What counts as an improvement must be larger than this.
     scheduler : torch learning-rate scheduler, optional
         Stepped after every batch.
     callback : callable, optional
@@ -107,7 +104,7 @@ def train(
         if validate is not None:
             with torch.no_grad():
                 entry["validation"] = _finite(float(validate()), f"validation of epoch {epoch}")
-            if entry["validation"] < best - min_gain:
+            if entry["validation"] < best:
                 best, best_epoch = entry["validation"], epoch
                 best_weights = copy.deepcopy(module.state_dict())
         history.append(entry)

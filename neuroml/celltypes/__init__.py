@@ -1,6 +1,7 @@
 """Functional cell types: response models, and the stimuli that tell types apart."""
 
+from neuroml.celltypes.faceted_stimuli import FacetedStimuli
 from neuroml.celltypes.most_discriminative_stimuli import PAPER_PRESET, MostDiscriminativeStimuli
 from neuroml.celltypes.response_model import ResponseModel
 
-__all__ = ["PAPER_PRESET", "MostDiscriminativeStimuli", "ResponseModel"]
+__all__ = ["PAPER_PRESET", "FacetedStimuli", "MostDiscriminativeStimuli", "ResponseModel"]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from neuroml._core.training import Training, train
 from neuroml.celltypes._networks import ResponseNetwork
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["train_responses"]
 
-_MIN_GAIN = 5e-4  # of the share of deviance that is left
-_FALL, _FALL_AFTER = 0.3, 3
+_DIGITS = 3  # of the share of deviance that is left: smaller gains do not count
+_FALL, _FALL_AFTER = 0.3, 2
 
 
 def train_responses(
@@ -54,7 +53,7 @@ def train_responses(
     wanted = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(wanted, model.learning_rate, weight_decay=model.weight_decay)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=_FALL, patience=_FALL_AFTER, threshold=_MIN_GAIN, threshold_mode="abs"
+        optimizer, factor=_FALL, patience=_FALL_AFTER, threshold=0.0
     )
     error = _ERRORS[model.loss]
 
@@ -68,8 +67,9 @@ def train_responses(
         for seen, answers in clips.batches(held_out):
             total += float((error(module(seen), answers) / scale).mean()) * len(answers)
             count += len(answers)
-        plateau.step(total / count)
-        return total / count
+        left = round(total / count, _DIGITS)
+        plateau.step(left)
+        return left
 
     training = train(
         module,
@@ -79,7 +79,6 @@ def train_responses(
         max_epochs=model.max_epochs,
         validate=validate if held_out else None,
         patience=model.patience,
-        min_gain=_MIN_GAIN,
     )
     return training, held_out
 

@@ -22,7 +22,7 @@ from neuroml.celltypes._space import along_channels, check_axes
 from neuroml.exceptions import DataError
 from neuroml.simulate import make_pink_stimuli
 
-__all__ = ["ModelView", "frozen", "opened"]
+__all__ = ["ModelView", "Range", "frozen", "opened"]
 
 _BATCH = 64
 Range = tuple[np.ndarray, np.ndarray]

@@ -1,15 +1,16 @@
-"""Cutting a recording into clips with a full history, and into blocks for training and testing."""
+"""A recording's responses checked, and its frames cut into blocks and clips with full history."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from neuroml._core.validation import session_slices
 from neuroml.exceptions import DataError
 
-__all__ = ["clip_starts", "frames_with_history", "split_blocks"]
+__all__ = ["check_recording", "clip_starts", "frames_with_history", "split_blocks"]
 
 Run = tuple[int, int]
 
@@ -71,3 +72,37 @@ def clip_starts(runs: Sequence[Run], length: int) -> tuple[np.ndarray, int]:
         min(first, stop - length) for start, stop in runs for first in range(start, stop, length)
     ]
     return np.array(starts, dtype=int), length
+
+
+def check_recording(responses: ArrayLike, n_frames: int, *, positive: bool) -> np.ndarray:
+    """Responses of a recording, checked: (n_frames,) or (n_frames, n_cells)."""
+    if responses is None:
+        raise DataError(
+            "there are no responses: requires y to be passed, but the target y is None",
+            field="responses",
+        )
+    Y = np.asarray(responses, dtype=np.float64)
+    if Y.ndim not in (1, 2) or len(Y) != n_frames or Y.size == 0:
+        raise DataError(
+            "the responses do not fit the stimuli",
+            expected=f"shape ({n_frames}, n_cells): one row per frame",
+            found=f"shape {Y.shape}",
+            field="responses",
+        )
+    if not np.isfinite(Y).all():
+        raise DataError(
+            "the responses hold NaN or infinity",
+            expected="finite numbers",
+            found=f"{int((~np.isfinite(Y)).sum())} of {Y.size} values",
+            fix="Leave those frames out, and mark the gaps with sessions=.",
+            field="responses",
+        )
+    if positive and Y.min() < 0:
+        raise DataError(
+            "responses are negative",
+            expected=">= 0 with loss='poisson'",
+            found=float(Y.min()),
+            fix="Use loss='gaussian' (and nonlinearity='identity').",
+            field="responses",
+        )
+    return Y

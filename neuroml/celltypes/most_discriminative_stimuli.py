@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from copy import copy
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClusterMixin, _fit_context
-from sklearn.cluster import KMeans
-from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.em import Climb, best_climb
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.celltypes._matching import (
-    check_responses,
     cluster_templates,
     confusion,
     correlate,
-    mean_and_noise,
-    posterior,
     residual_variance,
     standardise,
 )
-from neuroml.exceptions import DataError
+from neuroml.celltypes._start import initial_labels, responding_cells
+from neuroml.celltypes._typing_by_stimuli import TypingByStimuli
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from neuroml.celltypes._clustering import Clustering, Search
-    from neuroml.celltypes._responses import ModelView
 
 __all__ = ["PAPER_PRESET", "MostDiscriminativeStimuli"]
 
@@ -55,7 +46,7 @@ the learning rate, steps and temperature of its authors' example. Their stimuli 
 have ``norm=30`` and a ``pixel_range`` per colour channel."""
 
 
-class MostDiscriminativeStimuli(ClusterMixin, BaseEstimator):
+class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
     r"""Cluster the cells of a response model by the stimuli that tell them apart.
 
     Two steps alternate until no cell moves [1]_. For each cluster :math:`c` a stimulus is optimised
@@ -324,6 +315,7 @@ class MostDiscriminativeStimuli(ClusterMixin, BaseEstimator):
             If cells were still moving after ``max_iter`` iterations.
         """
         from neuroml.celltypes._responses import opened
+        from neuroml.celltypes._setup import build_search, pixel_limits
 
         self._warn_if_apart(model)
         split_rng, reference_rng, *rngs = spawn_generators(self.random_state, self.n_init + 2)
@@ -339,14 +331,16 @@ class MostDiscriminativeStimuli(ClusterMixin, BaseEstimator):
                 else view.deviations(reference_stimuli)
             )
             recorded = view.record(reference)
-            responding = self._responding(recorded)
+            responding = responding_cells(recorded)
             train = responding & (split_rng.random(view.n_cells) >= self.holdout)
-            starts = [self._initial_labels(recorded, train, rng) for rng in rngs]
-            search = self._search(view, reference, recorded, responding)
+            starts = [
+                initial_labels(self.init, self.n_clusters, recorded, train, rng) for rng in rngs
+            ]
+            search = build_search(self, view, reference, recorded, responding)
             climbs = [self._run(search, *pair) for pair in zip(starts, rngs, strict=True)]
             best, every = best_climb(climbs, name=type(self).__name__)
             self.stimuli_ = view.shown(best.state.stimuli)
-            limits = self._limits(view)
+            limits = pixel_limits(self.pixel_range, view)
             self.display_range_ = limits or (self.stimuli_.min(), self.stimuli_.max())
         self.stimulus_axes_ = view.axes
         self.train_mask_ = train
@@ -369,112 +363,6 @@ class MostDiscriminativeStimuli(ClusterMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=3,
             )
-
-    def _responding(self, recorded: np.ndarray) -> np.ndarray:
-        """Which cells respond differently to different reference stimuli, with a warning."""
-        if not np.isfinite(recorded).all():
-            raise DataError(
-                "the model's responses to the reference stimuli are not finite",
-                found=f"cells {np.flatnonzero(~np.isfinite(recorded).all(axis=0))[:10].tolist()}",
-                field="model",
-            )
-        constant = recorded.std(axis=0) <= 1e-6 * np.abs(recorded).max(axis=0)
-        if constant.any():
-            warnings.warn(
-                f"{constant.sum()} of {len(constant)} cells answer alike to all reference stimuli "
-                f"and are left out (label -1): {np.flatnonzero(constant)[:10].tolist()}",
-                UserWarning,
-                stacklevel=3,
-            )
-        return ~constant
-
-    def _initial_labels(
-        self, recorded: np.ndarray, train: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Cluster (n_cells,) of each training cell, 0, 1, ... without gaps, and -1 for others."""
-        n_cells, n_train = len(train), int(train.sum())
-        if not isinstance(self.init, str):
-            given = np.asarray(self.init)
-            if given.shape != (n_cells,):
-                raise DataError(
-                    "the initial labels do not match the model",
-                    expected=f"one label for each of {n_cells} cells",
-                    found=f"shape {given.shape}",
-                    field="init",
-                )
-            found = np.unique(given[train], return_inverse=True)[1]
-            if len(found) == 0 or found.max() < 1:
-                raise DataError(
-                    "the initial labels name fewer than two clusters",
-                    expected="two or more different labels among the responding cells",
-                    found=f"{np.unique(given[train]).tolist()}",
-                    field="init",
-                )
-        elif n_train < self.n_clusters:
-            raise DataError(
-                "there are fewer cells than clusters",
-                expected=f">= n_clusters={self.n_clusters} responding cells to optimise on",
-                found=f"{n_train} of {n_cells}",
-                fix="Lower n_clusters or holdout.",
-                field="n_clusters",
-            )
-        elif self.init == "random":
-            found = rng.permutation(np.arange(n_train) % self.n_clusters)
-        else:
-            scores = standardise(recorded[:, train]).T
-            kmeans = KMeans(self.n_clusters, n_init=10, random_state=int(rng.integers(2**31)))
-            found = np.unique(kmeans.fit_predict(scores), return_inverse=True)[1]
-        labels = np.full(n_cells, -1)
-        labels[train] = found
-        return labels
-
-    def _limits(self, view: ModelView) -> tuple[np.ndarray, np.ndarray] | None:
-        """Lowest and highest pixel value, as arrays that broadcast against stimuli."""
-        if self.pixel_range is None or isinstance(self.pixel_range, str):
-            return view.trained_range if self.pixel_range == "model" else None
-        return view.as_range(self.pixel_range)
-
-    def _search(
-        self, view: ModelView, reference: Tensor, recorded: np.ndarray, responding: np.ndarray
-    ) -> Search:
-        """What stays the same over all starts."""
-        from neuroml.celltypes._ascent import Climber
-        from neuroml.celltypes._clustering import Search
-        from neuroml.celltypes._space import StimulusSpace, smoothing_kernels
-
-        scale = np.where(responding & self.normalize, recorded.std(axis=0), 1.0)
-        norm = (
-            float(reference.flatten(1).norm(dim=1).mean())
-            if self.norm == "reference"
-            else self.norm
-        )
-        free = self.optimizer == "scale-free"
-        return Search(
-            respond=view.respond,
-            scale=scale,
-            baseline=recorded.mean(axis=0) / scale,
-            space=StimulusSpace(
-                view.shape,
-                norm,
-                view.as_bounds(self._limits(view)),
-                smoothing_kernels(
-                    view.shape, view.axes, self.smooth_time, self.smooth_space, view.like
-                ),
-            ),
-            climber=Climber(
-                self.n_steps,
-                self.learning_rate,
-                momentum=0.9 if free else 0.0,
-                scale_free=free,
-                keep_best=free,
-            ),
-            temperature=self.temperature,
-            rule=self.assign,
-            max_iter=self.max_iter,
-            warm_start=self.warm_start_stimuli,
-            min_cluster_size=self.min_cluster_size,
-            like=view.like,
-        )
 
     def _run(
         self, search: Search, labels: np.ndarray, rng: np.random.Generator
@@ -514,115 +402,3 @@ class MostDiscriminativeStimuli(ClusterMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=3,
             )
-
-    def predict(self, responses: ArrayLike) -> np.ndarray:
-        """Type cells, which need not be those of the model, by responses to ``stimuli_``.
-
-        Parameters
-        ----------
-        responses : array-like of shape (n_clusters_, n_cells) or (n_repeats, n_clusters_, n_cells)
-            Responses to the stimuli in their order, like ``responses_``, in any unit: cells are
-            compared after standardising over stimuli. NaN marks what was not shown.
-
-        Returns
-        -------
-        ndarray of int of shape (n_cells,)
-            -1, with a warning, for cells that answer alike to all stimuli they were shown.
-
-        Raises
-        ------
-        DataError
-            If the shape does not fit, or there are infinite values.
-        """
-        probabilities = self.predict_proba(responses)
-        known = np.isfinite(probabilities[:, 0])
-        if not known.all():
-            warnings.warn(
-                f"{(~known).sum()} of {len(known)} cells answer alike to all stimuli they were "
-                "shown and cannot be typed (label -1).",
-                UserWarning,
-                stacklevel=2,
-            )
-        return np.where(known, np.nan_to_num(probabilities).argmax(axis=1), -1)
-
-    def predict_proba(self, responses: ArrayLike) -> np.ndarray:
-        r"""Probability of each cluster for each cell.
-
-        Parameters
-        ----------
-        responses : array-like
-            As for `predict`. From several repeats, the noise of a cell's mean response counts.
-
-        Returns
-        -------
-        ndarray of shape (n_cells, n_clusters_)
-            NaN for cells that answer alike to all stimuli they were shown.
-
-        Notes
-        -----
-        If a cell's standardised response vector scatters around its cluster's template with the
-        variance :math:`\sigma^2` per stimulus, and clusters are equally likely,
-        :math:`p_k \propto \exp(n \rho_k / \sigma^2)` with :math:`\rho_k` the correlation over the
-        :math:`n` stimuli shown. :math:`\sigma^2` is ``template_variance_`` plus the variance of
-        the mean over repeats; with a single repeat the noise is not known and the probabilities are
-        too confident.
-        """
-        check_is_fitted(self)
-        repeats = check_responses(responses, self.n_clusters_)
-        mean, noise = mean_and_noise(repeats)
-        scores = standardise(mean)
-        shown = np.isfinite(scores).sum(axis=0)
-        result = posterior(
-            correlate(scores, self.templates_), shown, self.template_variance_ + noise
-        )
-        result[shown == 0] = np.nan
-        return result
-
-    def respond(self, model: Any) -> np.ndarray:
-        """Responses of a model's cells to ``stimuli_``, as `predict` takes them.
-
-        Parameters
-        ----------
-        model : ResponseModel or torch.nn.Module
-            Of these or of other cells.
-
-        Returns
-        -------
-        ndarray of shape (n_clusters_, n_cells)
-        """
-        from neuroml.celltypes._responses import opened
-
-        check_is_fitted(self)
-        shape = self.stimuli_.shape[1:]
-        with opened(
-            model, stimulus_shape=shape, stimulus_axes=self.stimulus_axes_, window=self.window
-        ) as view:
-            return view.record(view.deviations(self.stimuli_))
-
-    def stimuli_to_uint8(self, model: Any = None) -> Bunch:
-        """Stimuli as 8-bit images for a display.
-
-        Parameters
-        ----------
-        model : ResponseModel or torch.nn.Module, optional
-            The model of `fit`: says what is left of the objective after rounding.
-
-        Returns
-        -------
-        sklearn.utils.Bunch
-            ``stimuli``, ndarray of uint8 shaped like ``stimuli_``; ``low`` and ``high``, what 0 and
-            255 stand for; ``objective`` (n_clusters_,) of the rounded stimuli if there is a model.
-        """
-        from neuroml.celltypes._objective import objective_of
-
-        check_is_fitted(self)
-        low, high = self.display_range_
-        levels = np.rint((self.stimuli_ - low) / (high - low) * 255).clip(0, 255).astype(np.uint8)
-        result = Bunch(stimuli=levels, low=low, high=high)
-        if model is not None:
-            rounded = copy(self)
-            rounded.stimuli_ = low + levels / 255 * (high - low)
-            responses = rounded.respond(model) / self.response_scale_
-            labels = np.where(self.train_mask_, self.labels_, -1)
-            result.objective = objective_of(responses, labels, self.temperature)
-        return result

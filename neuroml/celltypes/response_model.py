@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.validation import check_sessions
 from neuroml.celltypes._fit_quality import correlation_to_mean, explained_variance
-from neuroml.celltypes._windows import frames_with_history
+from neuroml.celltypes._windows import check_recording, frames_with_history
 from neuroml.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
     batch_size : int, default=8
         Clips of a batch (with ``n_lags=1``, ``clip_length`` times as many images).
     learning_rate : float, default=0.01
-        To start with; it falls by 0.3 when validation has not improved for three epochs.
+        To start with; it falls by 0.3 when validation has not improved for two epochs.
     max_epochs : int, default=100
-    patience : int, default=8
+    patience : int, default=5
         Epochs without improvement of validation before training stops.
     random_state : int, RandomState, Generator or None, default=None
     device : str, default="auto"
@@ -187,7 +187,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         batch_size: int = 8,
         learning_rate: float = 0.01,
         max_epochs: int = 100,
-        patience: int = 8,
+        patience: int = 5,
         random_state: RandomState = None,
         device: str = "auto",
     ) -> None:
@@ -255,7 +255,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         from neuroml.celltypes._response_training import train_responses
 
         X = self._check_stimuli(stimuli, reset=True)
-        Y = self._check_responses(responses, len(X))
+        Y = check_recording(responses, len(X), positive=self.loss == "poisson")
         self._single = Y.ndim == 1
         labels = check_sessions(sessions, len(X))
         self.frame_shape_ = X.shape[1:]
@@ -265,7 +265,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         self.stimulus_sd_ = np.where(sd > 0, sd, 1.0)
         self.stimulus_range_ = np.array([X.min(axis=over), X.max(axis=over)])
         self._is_centred = False
-        self.module_ = self._build_module()
+        self.module_: Any = self._build_module()
         training, held_out = train_responses(
             self, self.module_, X, Y.reshape(len(Y), -1), labels, self._streams()
         )
@@ -310,38 +310,6 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
                 field="stimuli",
             )
         return X
-
-    def _check_responses(self, responses: ArrayLike, n_frames: int) -> np.ndarray:
-        if responses is None:
-            raise DataError(
-                "there are no responses: requires y to be passed, but the target y is None",
-                field="responses",
-            )
-        Y = np.asarray(responses, dtype=np.float64)
-        if Y.ndim not in (1, 2) or len(Y) != n_frames or Y.size == 0:
-            raise DataError(
-                "the responses do not fit the stimuli",
-                expected=f"shape ({n_frames}, n_cells): one row per frame",
-                found=f"shape {Y.shape}",
-                field="responses",
-            )
-        if not np.isfinite(Y).all():
-            raise DataError(
-                "the responses hold NaN or infinity",
-                expected="finite numbers",
-                found=f"{int((~np.isfinite(Y)).sum())} of {Y.size} values",
-                fix="Leave those frames out, and mark the gaps with sessions=.",
-                field="responses",
-            )
-        if self.loss == "poisson" and Y.min() < 0:
-            raise DataError(
-                "responses are negative",
-                expected=">= 0 with loss='poisson'",
-                found=float(Y.min()),
-                fix="Use loss='gaussian' (and nonlinearity='identity').",
-                field="responses",
-            )
-        return Y
 
     def _build_module(self) -> nn.Module:
         """The network before training; the saver fills it with weights."""
@@ -531,7 +499,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
             ``stimulus_mean``, ``stimulus_sd`` and ``stimulus_range``.
         """
         check_is_fitted(self)
-        module = self.module_
+        module: Any = self.module_
         static = self.n_lags == 1 and len(self.frame_shape_) > 0
         n_frames = () if static else (self.n_lags - 1 + self.clip_length,)
         module.stimulus_shape = (*n_frames, *self.frame_shape_)

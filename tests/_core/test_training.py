@@ -54,23 +54,6 @@ def test_best_weights_are_restored(problem):
     torch.testing.assert_close(module.weight.detach(), weights[1])
 
 
-def test_gains_too_small_to_count_do_not_prolong_training(problem):
-    module, loss, batches, _ = problem
-    values = iter([1.0, 0.5, 0.45, 0.41, 0.3])
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    result = train(
-        module,
-        loss,
-        batches,
-        optimizer,
-        max_epochs=5,
-        validate=lambda: next(values),
-        patience=2,
-        min_gain=0.1,
-    )
-    assert (result.best_epoch, result.stop_reason, len(result.history)) == (1, "patience", 4)
-
-
 def test_still_improving_at_the_end_is_told(problem):
     module, loss, batches, (x, y) = problem
     optimizer = torch.optim.SGD(module.parameters(), lr=1e-4)
