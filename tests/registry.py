@@ -14,12 +14,19 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, ResponseModel
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.simulate import make_retina
 
 
 def _samples() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     return {"X": rng.uniform(size=(40, 4)), "y": rng.integers(0, 2, size=40)}
+
+
+def _retina() -> dict[str, Any]:
+    types = ["on_transient", "off_sustained", "on_off"]
+    return {"model": make_retina(types, n_cells=4, n_frames=30, random_state=0).module}
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,27 @@ TWO_DIMENSIONAL = [
         },
     ),
     Entry(NonnegativeCP(n_components=2, n_init=1, max_iter=500)),
+    Entry(
+        ResponseModel(
+            "linear",
+            n_lags=1,
+            n_filters=4,
+            nonlinearity="identity",
+            loss="gaussian",
+            validation_fraction=0.0,
+            max_epochs=40,
+            device="cpu",
+        ),
+        {
+            "check_fit_score_takes_y": "the second argument is called responses",
+            "check_n_features_in_after_fitting": "the second argument is called responses",
+            "check_methods_subset_invariance": "single precision: equal to 1e-6, not 1e-7",
+        },
+        lambda: dict(zip(("stimuli", "responses"), _samples().values(), strict=True)),
+    ),
 ]
 
-CONTRACT: list[Entry] = []
+CONTRACT = [
+    Entry(FacetedStimuli(n_reference=60, n_seeds=20, n_steps=3), fit_arguments=_retina),
+    Entry(MostDiscriminativeStimuli(3, n_reference=60, n_steps=5), fit_arguments=_retina),
+]

@@ -94,7 +94,7 @@ class ResponseNetwork(nn.Module):
         )
         self.weights = nn.Parameter(torch.zeros(n_cells, n_features))
         self.bias = nn.Parameter(torch.zeros(n_cells))
-        self._generator = torch.Generator()
+        self.generator: torch.Generator | None = None  # of places drawn in training
 
     @property
     def is_static(self) -> bool:
@@ -103,7 +103,7 @@ class ResponseNetwork(nn.Module):
 
     def start(self, bias: torch.Tensor, generator: torch.Generator) -> None:
         """Draw weights; ``bias`` is the drive that gives each cell's mean response."""
-        self._generator = generator
+        self.generator = generator
         for layer in self.core:
             if isinstance(layer, nn.Conv3d):
                 fan_in = layer.weight[0].numel()
@@ -164,7 +164,7 @@ class ResponseNetwork(nn.Module):
             return features[..., 0, 0].transpose(1, 2) @ self.weights.T
         place: torch.Tensor = self.place
         if self.training and self.architecture.readout == "gaussian":
-            noise = torch.randn(place.shape, generator=self._generator).to(place)
+            noise = torch.randn(place.shape, generator=self.generator).to(place)
             place = place + self.spread.exp()[:, None] * noise
         # Interpolation as a product of matrices: faster than grid_sample for canvases of this size.
         values = features.flatten(start_dim=3) @ self._interpolation(place).T

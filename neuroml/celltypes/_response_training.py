@@ -80,6 +80,8 @@ def train_responses(
         validate=validate if held_out else None,
         patience=model.patience,
     )
+    if isinstance(module, ResponseNetwork):
+        module.generator = None  # it cannot be copied or pickled
     return training, held_out
 
 

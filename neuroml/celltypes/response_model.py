@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResponseModel"]
 
+_MAX_DIMENSIONS = 4
 _CHUNK = 256  # frames that are predicted at once
 
 
@@ -217,7 +218,6 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.three_d_array = True
-        tags.input_tags.one_d_array = True
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -291,10 +291,11 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
             self.rf_distance_ = float(distance.mean())
 
     def _check_stimuli(self, stimuli: ArrayLike, *, reset: bool) -> np.ndarray:
+        waveform = self.n_lags > 1 and np.ndim(stimuli) == 1
         X = validate_data(
-            self, stimuli, reset=reset, dtype=np.float32, ensure_2d=False, allow_nd=True
+            self, stimuli, reset=reset, dtype=np.float32, ensure_2d=not waveform, allow_nd=True
         )
-        if X.ndim not in (1, 2, 3, 4) or (X.ndim == 1 and self.n_lags == 1):
+        if X.ndim > _MAX_DIMENSIONS:
             raise DataError(
                 "these are not stimuli",
                 expected="(n_frames,) with n_lags > 1, (n_frames, n_channels), (n_frames, height, "
