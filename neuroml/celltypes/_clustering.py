@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
+from sklearn.cluster import KMeans
 
 from neuroml._core.em import Climb, climb
 from neuroml.celltypes._ascent import Climber, ascend
@@ -19,7 +19,7 @@ from neuroml.celltypes._matching import (
     mutual_confusion,
     standardise,
 )
-from neuroml.celltypes._objective import discriminability, membership
+from neuroml.celltypes._objective import discriminability, membership, objective_of
 from neuroml.celltypes._space import StimulusSpace
 
 __all__ = ["Clustering", "Search"]
@@ -70,6 +70,8 @@ class Search:
         What responses are divided by.
     baseline : ndarray of shape (n_cells,)
         Mean response to the reference stimuli, in the same units.
+    fingerprints : ndarray of shape (n_reference, n_cells)
+        Responses to the reference stimuli, standardised over these.
     space : StimulusSpace
     climber : Climber
     temperature : float
@@ -83,6 +85,7 @@ class Search:
     respond: Callable[[torch.Tensor], torch.Tensor]
     scale: np.ndarray
     baseline: np.ndarray
+    fingerprints: np.ndarray
     space: StimulusSpace
     climber: Climber
     temperature: float
@@ -107,12 +110,9 @@ class Search:
             self.space,
             self.climber,
         )
-        return Clustering(
-            labels,
-            found.stimuli,
-            found.responses.double().cpu().numpy(),
-            found.objective.double().cpu().numpy(),
-        )
+        responses = found.responses.double().cpu().numpy()
+        objective = objective_of(responses, labels, self.temperature)
+        return Clustering(labels, found.stimuli, responses, objective)
 
     def assign(self, clustering: Clustering) -> Clustering:
         """Move every cell to the cluster it matches best; clusters that become too small go."""
@@ -196,11 +196,12 @@ class Search:
     def _halve(
         self, state: Clustering, cells: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray | None:
-        """New labels with the cells of one cluster cut in two by how they answer."""
-        scores = np.nan_to_num(standardise(state.responses[:, cells])).T
-        _, half = kmeans2(scores, 2, minit="++", seed=rng, missing="warn")
-        sizes = np.bincount(half, minlength=2)
-        if sizes.min() < self.min_cluster_size or sizes.min() == 0:
+        """New labels with one cluster cut in two by how its cells answer to reference stimuli."""
+        if len(cells) < 2:
+            return None
+        kmeans = KMeans(2, n_init=5, random_state=int(rng.integers(2**31)))
+        half = kmeans.fit_predict(self.fingerprints[:, cells].T)
+        if np.bincount(half, minlength=2).min() < self.min_cluster_size:
             return None
         labels = state.labels.copy()
         labels[cells[half == 1]] = state.n_clusters

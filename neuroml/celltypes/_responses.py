@@ -112,7 +112,7 @@ class ModelView:
         self._module, self._window = module, window
         self._mean = along_channels(getattr(module, "stimulus_mean", 0.0), shape, self.axes)
         self._sd = along_channels(getattr(module, "stimulus_sd", 1.0), shape, self.axes)
-        self._origin = torch.from_numpy(self._mean).to(self.like)
+        self._origin = torch.as_tensor(self._mean).to(self.like)
         trained = getattr(module, "stimulus_range", None)
         self.trained_range = None if trained is None else self.as_range(trained)
         self.n_cells = self._check()
@@ -162,7 +162,7 @@ class ModelView:
         """A range of pixel values as bounds of deviations."""
         if limits is None:
             return None
-        low, high = (torch.from_numpy(limit - self._mean).to(self.like) for limit in limits)
+        low, high = (torch.as_tensor(limit - self._mean).to(self.like) for limit in limits)
         return low, high
 
     def clips(self, n_stimuli: int, rng: np.random.Generator) -> torch.Tensor:
