@@ -79,8 +79,11 @@ class RetinaModule(nn.Module):
 
     def drive(self, stimuli: torch.Tensor) -> torch.Tensor:
         """What rates are a function of (n_stimuli, n_cells, n_frames - n_lags + 1)."""
-        pixels = stimuli.flatten(start_dim=2).transpose(1, 2)
-        parts = functional.conv1d(self.space @ pixels, self.time, groups=len(self.time))
+        # one product for all stimuli: several times faster than a batch of them
+        parts = (self.space @ stimuli.flatten(0, 1).flatten(start_dim=1).T).unflatten(
+            1, stimuli.shape[:2]
+        )
+        parts = functional.conv1d(parts.transpose(0, 1), self.time, groups=len(self.time))
         parts = functional.pad(parts, (0, 0, 1, 0), value=1.0)
         terms = (
             self.weights * parts.index_select(1, self.first) * parts.index_select(1, self.second)

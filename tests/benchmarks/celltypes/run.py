@@ -201,15 +201,16 @@ def sequential(module, labels, starts, n_steps, climb_rate, norm, *, stopper, ta
     n_clusters, responses, stimuli = len(starts), [], []
     members = membership(labels, n_clusters, like=starts)
     for c in range(n_clusters):
-        x = starts[c : c + 1].clone()
+        x = starts[c : c + 1].clone().requires_grad_()
+        optimizer = torch.optim.SGD([x], lr=climb_rate, maximize=True)
         for _ in range(n_steps):
-            x.requires_grad_()
+            optimizer.zero_grad()
             means = module(x) @ members.T / tau
             value = means[0, c] - means.logsumexp(dim=1)[0] + np.log(n_clusters)
             value.backward()
+            optimizer.step()
             with torch.no_grad():
-                x_new = x + climb_rate * x.grad
-                x = x_new * (norm / x_new.norm())
+                x.mul_(norm / x.norm())
                 if stopper:
                     module(x)
         stimuli.append(x.detach())
@@ -266,7 +267,7 @@ def exact():
         "largest difference, batch - one at a time (stimuli, responses)",
         apart,
         target="[<= 1e-5]",
-        digits=12,
+        digits=16,
     )
     show("largest difference, objective - NumPy formula", formula, digits=15)
     show("largest objective - log C", bound, target="[<= 0]")
