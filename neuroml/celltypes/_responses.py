@@ -3,8 +3,8 @@
 A model is a torch module that maps stimuli ``(batch, *stimulus_shape)`` to responses
 ``(batch, n_cells)``, or to ``(batch, n_frames, n_cells)``, of which the mean over frames is taken.
 It must be differentiable in the stimulus and treat every row of the batch by itself. It may have
-the attributes ``stimulus_shape``; ``stimulus_mean`` and ``stimulus_sd``, numbers or one per channel
-(0 and 1 if absent); and ``stimulus_range``, the lowest and highest value it was trained on.
+the attributes ``stimulus_shape`` and ``stimulus_axes``; ``stimulus_mean`` and ``stimulus_sd``,
+numbers or one per channel (0 and 1 if absent); and ``stimulus_range``, the lowest and highest value it was trained on.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def opened(
     stimulus_shape : sequence of int, optional
         The model's own if it has one.
     stimulus_axes : str, optional
-        One of the letters T, H, W, C for each axis.
+        One of the letters T, H, W, C for each axis; the model's own if it has them.
     window : int, optional
         Take the mean over that many last frames of the responses only.
 
@@ -84,8 +84,9 @@ def opened(
             fix="Pass stimulus_shape=(n_frames, height, width), or whatever the module takes.",
             field="stimulus_shape",
         )
+    axes = stimulus_axes or getattr(module, "stimulus_axes", None)
     with frozen(module):
-        yield ModelView(module, tuple(int(n) for n in shape), stimulus_axes, window)
+        yield ModelView(module, tuple(int(n) for n in shape), axes, window)
 
 
 class ModelView:

@@ -66,13 +66,13 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
     Parameters
     ----------
     n_clusters : int, default=10
-        Clusters to start with. With ``merge_threshold``, start with two or three times as many as
-        expected.
+        Clusters to start with. J has no sharp optimum over their number: start with two or three
+        times as many as expected, and merge (``merge_threshold``).
     stimulus_shape : sequence of int, optional
         Shape of one stimulus, e.g. ``(n_frames, height, width)``; the model's own if not given.
     stimulus_axes : str, optional
-        One of the letters T (time), H, W, C (channels) for each axis of a stimulus; by default
-        "T", "HW", "THW" or "THWC".
+        One of the letters T (time), H, W, C (channels) for each axis of a stimulus; the model's own
+        if not given, or else "T", "HW", "THW" or "THWC".
     window : int, optional
         The response is the mean over that many last frames of the model's output, if this has
         frames; over all by default.
@@ -159,8 +159,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
     stimulus_axes_ : str
     display_range_ : tuple
         Lowest and highest pixel value that a display must show, numbers or one per channel.
-    n_iter_ : int
-    converged_ : bool
+    n_iter_, converged_ : int, bool
 
     See Also
     --------
@@ -173,14 +172,12 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
     ``(batch, *stimulus_shape)`` to responses ``(batch, n_cells)`` or
     ``(batch, n_frames, n_cells)``, each row by itself. It is used in eval mode with frozen
     parameters and left as it was found. It may have the attributes ``stimulus_shape``,
-    ``stimulus_mean``, ``stimulus_sd`` and ``stimulus_range``. Where stimuli extend in space, all
-    receptive fields must be at the same place (`ResponseModel.centred`), or cells are grouped by
-    place.
+    ``stimulus_axes``, ``stimulus_mean``, ``stimulus_sd`` and ``stimulus_range``. Where stimuli
+    extend in space, all receptive fields must be at the same place (`ResponseModel.centred`), or
+    cells are grouped by place.
 
     On the simulated retina, k-means on many noiseless responses finds the types as well: the method
     is no better at clustering. Compare with the baselines of `compare_clusterings`.
-
-    The number of clusters has no sharp optimum in J; start with too many and merge.
 
     References
     ----------
@@ -357,9 +354,8 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
         distance = getattr(model, "rf_distance_", 0.0)
         if distance > 1:
             warnings.warn(
-                f"The receptive fields of this model are up to {distance:.1f} pixels away from the "
-                "centre, so cells may be grouped by place rather than type: fit to "
-                "model.centred().",
+                f"Receptive fields are {distance:.1f} pixels from the centre on average, so cells "
+                "may be grouped by place rather than type: fit to model.centred().",
                 UserWarning,
                 stacklevel=3,
             )

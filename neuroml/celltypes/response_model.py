@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ResponseModel"]
 
 _MAX_DIMENSIONS = 4
+_FRAME_AXES = ("", "C", "HW", "HWC")
 _CHUNK = 256  # frames that are predicted at once
 
 
@@ -497,13 +498,14 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         -------
         torch.nn.Module
             With the attributes ``stimulus_shape`` (a clip that gives ``clip_length`` responses),
-            ``stimulus_mean``, ``stimulus_sd`` and ``stimulus_range``.
+            ``stimulus_axes``, ``stimulus_mean``, ``stimulus_sd`` and ``stimulus_range``.
         """
         check_is_fitted(self)
         module: Any = self.module_
         static = self.n_lags == 1 and len(self.frame_shape_) > 0
         n_frames = () if static else (self.n_lags - 1 + self.clip_length,)
         module.stimulus_shape = (*n_frames, *self.frame_shape_)
+        module.stimulus_axes = ("" if static else "T") + _FRAME_AXES[len(self.frame_shape_)]
         module.stimulus_mean, module.stimulus_sd = self.stimulus_mean_, self.stimulus_sd_
         module.stimulus_range = tuple(self.stimulus_range_)
         return module

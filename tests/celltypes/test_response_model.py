@@ -7,6 +7,7 @@ import neuroml
 from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
 from neuroml.celltypes._fit_quality import correlation_to_mean, explained_variance
 from neuroml.celltypes._networks import Architecture, ResponseNetwork
+from neuroml.data import load_dataset
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.simulate import make_retina
 
@@ -315,3 +316,45 @@ def test_bad_input_after_fit_and_an_early_end(retina):
         model.feve(retina.test_stimuli, retina.test_responses[:1])
     with pytest.raises(DataError, match="do not fit the stimuli"):
         model.score(retina.test_stimuli, retina.test_responses[:, :-1])
+
+
+@unconverged
+def test_waveforms_of_several_channels_go_on_to_discriminative_stimuli():
+    rng = np.random.default_rng(0)
+    light = rng.normal(size=(1500, 2))
+    rates = np.repeat(light, 3, axis=1) + 0.1 * rng.normal(size=(1500, 6))
+    model = ResponseModel(
+        "linear",
+        n_lags=2,
+        n_filters=4,
+        loss="gaussian",
+        nonlinearity="identity",
+        max_epochs=10,
+        random_state=0,
+    ).fit(light, rates)
+    mds = MostDiscriminativeStimuli(2, stimulus_shape=(8, 2), random_state=0).fit(model)
+    assert mds.stimulus_axes_ == "TC"
+    assert mds.labels_.tolist() in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
+
+
+@unconverged
+def test_stimuli_for_the_polarity_of_real_bipolar_cells_hold_for_cells_left_out(shared_data):
+    data = load_dataset("retina_bc_ac_chirp", data_dir=shared_data)
+    local = next(r for r in data.recordings if r.attrs["run"] == "local")
+    bipolar = (local.cell_class == "BC").values
+    light, responses = local.stimulus.values[::4], local.signal.values[::4, bipolar]
+    polarity = (local.green_center.values[bipolar] > 0).astype(int)
+    model = ResponseModel(
+        "linear",
+        n_lags=12,
+        loss="gaussian",
+        nonlinearity="identity",
+        clip_length=20,
+        max_epochs=30,
+        random_state=0,
+    ).fit(light, responses)
+    mds = MostDiscriminativeStimuli(
+        2, stimulus_shape=(32,), init=polarity, holdout=0.3, random_state=0
+    ).fit(model)
+    assert 3 <= (~mds.train_mask_).sum() <= 12
+    np.testing.assert_array_equal(mds.labels_, polarity)

@@ -20,7 +20,7 @@ _DIVERGING = "PuOr"
 _MAX_FRAMES = 8
 
 
-def draw(model: BaseEstimator, context: Context) -> list[Panel]:
+def draw(model: BaseEstimator, context: Context) -> list[Panel]:  # noqa: ARG001
     """Stimuli, confusion and map of a clustering; training of a model; facets of a cell."""
     if isinstance(model, ResponseModel):
         return [

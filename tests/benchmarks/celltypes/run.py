@@ -7,6 +7,7 @@ CPU seconds of this process.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
@@ -27,6 +28,7 @@ from neuroml.celltypes._networks import Architecture, ResponseNetwork
 from neuroml.celltypes._objective import discriminability, membership
 from neuroml.celltypes._responses import frozen, opened
 from neuroml.celltypes._space import StimulusSpace
+from neuroml.data import load_dataset
 from neuroml.simulate import make_chirp, make_moving_bars, make_pink_stimuli, make_retina
 
 SEEDS = range(5)
@@ -353,7 +355,106 @@ def twin():
         show("twin  " + name, values)
 
 
-SECTIONS = {f.__name__: f for f in (exact, speed, clustering, cells, control, twin)}
+def chirp():
+    """Twins of 24 bipolar and 25 amacrine clusters, 16 Hz; no repeats, so no FEVE."""
+    folder = os.environ.get("NEUROML_SHARED_DATA")
+    if folder is None:
+        print("skipped: set NEUROML_SHARED_DATA to the folder of recordings")
+        return
+    recordings = load_dataset("retina_bc_ac_chirp", data_dir=folder).recordings
+    sweeps = {recording.attrs["run"]: recording for recording in recordings}
+    light = _binned(sweeps["global"].stimulus.values)
+    everywhere, dark = np.stack([light, light], axis=1), np.stack([light, 0 * light], axis=1)
+    X = np.concatenate([everywhere, dark])  # channels: centre and surround
+    Y = np.concatenate([_binned(sweeps[run].signal.values) for run in ("global", "local")])
+    bipolar = (sweeps["global"].cell_class == "BC").values
+    sessions = np.repeat([0, 1], len(light))
+    for core in ("linear", "conv3d"):
+        r, r2 = _held_out(_chirp_model(core), X, Y, sessions)
+        for name, cells_ in (("bipolar", bipolar), ("amacrine", ~bipolar)):
+            show(f"{core}: held-out correlation, {name} (sd over clusters)", r[cells_])
+            show(f"{core}: held-out R2, {name} (sd over clusters)", r2[cells_])
+    model = _chirp_model("conv3d").fit(X, Y[:, bipolar], sessions=sessions)
+    polarity = sweeps["global"].green_center.values[bipolar]
+    transient = _is_transient(Y[len(light) :, bipolar], polarity)
+    both = 2 * (polarity > 0) + transient
+    groups = {
+        "ON and OFF (stored polarity)": (polarity > 0).astype(int),
+        "ON, OFF x transient, sustained (index below)": both,
+    }
+    for name, truth in groups.items():
+        hits = {"optimised on": [], "held out": []}
+        for seed in SEEDS:
+            mds = MostDiscriminativeStimuli(
+                2, stimulus_shape=(32, 2), init=truth, holdout=0.3, smooth_time=1.0,
+                max_iter=1, random_state=seed,
+            ).fit(model)  # fmt: skip
+            stays = mds.predict(mds.responses_) == truth
+            hits["optimised on"].append(np.mean(stays[mds.train_mask_]))
+            hits["held out"].append(np.mean(stays[~mds.train_mask_]))
+        for part, shares in hits.items():
+            show(f"stimuli for {name}: share right, {part}", shares)
+    kmeans = MostDiscriminativeStimuli(2, stimulus_shape=(32, 2), random_state=0).fit(model)
+    show(
+        "two clusters found without labels: ARI with stored polarity",
+        [adjusted_rand_score(polarity, kmeans.labels_)],
+    )
+
+
+def _is_transient(local, polarity):
+    """Above the median of the cells of the same polarity, of our own index of transience.
+
+    It is 1 - r / p of the local chirp's step that a cell prefers (up at 2 s, down at 5 s), p the
+    peak of the response within 3 s and r its mean over the third second, both above the second
+    before.
+    """
+    index = np.empty(len(polarity))
+    for i, sign in enumerate(polarity):
+        edge = 2 * 16 if sign > 0 else 5 * 16
+        answer = local[edge : edge + 48, i] - local[edge - 16 : edge, i].mean()
+        index[i] = 1 - answer[-16:].mean() / answer.max()
+    return np.array(
+        [value > np.median(index[polarity == s]) for value, s in zip(index, polarity, strict=True)]
+    )
+
+
+def _binned(values, step=4):
+    n = len(values) // step
+    return values[: n * step].reshape(n, step, *values.shape[1:]).mean(axis=1)
+
+
+def _chirp_model(core):
+    return ResponseModel(
+        core,
+        n_lags=12,
+        loss="gaussian",
+        nonlinearity="identity",
+        smooth_time=0.1,
+        clip_length=20,
+        n_blocks=5,
+        max_epochs=60,
+        random_state=0,
+        device="cpu",
+    )
+
+
+def _held_out(model, X, Y, sessions, n_folds=5):
+    """Correlation and R2 of each cell over blocks of time held out of both sweeps at once."""
+    n_frames = len(X) // 2
+    fold = np.tile(np.arange(n_frames) * 2 * n_folds // n_frames % n_folds, 2)
+    predicted = np.full(Y.shape, np.nan)
+    for k in range(n_folds):
+        train = fold != k
+        pieces = np.cumsum(np.diff(train, prepend=True)) + 1000 * sessions
+        model.fit(X[train], Y[train], sessions=pieces[train])
+        predicted[~train] = model.predict(X, sessions=sessions)[~train]
+    known = np.isfinite(predicted[:, 0])
+    p, y = predicted[known], Y[known]
+    r = [np.corrcoef(p[:, i], y[:, i])[0, 1] for i in range(Y.shape[1])]
+    return np.array(r), 1 - ((y - p) ** 2).mean(axis=0) / y.var(axis=0)
+
+
+SECTIONS = {f.__name__: f for f in (exact, speed, clustering, cells, control, twin, chirp)}
 
 
 def main():
