@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from neuroml.exceptions import DataError, RecipeError
 
@@ -44,6 +45,15 @@ def run_command(
     ] = False,
     jobs: Annotated[int, typer.Option(help="Worker processes.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Do everything again.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler to work on.")
+    ] = None,
+    array_task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Do the I-th of N shares of the work, as a job array does."
+        ),
+    ] = None,
 ) -> None:
     """Fit a recipe's model to its recordings and write a report.
 
@@ -51,9 +61,11 @@ def run_command(
     command after an interruption to go on. Exits with 3 if any unit failed.
     """
     from neuroml.batch import RunSummary, plan, read_recipe, report, run
+    from neuroml.batch.runner import share
 
     checked = read_recipe(recipe)
     units = plan(checked)
+    number = _array_task(array_task)
     if check:
         typer.echo(f"{recipe} is valid: {len(units)} units of work")
         for unit in units:
@@ -64,12 +76,15 @@ def run_command(
     counts = {"done": 0, "skipped": 0, "failed": 0}
     try:
         with _progress() as bar:
-            task = bar.add_task(checked.title, total=len(units))
-            for record in run(checked, out, n_jobs=jobs, force=force):
+            task = bar.add_task(checked.title, total=len(share(units, number)))
+            for record in run(
+                checked, out, n_jobs=jobs, force=force, scheduler=scheduler, array_task=number
+            ):
                 counts[record["status"]] += 1
                 bar.advance(task)
                 if record["status"] == "failed":
-                    bar.console.print(f"[red]failed[/red] {record['unit']}: {record['error']}")
+                    message = f"failed {record['unit']}: {record['error']}"
+                    bar.console.print(message, style="red", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         errors.print(f"Interrupted: {RunSummary(**counts)}. The same command goes on from here.")
         raise typer.Exit(130) from None
@@ -77,6 +92,18 @@ def run_command(
     typer.echo(str(RunSummary(**counts)))
     if counts["failed"]:
         raise typer.Exit(3)
+
+
+def _array_task(text: str | None) -> tuple[int, int] | None:
+    """Read ``I/N``."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise typer.BadParameter(
+            f"expected I/N with 1 <= I <= N, got {text!r}", param_hint="--array-task"
+        )
+    return int(match[1]), int(match[2])
 
 
 def _progress() -> Progress:
@@ -115,10 +142,11 @@ def list_command() -> None:
     """List the named data sets."""
     from neuroml.data import list_datasets, read_card
 
-    table = Table("name", "what", "subjects", "modality", "licence", box=None)
+    table = Table(Column("name", no_wrap=True), "subjects", Column("recipes"), "what", box=None)
     for name in list_datasets():
         card = read_card(name)
-        table.add_row(name, card.title, str(card.subjects), card.modality, card.licence)
+        recipes = ", ".join(sorted(path.stem for path in card.where.glob("recipe*.toml")))
+        table.add_row(name, str(card.subjects), recipes, card.title)
     console.print(table)
 
 

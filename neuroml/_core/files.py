@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-__all__ = ["atomic_path", "atomic_write", "sha256_of_dataset", "sha256_of_file"]
+__all__ = ["atomic_path", "atomic_write", "exclusive", "sha256_of_dataset", "sha256_of_file"]
 
 
 @contextmanager
@@ -38,6 +38,33 @@ def atomic_write(path: Path | str, content: str | bytes) -> None:
     """Write text (UTF-8) or bytes to ``path``, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def exclusive(path: Path | str) -> Iterator[bool]:
+    """Hold the lock of an existing file or folder; yield whether another process had it before.
+
+    The system frees the lock when a process ends, however it ends. Where there are no such locks
+    (Windows, some network drives), nothing is held.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield False
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        waited = False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = True
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield waited
+    finally:
+        os.close(descriptor)
 
 
 def sha256_of_file(path: Path | str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
-__all__ = ["run_parallel", "spawn_generators"]
+__all__ = ["run_on_cluster", "run_parallel", "spawn_generators"]
 
 T = TypeVar("T")
 RandomState = int | np.random.RandomState | np.random.Generator | None
@@ -51,3 +51,41 @@ def run_parallel(
         yield from Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(function)(*task) for task in tasks
         )
+
+
+def run_on_cluster(
+    function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], scheduler: str
+) -> Iterator[tuple[int, T | Exception]]:
+    """Run tasks on the workers of a running Dask cluster, in the order in which they end.
+
+    A task whose worker dies is tried on another one; Dask gives up on it after it has taken several
+    workers down.
+
+    Parameters
+    ----------
+    function : callable
+        A function that the workers can import.
+    tasks : iterable of tuple
+        Its positional arguments.
+    scheduler : str
+        The scheduler's address, such as ``tcp://10.0.0.5:8786``.
+
+    Yields
+    ------
+    number : int
+        The task's place in ``tasks``.
+    result : object or Exception
+        What the function returned, or the error that the cluster ended it with.
+    """
+    try:
+        from dask.distributed import Client, as_completed
+    except ImportError as error:
+        raise ImportError(
+            "A Dask cluster needs the extra [cluster]: pip install 'neuroml-learn[cluster]'"
+        ) from error
+    with Client(scheduler) as client:
+        futures = {client.submit(function, *task, pure=False): i for i, task in enumerate(tasks)}
+        for future in as_completed(futures):
+            failure = future.exception()
+            yield futures[future], future.result() if failure is None else failure
+            future.release()

@@ -11,7 +11,7 @@ import importlib
 import json
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,16 +130,30 @@ def describe(path: Path | str) -> dict[str, Any]:
         As `load`.
     """
     header = _read_header(Path(path))
-    content = header["estimator"]
-    state = {
-        name: f"({value[_TAG]})" if isinstance(value, dict) else value
-        for name, value in content["state"].items()
-    }
     return {
-        "class": content["class"],
         "written by neuroml-learn": header["neuroml_version"],
-        **state,
+        **dict(_outline(header["estimator"], "")),
     }
+
+
+def _outline(encoded: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Name and value, or kind, of everything an encoded estimator holds."""
+    kind = encoded.get(_TAG) if isinstance(encoded, dict) else None
+    if kind == "estimator":
+        yield f"{name}.class" if name else "class", encoded["class"]
+        for key, value in encoded["state"].items():
+            yield from _outline(value, f"{name}.{key}" if name else key)
+    elif kind == "tuple" or isinstance(encoded, list):
+        items = encoded if isinstance(encoded, list) else encoded["items"]
+        if any(isinstance(item, dict) for item in items):
+            for number, item in enumerate(items):
+                yield from _outline(item, f"{name}[{number}]")
+        else:
+            yield name, items
+    elif kind == "array" and "key" in encoded:
+        yield name, f"array of shape {tuple(encoded['shape'])}"
+    else:
+        yield name, encoded if kind is None else f"({kind})"
 
 
 def _read_header(path: Path) -> dict[str, Any]:
@@ -269,7 +283,7 @@ def _encode_array(writer: _Writer, value: np.ndarray, where: str) -> dict[str, A
     # safetensors stores wrong values for arrays that are not C-contiguous, without an error.
     self_contained = np.ascontiguousarray(plain).reshape(plain.shape)
     writer.arrays[where] = self_contained
-    return {"key": where, "complex": kind == "c"}
+    return {"key": where, "complex": kind == "c", "shape": value.shape}
 
 
 def _decode_array(reader: _Reader, encoded: dict[str, Any]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -376,7 +377,7 @@ def align_units(recordings: Sequence[xr.Dataset], *, min_recordings: int = 1) ->
     Raises
     ------
     DataError
-        If no unit is found in ``min_recordings`` recordings.
+        If no unit is found in ``min_recordings`` recordings, or a recording's units have no names.
 
     Examples
     --------
@@ -387,6 +388,16 @@ def align_units(recordings: Sequence[xr.Dataset], *, min_recordings: int = 1) ->
     >>> [r.signal.values[0].tolist() for r in align_units([a, b])]
     [[1.0, 1.0], [nan, 1.0]]
     """
+    for recording in recordings:
+        if all(re.fullmatch(r"unit\d+", str(unit)) for unit in recording["unit"].values):
+            raise DataError(
+                "the units have no names, and their numbers do not say who is who",
+                expected="unit labels that mean the same in every recording",
+                found="unit0, unit1, ...",
+                fix="Name them with units= when reading.",
+                subject=name_of(recording),
+                field="unit",
+            )
     labels, counts = np.unique(
         np.concatenate([recording["unit"].values for recording in recordings]), return_counts=True
     )

@@ -42,7 +42,7 @@ def fit_recipe(
     """
     section = recipe.data
     arrays = stack(recordings, target=section.target, inputs=section.inputs, signal=section.signal)
-    context = Context(recordings, events, arrays.units, arrays.sessions)
+    columns = arrays.units
     data, y, sessions = arrays.X, arrays.y, arrays.sessions
     steps = [step.build(recipe.fit.random_state) for step in recipe.fit.steps]
     for step in steps[:-1]:
@@ -50,7 +50,10 @@ def fit_recipe(
         if hasattr(step, "windows_"):
             rows = step.windows_.mean(axis=1).astype(int)
             y, sessions = None if y is None else y[rows], sessions[rows]
+        else:
+            columns = list(step.get_feature_names_out(columns))
     steps[-1].fit(data, y, **_sessions_for(steps[-1], sessions))
+    context = Context(recordings, events, columns, arrays.sessions)
     if len(steps) == 1:
         return steps[0], context
     return Pipeline([(type(step).__name__.lower(), step) for step in steps]), context

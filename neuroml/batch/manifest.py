@@ -5,41 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from neuroml._core.files import sha256_of_file
+from neuroml._core.files import exclusive, sha256_of_file
 
 __all__ = ["append_record", "is_done", "read_manifest"]
 
 
 def append_record(path: Path, record: dict[str, Any]) -> None:
-    """Append one record in a single write, under a lock where the system has one."""
+    """Append one record, on a line of its own even if a kill cut the last one short."""
     line = json.dumps(record, sort_keys=True) + "\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        with _locked(descriptor):
-            end = os.lseek(descriptor, 0, os.SEEK_END)
-            cut_short = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
-            os.write(descriptor, (b"\n" if cut_short else b"") + line.encode())
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _locked(descriptor: int) -> Iterator[None]:
-    try:
-        import fcntl
-    except ImportError:  # Windows: appending is atomic enough on a local disk
-        yield
-        return
-    fcntl.lockf(descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.lockf(descriptor, fcntl.LOCK_UN)
+    path.touch()
+    with exclusive(path), path.open("rb+") as handle:
+        end = handle.seek(0, os.SEEK_END)
+        handle.seek(max(end - 1, 0))
+        cut_short = handle.read(1) not in (b"", b"\n")
+        handle.write((b"\n" if cut_short else b"") + line.encode())
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -17,8 +18,14 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 import neuroml
-from neuroml._core.files import atomic_path, atomic_write, sha256_of_dataset, sha256_of_file
-from neuroml._core.parallel import run_parallel
+from neuroml._core.files import (
+    atomic_path,
+    atomic_write,
+    exclusive,
+    sha256_of_dataset,
+    sha256_of_file,
+)
+from neuroml._core.parallel import run_on_cluster, run_parallel
 from neuroml._core.persistence import save
 from neuroml._core.recording import RecordingKey, name_of
 from neuroml.batch.fitting import fit_recipe, prepare
@@ -96,8 +103,19 @@ def _unit_name(key: RecordingKey) -> str:
     return name_of(xr.Dataset(attrs=dict(zip(_LEVELS, key, strict=True)))).replace("/", "-")
 
 
+def share(units: list[Unit], array_task: tuple[int, int] | None) -> list[Unit]:
+    """The i-th of n shares of the units for ``array_task = (i, n)``; all of them for None."""
+    return units if array_task is None else units[array_task[0] - 1 :: array_task[1]]
+
+
 def run(
-    recipe: Recipe, out: Path | str, *, n_jobs: int | None = None, force: bool = False
+    recipe: Recipe,
+    out: Path | str,
+    *,
+    n_jobs: int | None = None,
+    force: bool = False,
+    scheduler: str | None = None,
+    array_task: tuple[int, int] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Fit every unit that is not done yet; yield each unit's record as it ends.
 
@@ -113,14 +131,40 @@ def run(
         Worker processes.
     force : bool
         Do every unit again.
+    scheduler : str, optional
+        Address of a running Dask scheduler whose workers do the units; they must see the same
+        files under the same paths.
+    array_task : (int, int), optional
+        ``(i, n)`` does the i-th of n shares of the units, 1 <= i <= n: one task of a job array. All
+        tasks write into the same folder.
     """
-    out = Path(out)
+    out = Path(out).resolve()
     units = plan(recipe)
     out.mkdir(parents=True, exist_ok=True)
-    atomic_write(out / "run.json", json.dumps(_describe(recipe, units), indent=1, sort_keys=True))
+    atomic_write(out / "run.json", json.dumps(_describe(recipe, units), indent=1))
     before = {} if force else read_manifest(out / "manifest.jsonl")
+    units = share(units, array_task)
     tasks = [(recipe, unit, out, before.get(unit.name)) for unit in units]
-    yield from run_parallel(_run_unit, tasks, n_jobs=n_jobs)
+    if scheduler is None:
+        yield from run_parallel(_run_unit, tasks, n_jobs=n_jobs)
+        return
+    for number, outcome in run_on_cluster(_run_unit, tasks, scheduler):
+        if isinstance(outcome, Exception):
+            outcome = _failure(units[number], outcome)
+            append_record(out / "manifest.jsonl", outcome)
+        yield outcome
+
+
+def _failure(unit: Unit, error: Exception) -> dict[str, Any]:
+    """The record of a unit that ended with an error."""
+    return {
+        "unit": unit.name,
+        "id": None,
+        "files": {},
+        "status": "failed",
+        "error": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error)),
+    }
 
 
 def _describe(recipe: Recipe, units: list[Unit]) -> dict[str, Any]:
@@ -150,26 +194,41 @@ def _run_unit(
     recipe: Recipe, unit: Unit, out: Path, before: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Do one unit unless it is done; return its record, with the error if it failed."""
-    started = time.perf_counter()
-    record: dict[str, Any] = {"unit": unit.name, "id": None, "files": {}}
     try:
-        with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            source = open_source(recipe)
-            pairs = [source.read(key) for key in unit.keys]
-            record["id"] = _identity(recipe, unit, [recording for recording, _ in pairs])
-            if is_done(before, record["id"], out):
-                return record | {"status": "skipped"}
-            record["files"] = _fit_and_write(recipe, unit, pairs, out)
-        record["status"] = "done"
-        record["warnings"] = sorted({f"{w.category.__name__}: {w.message}" for w in caught})
+        return _attempt(recipe, unit, out, before)
     except Exception as error:
-        record["status"] = "failed"
-        record["error"] = f"{type(error).__name__}: {error}"
-        record["traceback"] = traceback.format_exc()
-    record["seconds"] = round(time.perf_counter() - started, 3)
-    append_record(out / "manifest.jsonl", record)
-    return record
+        record = _failure(unit, error)
+        with contextlib.suppress(OSError):  # a full disk must not hide the error itself
+            append_record(out / "manifest.jsonl", record)
+        return record
+
+
+def _attempt(
+    recipe: Recipe, unit: Unit, out: Path, before: dict[str, Any] | None
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    folder = out / "units" / unit.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        source = open_source(recipe)
+        pairs = [source.read(key) for key in unit.keys]
+        identity = _identity(recipe, unit, [recording for recording, _ in pairs])
+        with exclusive(folder) as waited:
+            if waited:  # another run had this unit in hand and may have done it
+                before = read_manifest(out / "manifest.jsonl").get(unit.name)
+            if is_done(before, identity, out):
+                return {"unit": unit.name, "status": "skipped"}
+            record = {
+                "unit": unit.name,
+                "id": identity,
+                "status": "done",
+                "files": _fit_and_write(recipe, unit, pairs, out),
+                "warnings": sorted({f"{w.category.__name__}: {w.message}" for w in caught}),
+                "seconds": round(time.perf_counter() - started, 3),
+            }
+            append_record(out / "manifest.jsonl", record)
+            return record
 
 
 def _identity(recipe: Recipe, unit: Unit, recordings: list[xr.Dataset]) -> str:
@@ -202,13 +261,18 @@ def _fit_and_write(recipe: Recipe, unit: Unit, pairs: list[Any], out: Path) -> d
     }
     atomic_write(folder / "summary.json", json.dumps(summary, indent=1, sort_keys=True))
     paths.append(folder / "summary.json")
-    for stale in set(folder.glob("[!.]*")) - set(paths):
+    for stale in set(folder.iterdir()) - set(paths):
         stale.unlink()
     return {str(path.relative_to(out)): sha256_of_file(path) for path in paths}
 
 
 def report(out: Path | str) -> Path:
     """Write a run's ``report.html`` from what is in its folder, and return its path.
+
+    Parameters
+    ----------
+    out : path-like
+        The folder given to `run`.
 
     Raises
     ------

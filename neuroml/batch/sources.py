@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 import xarray as xr
@@ -13,12 +14,16 @@ import xarray as xr
 from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey
 from neuroml.batch.recipe import DataSection, Recipe
-from neuroml.data import open_dataset, read_fmri, read_spikes, read_traces
+from neuroml.data import open_dataset, read_card, read_fmri, read_spikes, read_traces
 from neuroml.exceptions import DataError
 
 __all__ = ["Source", "open_source", "provenance"]
 
-_READERS = {"fmri": read_fmri, "traces": read_traces, "spikes": read_spikes}
+_READERS: dict[str, Callable[..., xr.Dataset]] = {
+    "fmri": read_fmri,
+    "traces": read_traces,
+    "spikes": read_spikes,
+}
 _ENTITIES = {"subject": "sub", "session": "ses", "run": "run"}
 
 
@@ -37,6 +42,7 @@ class FileSource:
     """Files matched by a recipe's patterns; BIDS-style names give the keys, others the stem."""
 
     section: DataSection
+    where: Path
     files: dict[RecordingKey, Path]
 
     def keys(self) -> list[RecordingKey]:
@@ -46,9 +52,16 @@ class FileSource:
     def read(self, key: RecordingKey) -> tuple[xr.Dataset, None]:
         """Read one file with the recipe's reader and options."""
         path = self.files[key]
-        recording = _READERS[str(self.section.reader)](path, key=key, **self.section.options)
+        options = {name: self._resolved(value) for name, value in self.section.options.items()}
+        recording = _READERS[str(self.section.reader)](path, key=key, **options)
         recording.attrs["sha256"] = recording.attrs["sha256"] or sha256_of_file(path)
         return recording, None
+
+    def _resolved(self, option: Any) -> Any:
+        """An option that names a file beside the recipe (an atlas, a mask) becomes its path."""
+        if isinstance(option, str) and (self.where / option).is_file():
+            return self.where / option
+        return option
 
 
 def open_source(recipe: Recipe) -> Source:
@@ -83,7 +96,7 @@ def open_source(recipe: Recipe) -> Source:
             found="no files",
             file=recipe.where,
         )
-    return FileSource(section, files)
+    return FileSource(section, recipe.where, files)
 
 
 def _key_of(path: Path) -> RecordingKey:
@@ -101,8 +114,6 @@ def provenance(recipe: Recipe) -> dict[str, str]:
     """What a report says about where the data are from."""
     if recipe.data.dataset is None:
         return {"files": ", ".join(recipe.data.files or [])}
-    from neuroml.data import read_card
-
     card = read_card(recipe.data.dataset)
     return {
         "data set": f"{recipe.data.dataset}: {card.title}",

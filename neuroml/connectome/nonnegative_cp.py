@@ -46,7 +46,7 @@ class NonnegativeCP(BaseEstimator):
         tensor a factor (size, n_components) with columns of unit norm.
     reconstruction_err_ : float
         Norm of the residual over norm of the data, on observed entries.
-    error_trace_ : ndarray of shape (n_iter_ + 1,)
+    error_trace_ : ndarray of shape (n_sweeps + 1,)
         The relative error at the start and after each sweep of the kept start.
     restart_errors_ : ndarray of shape (n_init,)
         Final relative error of every start: a wide spread means local minima.

@@ -1,15 +1,37 @@
 """From bytes to recordings, and from recordings to the arrays that estimators take."""
 
 from neuroml._core.recording import align_units, make_recording, stack, validate_recording
+from neuroml.data.bids import read_bids
+from neuroml.data.calcium import delta_f_over_f, read_traces, subtract_neuropil
 from neuroml.data.catalog import list_datasets, load_dataset, open_dataset, read_card
+from neuroml.data.clean import clean
+from neuroml.data.describe import describe_file
+from neuroml.data.events import epochs, labels_from_events, read_events
+from neuroml.data.fmri import read_fmri
+from neuroml.data.resample import resample_to
+from neuroml.data.spikes import read_spikes
+from neuroml.data.splits import SessionKFold
 
 __all__ = [
+    "SessionKFold",
     "align_units",
+    "clean",
+    "delta_f_over_f",
+    "describe_file",
+    "epochs",
+    "labels_from_events",
     "list_datasets",
     "load_dataset",
     "make_recording",
     "open_dataset",
+    "read_bids",
     "read_card",
+    "read_events",
+    "read_fmri",
+    "read_spikes",
+    "read_traces",
+    "resample_to",
     "stack",
+    "subtract_neuropil",
     "validate_recording",
 ]

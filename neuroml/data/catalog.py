@@ -204,8 +204,8 @@ class DataSource:
             recording, events = self._prepare.read(self.folder, key)
         except DataError as error:
             raise error.at(subject="/".join(part for part in key if part)) from error
-        recording.attrs["source"] = recording.attrs["source"] or self.card.source
-        recording.attrs["sha256"] = recording.attrs["sha256"] or self.card.sha256
+        recording.attrs["source"] = self.card.source
+        recording.attrs["sha256"] = self.card.sha256
         return recording, events
 
     def participants(self) -> pd.DataFrame:

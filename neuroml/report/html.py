@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import platform
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from neuroml.exceptions import DataError
 __all__ = ["write_report"]
 
 MOST_WITH_FIGURES = 60
+FEWEST_FOR_OVERVIEW = 3
 _PACKAGES = ("neuroml-learn", "numpy", "scipy", "scikit-learn", "torch", "nilearn", "tensorly")
 
 
@@ -55,6 +57,7 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
     for number, unit in enumerate(unit for unit in units if unit["status"] == "done"):
         if number < MOST_WITH_FIGURES:
             unit["images"] = _images(folder, unit)
+    fitted = [unit["facts"] for unit in units if unit["status"] == "done"]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("neuroml.report", "templates"),
         autoescape=True,
@@ -64,7 +67,8 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
     page = environment.get_template("report.html.j2").render(
         run=run,
         units=units,
-        fact_names=sorted({name for unit in units for name in unit.get("facts", {})}),
+        fact_names=sorted({name for each in fitted for name in each}),
+        overview=_overview(fitted) if len(fitted) >= FEWEST_FOR_OVERVIEW else None,
         counts={s: sum(u["status"] == s for u in units) for s in ("done", "failed", "missing")},
         most=MOST_WITH_FIGURES,
         seconds=sum(unit.get("seconds", 0.0) for unit in units),
@@ -89,6 +93,23 @@ def _images(folder: Path, unit: dict[str, Any]) -> list[dict[str, str]]:
     images = []
     for name, caption in unit["figures"]:
         data = (folder / "units" / unit["name"] / f"{name}.png").read_bytes()
-        source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-        images.append({"name": name, "caption": caption, "source": source})
+        images.append({"name": name, "caption": caption, "source": _embedded(data)})
     return images
+
+
+def _overview(fitted: list[dict[str, Any]]) -> str | None:
+    """A figure of every number that differs between units, as an embedded image."""
+    from neuroml.report.figures.style import save_figure, styled
+    from neuroml.report.figures.units import plot_units
+
+    with tempfile.TemporaryDirectory() as folder, styled():
+        figure = plot_units(fitted)
+        return (
+            _embedded(save_figure(figure, Path(folder) / "units")[0].read_bytes())
+            if figure
+            else None
+        )
+
+
+def _embedded(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

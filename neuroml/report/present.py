@@ -37,19 +37,29 @@ def _family(kind: str, model: BaseEstimator) -> ModuleType:
 
 
 def facts(model: BaseEstimator) -> dict[str, Any]:
-    """Fitted attributes of the model that are single numbers, words or truth values."""
+    """Fitted attributes of a model that are single numbers, words or truth values."""
     last = model.steps[-1][1] if isinstance(model, Pipeline) else model
     found = {}
     for name, value in vars(last).items():
-        if name.endswith("_") and not name.startswith("_") and np.ndim(value) == 0:
-            plain = value.item() if isinstance(value, np.generic) else value
-            if isinstance(plain, bool | int | float | str):
-                found[name.rstrip("_")] = plain
+        plain = value.item() if isinstance(value, np.generic) else value
+        if (
+            name.endswith("_")
+            and name != "n_features_in_"
+            and isinstance(plain, bool | int | float | str)
+        ):
+            found[name.rstrip("_")] = plain
     return found
 
 
 def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
     """Scores and parameters of a model as one tidy table.
+
+    Parameters
+    ----------
+    model : BaseEstimator
+        A fitted estimator of neuroml, or a Pipeline that ends in one.
+    context : Context
+        What the model was fitted to.
 
     Returns
     -------
@@ -69,7 +79,20 @@ def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
 
 
 def draw(model: BaseEstimator, context: Context) -> list[Panel]:
-    """The family's figures of a model, in the house style."""
+    """The family's figures of a model, in the house style.
+
+    Parameters
+    ----------
+    model : BaseEstimator
+        A fitted estimator of neuroml, or a Pipeline that ends in one.
+    context : Context
+        What the model was fitted to.
+
+    Returns
+    -------
+    list of Panel
+        Each with a name, a matplotlib figure and a caption.
+    """
     from neuroml.report.figures.style import styled
 
     with styled():

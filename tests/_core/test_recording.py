@@ -152,6 +152,11 @@ class TestAlignUnits:
         with pytest.raises(DataError, match="no unit is shared.*in 2 of 2 recordings.*at most 1"):
             align_units(recordings, min_recordings=2)
 
+    def test_numbers_are_no_names(self):
+        unnamed = make_recording(np.ones((2, 3)), modality="calcium", key=("7", "", ""))
+        with pytest.raises(DataError, match="sub-7.*have no names"):
+            align_units([recording(), unnamed])
+
     def test_unit_coordinates_survive(self):
         a = recording(units=("x", "y"), unit_coords={"side": ["L", "R"]})
         b = recording(units=("y", "z"), unit_coords={"side": ["R", "L"]})

@@ -1,5 +1,6 @@
 """What the wheel holds, and that a clash with libNeuroML is told in one sentence."""
 
+import os
 import subprocess
 import sys
 import venv
@@ -67,6 +68,7 @@ def test_clash_with_libneuroml_is_told_in_both_install_orders(wheel, tmp_path, o
     python = tmp_path / "env" / "bin" / "python"
     site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
     (site / "outer.pth").write_text("\n".join(path for path in sys.path if "site-packages" in path))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     wheels = [libneuroml_wheel(tmp_path), wheel]
     for path in wheels if ours_last else wheels[::-1]:
         subprocess.run(
@@ -86,6 +88,8 @@ def test_clash_with_libneuroml_is_told_in_both_install_orders(wheel, tmp_path, o
             check=True,
         )
     for command in (["-c", "import neuroml.data"], ["-m", "neuroml.cli", "data", "list"]):
-        result = subprocess.run([python, *command], capture_output=True, text=True, cwd=tmp_path)
+        result = subprocess.run(
+            [python, *command], capture_output=True, text=True, cwd=tmp_path, env=environment
+        )
         assert result.returncode != 0
         assert "mixes neuroml-learn" in result.stderr and "libNeuroML" in result.stderr

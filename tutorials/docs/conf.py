@@ -18,21 +18,24 @@ version = release = neuroml.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
+    "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"
+templates_path = ["templates"]
 html_title = "neuroml"
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
-templates_path = ["templates"]
 
 autosummary_generate = True
+numpydoc_show_class_members = False
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True, "show-inheritance": False}
-napoleon_use_rtype = False
-napoleon_use_ivar = True
+routing = [f"set_{method}_request" for method in ("fit", "transform", "predict", "score")]
+autodoc_default_options = {
+    "members": True,
+    "exclude-members": ", ".join([*routing, "set_predict_proba_request"]),
+}
 
 
 
@@ -49,7 +52,7 @@ def scrape_figures(block, block_vars, gallery_conf):
 
 
 sphinx_gallery_conf = {
-    "image_scrapers": ("conf.scrape_figures",),
+    "image_scrapers": (scrape_figures,),
     "examples_dirs": "..",
     "gallery_dirs": "auto_tutorials",
     "filename_pattern": r"/\d\d_",

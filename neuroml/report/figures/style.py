@@ -55,6 +55,8 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     """Write ``stem.png`` and ``stem.svg``, without dates and with fixed ids."""
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg")]
     with styled():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # the layout found above serves both files
         for path in paths:
             metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
             with atomic_path(path) as temporary:

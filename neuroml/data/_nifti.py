@@ -1,0 +1,259 @@
+"""Brain images: what is checked before their voxels are trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.openers import ImageOpener
+
+from neuroml.data._arrays import existing_file, gzip_size
+from neuroml.exceptions import DataError
+
+__all__ = [
+    "image_problems",
+    "is_image",
+    "load_image",
+    "on_grid_of",
+    "open_series",
+    "parse_image",
+    "tr_of",
+]
+
+_SUFFIXES = (".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".mgz", ".mgh")
+_SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+_PLAUSIBLE_TR_S = (0.05, 30.0)
+
+
+def is_image(source: Any) -> bool:
+    """Whether this is a brain image, opened or by its file name."""
+    if isinstance(source, str | Path):
+        return str(source).lower().endswith(_SUFFIXES)
+    return hasattr(source, "dataobj") and hasattr(source, "affine")
+
+
+def load_image(source: Any, *, is_signal: bool = True) -> Any:
+    """Open an image and check it; its voxels are read later.
+
+    Parameters
+    ----------
+    source : path-like or nibabel image
+        The file's own header is checked only when a path is given.
+    is_signal : bool
+        Whether the values are measured, rather than a mask or labels, which no slope scales.
+
+    Raises
+    ------
+    DataError
+        On the first of `image_problems`.
+    """
+    if not isinstance(source, str | Path):
+        for problem in _affine_problems(source, None):
+            raise problem
+        return source
+    path = existing_file(source)
+    image = parse_image(path)
+    for problem in image_problems(image, path, is_signal=is_signal):
+        raise problem
+    return image
+
+
+def parse_image(path: Path) -> Any:
+    """Open an image file without checking what is in it."""
+    try:
+        return nib.load(path)
+    except Exception as error:  # nibabel and the decompressors raise many kinds
+        raise DataError(
+            f"this cannot be read as a brain image ({(str(error) or repr(error)).splitlines()[0]})",
+            fix="The file is damaged or of another kind: copy or convert it again.",
+            file=path,
+        ) from error
+
+
+def image_problems(image: Any, path: Path, *, is_signal: bool) -> Iterator[DataError]:
+    """Yield what is wrong with an opened image file, apart from its voxels."""
+    yield from _size_problems(image, path)
+    yield from _affine_problems(image, path)
+    if isinstance(image.header, nib.Nifti1Header):
+        yield from _scaling_problems(image, path, is_signal)
+
+
+def _size_problems(image: Any, path: Path) -> Iterator[DataError]:
+    shape, proxy = image.shape, image.dataobj
+    if not shape or min(shape) < 1:
+        yield DataError("the image has an empty axis", found=f"shape {shape}", file=path)
+        return
+    data_file = Path(image.file_map["image"].filename)
+    if not hasattr(proxy, "offset"):
+        return
+    try:
+        there = gzip_size(data_file) if data_file.suffix == ".gz" else data_file.stat().st_size
+    except DataError as error:
+        yield error
+        return
+    claimed = proxy.offset + math.prod(shape) * np.dtype(proxy.dtype).itemsize
+    if there != claimed:
+        too_long = "the header does not account for all bytes of the file"
+        yield DataError(
+            "the file is truncated" if there < claimed else too_long,
+            expected=f"{claimed} bytes for {' x '.join(map(str, shape))} voxels of {proxy.dtype}",
+            found=f"{there} bytes",
+            fix="The file is damaged: copy or download it again. Only if you know that its header "
+            "is right, pass nibabel.load(path) in place of the path.",
+            file=path,
+        )
+
+
+def _affine_problems(image: Any, path: Path | None) -> Iterator[DataError]:
+    affine = np.asarray(image.affine, dtype=np.float64)
+    if not np.isfinite(affine).all():
+        problem = "the affine (voxel to mm) has values that are not finite"
+    elif abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        problem = "the affine (voxel to mm) is singular: it maps the volume onto a plane"
+    else:
+        return
+    yield DataError(
+        problem,
+        expected="a finite, invertible 4 x 4 matrix",
+        found=affine.tolist(),
+        fix="Repair sform and qform in the header, for example from the original image.",
+        file=path,
+        field="affine",
+    )
+
+
+def _scaling_problems(image: Any, path: Path, is_signal: bool) -> Iterator[DataError]:
+    with ImageOpener(image.file_map.get("header", image.file_map["image"]).filename) as handle:
+        raw = type(image.header).from_fileobj(handle, check=False)
+    slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
+    needs_slope = is_signal and np.dtype(image.get_data_dtype()).kind in "iu"
+    if math.isfinite(slope) and math.isfinite(intercept) and (slope != 0 or not needs_slope):
+        return
+    yield DataError(
+        "the header scales the stored numbers by a factor that makes no sense",
+        expected="a finite slope that is not 0, and a finite intercept",
+        found=f"slope {slope}, intercept {intercept}",
+        fix="Set scl_slope to the right factor. If the stored numbers need none, as slope 0 means "
+        "to some programs, pass nibabel.load(path) in place of the path.",
+        file=path,
+        field="scl_slope",
+    )
+
+
+def open_series(source: Any) -> Any:
+    """Open a 4-D image, or a sequence of 3-D images of one grid, as one 4-D image."""
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        return _joined([load_image(one) for one in source], source)
+    image = load_image(source)
+    if len(image.shape) != 4:
+        raise DataError(
+            "this is not a series of volumes",
+            expected="a 4-D image, or a list of 3-D images",
+            found=f"shape {image.shape}",
+            file=_name(source),
+        )
+    return image
+
+
+def _joined(images: list[Any], sources: Sequence[Any]) -> Any:
+    if not images:
+        raise DataError("the list of images is empty", expected="at least one 3-D image", found=0)
+    first = images[0]
+    for image, source in zip(images, sources, strict=True):
+        if len(image.shape) != 3 or image.shape != first.shape:
+            raise DataError(
+                "the volumes of the list do not have the same shape",
+                expected=f"3-D images of {first.shape[:3]}",
+                found=image.shape,
+                file=_name(source),
+            )
+        if not np.allclose(image.affine, first.affine, atol=1e-4):
+            raise DataError(
+                "the volumes of the list lie on different grids",
+                expected=first.affine.tolist(),
+                found=image.affine.tolist(),
+                fix="Realign them first.",
+                file=_name(source),
+                field="affine",
+            )
+    series = nib.concat_images(images, check_affines=False)
+    series.header.set_zooms((*first.header.get_zooms()[:3], 0.0))  # nibabel would say 1 s
+    return series
+
+
+def _name(source: Any) -> Any:
+    return source if isinstance(source, str | Path) else None
+
+
+def tr_of(image: Any, tr_s: float | None, *, file: object = None) -> float:
+    """Repetition time in seconds: the one given, or the one in the header if it is plausible.
+
+    Raises
+    ------
+    DataError
+        If none is given and the header's is absent, not in time units, or implausible.
+    """
+    low, high = _PLAUSIBLE_TR_S
+    if tr_s is not None:
+        if not (math.isfinite(tr_s) and tr_s > 0):
+            raise DataError("tr_s is not a duration", expected="seconds > 0", found=tr_s)
+        return float(tr_s)
+    zooms = image.header.get_zooms()
+    stored = float(zooms[3]) if len(zooms) > 3 else 0.0
+    unit = (
+        image.header.get_xyzt_units()[1] if hasattr(image.header, "get_xyzt_units") else "unknown"
+    )
+    seconds = stored * _SECONDS.get(unit, 1.0 if unit == "unknown" else math.nan)
+    if low <= seconds <= high:
+        return round(seconds, 6)  # stored in single precision
+    guess = (
+        f" {stored / 1000:g} s would be, if milliseconds are meant."
+        if low <= stored / 1000 <= high
+        else ""
+    )
+    raise DataError(
+        "the header has no usable repetition time (TR)",
+        expected=f"between {low} and {high} s",
+        found=f"{stored:g}, unit {unit!r}",
+        fix=f"Pass tr_s= in seconds.{guess}",
+        file=file,
+        field="pixdim[4]",
+    )
+
+
+def on_grid_of(image: Any, other: Any, name: str) -> Any:
+    """Resample a mask or label image onto the grid of an image, if it has another one.
+
+    Parameters
+    ----------
+    image : 4-D image
+    other : 3-D image
+    name : str
+        What ``other`` is, for the message.
+
+    Raises
+    ------
+    DataError
+        If the grids differ and the image does not say where its voxels are.
+    """
+    from nilearn.image import resample_to_img
+
+    if len(other.shape) != 3:
+        raise DataError(f"the {name} image is not 3-D", found=f"shape {other.shape}", field=name)
+    if other.shape == image.shape[:3] and np.allclose(other.affine, image.affine, atol=1e-4):
+        return other
+    if isinstance(image.header, nib.Nifti1Header) and not (
+        image.header["sform_code"] or image.header["qform_code"]
+    ):
+        raise DataError(
+            f"the {name} has another grid than the image, and the image does not say where it lies",
+            expected=f"shape {image.shape[:3]}, or an image with sform or qform",
+            found=f"shape {other.shape}, sform_code 0 and qform_code 0",
+            fix=f"Pass a {name} image on the grid of the data.",
+            field=name,
+        )
+    return resample_to_img(other, image, interpolation="nearest", copy_header=True)

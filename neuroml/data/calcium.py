@@ -1,0 +1,345 @@
+"""Calcium traces: array files, Suite2p and NWB to recordings; neuropil and dF/F."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+from scipy.ndimage import percentile_filter
+
+from neuroml._core.files import sha256_of_file
+from neuroml._core.recording import RecordingKey, make_recording, name_of
+from neuroml._core.validation import session_slices
+from neuroml.data._arrays import read_array
+from neuroml.data._matrix import Matrix, read_matrix, read_vector
+from neuroml.data._nwb import read_roi_series
+from neuroml.data._tables import is_table
+from neuroml.data._time import rate_and_segments
+from neuroml.data._units import OnNaN, settle_units
+from neuroml.exceptions import DataError
+
+__all__ = ["delta_f_over_f", "read_traces", "subtract_neuropil"]
+
+
+def read_traces(
+    path: Path | str,
+    *,
+    rate_hz: float | None = None,
+    time: str | ArrayLike | None = None,
+    variable: str | None = None,
+    units: Sequence[str] | None = None,
+    units_first: bool | None = None,
+    value_units: str = "a.u.",
+    on_nan: OnNaN = "raise",
+    key: RecordingKey = ("", "", ""),
+) -> xr.Dataset:
+    """Read fluorescence traces.
+
+    Parameters
+    ----------
+    path : path-like
+        A table (csv, tsv, txt), an array file (npy, npz, h5, or mat of v5 to v7.3), an NWB file
+        (extra ``nwb``), or a plane folder of Suite2p.
+    rate_hz : float, optional
+        Frames per second. Suite2p needs it: its own settings are stored in a form that is not
+        safe to load.
+    time : str or array-like of shape (n_times,), optional
+        Timestamps in seconds, or the name of the column or array that holds them. A step longer
+        than 1.5 times the median is a gap and starts a new segment.
+    variable : str, optional
+        Which array or series of the file; for Suite2p "F" (the default) or "spks".
+    units : sequence of str, optional
+        Names of the units; where the file names them, those to take. Suite2p's regions are
+        ``roi0, roi1, ...``, and by default those that it marks as cells are taken.
+    units_first : bool, optional
+        Whether the file has one unit per row. If None, the number of units or timestamps decides;
+        failing that time is first, and an array with more columns than rows is refused.
+    value_units : str
+        Units of the values, such as "dF/F"; NWB files say it themselves.
+    on_nan : {"raise", "drop_units", "interpolate", "keep"}
+        What to do with units with missing values, and with units that never vary: refuse; leave
+        out; fill gaps on a straight line through time (and leave out the constant ones); keep.
+    key : tuple of str
+        (subject, session, run).
+
+    Returns
+    -------
+    xarray.Dataset
+        A recording. Suite2p's neuropil comes as the variable ``neuropil (time, unit)``: see
+        `subtract_neuropil`.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, its axes are in doubt, or the parts do not fit together.
+    ImportError
+        For an NWB file without pynwb.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from neuroml.data import read_traces
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "traces.npy"
+    >>> np.save(file, np.random.default_rng(0).normal(size=(3, 100)))
+    >>> recording = read_traces(file, rate_hz=30.0, units_first=True)
+    >>> recording.signal.shape
+    (100, 3)
+    """
+    path = Path(path)
+    neuropil = None
+    if path.is_dir():
+        matrix, neuropil, path = _suite2p(path, variable, units, rate_hz)
+    elif path.suffix.lower() == ".nwb":
+        matrix, time, value_units = read_roi_series(path, variable)
+        matrix = _chosen(matrix, units)
+    else:
+        if isinstance(time, str) and not is_table(path):
+            time = read_vector(path, time)
+        matrix, time = _from_array(path, time, variable, units, units_first)
+    names = matrix.names or [f"unit{i}" for i in range(matrix.values.shape[1])]
+    if time is None:
+        if rate_hz is not None and not rate_hz > 0:
+            raise DataError("rate_hz is not a frequency", expected="> 0", found=rate_hz, file=path)
+        segment = None
+    else:
+        rate_hz, segment = rate_and_segments(time, rate_hz, file=path)
+    settled = settle_units(matrix.values, names, on_nan, segment=segment, file=path)
+    variables = {}
+    if neuropil is not None:
+        variables["neuropil"] = xr.DataArray(neuropil[:, settled.kept], dims=("time", "unit"))
+    return make_recording(
+        settled.values,
+        units=[names[i] for i in settled.kept],
+        rate_hz=rate_hz,
+        time=time,
+        segment=segment,
+        modality="calcium",
+        value_units=value_units,
+        key=key,
+        variables=variables,
+        source=str(path),
+        sha256=sha256_of_file(path),
+        dropped=matrix.notes + settled.notes,
+    )
+
+
+def _from_array(
+    path: Path,
+    time: str | ArrayLike | None,
+    variable: str | None,
+    units: Sequence[str] | None,
+    units_first: bool | None,
+) -> tuple[Matrix, np.ndarray | None]:
+    """The matrix of a table or array file, and its timestamps."""
+    side = [time] if isinstance(time, str) else []
+    clock = None if time is None or side else np.asarray(time, dtype=np.float64)
+    matrix = read_matrix(
+        path,
+        variable=variable,
+        units=units,
+        units_first=units_first,
+        n_times=None if clock is None else len(clock),
+        side=side,
+    )
+    return matrix, matrix.side[side[0]].to_numpy() if side else clock
+
+
+def _chosen(series: Matrix, units: Sequence[str] | None) -> Matrix:
+    """The named units of a series that names its own."""
+    if units is None:
+        return Matrix(series.values, series.names, notes=series.notes)
+    places = {name: at for at, name in enumerate(series.names or [])}
+    absent = [unit for unit in units if unit not in places]
+    if absent:
+        raise DataError(
+            "no such unit",
+            expected=", ".join([*places][:20]),
+            found=", ".join(absent[:5]),
+            field="units",
+        )
+    chosen = series.values[:, [places[unit] for unit in units]]
+    return Matrix(chosen, list(units), notes=series.notes)
+
+
+def _suite2p(
+    folder: Path, variable: str | None, units: Sequence[str] | None, rate_hz: float | None
+) -> tuple[Matrix, np.ndarray | None, Path]:
+    """Traces, neuropil and main file of a plane folder."""
+    main = folder / f"{variable or 'F'}.npy"
+    if not main.is_file():
+        planes = sorted(path.parent.name for path in folder.glob("plane*/F.npy"))
+        raise DataError(
+            "this is not a plane folder of Suite2p",
+            expected=f"a file {main.name} in it",
+            found=f"the planes {', '.join(planes)}" if planes else "no such file",
+            fix="Read each plane folder alone." if planes else None,
+            file=folder,
+        )
+    if rate_hz is None:
+        raise DataError(
+            "the frame rate of a Suite2p folder must be given",
+            fix="Pass rate_hz=, in frames per second and plane (ops['fs'] in Suite2p).",
+            file=folder,
+            field="rate_hz",
+        )
+    values = _rois_by_frames(main)
+    matrix = Matrix(values.T, [f"roi{i}" for i in range(len(values))])
+    if units is None and (folder / "iscell.npy").is_file():
+        is_cell = _rois_by_frames(folder / "iscell.npy")[:, 0] > 0
+        _same_rois(len(is_cell), len(values), folder / "iscell.npy")
+        note = f"{int((~is_cell).sum())} of {len(is_cell)} regions that Suite2p marks as no cell"
+        matrix = Matrix(matrix.values, matrix.names, notes=[note])
+        units = [f"roi{i}" for i in np.flatnonzero(is_cell)]
+    matrix = _chosen(matrix, units)
+    if variable not in (None, "F") or not (folder / "Fneu.npy").is_file():
+        return matrix, None, main
+    neuropil = _rois_by_frames(folder / "Fneu.npy")
+    _same_rois(neuropil.shape, values.shape, folder / "Fneu.npy")
+    at = [int(name.removeprefix("roi")) for name in matrix.names or []]
+    return matrix, neuropil.T[:, at], main
+
+
+def _rois_by_frames(path: Path) -> np.ndarray:
+    return read_array(
+        path, None, lambda array: array.kind == "numbers" and len(array.shape) == 2, "a 2-D array"
+    )
+
+
+def _same_rois(found: object, expected: object, path: Path) -> None:
+    if found != expected:
+        raise DataError("the file does not fit F.npy", expected=expected, found=found, file=path)
+
+
+def subtract_neuropil(recording: xr.Dataset, weight: float = 0.7) -> xr.Dataset:
+    r"""Subtract the weighted neuropil signal, :math:`F - w\,F_{neu}`.
+
+    Parameters
+    ----------
+    recording : Dataset
+        With a variable ``neuropil (time, unit)``, as `read_traces` makes of a Suite2p folder.
+    weight : float
+        The :math:`w` of the equation, in [0, 1].
+
+    Returns
+    -------
+    xarray.Dataset
+        A new recording without the variable ``neuropil``.
+
+    Raises
+    ------
+    DataError
+        If there is no neuropil, or the weight is not in [0, 1].
+
+    References
+    ----------
+    Chen, T.-W. et al. (2013). Ultrasensitive fluorescent proteins for imaging neuronal activity.
+    Nature 499, 295-300. Suite2p uses the same weight by default.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from neuroml.data import make_recording, subtract_neuropil
+    >>> halo = xr.DataArray([[1.0], [2.0]], dims=("time", "unit"))
+    >>> recording = make_recording(
+    ...     [[5.0], [7.0]], modality="calcium", variables={"neuropil": halo}
+    ... )
+    >>> subtract_neuropil(recording, 0.5).signal.values.ravel().tolist()
+    [4.5, 6.0]
+    """
+    if "neuropil" not in recording:
+        raise DataError(
+            "the recording has no neuropil signal",
+            expected="a variable neuropil (time, unit)",
+            found=", ".join(map(str, recording.data_vars)),
+            subject=name_of(recording),
+        )
+    if not 0 <= weight <= 1:
+        raise DataError("weight is not a fraction", expected="0 to 1", found=weight, field="weight")
+    corrected = recording["signal"] - weight * recording["neuropil"]
+    return recording.drop_vars("neuropil").assign(signal=corrected)
+
+
+def delta_f_over_f(
+    recording: xr.Dataset, *, percentile: float = 20.0, window_s: float | None = None
+) -> xr.Dataset:
+    r"""Relative change of fluorescence, :math:`(F - F_0) / F_0`.
+
+    Parameters
+    ----------
+    recording : Dataset
+        Raw fluorescence, above zero.
+    percentile : float
+        The baseline :math:`F_0` is this percentile of each unit's values...
+    window_s : float, optional
+        ...in a window of so many seconds centred on the sample, or if None in the whole segment.
+
+    Returns
+    -------
+    xarray.Dataset
+        A new recording with value_units "dF/F". Each segment has a baseline of its own, from its
+        own samples.
+
+    Raises
+    ------
+    DataError
+        If a baseline is not above zero, the signal is dF/F already, or the recording has no rate
+        to measure the window with.
+
+    References
+    ----------
+    Jia, H., Rochefort, N. L., Chen, X. & Konnerth, A. (2011). In vivo two-photon imaging of
+    sensory-evoked dendritic calcium signals in cortical neurons. Nature Protocols 6, 28-35.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.data import delta_f_over_f, make_recording
+    >>> recording = make_recording([[2.0], [2.0], [3.0]], rate_hz=1.0, modality="calcium")
+    >>> delta_f_over_f(recording).signal.values.ravel().tolist()
+    [0.0, 0.0, 0.5]
+    """
+    subject = name_of(recording)
+    if recording.attrs["value_units"] == "dF/F":
+        raise DataError("the signal is dF/F already", subject=subject, field="value_units")
+    if not 0 <= percentile <= 100:
+        raise DataError("not a percentile", expected="0 to 100", found=percentile)
+    rate = recording.attrs["rate_hz"]
+    if window_s is not None and (rate is None or window_s * rate < 1):
+        raise DataError(
+            "the window is shorter than a sample, or the recording has no rate",
+            expected="window_s of at least one sample",
+            found=f"{window_s} s at {rate} Hz",
+            subject=subject,
+            field="window_s",
+        )
+    values = recording["signal"].values
+    baseline = np.empty_like(values)
+    for part in session_slices(recording["segment"].values):
+        if window_s is None:
+            baseline[part] = np.percentile(values[part], percentile, axis=0)
+        else:
+            size = min(round(window_s * rate), part.stop - part.start)
+            baseline[part] = _running_percentile(values[part], percentile, size)
+    low = (baseline <= 0).any(axis=0)
+    if low.any():
+        raise DataError(
+            "the baseline is not above zero, so dF/F has no meaning",
+            expected="raw fluorescence above 0",
+            found=f"{int(low.sum())} units, such as {recording['unit'].values[low][0]}",
+            fix="Use a smaller neuropil weight, add the camera's offset back, or drop the units.",
+            subject=subject,
+            field="signal",
+        )
+    changed = recording.assign(signal=(("time", "unit"), (values - baseline) / baseline))
+    return changed.assign_attrs(value_units="dF/F")
+
+
+def _running_percentile(values: np.ndarray, percentile: float, size: int) -> np.ndarray:
+    """Percentile of each unit in a window of ``size`` samples around each sample."""
+    columns = np.ascontiguousarray(values.T)  # SciPy's filter is a hundred times faster in 1-D
+    filtered = [percentile_filter(unit, percentile, size=size, mode="nearest") for unit in columns]
+    return np.column_stack(filtered)

@@ -1,0 +1,219 @@
+"""fMRI: brain images through an atlas or mask, or tables of regions, to recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroml._core.files import sha256_of_file
+from neuroml._core.recording import RecordingKey, make_recording
+from neuroml.data._arrays import existing_file
+from neuroml.data._matrix import read_matrix
+from neuroml.data._nifti import is_image, open_series, tr_of
+from neuroml.data._regions import (
+    Series,
+    Units,
+    is_surface,
+    series_from_image,
+    series_from_surface,
+)
+from neuroml.data._tables import read_numbers
+from neuroml.data._units import OnNaN, settle_units
+from neuroml.exceptions import DataError
+
+__all__ = ["read_fmri"]
+
+Confounds = pd.DataFrame | str | Path | Sequence[str] | Mapping[str, Any]
+
+
+def read_fmri(
+    source: Any,
+    *,
+    labels: Any = None,
+    mask: Any = None,
+    confounds: Confounds | None = None,
+    tr_s: float | None = None,
+    units: Units | None = None,
+    variable: str | None = None,
+    on_nan: OnNaN = "raise",
+    key: RecordingKey = ("", "", ""),
+) -> xr.Dataset:
+    """Read one run of fMRI: regions of an atlas, voxels of a mask, or a table of regions.
+
+    Values are neither centred nor scaled: see `neuroml.data.clean` for that.
+
+    Parameters
+    ----------
+    source : path-like, image, or list of these
+        A 4-D image; a list of 3-D images of one grid; a nilearn ``SurfaceImage``; or a table of
+        time x regions (csv, tsv, txt, npy, npz, h5, or mat of v5 to v7.3).
+    labels : image or path-like, optional
+        An atlas: the value of a voxel is the id of its region, 0 is background. The signal is the
+        mean over a region's voxels (`nilearn.maskers.NiftiLabelsMasker`). An atlas on another grid
+        is resampled onto that of the data (nearest neighbour).
+    mask : image or path-like, optional
+        Instead of an atlas: each voxel above 0 is a unit.
+    confounds : optional
+        Nuisance signals: a DataFrame or a table file with one row per volume; for a table of
+        regions, names of its own columns; for a file that fMRIPrep wrote, a mapping of keywords of
+        `nilearn.interfaces.fmriprep.load_confounds`, such as ``{"strategy": ["motion", "scrub"]}``.
+        Volumes that the strategy marks are not removed but marked in the variable ``outlier``.
+    tr_s : float, optional
+        Repetition time in seconds; for a 4-D image by default its header's. A table without it
+        counts samples.
+    units : optional
+        Names of the regions: a list in the order of the atlas's ids or of the table's columns; or
+        for an atlas, a DataFrame or table file with the columns ``id`` (or ``index``) and
+        ``label`` (or ``name``), and ``hemisphere`` where labels repeat. For a table with named
+        columns, those to take.
+    variable : str, optional
+        Which array of an npz, mat or h5 file.
+    on_nan : {"raise", "drop_units", "interpolate", "keep"}
+        What to do with units with missing values, and with units that never vary: refuse; leave
+        out; fill gaps on a straight line through time (and leave out the constant ones); keep.
+    key : tuple of str
+        (subject, session, run).
+
+    Returns
+    -------
+    xarray.Dataset
+        A recording in the units of the file ("BOLD a.u."); units have coordinates x, y, z (mm)
+        where an image tells. What was left out stands in ``attrs["dropped"]``.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, its header makes no sense, or the parts do not fit together.
+
+    Examples
+    --------
+    >>> import nibabel, numpy as np
+    >>> from neuroml.data import read_fmri
+    >>> values = np.random.default_rng(0).normal(size=(4, 4, 2, 10)).astype(np.float32)
+    >>> image = nibabel.Nifti1Image(values, np.eye(4))
+    >>> atlas = np.ones((4, 4, 2), dtype=np.int16)
+    >>> atlas[2:] = 7
+    >>> atlas = nibabel.Nifti1Image(atlas, np.eye(4))
+    >>> run = read_fmri(image, labels=atlas, units=["front", "back"], tr_s=2.0)
+    >>> run.signal.sizes["time"], run.unit.values.tolist(), run.attrs["rate_hz"]
+    (10, ['front', 'back'], 0.5)
+    """
+    path = Path(source) if isinstance(source, str | Path) else None
+    if is_surface(source):
+        series = series_from_surface(source, labels, mask, units)
+        rate_hz: float | None = 1 / tr_of(source, _needed(tr_s))
+    elif path is None or is_image(path):
+        image = open_series(source)
+        rate_hz = 1 / tr_of(image, tr_s, file=path)
+        try:
+            series = series_from_image(image, labels, mask, units)
+        except DataError as error:
+            raise error.at(file=path) from error
+    else:
+        if labels is not None or mask is not None:
+            raise DataError(
+                "labels and mask need a brain image", expected="a NIfTI image", file=path
+            )
+        series = _from_table(existing_file(path), variable, units, _names(confounds))
+        rate_hz = None if tr_s is None else 1 / tr_of(None, tr_s)
+    settled = settle_units(series.values, series.names, on_nan, file=path)
+    table, outlier = _confounds(confounds, series, path)
+    return make_recording(
+        settled.values,
+        units=[series.names[i] for i in settled.kept],
+        rate_hz=rate_hz,
+        modality="fmri",
+        value_units="BOLD a.u.",
+        key=key,
+        confounds=table,
+        unit_coords={name: values[settled.kept] for name, values in series.coords.items()},
+        variables=outlier,
+        source=str(path or ""),
+        sha256=sha256_of_file(path) if path else "",
+        dropped=series.notes + settled.notes,
+    )
+
+
+def _needed(tr_s: float | None) -> float:
+    if tr_s is None:
+        raise DataError("a surface image has no repetition time", fix="Pass tr_s= in seconds.")
+    return tr_s
+
+
+def _names(confounds: Confounds | None) -> list[str]:
+    """The columns of a region table that are confounds."""
+    if confounds is None or isinstance(confounds, str | Path | pd.DataFrame | Mapping):
+        return []
+    return list(confounds)
+
+
+def _from_table(
+    path: Path, variable: str | None, units: Units | None, confounds: list[str]
+) -> Series:
+    if isinstance(units, str | Path | pd.DataFrame):
+        raise DataError("a region table needs names", expected="units= as a list", field="units")
+    matrix = read_matrix(path, variable=variable, units=units, side=confounds)
+    names = matrix.names or [f"region{i}" for i in range(matrix.values.shape[1])]
+    return Series(matrix.values, names, {}, matrix.side, list(matrix.notes))
+
+
+def _confounds(
+    confounds: Confounds | None, series: Series, path: Path | None
+) -> tuple[pd.DataFrame | None, dict[str, xr.DataArray]]:
+    """The table of confounds, and the volumes that it marks as outliers."""
+    n_times = len(series.values)
+    if confounds is None:
+        return None, {}
+    if isinstance(confounds, Mapping):
+        return _from_fmriprep(confounds, path, n_times)
+    if isinstance(confounds, pd.DataFrame):
+        table, file = confounds, None
+    elif isinstance(confounds, str | Path):
+        table, file = read_numbers(confounds).columns, confounds
+    elif not series.side.empty:
+        return series.side, {}
+    else:
+        raise DataError(
+            "column names of confounds need a table of regions",
+            fix="Pass a DataFrame, a table file, or a mapping of keywords of load_confounds.",
+            field="confounds",
+        )
+    if len(table) != n_times:
+        raise DataError(
+            "the confounds do not fit the volumes",
+            expected=f"{n_times} rows",
+            found=len(table),
+            fix="Were volumes discarded from one and not from the other?",
+            file=file,
+            field="confounds",
+        )
+    return table, {}
+
+
+def _from_fmriprep(
+    keywords: Mapping[str, Any], path: Path | None, n_times: int
+) -> tuple[pd.DataFrame, dict[str, xr.DataArray]]:
+    from nilearn.interfaces.fmriprep import load_confounds
+
+    if path is None:
+        raise DataError(
+            "fMRIPrep's confounds are found beside the image's file",
+            expected="a path as source",
+            found="an image in memory",
+            field="confounds",
+        )
+    try:
+        table, kept = load_confounds(str(path), **keywords)
+    except (ValueError, OSError, TypeError) as error:
+        raise DataError(
+            f"fMRIPrep's confounds cannot be loaded ({error})", file=path, field="confounds"
+        ) from error
+    outlier = np.full(n_times, kept is not None)
+    if kept is not None:
+        outlier[kept] = False
+    return table, {"outlier": xr.DataArray(outlier, dims="time")}

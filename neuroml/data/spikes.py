@@ -1,0 +1,385 @@
+"""Spike times, from files or objects in memory, to recordings of binned counts."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neuroml._core.files import sha256_of_file
+from neuroml._core.recording import RecordingKey, make_recording
+from neuroml.data._arrays import StoredArray, existing_file, list_arrays, read_array
+from neuroml.data._nwb import read_unit_spikes
+from neuroml.data._tables import is_table, read_numbers, read_text_table
+from neuroml.exceptions import DataError
+
+__all__ = ["bin_edges", "read_spikes"]
+
+_MAX_COUNTS = 10**9
+_DECIMALS = 9
+
+
+def read_spikes(
+    source: Any,
+    *,
+    bin_s: float,
+    start_s: float | None = None,
+    stop_s: float | None = None,
+    epochs: Sequence[tuple[float, float]] | None = None,
+    units: Sequence[str] | None = None,
+    variable: str | None = None,
+    key: RecordingKey = ("", "", ""),
+) -> xr.Dataset:
+    """Count spikes in bins.
+
+    Bin k of a stretch that starts at ``start`` holds the spikes with
+    ``start + k bin_s <= t < start + (k + 1) bin_s``; the edges are rounded to a nanosecond, so that
+    a spike stamped 0.3 s belongs to the bin that starts at 0.3 s.
+
+    Parameters
+    ----------
+    source : path-like, mapping, or pynapple object
+        A table (csv, tsv, txt) with the columns ``unit`` and ``time``, or without a header two
+        columns in this order, or one column for one unit; an npz file with one array per unit; a
+        mat or h5 file with one array per unit or a cell array (see ``variable``); an NWB file
+        (extra ``nwb``); a mapping of unit names to arrays; a pynapple ``TsGroup`` or ``Ts``.
+        Times are seconds.
+    bin_s : float
+        Width of a bin in seconds.
+    start_s, stop_s : float, optional
+        The stretch to bin; by default from the first spike, rounded down to a multiple of
+        ``bin_s``, to the last one. Files do not say when the recording began and ended: give both
+        where you know them. A bin that would end after ``stop_s`` is left out.
+    epochs : sequence of (float, float), optional
+        Instead: several stretches in order, each a segment of its own. By default a pynapple
+        object's time support.
+    units : sequence of str, optional
+        Names of the units to take, also such as have no spike.
+    variable : str, optional
+        The cell array or matrix of a mat, npz or h5 file.
+    key : tuple of str
+        (subject, session, run).
+
+    Returns
+    -------
+    xarray.Dataset
+        A recording of counts, float64; ``time`` is the middle of each bin. The number of spikes
+        outside all bins stands in ``attrs["dropped"]``.
+
+    Raises
+    ------
+    DataError
+        If times are not finite, stretches overlap or are shorter than a bin, or no spike is left.
+
+    Examples
+    --------
+    >>> from neuroml.data import read_spikes
+    >>> trains = {"a": [0.1, 0.3, 0.31], "b": [0.25]}
+    >>> recording = read_spikes(trains, bin_s=0.1, start_s=0, stop_s=0.4)
+    >>> recording.signal.values.T.tolist()
+    [[0.0, 1.0, 0.0, 2.0], [0.0, 0.0, 1.0, 0.0]]
+    """
+    path = Path(source) if isinstance(source, str | Path) else None
+    trains, support = _trains(source, variable)
+    trains = _chosen(trains, units)
+    for name, times in trains.items():
+        _check_times(name, times, path)
+    if epochs is not None and not (start_s is None and stop_s is None):
+        raise DataError("stretches were given twice", expected="epochs=, or start_s= and stop_s=")
+    if epochs is None and support is not None and start_s is None and stop_s is None:
+        epochs = support
+    if epochs is None:
+        epochs = [_whole(trains, bin_s, start_s, stop_s)]
+    edges = [bin_edges(start, stop, bin_s) for start, stop in _in_order(epochs)]
+    n_bins = [len(e) - 1 for e in edges]
+    if sum(n_bins) * len(trains) > _MAX_COUNTS:
+        raise DataError(
+            "the bins are too many",
+            expected=f"at most {_MAX_COUNTS:.0e} counts",
+            found=f"{sum(n_bins)} bins x {len(trains)} units",
+            fix="Are the times in seconds? Convert them, or choose wider bins.",
+            file=path,
+            field="bin_s",
+        )
+    counts = np.concatenate(
+        [np.column_stack([_count(times, e) for times in trains.values()]) for e in edges]
+    )
+    return make_recording(
+        counts,
+        units=list(trains),
+        rate_hz=1 / bin_s,
+        time=np.concatenate([(e[:-1] + e[1:]) / 2 for e in edges]),
+        segment=np.repeat(np.arange(len(edges)), n_bins),
+        modality="spikes",
+        value_units="count",
+        key=key,
+        source=str(path or ""),
+        sha256=sha256_of_file(path) if path else "",
+        dropped=_dropped(trains, counts),
+    )
+
+
+def bin_edges(start_s: float, stop_s: float, bin_s: float) -> np.ndarray:
+    """Edges of the whole bins in a stretch, rounded to a nanosecond.
+
+    Parameters
+    ----------
+    start_s, stop_s, bin_s : float
+        Seconds.
+
+    Returns
+    -------
+    ndarray of shape (n_bins + 1,)
+
+    Raises
+    ------
+    DataError
+        If the width is not above zero, or not a single bin fits.
+
+    Examples
+    --------
+    >>> bin_edges(0.0, 0.35, 0.1).tolist()
+    [0.0, 0.1, 0.2, 0.3]
+    """
+    if not (math.isfinite(bin_s) and bin_s > 0):
+        raise DataError("bin_s is not a duration", expected="seconds > 0", found=bin_s)
+    if not (math.isfinite(start_s) and math.isfinite(stop_s) and stop_s > start_s):
+        raise DataError(
+            "a stretch does not end after it starts",
+            expected="start < stop",
+            found=(start_s, stop_s),
+        )
+    n_bins = math.floor(round((stop_s - start_s) / bin_s, 6))
+    if n_bins < 1:
+        raise DataError(
+            "a stretch is shorter than a bin",
+            expected=f"at least {bin_s} s",
+            found=f"{start_s} to {stop_s} s",
+            fix="Leave it out, or choose narrower bins.",
+            field="bin_s",
+        )
+    if n_bins > _MAX_COUNTS:
+        raise DataError(
+            "the bins are too many",
+            expected=f"at most {_MAX_COUNTS:.0e}",
+            found=f"{n_bins:.3g} bins from {start_s} to {stop_s} s",
+            fix="Are the times in seconds? Convert them, or choose wider bins.",
+            field="bin_s",
+        )
+    return np.round(start_s + bin_s * np.arange(n_bins + 1), _DECIMALS)
+
+
+def _count(times: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    bins = np.searchsorted(edges, times, side="right") - 1
+    inside = (bins >= 0) & (bins < len(edges) - 1)
+    return np.bincount(bins[inside], minlength=len(edges) - 1).astype(np.float64)
+
+
+def _dropped(trains: Mapping[str, np.ndarray], counts: np.ndarray) -> list[str]:
+    total = sum(len(times) for times in trains.values())
+    outside = total - int(counts.sum())
+    if total and outside == total:
+        raise DataError(
+            "no spike falls into a bin",
+            expected="spike times, start_s, stop_s and epochs all in seconds of one clock",
+            found=f"{total} spikes, all outside",
+        )
+    return [f"{outside} of {total} spikes outside the bins"] if outside else []
+
+
+def _whole(
+    trains: Mapping[str, np.ndarray], bin_s: float, start_s: float | None, stop_s: float | None
+) -> tuple[float, float]:
+    """The stretch from the first to the last spike, unless told otherwise."""
+    spikes = np.concatenate(list(trains.values()))
+    if not len(spikes) and (start_s is None or stop_s is None):
+        raise DataError("there are no spikes", fix="Pass start_s= and stop_s= to bin the silence.")
+    if not bin_s > 0:
+        raise DataError("bin_s is not a duration", expected="seconds > 0", found=bin_s)
+    if start_s is None:
+        first = float(spikes.min())
+        start_s = round(math.floor(first / bin_s) * bin_s, _DECIMALS)
+        start_s -= bin_s * (start_s > first)  # the edge was rounded to the wrong side of the spike
+    if stop_s is None:
+        last = float(spikes.max())
+        n_bins = math.floor((last - start_s) / bin_s) + 1
+        n_bins += last >= round(start_s + n_bins * bin_s, _DECIMALS)
+        stop_s = start_s + n_bins * bin_s
+    return start_s, stop_s
+
+
+def _in_order(epochs: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    pairs = [(float(start), float(stop)) for start, stop in epochs]
+    if not pairs:
+        raise DataError("there are no epochs", expected="at least one (start, stop)", found=0)
+    for (_, stop), (start, _) in itertools.pairwise(pairs):
+        if start < stop:
+            raise DataError(
+                "epochs overlap or are not in order",
+                expected=f"a start at or after {stop} s",
+                found=f"{start} s",
+                field="epochs",
+            )
+    return pairs
+
+
+def _check_times(name: str, times: np.ndarray, path: Path | None) -> None:
+    if times.ndim != 1 or not np.isfinite(times).all():
+        raise DataError(
+            "spike times are not a list of finite numbers",
+            expected="a 1-D array of seconds",
+            found=f"shape {times.shape}, {int((~np.isfinite(times)).sum())} not finite",
+            file=path,
+            field=name,
+        )
+
+
+def _chosen(trains: dict[str, np.ndarray], units: Sequence[str] | None) -> dict[str, np.ndarray]:
+    if units is not None:
+        absent = [unit for unit in units if unit not in trains]
+        if absent:
+            raise DataError(
+                "no such unit",
+                expected=f"one of {', '.join([*trains][:20])}",
+                found=", ".join(absent[:5]),
+                field="units",
+            )
+        trains = {unit: trains[unit] for unit in units}
+    if not trains:
+        raise DataError("there are no units", expected="at least one", found=0)
+    return trains
+
+
+Trains = dict[str, np.ndarray]
+Support = list[tuple[float, float]] | None
+
+
+def _trains(source: Any, variable: str | None) -> tuple[Trains, Support]:
+    """Spike times by unit, and the stretches in which they were recorded, where known."""
+    if isinstance(source, str | Path):
+        return _from_file(existing_file(source), variable), None
+    if hasattr(source, "time_support"):
+        support = source.time_support
+        stretches = list(zip(np.asarray(support.start), np.asarray(support.end), strict=True))
+        members = {"unit0": source} if hasattr(source, "t") else dict(source.items())
+        return {str(name): _times_of(train) for name, train in members.items()}, stretches
+    if isinstance(source, Mapping):
+        return {str(name): _times_of(train) for name, train in source.items()}, None
+    raise DataError(
+        "unknown source of spikes",
+        expected="a path, a mapping of units to times, or a pynapple TsGroup or Ts",
+        found=type(source).__name__,
+    )
+
+
+def _times_of(train: Any) -> np.ndarray:
+    values = train.t if hasattr(train, "t") else train
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf" and array.size:
+        raise DataError(
+            "spike times are not numbers", expected="seconds", found=f"dtype {array.dtype}"
+        )
+    return array.astype(np.float64)
+
+
+def _from_file(path: Path, variable: str | None) -> Trains:
+    if path.suffix.lower() == ".nwb":
+        return read_unit_spikes(path)
+    if is_table(path):
+        return _from_table(path)
+    if variable is not None:
+        value = read_array(
+            path,
+            variable,
+            lambda array: array.kind in ("numbers", "list"),
+            "numbers or a cell array",
+        )
+        return _numbered(value, path, variable)
+    arrays = list_arrays(path)
+    lists = [array for array in arrays if array.kind == "list"]
+    if len(lists) == 1:
+        return _numbered(lists[0].read(), path, lists[0].name)
+    trains = [array for array in arrays if _is_train(array)]
+    if lists or not trains or len(trains) < len(arrays):
+        raise DataError(
+            "it is not plain which arrays hold spike times",
+            expected="one 1-D array per unit and nothing else, or one cell array",
+            found=", ".join(map(str, arrays[:12])),
+            fix="Pass variable=, or a mapping of unit names to arrays.",
+            file=path,
+        )
+    return {
+        array.name or "unit0": np.ravel(read_array(path, array.name, _is_train, "1-D"))
+        for array in trains
+    }
+
+
+def _is_train(array: StoredArray) -> bool:
+    return array.kind == "numbers" and math.prod(array.shape) == max(array.shape, default=1)
+
+
+def _numbered(value: Any, path: Path, name: str) -> Trains:
+    """One unit per cell; a 1-D array is a single unit."""
+    cells = value if isinstance(value, list) else [value]
+    trains = {}
+    for at, cell in enumerate(cells):
+        if not isinstance(cell, np.ndarray) or np.size(cell) != max(np.shape(cell), default=1):
+            if isinstance(cell, np.ndarray) and not cell.size:
+                cell = np.zeros(0)
+            else:
+                raise DataError(
+                    "a cell does not hold a list of spike times",
+                    expected="a vector of numbers per cell",
+                    found=f"{type(cell).__name__} of shape {np.shape(cell)} in cell {at}",
+                    fix="Take the times out into one vector per unit.",
+                    file=path,
+                    field=name,
+                )
+        trains[f"unit{at}"] = np.ravel(cell).astype(np.float64)
+    return trains
+
+
+def _from_table(path: Path) -> Trains:
+    columns = read_text_table(path).columns
+    if columns.shape[1] == 1:
+        return {"unit0": read_numbers(path).columns.iloc[:, 0].to_numpy()}
+    by_lower = {str(name).lower(): name for name in columns.columns}
+    unit = next((by_lower[n] for n in ("unit", "unit_id", "neuron", "cell") if n in by_lower), None)
+    time = next(
+        (by_lower[n] for n in ("time", "time_s", "times", "spike_time") if n in by_lower), None
+    )
+    if (unit is None) != (time is None) or (unit is None and columns.shape[1] != 2):
+        raise DataError(
+            "the table does not say which unit fired when",
+            expected="the columns unit and time",
+            found=", ".join(map(str, columns.columns[:10])),
+            fix="Name them so in the header.",
+            file=path,
+        )
+    unit, time = (unit, time) if unit is not None else columns.columns
+    times = np.asarray(columns[time])
+    if times.dtype.kind not in "iuf":
+        raise DataError("times are not numbers", found=repr(times[0]), file=path, field=str(time))
+    if unit == "0" and (columns[unit] != np.round(columns[unit].astype(float))).any():
+        raise DataError(
+            "the first column does not number units",
+            expected="unit, then time",
+            found=f"{columns[unit].iloc[0]} in the first row",
+            file=path,
+        )
+    if columns[unit].isna().any():
+        raise DataError("a spike has no unit", file=path, field=str(unit))
+    labels = columns[unit].astype(str).str.removesuffix(".0")
+    return {
+        str(label): times[labels == label].astype(np.float64)
+        for label in sorted(labels.unique(), key=_by_number)
+    }
+
+
+def _by_number(label: str) -> tuple[int, str]:
+    return (int(label), "") if label.isdigit() else (10**9, label)

@@ -1,0 +1,188 @@
+import json
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from batch.conftest import RECIPE
+
+import neuroml
+from neuroml.batch import read_recipe, report, run
+from neuroml.batch.manifest import read_manifest
+from neuroml.exceptions import DataError
+
+
+def statuses(recipe, out, **options):
+    return {record["unit"]: record["status"] for record in run(recipe, out, **options)}
+
+
+def contents(out):
+    """Bytes of everything a run writes for its units."""
+    return {str(p.relative_to(out)): p.read_bytes() for p in sorted((out / "units").rglob("*.*"))}
+
+
+def test_a_bad_recording_is_recorded_and_the_others_go_on(cohort, tmp_path):
+    out = tmp_path / "out"
+    recipe = read_recipe(cohort / "recipe.toml")
+    assert statuses(recipe, out) == {"sub-01": "done", "sub-02": "failed", "sub-03": "done"}
+    failed = read_manifest(out / "manifest.jsonl")["sub-02"]
+    assert "constant" in failed["error"] and "Traceback" in failed["traceback"]
+    assert sorted(p.name for p in (out / "units" / "sub-01").iterdir()) == sorted(
+        ["model.safetensors", "table.csv", "summary.json"]
+        + [f"{n}.{s}" for n in ("components", "convergence", "groups") for s in ("png", "svg")]
+    )
+
+
+def test_outputs_can_be_read_back(cohort, tmp_path):
+    list(run(read_recipe(cohort / "recipe.toml"), tmp_path / "out"))
+    folder = tmp_path / "out" / "units" / "sub-01"
+    model = neuroml.load(folder / "model.safetensors")
+    table = pd.read_csv(folder / "table.csv")
+    assert list(table.columns) == ["quantity", "component", "axis", "label", "value"]
+    error = table.loc[table["quantity"] == "reconstruction_err", "value"].item()
+    assert error == pytest.approx(model[-1].reconstruction_err_)
+    pairs = table.query("quantity == 'loading' and axis == 'pair' and component == 0")
+    assert pairs["label"].tolist()[:2] == ["a--b", "a--c"]
+    np.testing.assert_allclose(pairs["value"], model[-1].cp_.factors[1][:, 0])
+
+
+def test_a_second_run_does_nothing_and_force_does_all(cohort, tmp_path):
+    out = tmp_path / "out"
+    recipe = read_recipe(cohort / "recipe.toml")
+    statuses(recipe, out)
+    before = contents(out)
+    again = statuses(recipe, out)
+    assert (again["sub-01"], again["sub-02"], again["sub-03"]) == ("skipped", "failed", "skipped")
+    assert statuses(recipe, out, force=True)["sub-01"] == "done"
+    assert contents(out) == before
+
+
+def test_only_what_changed_is_done_again(cohort, tmp_path):
+    out = tmp_path / "out"
+    recipe = read_recipe(cohort / "recipe.toml")
+    statuses(recipe, out)
+    table = pd.read_csv(cohort / "sub-01.csv")
+    table.iloc[0, 0] += 1e-9
+    table.to_csv(cohort / "sub-01.csv", index=False)
+    (out / "units" / "sub-03" / "table.csv").write_text("damaged")
+    (cohort / "sub-02.csv").write_text((cohort / "sub-03.csv").read_text())
+    assert statuses(recipe, out) == {"sub-01": "done", "sub-02": "done", "sub-03": "done"}
+    assert set(statuses(recipe, out).values()) == {"skipped"}
+    text = (cohort / "recipe.toml").read_text()
+    (cohort / "recipe.toml").write_text(text.replace("n_init = 2", "n_init = 3"))
+    assert set(statuses(read_recipe(cohort / "recipe.toml"), out).values()) == {"done"}
+
+
+def test_workers_give_the_same_bytes(cohort, tmp_path):
+    recipe = read_recipe(cohort / "recipe.toml")
+    statuses(recipe, tmp_path / "one")
+    statuses(recipe, tmp_path / "two", n_jobs=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_failure_does_not_lose_what_was_finished_before(cohort, tmp_path):
+    out = tmp_path / "out"
+    recipe = read_recipe(cohort / "recipe.toml")
+    statuses(recipe, out)
+    before = contents(out)
+    table = pd.read_csv(cohort / "sub-01.csv")
+    table["a"] = 1.0
+    table.to_csv(cohort / "sub-01.csv", index=False)
+    assert statuses(recipe, out)["sub-01"] == "failed"
+    assert contents(out) == before
+
+
+def test_figures_that_are_drawn_no_more_are_removed(cohort, tmp_path):
+    out = tmp_path / "out"
+    recipe = read_recipe(cohort / "recipe.toml")
+    statuses(recipe, out)
+    (out / "units" / "sub-01" / "old.png").touch()
+    statuses(recipe, out, force=True)
+    assert not (out / "units" / "sub-01" / "old.png").exists()
+
+
+def test_a_cohort_keeps_recordings_apart(cohort, tmp_path):
+    (cohort / "sub-02.csv").unlink()
+    text = (cohort / "recipe.toml").read_text().replace('"recording"', '"cohort"')
+    (cohort / "recipe.toml").write_text(text)
+    assert statuses(read_recipe(cohort / "recipe.toml"), tmp_path / "out") == {"cohort": "done"}
+    model = neuroml.load(tmp_path / "out" / "units" / "cohort" / "model.safetensors")
+    windows = model[0].windows_
+    assert len(windows) == 2 * 31 and not ((windows[:, 0] < 40) & (windows[:, 1] > 40)).any()
+
+
+def test_not_converging_is_in_the_record(cohort, tmp_path):
+    text = (cohort / "recipe.toml").read_text() + "max_iter = 2\n"
+    (cohort / "recipe.toml").write_text(text)
+    records = {r["unit"]: r for r in run(read_recipe(cohort / "recipe.toml"), tmp_path / "out")}
+    assert any("NotConvergedWarning" in note for note in records["sub-01"]["warnings"])
+    page = report(tmp_path / "out").read_text()
+    assert "NotConvergedWarning" in page
+
+
+class TestReport:
+    def test_of_a_folder_that_is_none(self, tmp_path):
+        with pytest.raises(DataError, match="not the folder of a run"):
+            report(tmp_path)
+
+    def test_holds_what_failed_and_embeds_its_figures(self, cohort, tmp_path):
+        list(run(read_recipe(cohort / "recipe.toml"), tmp_path / "out"))
+        page = report(tmp_path / "out").read_text()
+        assert page.count("data:image/png;base64,") == 2 * 3
+        assert "units are constant within a window" in page
+        assert "<script" not in page and "http" not in page.replace("https://pypi", "")
+
+    def test_text_from_the_data_is_escaped(self, cohort, tmp_path):
+        text = (
+            (cohort / "recipe.toml")
+            .read_text()
+            .replace("Small cohort", "<script>alert(1)</script>")
+        )
+        (cohort / "recipe.toml").write_text(text)
+        list(run(read_recipe(cohort / "recipe.toml"), tmp_path / "out"))
+        assert "<script>" not in report(tmp_path / "out").read_text()
+
+    def test_a_run_that_was_stopped_says_what_is_left(self, cohort, tmp_path):
+        records = run(read_recipe(cohort / "recipe.toml"), tmp_path / "out")
+        next(records)
+        records.close()
+        assert "not done yet" in report(tmp_path / "out").read_text()
+
+    def test_same_page_for_the_same_run_but_for_its_timing(self, cohort, tmp_path):
+        pages = []
+        for name in ("one", "two"):
+            list(run(read_recipe(cohort / "recipe.toml"), tmp_path / name))
+            head, rest = report(tmp_path / name).read_text().split("<!-- timing -->")
+            pages.append(head + rest.split("<!-- /timing -->")[1])
+        assert pages[0] == pages[1]
+
+    def test_provenance(self, cohort, tmp_path):
+        list(run(read_recipe(cohort / "recipe.toml"), tmp_path / "out"))
+        described = json.loads((tmp_path / "out" / "run.json").read_text())
+        page = report(tmp_path / "out").read_text()
+        assert described["recipe_sha256"] in page and described["code_sha256"] in page
+        assert f"neuroml-learn {neuroml.__version__}" in page
+
+
+def test_images_are_read_through_a_mask_beside_the_recipe(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    mask = np.zeros((4, 3, 2), dtype=np.uint8)
+    mask[:2] = 1
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    image = nibabel.Nifti1Image(rng.normal(100, 5, size=(4, 3, 2, 40)).astype(np.float32), affine)
+    image.header.set_zooms((3, 3, 3, 2.0))
+    image.header.set_xyzt_units("mm", "sec")
+    image.to_filename(folder / "sub-01_bold.nii.gz")
+    nibabel.Nifti1Image(mask, affine).to_filename(folder / "mask.nii.gz")
+    (folder / "recipe.toml").write_text(
+        RECIPE.replace("sub-*.csv", "*_bold.nii.gz")
+        .replace("tr_s = 2.0", 'mask = "mask.nii.gz"')
+        .replace(
+            "[[fit.steps]]", '[[fit.steps]]\nuse = "PCA"\nn_components = 3\n\n[[fit.steps]]', 1
+        )
+    )
+    assert statuses(read_recipe(folder / "recipe.toml"), tmp_path / "out") == {"sub-01": "done"}
+    table = pd.read_csv(tmp_path / "out" / "units" / "sub-01" / "table.csv")
+    assert set(table.query("axis == 'pair'")["label"]) == {"pca0--pca1", "pca0--pca2", "pca1--pca2"}

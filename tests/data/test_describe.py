@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import scipy.io
+
+from neuroml.data import describe_file
+
+
+def test_image(save_image, volumes):
+    report = describe_file(save_image(volumes[0]))
+    assert report.ok
+    text = str(report)
+    assert "a series of brain images" in text
+    assert "4 x 4 x 3 voxels of 3 x 3 x 3 mm, stored as float32" in text
+    assert "40 volumes, one every 2 s" in text
+    assert "Nothing wrong was found" in text
+    assert "read_fmri(path, labels=ATLAS)" in text
+
+
+def test_image_with_everything_wrong(save_image, volumes):
+    volumes[0][0, 0, 0, 0] = np.nan
+    report = describe_file(save_image(volumes[0], tr=2000.0))
+    assert not report.ok
+    assert any("If milliseconds" in p or "milliseconds are meant" in p for p in report.problems)
+    assert any("1 of 1920 values are NaN" in problem for problem in report.problems)
+
+
+def test_truncated_image(save_image, volumes):
+    path = save_image(volumes[0], name="a.nii")
+    path.write_bytes(path.read_bytes()[:3000])
+    (problem,) = describe_file(path).problems
+    assert problem.startswith("The file is truncated; expected 8032 bytes")
+
+
+def test_atlas_and_mask(save_image, volumes):
+    report = describe_file(save_image(volumes[2], name="atlas.nii.gz"))
+    assert "3 different values above 0" in str(report)
+    mask = describe_file(save_image((volumes[2] > 0).astype(np.uint8), name="mask.nii.gz"))
+    assert mask.kind == "a mask"
+    assert "30 voxels are inside" in str(mask)
+    wrapped = describe_file(save_image(volumes[2].astype(np.int8), name="w.nii.gz"))
+    assert "negative whole numbers, such as -126" in wrapped.problems[0]
+
+
+def test_every_array_format(written):
+    report = describe_file(written)
+    assert report.ok, report
+    assert "12" in str(report) and "3" in str(report)
+
+
+def test_table(tmp_path):
+    (tmp_path / "a.csv").write_text("V1,WM,A1\n1,2,3\n1,5,n/a\n1,7,8\n")
+    text = str(describe_file(tmp_path / "a.csv"))
+    assert "3 rows and 3 named columns: V1, WM, A1" in text
+    assert "confounds=['WM']" in text
+    assert "Problem: The table has 1 missing values" in text
+    assert "1 of 3 units that never vary, the first is V1" in text
+
+
+def test_events(tmp_path):
+    (tmp_path / "a.tsv").write_text("onset\tduration\ttrial_type\n1\t2\ta\n")
+    report = describe_file(tmp_path / "a.tsv")
+    assert report.kind == "a table of events"
+    assert "read_events" in report.advice
+
+
+def test_transposed_and_constant_array(tmp_path):
+    values = np.random.default_rng(0).normal(size=(4, 50))
+    values[2] = 0
+    np.save(tmp_path / "F.npy", values)
+    report = describe_file(tmp_path / "F.npy")
+    assert "one unit per row" in report.problems[0]
+    assert "1 of 4 units that never vary, the first is number 2" in report.problems[1]
+
+
+def test_objects(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.array([{}], dtype=object))
+    assert "Python objects" in describe_file(tmp_path / "a.npz").problems[0]
+
+
+def test_cell_arrays(tmp_path):
+    cell = np.empty((1, 2), dtype=object)
+    cell[0] = [np.ones((1, 3)), np.ones((1, 2))]
+    scipy.io.savemat(tmp_path / "a.mat", {"spikes": cell})
+    assert "read_spikes" in describe_file(tmp_path / "a.mat").advice
+    nested = np.empty((1, 1), dtype=object)
+    nested[0, 0] = cell
+    scipy.io.savemat(tmp_path / "b.mat", {"spikes": nested})
+    assert "more than vectors of numbers" in describe_file(tmp_path / "b.mat").problems[0]
+
+
+def test_matlab_73(tmp_path, matlab_73, signal):
+    matlab_73(tmp_path / "a.mat", x=signal)
+    text = str(describe_file(tmp_path / "a.mat"))
+    assert "x (12 x 3)" in text
+    assert "axes in reverse" in text
+
+
+def test_folders(tmp_path, signal):
+    np.save(tmp_path / "F.npy", signal.T)
+    report = describe_file(tmp_path)
+    assert report.kind == "a plane folder of Suite2p"
+    assert report.facts == ["F.npy: 3 regions x 12."]
+    (tmp_path / "b" / "sub-01" / "func").mkdir(parents=True)
+    (tmp_path / "b" / "sub-01" / "func" / "sub-01_task-x_bold.nii.gz").touch()
+    report = describe_file(tmp_path / "b")
+    assert report.facts == ["It has 1 subjects and 1 functional images."]
+    (tmp_path / "c").mkdir()
+    assert "does not know this kind of folder" in describe_file(tmp_path / "c").problems[0]
+
+
+@pytest.mark.parametrize("name", ["absent.nii", "empty.csv", "other.docx", "junk.mat", "junk.h5"])
+def test_bad_files_are_reports_not_errors(tmp_path, name):
+    if name != "absent.nii":
+        (tmp_path / name).write_bytes(b"" if name == "empty.csv" else b"junk" * 99)
+    report = describe_file(tmp_path / name)
+    assert len(report.problems) == 1
+    assert report.problems[0][0].isupper()
+    assert str(tmp_path) not in report.problems[0]
+
+
+def test_real_files(shared_data):
+    expected = {
+        "nitime_small/fmri_timeseries.csv": "confounds=['WM', 'Vent', 'Brain']",
+        "nitime_small/fmri1.nii.gz": "does not account for all bytes",
+        "haxby_slices/bold.nii.gz": "1452 volumes, one every 2.5 s",
+        "haxby_slices/mask.nii.gz": "530 voxels are inside",
+        "atlas_mni/atlas-desikankilliany.nii.gz": "83 different values",
+        "nwb_small/A8604-211122.nwb": "3 units, 21354 spikes",
+        "nwb_small/suite2p/plane0": "219 regions x 2000",
+        "zebrafish_regions/timeseries_regions_fish6.npy": "3 of 70 units that never vary",
+        "hippocampus_spikes/linear-track/spikes.mat": "more than vectors of numbers",
+    }
+    for name, sentence in expected.items():
+        assert sentence in str(describe_file(shared_data / name)), name

@@ -1,0 +1,204 @@
+import gzip
+import struct
+
+import nibabel
+import numpy as np
+import pytest
+
+from neuroml.data._nifti import load_image, on_grid_of, open_series, tr_of
+from neuroml.exceptions import DataError
+
+DIM, SLOPE, INTERCEPT, CODES, SFORM = 40, 112, 116, 252, 280
+
+
+def patched(path, at, code, *values):
+    """Overwrite fields of the header behind nibabel's back."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rb") as handle:
+        content = bytearray(handle.read())
+    struct.pack_into(f"<{len(values)}{code}", content, at, *values)
+    with opener(path, "wb") as handle:
+        handle.write(content)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+def test_good_image_passes(save_image, volumes, suffix):
+    image = open_series(save_image(volumes[0], name=f"a.{suffix}"))
+    np.testing.assert_array_equal(image.get_fdata(), volumes[0])
+    assert tr_of(image, None) == 2.0
+
+
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+@pytest.mark.parametrize("n_volumes", [30000, 39, 41])
+def test_header_that_lies_about_volumes(save_image, volumes, suffix, n_volumes):
+    path = patched(save_image(volumes[0], name=f"a.{suffix}"), DIM, "h", 4, 4, 4, 3, n_volumes)
+    with pytest.raises(DataError, match=rf"4 x 4 x 3 x {n_volumes} voxels of float32; found"):
+        load_image(path)
+
+
+def test_header_of_petabytes_is_refused_at_once(save_image, volumes):
+    path = patched(save_image(volumes[0], name="a.nii"), DIM, "h", 4, *[32767] * 4)
+    with pytest.raises(DataError, match="file is truncated; expected 46111"):
+        load_image(path)
+
+
+def test_negative_axis(save_image, volumes):
+    path = patched(save_image(volumes[0], name="a.nii"), DIM, "h", 4, 4, -4, 3, 40)
+    with pytest.raises(DataError, match=r"empty axis|cannot be read"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("keep", [0.01, 0.3, 0.95])
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+def test_truncated(save_image, volumes, suffix, keep):
+    path = save_image(volumes[0], name=f"a.{suffix}")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    with pytest.raises(DataError, match="truncated|cannot be read"):
+        load_image(path)
+
+
+def test_checksum_of_gzip_is_compared(save_image, volumes):
+    path = save_image(volumes[0])
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 255
+    path.write_bytes(content)
+    nibabel.load(path).get_fdata()  # which does not notice
+    with pytest.raises(DataError, match="compressed file is truncated or damaged.*CRC"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("slope", [np.inf, -np.inf, np.nan, 0.0])
+def test_scaling_that_makes_no_sense(save_image, volumes, slope):
+    path = save_image((volumes[0] * 10).astype(np.int16), name="a.nii")
+    patched(path, SLOPE, "f", slope)
+    nibabel.load(path).get_fdata()  # which takes it for 1
+    with pytest.raises(DataError, match=f"scl_slope.*found slope {slope}, intercept 0.0"):
+        load_image(path)
+    assert load_image(nibabel.load(path)).shape == (4, 4, 3, 40)
+
+
+def test_slope_0_of_labels_means_none(save_image, volumes):
+    path = patched(save_image(volumes[2], name="a.nii"), SLOPE, "f", 0.0)
+    load_image(path, is_signal=False)
+    with pytest.raises(DataError, match="slope 0.0"):
+        load_image(patched(path, SLOPE, "f", 0.0))
+    with pytest.raises(DataError, match="slope nan"):
+        load_image(patched(path, SLOPE, "f", np.nan), is_signal=False)
+
+
+def test_slope_0_of_floats_means_none(save_image, volumes):
+    load_image(patched(save_image(volumes[0], name="a.nii"), SLOPE, "f", 0.0))
+
+
+def test_intercept_that_is_not_finite(save_image, volumes):
+    path = patched(save_image(volumes[0], name="a.nii"), INTERCEPT, "f", np.inf)
+    with pytest.raises(DataError):
+        load_image(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [([np.nan, 0, 0, 0], "not finite"), ([0, 0, 0, 0], "singular"), ([np.inf, 0, 0, 0], "finite")],
+)
+def test_affine(save_image, volumes, row, message):
+    path = patched(save_image(volumes[0], name="a.nii"), SFORM, "f", *row)
+    with pytest.raises(DataError, match=f"field affine: the affine.*{message}"):
+        load_image(path)
+    with pytest.raises(DataError, match=f"affine.*{message}"):
+        load_image(nibabel.load(path))
+
+
+@pytest.mark.parametrize(
+    ("tr", "unit", "seconds"),
+    [(2.0, "sec", 2.0), (720.0, "msec", 0.72), (1e6, "usec", 1.0), (1.35, "unknown", 1.35)],
+)
+def test_repetition_time(save_image, volumes, tr, unit, seconds):
+    image = open_series(save_image(volumes[0], tr=tr, unit=unit))
+    assert tr_of(image, None) == pytest.approx(seconds, abs=1e-6)
+    assert tr_of(image, 0.8) == 0.8
+
+
+@pytest.mark.parametrize(
+    ("tr", "unit"), [(0.0, "sec"), (2000.0, "sec"), (2.0, "msec"), (500.0, "unknown"), (2.0, "hz")]
+)
+def test_repetition_time_that_cannot_be(save_image, volumes, tr, unit):
+    path = save_image(volumes[0], tr=tr, unit=unit)
+    with pytest.raises(DataError, match=rf"repetition time.*found {tr:g}, unit '{unit}'.*tr_s="):
+        tr_of(open_series(path), None, file=path)
+
+
+def test_repetition_time_guess_for_milliseconds(save_image, volumes):
+    with pytest.raises(DataError, match="2 s would be, if milliseconds are meant"):
+        tr_of(open_series(save_image(volumes[0], tr=2000.0)), None)
+
+
+@pytest.mark.parametrize("tr", [0, -1.0, np.nan, np.inf])
+def test_given_repetition_time_is_checked(tr):
+    with pytest.raises(DataError, match="tr_s is not a duration"):
+        tr_of(None, tr)
+
+
+def test_list_of_volumes(save_image, volumes):
+    values = volumes[0]
+    paths = [save_image(values[..., i], name=f"v{i:02}.nii") for i in range(5)]
+    np.testing.assert_array_equal(open_series(paths).get_fdata(), values[..., :5])
+    with pytest.raises(DataError, match="repetition time"):
+        tr_of(open_series(paths), None)
+    moved = save_image(values[..., 5], np.diag([3.0, 3.0, 4.0, 1.0]), name="moved.nii")
+    with pytest.raises(DataError, match="moved.nii, field affine: .*different grids"):
+        open_series([*paths, moved])
+    smaller = save_image(values[:3, ..., 5], name="smaller.nii")
+    with pytest.raises(DataError, match="smaller.nii: .*same shape"):
+        open_series([*paths, smaller])
+    with pytest.raises(DataError, match="list of images is empty"):
+        open_series([])
+
+
+def test_single_volume_is_no_series(save_image, volumes):
+    with pytest.raises(DataError, match="not a series of volumes"):
+        open_series(save_image(volumes[0][..., 0]))
+
+
+def test_not_an_image(tmp_path):
+    (tmp_path / "a.nii").write_bytes(b"hello" * 200)
+    with pytest.raises(DataError, match="cannot be read as a brain image"):
+        load_image(tmp_path / "a.nii")
+
+
+def test_same_grid_is_returned_as_it_is(volumes):
+    values, affine, labels = volumes
+    atlas = nibabel.Nifti1Image(labels, affine)
+    assert on_grid_of(nibabel.Nifti1Image(values, affine), atlas, "labels") is atlas
+
+
+def test_other_grid_needs_to_know_where_the_image_lies(save_image, volumes):
+    values, affine, labels = volumes
+    fine = nibabel.Nifti1Image(np.kron(labels, np.ones((2, 2, 2))).astype(np.int16), affine / 2)
+    path = patched(save_image(values, name="a.nii"), CODES, "h", 0, 0)
+    with pytest.raises(DataError, match="does not say where it lies.*sform_code 0"):
+        on_grid_of(open_series(path), fine, "labels")
+
+
+def test_real_files_that_store_352_bytes_too_many(shared_data):
+    """nitime's two images: the data begin 352 bytes after where the header says."""
+    for name in ("fmri1.nii.gz", "fmri2.nii.gz"):
+        path = shared_data / "nitime_small" / name
+        with pytest.raises(DataError, match="expected 144352 bytes.*found 144704 bytes"):
+            load_image(path)
+        content = np.frombuffer(gzip.open(path).read(), dtype="<i2")
+        as_told, shifted = (
+            content[at : at + 72000].reshape((10, 10, 18, 40), order="F").astype(float)
+            for at in (176, 352)
+        )
+
+        def alike(x):
+            return np.corrcoef(x[:-1].ravel(), x[1:].ravel())[0, 1]
+
+        assert alike(shifted) > alike(as_told) + 0.05
+
+
+def test_real_image_with_milliseconds_called_seconds(shared_data):
+    path = shared_data / "haxby_slices" / "example4d.nii.gz"
+    with pytest.raises(DataError, match="found 2000, unit 'sec'"):
+        tr_of(open_series(path), None, file=path)

@@ -1,0 +1,168 @@
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from nilearn.maskers import NiftiLabelsMasker, NiftiMasker
+
+from neuroml.data._regions import series_from_image
+from neuroml.exceptions import DataError
+
+
+@pytest.fixture
+def image(volumes):
+    return nibabel.Nifti1Image(volumes[0], volumes[1])
+
+
+def atlas_of(labels, affine=None):
+    return nibabel.Nifti1Image(labels, np.diag([3.0, 3.0, 3.0, 1.0]) if affine is None else affine)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32, np.uint16])
+def test_regions_are_means_in_the_order_of_ids(image, volumes, dtype):
+    values, _, labels = volumes
+    series = series_from_image(image, atlas_of(labels.astype(dtype)), None, None)
+    assert series.names == ["region5", "region130", "region300"]
+    for column, region in enumerate((5, 130, 300)):
+        mean = values[labels == region].astype(np.float64).mean(axis=0)
+        np.testing.assert_allclose(series.values[:, column], mean, rtol=1e-5)
+        centre = 3 * np.argwhere(labels == region).mean(axis=0)
+        np.testing.assert_allclose([series.coords[c][column] for c in "xyz"], centre)
+
+
+def test_labels_agree_with_nilearn(image, volumes):
+    masker = NiftiLabelsMasker(atlas_of(volumes[2]), standardize=None, reports=False)
+    series = series_from_image(image, atlas_of(volumes[2]), None, None)
+    np.testing.assert_array_equal(series.values, masker.fit_transform(image))
+
+
+def test_mask_agrees_with_nilearn(image, volumes):
+    mask = atlas_of((volumes[2] > 0).astype(np.uint8))
+    series = series_from_image(image, None, mask, None)
+    expected = NiftiMasker(mask, standardize=None, reports=False).fit_transform(image)
+    np.testing.assert_array_equal(series.values, expected)
+    i, j, k = np.argwhere(volumes[2] > 0)[7]
+    assert series.names[7] == f"voxel_{i}_{j}_{k}"
+    np.testing.assert_array_equal(series.values[:, 7], volumes[0][i, j, k])
+    assert [series.coords[c][7] for c in "xyz"] == [3.0 * i, 3.0 * j, 3.0 * k]
+
+
+def test_mask_within_rounding_of_the_grid(image, volumes):
+    affine = np.diag([3.00001, 3.0, 3.0, 1.0])
+    mask = atlas_of((volumes[2] > 0).astype(np.uint8), affine)
+    assert series_from_image(image, None, mask, None).values.shape == (40, 30)
+
+
+def test_region_with_a_missing_voxel_is_missing_not_smaller(volumes):
+    values, affine, labels = volumes
+    values[0, 0, 0, 3] = np.nan
+    series = series_from_image(nibabel.Nifti1Image(values, affine), atlas_of(labels), None, None)
+    assert np.argwhere(np.isnan(series.values)).tolist() == [[3, 2]]
+    nilearn_reads = NiftiLabelsMasker(atlas_of(labels), standardize=None, reports=False)
+    with pytest.warns(UserWarning, match="[Nn]on-finite"):
+        assert np.isfinite(nilearn_reads.fit_transform(nibabel.Nifti1Image(values, affine))).all()
+
+
+def test_missing_voxel_of_a_mask_stays_missing_where_nilearn_has_0(volumes):
+    values, affine, labels = volumes
+    values[0, 0, 0, 3] = np.nan
+    image, mask = nibabel.Nifti1Image(values, affine), atlas_of((labels > 0).astype(np.uint8))
+    assert np.isnan(series_from_image(image, None, mask, None).values).sum() == 1
+    masker = NiftiMasker(mask, standardize=None, reports=False)
+    assert masker.fit_transform(image)[3, 0] == 0
+
+
+def test_missing_voxel_outside_is_nobodys_business(volumes):
+    values, affine, labels = volumes
+    values[3, 3, 2, 3] = np.nan
+    series = series_from_image(nibabel.Nifti1Image(values, affine), atlas_of(labels), None, None)
+    assert np.isfinite(series.values).all()
+
+
+def test_atlas_on_a_finer_grid_gives_the_same_regions(image, volumes):
+    labels = volumes[2]
+    fine = np.kron(labels, np.ones((3, 3, 3))).astype(np.int16)
+    fine_affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    fine_affine[:3, 3] = -1.0  # voxel centres of the middle ones coincide
+    series = series_from_image(image, atlas_of(fine, fine_affine), None, None)
+    same = series_from_image(image, atlas_of(labels), None, None)
+    np.testing.assert_allclose(series.values, same.values)
+
+
+def test_region_lost_by_resampling_is_told(image, volumes):
+    fine = np.kron(volumes[2], np.ones((3, 3, 3))).astype(np.int16)
+    fine[0, 0, 0] = 7  # smaller than a voxel of the image
+    affine = np.eye(4)
+    affine[:3, 3] = -1.0
+    series = series_from_image(image, atlas_of(fine, affine), None, ["a", "tiny", "b", "c"])
+    assert series.names == ["a", "b", "c"]
+    assert series.notes == ["1 regions without a voxel on the image's grid: tiny"]
+
+
+def test_atlas_elsewhere(image, volumes):
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    affine[0, 3] = 500
+    with pytest.raises(DataError, match="no region of the atlas lies on the image's grid"):
+        series_from_image(image, atlas_of(volumes[2], affine), None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.astype(np.int8), "negative ids.*above 127 turn negative"),
+        (lambda a: a.astype(np.float32) + 0.25, "not made of whole numbers"),
+        (lambda a: np.where(a == 5, np.nan, a).astype(np.float32), "whole numbers.*nan"),
+        (lambda a: np.zeros_like(a), "no region"),
+        (lambda a: np.stack([a, a], axis=-1), "not 3-D"),
+    ],
+)
+def test_bad_atlases(image, volumes, change, message):
+    with pytest.raises(DataError, match=message):
+        series_from_image(image, atlas_of(change(volumes[2])), None, None)
+
+
+def test_bad_masks(image, volumes):
+    with pytest.raises(DataError, match="mask has no voxel on the image's grid"):
+        series_from_image(image, None, atlas_of(np.zeros_like(volumes[2])), None)
+    with pytest.raises(DataError, match="mask has values that are not finite"):
+        nan = np.full(volumes[2].shape, np.nan, dtype=np.float32)
+        series_from_image(image, None, atlas_of(nan), None)
+
+
+def test_one_of_atlas_and_mask(image, volumes):
+    atlas = atlas_of(volumes[2])
+    with pytest.raises(DataError, match="labels= or mask=; found neither"):
+        series_from_image(image, None, None, None)
+    with pytest.raises(DataError, match="found both"):
+        series_from_image(image, atlas, atlas, None)
+
+
+TABLE = pd.DataFrame({"id": [300, 130, 5, 9], "label": ["occipital", "insula", "insula", "none"]})
+
+
+def test_names_come_by_id_not_by_row(image, volumes):
+    table = TABLE.assign(hemisphere=["L", "R", "L", "R"])
+    series = series_from_image(image, atlas_of(volumes[2]), None, table)
+    assert series.names == ["L_insula", "R_insula", "L_occipital"]
+    assert series.coords["hemisphere"].tolist() == ["L", "R", "L"]
+
+
+def test_names_from_a_file(image, volumes, tmp_path):
+    table = TABLE.assign(label=list("abcd")).rename(columns={"id": "index", "label": "name"})
+    table.to_csv(tmp_path / "lut.tsv", sep="\t", index=False)
+    series = series_from_image(image, atlas_of(volumes[2]), None, tmp_path / "lut.tsv")
+    assert series.names == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        (TABLE, r"unit names repeat.*\['insula'\]"),
+        (TABLE.iloc[:2].assign(label=list("ab")), r"lacks ids of the atlas.*no row for \[5\]"),
+        (TABLE.rename(columns={"id": "n"}), "lacks a column; expected id .* found n, label"),
+        (["a", "b"], "names do not fit the atlas; expected 3 names"),
+        (["a", "b", "a"], "unit names repeat"),
+    ],
+)
+def test_bad_names(image, volumes, units, message):
+    with pytest.raises(DataError, match=message):
+        series_from_image(image, atlas_of(volumes[2]), None, units)
