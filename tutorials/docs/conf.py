@@ -38,8 +38,7 @@ autodoc_default_options = {
 }
 
 
-
-def scrape_figures(block, block_vars, gallery_conf):
+def scrape_figures(_block, block_vars, gallery_conf):
     """Show every figure that a block of a tutorial bound to a name."""
     paths = []
     for value in block_vars["example_globals"].values():
