@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
 
-__all__ = ["Climb", "best_climb", "climb"]
+__all__ = ["Climb", "best_climb", "climb", "climb_together"]
 
 State = TypeVar("State")
 
@@ -58,6 +58,7 @@ def climb(
     max_iter: int,
     tol: float,
     monotone: bool = True,
+    settled: Callable[[State, State], bool] | None = None,
     callback: Callable[[int, float], None] | None = None,
 ) -> Climb[State]:
     """Repeat ``step`` until the objective gains at most ``tol`` or ``max_iter`` steps are done.
@@ -78,31 +79,92 @@ def climb(
     monotone : bool
         Whether theory says that the objective cannot fall. A fall beyond rounding then emits a
         `MonotonicityWarning`.
+    settled : callable, optional
+        ``settled(state, next_state)`` decides in place of ``tol`` whether a step was the last one,
+        for states that stop changing, such as cluster labels.
     callback : callable, optional
         Called as ``callback(n_iter, objective)`` after each step.
     """
-    trace = [float(objective)]
-    if not math.isfinite(objective):
-        return Climb(state, tuple(trace), False, "not finite")
+    (only,) = climb_together(
+        lambda states: [step(one) for one in states],
+        [state],
+        [objective],
+        max_iter=max_iter,
+        tol=tol,
+        rounding=1e-9 if monotone else math.inf,
+        settled=settled,
+        callback=callback,
+    )
+    return only
+
+
+def climb_together(
+    step: Callable[[list[State]], list[tuple[State, float]]],
+    states: Sequence[State],
+    objectives: Sequence[float],
+    *,
+    max_iter: int,
+    tol: float,
+    rounding: float = 1e-9,
+    settled: Callable[[State, State], bool] | None = None,
+    callback: Callable[[int, float], None] | None = None,
+) -> list[Climb[State]]:
+    """Several climbs in lockstep, for steps that cost less when several are done at once.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(states) -> [(next_state, objective), ...]``, given those that still climb.
+    states, objectives : sequence
+        Where each starts.
+    max_iter, tol : int, float
+        As in `climb`.
+    rounding : float
+        A fall of the objective by more than this share of it emits a `MonotonicityWarning`;
+        infinity where it may fall.
+    settled : callable, optional
+        As in `climb`.
+    callback : callable, optional
+        Called as ``callback(n_iter, best objective)`` after each step.
+    """
+    climbs = [
+        Climb(state, (float(value),), False, "max_iter" if math.isfinite(value) else "not finite")
+        for state, value in zip(states, objectives, strict=True)
+    ]
+    active = [k for k, one in enumerate(climbs) if math.isfinite(one.objective)]
     for n_iter in range(1, max_iter + 1):
-        following, value = step(state)
-        if not math.isfinite(value):
-            return Climb(state, tuple(trace), False, "not finite")
-        gain = float(value) - trace[-1]
-        state = following
-        trace.append(float(value))
-        if monotone and gain < -1e-9 * max(1.0, abs(trace[-2])):
-            warnings.warn(
-                f"The objective fell by {-gain:.3g} at step {n_iter} (to {value:.9g}); "
-                "it should never fall.",
-                MonotonicityWarning,
-                stacklevel=2,
-            )
+        if not active:
+            break
+        for k, (state, value) in zip(active, step([climbs[k].state for k in active]), strict=True):
+            done = None if settled is None else settled(climbs[k].state, state)
+            climbs[k] = _follow(climbs[k], state, float(value), tol, rounding, done)
         if callback is not None:
-            callback(n_iter, trace[-1])
-        if abs(gain) <= tol:
-            return Climb(state, tuple(trace), True, "converged")
-    return Climb(state, tuple(trace), False, "max_iter")
+            callback(n_iter, max(one.objective for one in climbs))
+        active = [k for k in active if climbs[k].stop_reason == "max_iter"]
+    return climbs
+
+
+def _follow(
+    before: Climb[State],
+    state: State,
+    value: float,
+    tol: float,
+    rounding: float,
+    done: bool | None,
+) -> Climb[State]:
+    """The climb after one more step, which is the last one if ``done`` or else by ``tol``."""
+    if not math.isfinite(value):
+        return Climb(before.state, before.trace, False, "not finite")
+    gain = value - before.objective
+    if gain < -rounding * max(1.0, abs(before.objective)):
+        warnings.warn(
+            f"The objective fell by {-gain:.3g} at step {before.n_iter + 1} (to {value:.9g}); "
+            "it should never fall.",
+            MonotonicityWarning,
+            stacklevel=2,
+        )
+    converged = abs(gain) <= tol if done is None else done
+    return Climb(state, (*before.trace, value), converged, "converged" if converged else "max_iter")
 
 
 def best_climb(

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from neuroml._core.em import best_climb, climb
+from neuroml._core.em import best_climb, climb, climb_together
 from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
 
 
@@ -68,3 +68,29 @@ def test_no_finite_restart_raises():
     broken = climb(towards_one, 0.0, math.nan, max_iter=1, tol=0.0)
     with pytest.raises(FloatingPointError, match="any of 2 restarts"):
         best_climb([broken, broken], name="Model")
+
+
+def test_states_that_settle_end_the_climb_whatever_the_objective():
+    labels = iter([("ab", 1.0), ("aa", 9.0), ("aa", 9.5)])
+    result = climb(
+        lambda state: next(labels), "bb", 0.0, max_iter=10, tol=0.0, settled=lambda a, b: a == b
+    )
+    assert (result.state, result.trace, result.converged) == ("aa", (0.0, 1.0, 9.0, 9.5), True)
+
+
+def test_climbing_together_is_climbing_apart():
+    starts = [0.0, 0.9, -3.0, 1.0]
+    scores = [-((start - 1) ** 2) for start in starts]
+    asked = []
+
+    def step(states):
+        asked.append(len(states))
+        return [towards_one(state) for state in states]
+
+    together = climb_together(step, starts, scores, max_iter=12, tol=1e-4)
+    apart = [
+        climb(towards_one, start, score, max_iter=12, tol=1e-4)
+        for start, score in zip(starts, scores, strict=True)
+    ]
+    assert together == apart
+    assert asked[0] == 4 and asked == sorted(asked, reverse=True), "those that ended are left out"
