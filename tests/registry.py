@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.decoding import RidgeDecoder
 
 
 def _samples() -> dict[str, Any]:
@@ -43,6 +44,7 @@ TWO_DIMENSIONAL = [
         },
     ),
     Entry(NonnegativeCP(n_components=2, n_init=1, max_iter=500)),
+    Entry(RidgeDecoder()),
 ]
 
 CONTRACT: list[Entry] = []
