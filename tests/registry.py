@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
-from neuroml.decoding import RidgeDecoder
+from neuroml.decoding import ProcrustesAligner, RidgeDecoder, SharedResponseModel
 
 
 def _samples() -> dict[str, Any]:
@@ -44,7 +44,9 @@ TWO_DIMENSIONAL = [
         },
     ),
     Entry(NonnegativeCP(n_components=2, n_init=1, max_iter=500)),
+    Entry(ProcrustesAligner()),
     Entry(RidgeDecoder()),
+    Entry(SharedResponseModel(1)),
 ]
 
 CONTRACT: list[Entry] = []
