@@ -15,7 +15,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
-from neuroml.decoding import RidgeDecoder
+from neuroml.decoding import (
+    HierarchicalRidgeDecoder,
+    ProcrustesAligner,
+    PrototypeClassifier,
+    RidgeDecoder,
+    SharedResponseModel,
+)
 
 
 def _samples() -> dict[str, Any]:
@@ -44,7 +50,11 @@ TWO_DIMENSIONAL = [
         },
     ),
     Entry(NonnegativeCP(n_components=2, n_init=1, max_iter=500)),
+    Entry(HierarchicalRidgeDecoder()),
+    Entry(ProcrustesAligner()),
+    Entry(PrototypeClassifier()),
     Entry(RidgeDecoder()),
+    Entry(SharedResponseModel(1)),
 ]
 
 CONTRACT: list[Entry] = []

@@ -53,7 +53,7 @@ class Spectrum:
         """Twenty penalties, from a thousandth to a thousand times the mean eigenvalue."""
         return np.geomspace(1e-3, 1e3, 20) * max(self.values.sum() / len(self.X), 1e-12)
 
-    def solve(self, Y: np.ndarray, alphas: np.ndarray) -> RidgeFit:
+    def solve(self, Y: np.ndarray, alphas: np.ndarray, odds: np.ndarray | float = 1.0) -> RidgeFit:
         r"""Choose the penalty by leave-one-out error, the same for all targets.
 
         The prediction for sample i from all others, the intercept fitted anew, misses by
@@ -64,6 +64,8 @@ class Spectrum:
         ----------
         Y : ndarray of shape (n_samples, n_targets)
         alphas : ndarray of shape (n_alphas,)
+        odds : ndarray of shape (n_targets,) or float, default=1.0
+            Factors on the penalty, one for each target.
 
         Returns
         -------
@@ -71,17 +73,17 @@ class Spectrum:
         """
         centred = Y - Y.mean(axis=0)
         projected = self.left.T @ centred
+        values, squares = self.values[:, None], self.left**2
         best = np.inf
         errors = np.empty(len(alphas))
         for i, alpha in enumerate(alphas):
-            shrinkage = self.values / (self.values + alpha)
-            fitted = self.left @ (shrinkage[:, None] * projected)
-            kept = 1 - 1 / len(Y) - self.left**2 @ shrinkage
-            missed = (centred - fitted) / np.maximum(kept, 1e-10)[:, None]
+            shrinkage = values / (values + alpha * np.atleast_1d(odds))
+            kept = 1 - 1 / len(Y) - squares @ shrinkage
+            missed = (centred - self.left @ (shrinkage * projected)) / np.maximum(kept, 1e-10)
             errors[i] = np.mean(missed**2)
             if errors[i] < best:
                 best, chosen, residual = errors[i], float(alpha), missed
-        dual = self.left @ (projected / (self.values + chosen)[:, None])
+        dual = self.left @ (projected / (values + chosen * np.atleast_1d(odds)))
         return RidgeFit(self.X.T @ dual, chosen, errors, Y - residual)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array
@@ -34,7 +35,7 @@ _FLOATS = (np.float64, np.float32)
 
 def is_cohort(X: Any) -> bool:
     """Whether X is a dict of subjects or a list of their 2-D arrays, and not one array."""
-    return type(X) is dict or (
+    return (isinstance(X, dict) and not issparse(X)) or (
         isinstance(X, list | tuple) and len(X) > 0 and all(np.ndim(part) == 2 for part in X)
     )
 
@@ -49,10 +50,8 @@ def by_subject(X: Any, groups: ArrayLike | None = None) -> dict[Subject, Any]:
     groups : array-like of shape (n_rows,), optional
         The subject of each row of one array; rows of different subjects may differ in length.
     """
-    if type(X) is dict:
-        return dict(X)
     if is_cohort(X):
-        return dict(enumerate(X))
+        return dict(X) if isinstance(X, dict) else dict(enumerate(X))
     if groups is None:
         return {0: X}
     labels = np.asarray(groups)
@@ -76,6 +75,7 @@ def check_cohort(
     groups: ArrayLike | None = None,
     needs_y: bool = False,
     min_subjects: int = 1,
+    missing_rows: bool = False,
 ) -> tuple[dict[Subject, np.ndarray], dict[Subject, np.ndarray]]:
     """Validate the training data of one or many subjects.
 
@@ -92,6 +92,8 @@ def check_cohort(
     needs_y : bool
     min_subjects : int
         The fewest in a dict or list; one 2-D array is always allowed.
+    missing_rows : bool
+        Whether rows of a dict or list may be NaN as a whole: samples that the subject did not see.
 
     Returns
     -------
@@ -106,8 +108,6 @@ def check_cohort(
     """
     if not is_cohort(X) and groups is None:
         return _check_single(estimator, X, y, needs_y)
-    if hasattr(estimator, "n_features_in_"):
-        del estimator.n_features_in_
     data = by_subject(X, groups)
     if len(data) < min_subjects:
         raise DataError(
@@ -116,11 +116,16 @@ def check_cohort(
             found=f"{len(data)}: {_names(data)}",
             field="X",
         )
-    checked = {s: _check_part(part, s, "X", min_rows=2) for s, part in data.items()}
+    checked = {
+        s: _check_part(part, s, "X", min_rows=2, missing_rows=missing_rows)
+        for s, part in data.items()
+    }
     if needs_y and y is None:
         raise DataError(f"{type(estimator).__name__} requires y to be passed", field="y")
     targets = {} if y is None else _check_targets(by_subject(y, groups), checked)
     estimator.n_voxels_ = {s: part.shape[1] for s, part in checked.items()}
+    if hasattr(estimator, "n_features_in_"):
+        del estimator.n_features_in_
     return checked, targets
 
 
@@ -284,21 +289,27 @@ def voxel_scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def warn_constant(data: dict[Subject, np.ndarray]) -> dict[Subject, int]:
     """Count constant voxels by subject, and say so where there are any: they carry nothing."""
-    counts = {s: int((np.ptp(part, axis=0) == 0).sum()) for s, part in data.items()}
+    ranges = {s: np.nanmax(part, axis=0) - np.nanmin(part, axis=0) for s, part in data.items()}
+    counts = {s: int((span == 0).sum()) for s, span in ranges.items()}
     if any(counts.values()):
         found = ", ".join(f"{s!r}: {n}" for s, n in counts.items() if n)
         warnings.warn(f"Constant voxels get no weight ({found}).", UserWarning, stacklevel=3)
     return counts
 
 
-def _check_part(part: Any, subject: Subject, field: str, min_rows: int) -> np.ndarray:
+def _check_part(
+    part: Any, subject: Subject, field: str, *, min_rows: int, missing_rows: bool = False
+) -> np.ndarray:
     try:
         checked = check_array(
             part, dtype=_FLOATS, ensure_all_finite=False, ensure_min_samples=min_rows
         )
     except ValueError as error:
         raise DataError(str(error).splitlines()[0], subject=subject, field=field) from error
-    bad = ~np.isfinite(checked).all(axis=0)
+    finite = np.isfinite(checked)
+    if missing_rows:
+        finite = finite[~np.isnan(checked).all(axis=1)]
+    bad = ~finite.all(axis=0)
     if bad.any():
         raise DataError(
             "some values are NaN or infinite",

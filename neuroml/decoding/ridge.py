@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -12,7 +13,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 
-from neuroml.decoding._ridge_path import decompose
+from neuroml.decoding._ridge_path import RidgeFit, Spectrum, decompose
 from neuroml.decoding._subjects import (
     CohortRegressorMixin,
     Subject,
@@ -23,7 +24,22 @@ from neuroml.decoding._subjects import (
 )
 from neuroml.exceptions import DataError
 
-__all__ = ["RidgeDecoder"]
+__all__ = ["Problem", "RidgeDecoder"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One subject's regression: scaling of the voxels, their decomposition, and the targets."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    spectrum: Spectrum
+    y: np.ndarray
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The targets as a matrix (n_samples, n_targets) in the type of X."""
+        return self.y.reshape(len(self.y), -1).astype(self.spectrum.X.dtype, copy=False)
 
 
 class RidgeDecoder(CohortRegressorMixin, BaseEstimator):
@@ -126,8 +142,10 @@ class RidgeDecoder(CohortRegressorMixin, BaseEstimator):
         self.intercept_: dict[Subject, np.ndarray] = {}
         self.alpha_: dict[Subject, float] = {}
         self.cv_errors_: dict[Subject, np.ndarray] = {}
-        for subject, part in data.items():
-            self._fit_subject(subject, part, targets[subject])
+        problems = {s: self._pose(part, targets[s]) for s, part in data.items()}
+        self._learn_cohort(list(problems.values()))
+        for subject, problem in problems.items():
+            self._fit_subject(subject, problem)
         return self
 
     def adapt(self, X: ArrayLike, y: ArrayLike, *, subject: Subject) -> RidgeDecoder:
@@ -150,28 +168,41 @@ class RidgeDecoder(CohortRegressorMixin, BaseEstimator):
             setattr(extended, name, dict(getattr(self, name)))
         extended.n_voxels_ = self.n_voxels_ | extended.n_voxels_
         extended.n_constant_ = self.n_constant_ | warn_constant(data)
-        extended._fit_subject(subject, data[subject], targets[subject])
+        extended._fit_subject(subject, self._pose(data[subject], targets[subject]))
         return extended
 
-    def _fit_subject(self, subject: Subject, X: np.ndarray, y: np.ndarray) -> None:
+    def _pose(self, X: np.ndarray, y: np.ndarray) -> Problem:
         mean, scale = voxel_scaling(X)
         scale = scale if self.standardize else np.ones_like(scale)
-        spectrum = decompose((X - mean) / scale)
-        columns = y.reshape(len(y), -1).astype(X.dtype, copy=False)
-        fit = spectrum.solve(columns, self._penalties(spectrum.default_alphas()))
-        weights = (
-            fit.weights if self.rank is None else _truncated(spectrum.X, fit.weights, self.rank)
-        )
-        coef = (weights / scale[:, None]).T
-        intercept = columns.mean(axis=0) - coef @ mean
-        self.coef_[subject] = coef if y.ndim == 2 else coef[0]
-        self.intercept_[subject] = intercept if y.ndim == 2 else intercept[0]
+        return Problem(mean, scale, decompose((X - mean) / scale), y)
+
+    def _learn_cohort(self, problems: list[Problem]) -> None:
+        """What subjects share: nothing here."""
+
+    def _fit_subject(self, subject: Subject, problem: Problem) -> None:
+        fit, centre = self._solve(subject, problem)
+        coef = (fit.weights / problem.scale[:, None]).T
+        intercept = centre - coef @ problem.mean
+        flat = problem.y.ndim == 1
+        self.coef_[subject] = coef[0] if flat else coef
+        self.intercept_[subject] = intercept[0] if flat else intercept
         self.alpha_[subject] = fit.alpha
         self.cv_errors_[subject] = fit.errors
 
-    def _penalties(self, default: np.ndarray) -> np.ndarray:
+    def _solve(
+        self,
+        subject: Subject,  # noqa: ARG002
+        problem: Problem,
+    ) -> tuple[RidgeFit, np.ndarray]:
+        """The fit for standardised voxels, and its prediction for the mean voxel pattern."""
+        fit = problem.spectrum.solve(problem.targets, self._penalties(problem.spectrum))
+        if self.rank is not None:
+            fit = replace(fit, weights=_truncated(problem.spectrum.X, fit.weights, self.rank))
+        return fit, problem.targets.mean(axis=0)
+
+    def _penalties(self, spectrum: Spectrum) -> np.ndarray:
         if self.alphas is None:
-            return default
+            return spectrum.default_alphas()
         alphas = np.atleast_1d(np.asarray(self.alphas, dtype=float))
         if not (np.isfinite(alphas) & (alphas > 0)).all() or alphas.ndim > 1 or not alphas.size:
             raise DataError(
