@@ -2,9 +2,9 @@ r"""A linear decoder that leans on the cohort: what brains carry, learned from o
 
 A subject's ridge regression gives two measurements of a sample: its targets and its shared
 components (`_components`). Leave-one-out predictions, exact and in closed form, tell how good each
-is. For the components, :math:`\hat c = g c + \epsilon` with :math:`\epsilon \sim N(0, N)`: the gains
-:math:`g` are pulled towards the cohort's, in the proportions of its decodability, with the weight
-of some tens of samples, so that a few rows of a new subject suffice.
+is. For the components, :math:`\hat c = g c + \epsilon`, :math:`\epsilon \sim N(0, N)`: gains are
+pulled towards the cohort's, in the proportions of its decodability, with the weight of some tens of
+samples, so that a few rows of a new subject suffice.
 """
 
 from __future__ import annotations

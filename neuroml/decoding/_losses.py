@@ -1,7 +1,7 @@
 r"""Losses between decoded and true embeddings, on any number of targets alike.
 
-All work on unit vectors. On unit vectors of dimension D the mean squared error is
-:math:`2 (1 - \cos) / D`; weights are therefore given on :math:`1 - \cos`, and mean the same at any D.
+All work on unit vectors. There, in D dimensions, the mean squared error is
+:math:`2 (1 - \cos) / D`; weights are given on :math:`1 - \cos` and so mean the same at any D.
 """
 
 from __future__ import annotations

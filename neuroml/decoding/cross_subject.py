@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml.decoding._ridge_path import check_penalties
 from neuroml.decoding._subjects import (
     CohortRegressorMixin,
     Subject,
     check_cohort,
+    check_known,
     check_subject,
     map_subjects,
     warn_constant,
@@ -37,7 +39,7 @@ _PATHS = {
 }
 
 
-class CrossSubjectDecoder(CohortRegressorMixin, BaseEstimator):
+class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator):
     r"""Decode embeddings, features or behaviour from subjects with voxels of their own.
 
     Subjects may differ in voxels, rows and stimuli. With ``readout="linear"``, the default, a
@@ -366,8 +368,8 @@ class CrossSubjectDecoder(CohortRegressorMixin, BaseEstimator):
         ValueError
             If the readout does not have the strategy.
         """
-        check_subject_known = self._path  # fails early with scikit-learn's message if not fitted
-        if strategy not in check_subject_known.STRATEGIES:
+        check_is_fitted(self)
+        if strategy not in self._path.STRATEGIES:
             raise ValueError(
                 f"strategy must be one of {sorted(self._path.STRATEGIES)} with readout="
                 f"{self.readout!r}, got {strategy!r}."
@@ -451,7 +453,8 @@ class CrossSubjectDecoder(CohortRegressorMixin, BaseEstimator):
         DataError
             If the subject is not known or its builder was not trained.
         """
-        known = check_known(self, subject)
+        check_is_fitted(self)
+        known = check_known(self.n_voxels_, subject)
         return self._path.build(self, known, check_array(latents))
 
     def synthesize(self, X: ArrayLike, *, source: Subject, target: Subject) -> np.ndarray:
