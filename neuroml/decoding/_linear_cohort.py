@@ -145,7 +145,7 @@ def fit_linear_decoder(
         expected = ((truth - latent_mean) * gain) @ whitener
         weights = _score_weights(guess, y, left_out @ whitener, expected)
     back = decompose(truth - latent_mean)
-    builder = back.solve(X, back.default_alphas()).weights
+    builder = back.solve(spectrum.X, back.default_alphas()).weights * scale
     coef, latent_coef = stacked / scale[:, None], latent.weights / scale[:, None]
     return LinearDecoder(
         coef=coef,
