@@ -24,7 +24,7 @@ from neuroml.decoding._readouts import (
 from neuroml.decoding._ridge_path import RidgeFit, Spectrum, decompose
 from neuroml.decoding._subjects import voxel_scaling
 
-__all__ = ["LinearDecoder", "fit_linear_decoder", "fit_spectrum"]
+__all__ = ["LinearDecoder", "Voxels", "fit_linear_decoder"]
 
 _PRIOR_ROWS = 30.0
 _DIAGONAL = 0.6
@@ -100,14 +100,34 @@ class LinearDecoder:
         return self.weights[0] * by_target + self.weights[1] * by_component
 
 
-def fit_spectrum(X: np.ndarray) -> tuple[Spectrum, np.ndarray, np.ndarray]:
-    """Spectrum of standardised voxels, with the means and scales that standardise them."""
-    mean, scale = voxel_scaling(X)
-    return decompose((X - mean) / scale), mean, scale
+@dataclass(frozen=True)
+class Voxels:
+    """Standardised voxels, decomposed, and what standardised them.
+
+    Attributes
+    ----------
+    spectrum : Spectrum
+    mean, scale : ndarray of shape (n_voxels,)
+    """
+
+    spectrum: Spectrum
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, X: np.ndarray) -> Voxels:
+        """Standardise and decompose (n_samples, n_voxels)."""
+        mean, scale = voxel_scaling(X)
+        return cls(decompose((X - mean) / scale), mean, scale)
+
+    def affine(self, weights: np.ndarray, center: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients and intercept in the voxels' own units."""
+        coef = weights / self.scale[:, None]
+        return coef, center - self.mean @ coef
 
 
 def fit_linear_decoder(
-    X: np.ndarray,
+    voxels: Voxels,
     y: np.ndarray,
     components: Components,
     alphas: np.ndarray | None = None,
@@ -118,7 +138,7 @@ def fit_linear_decoder(
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_voxels)
+    voxels : Voxels
     y : ndarray of shape (n_samples, n_targets)
     components : Components
     alphas : ndarray of shape (n_alphas,), optional
@@ -126,7 +146,7 @@ def fit_linear_decoder(
     lean : bool
         Whether predictions and scores lean on the cohort; if not, they are plain ridge.
     """
-    spectrum, mean, scale = fit_spectrum(X)
+    spectrum = voxels.spectrum
     penalties = spectrum.default_alphas() if alphas is None else alphas
     truth = components.encode(y)
     latent_mean = truth.mean(axis=0)
@@ -145,19 +165,20 @@ def fit_linear_decoder(
         expected = ((truth - latent_mean) * gain) @ whitener
         weights = _score_weights(guess, y, left_out @ whitener, expected)
     back = decompose(truth - latent_mean)
-    builder = back.solve(spectrum.X, back.default_alphas()).weights * scale
-    coef, latent_coef = stacked / scale[:, None], latent.weights / scale[:, None]
+    builder = back.solve(spectrum.X, back.default_alphas()).weights * voxels.scale
+    coef, intercept = voxels.affine(stacked, y.mean(axis=0))
+    latent_coef, latent_intercept = voxels.affine(latent.weights, np.zeros(len(gain)))
     return LinearDecoder(
         coef=coef,
-        intercept=y.mean(axis=0) - mean @ coef,
+        intercept=intercept,
         latent_coef=latent_coef,
-        latent_intercept=-mean @ latent_coef,
+        latent_intercept=latent_intercept,
         latent_mean=latent_mean,
         gain=gain,
         whitener=whitener,
         weights=weights,
         builder=builder,
-        builder_mean=X.mean(axis=0),
+        builder_mean=voxels.mean,
     )
 
 

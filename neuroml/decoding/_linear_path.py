@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroml.decoding._components import Components, explained, shared_components
-from neuroml.decoding._linear_cohort import LinearDecoder, fit_linear_decoder, fit_spectrum
+from neuroml.decoding._linear_cohort import LinearDecoder, Voxels, fit_linear_decoder
 from neuroml.decoding._subjects import Subject
 
 if TYPE_CHECKING:
@@ -24,15 +24,15 @@ def fit(
 ) -> None:
     """Find the cohort's components, then fit every subject's decoder given them."""
     alphas = model._penalties()
+    voxels = {s: Voxels.of(part) for s, part in X.items()}
     parts = []
-    for subject, part in X.items():
-        spectrum, _, _ = fit_spectrum(part)
-        penalties = spectrum.default_alphas() if alphas is None else alphas
-        parts.append(explained(y[subject], spectrum.solve(y[subject], penalties).left_out))
+    for s, part in voxels.items():
+        penalties = part.spectrum.default_alphas() if alphas is None else alphas
+        parts.append(explained(y[s], part.spectrum.solve(y[s], penalties).left_out))
     n_components = min(model.n_components, y[next(iter(y))].shape[1])
     shared = shared_components(list(y.values()), parts, n_components, _SHRINKAGE)
     model.components_ = vars(shared)
-    model.decoders_ = {s: vars(fit_linear_decoder(X[s], y[s], shared, alphas)) for s in X}
+    model.decoders_ = {s: vars(fit_linear_decoder(voxels[s], y[s], shared, alphas)) for s in X}
 
 
 def adapt(
@@ -45,7 +45,8 @@ def adapt(
 ) -> None:
     """Fit the decoder of a new subject given the cohort's components."""
     shared = Components(**model.components_)
-    decoder = fit_linear_decoder(X, y, shared, model._penalties(), lean=STRATEGIES[strategy])
+    lean = STRATEGIES[strategy]
+    decoder = fit_linear_decoder(Voxels.of(X), y, shared, model._penalties(), lean=lean)
     model.decoders_ = model.decoders_ | {subject: vars(decoder)}
 
 

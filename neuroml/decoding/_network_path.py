@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from neuroml._core.parallel import spawn_generators
-from neuroml.decoding._linear_cohort import fit_spectrum
+from neuroml.decoding._linear_cohort import Voxels
 from neuroml.decoding._network import Architecture, Builder, CrossSubjectNetwork, Embedder
 from neuroml.decoding._network_fit import Objective, Schedule, fit_network
 from neuroml.decoding._pooling import pool, unpool
@@ -262,21 +262,21 @@ def _latent_map(
     """The translator, inverted at the targets: ridge from coordinates to the sources' latents."""
     latents = np.concatenate([transform(model, s, part) for s, part in X.items()])
     targets = np.concatenate(list(y.values())).astype(np.float64)
-    spectrum, mean, scale = fit_spectrum(targets)
-    fitted = spectrum.solve(latents, spectrum.default_alphas())
-    coef = fitted.weights / scale[:, None]
-    return {"coef": coef, "intercept": latents.mean(axis=0) - mean @ coef}
+    known = Voxels.of(targets)
+    fitted = known.spectrum.solve(latents, known.spectrum.default_alphas())
+    coef, intercept = known.affine(fitted.weights, latents.mean(axis=0))
+    return {"coef": coef, "intercept": intercept}
 
 
 def _fit_embedder(model: CrossSubjectDecoder, number: int, X: np.ndarray, y: np.ndarray) -> None:
     """A linear embedder, in closed form, to the latents that belong to the targets."""
     latents = y @ model.latent_map_["coef"] + model.latent_map_["intercept"]
-    inputs = _inputs(model, model.subjects_[number], X)
-    spectrum, mean, scale = fit_spectrum(inputs)
+    voxels = Voxels.of(_inputs(model, model.subjects_[number], X))
     penalties = model._penalties()
-    alphas = spectrum.default_alphas() if penalties is None else penalties
-    coef = spectrum.solve(latents, alphas).weights / scale[:, None]
+    alphas = voxels.spectrum.default_alphas() if penalties is None else penalties
+    fitted = voxels.spectrum.solve(latents, alphas)
+    coef, intercept = voxels.affine(fitted.weights, latents.mean(axis=0))
     embedder = model.network_.embedders[number]
     with torch.no_grad():
         embedder.weight.copy_(torch.as_tensor(coef.T))
-        embedder.bias.copy_(torch.as_tensor(latents.mean(axis=0) - mean @ coef))
+        embedder.bias.copy_(torch.as_tensor(intercept))

@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal
 
 from neuroml.decoding import RidgeDecoder
 from neuroml.decoding._components import explained, shared_components
-from neuroml.decoding._linear_cohort import LinearDecoder, fit_linear_decoder
+from neuroml.decoding._linear_cohort import LinearDecoder, Voxels, fit_linear_decoder
 from neuroml.decoding._readouts import gains_and_noise, measurement_scores, mix_scores
 
 
@@ -19,7 +19,7 @@ def problem(seed=0, n=80, n_voxels=40, n_targets=6):
 
 def test_without_leaning_it_is_ridge():
     X, y, components = problem()
-    decoder = fit_linear_decoder(X, y, components, lean=False)
+    decoder = fit_linear_decoder(Voxels.of(X), y, components, lean=False)
     np.testing.assert_allclose(decoder.predict(X), RidgeDecoder().fit(X, y).predict(X), atol=1e-8)
     np.testing.assert_array_equal(decoder.weights, [1.0, 0.0])
 
@@ -79,8 +79,8 @@ def test_latents_are_posterior_means():
 def test_scaling_voxels_changes_nothing():
     X, y, components = problem(n=60)
     scale = np.geomspace(0.1, 100, X.shape[1])
-    first = fit_linear_decoder(X, y, components)
-    second = fit_linear_decoder(X * scale + 3, y, components)
+    first = fit_linear_decoder(Voxels.of(X), y, components)
+    second = fit_linear_decoder(Voxels.of(X * scale + 3), y, components)
     rows = X[:10]
     parts = components.encode(y)
     np.testing.assert_allclose(
