@@ -41,13 +41,13 @@ def gains(share, seed):
 
 
 def test_gain_over_ridge_with_a_shared_code():
-    interval = subject_interval([g for seed in range(2) for g in gains(True, seed)], random_state=0)
+    interval = subject_interval([g for seed in range(5) for g in gains(True, seed)], random_state=0)
     assert interval.low > 0
 
 
 def test_no_loss_where_subjects_share_nothing():
     interval = subject_interval(
-        [g for seed in range(2) for g in gains(False, seed)], random_state=0
+        [g for seed in range(5) for g in gains(False, seed)], random_state=0
     )
     assert interval.high > -0.01
 
