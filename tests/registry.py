@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
 from neuroml.decoding import (
+    CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
     ProcrustesAligner,
     PrototypeClassifier,
@@ -27,6 +28,15 @@ from neuroml.decoding import (
 def _samples() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     return {"X": rng.uniform(size=(40, 4)), "y": rng.integers(0, 2, size=40)}
+
+
+def _cohort() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    sizes = {"anna": 12, "ben": 15}
+    return {
+        "X": {s: rng.standard_normal((30, size)) for s, size in sizes.items()},
+        "y": {s: rng.standard_normal((30, 6)) for s in sizes},
+    }
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ TWO_DIMENSIONAL = [
         },
     ),
     Entry(NonnegativeCP(n_components=2, n_init=1, max_iter=500)),
+    Entry(CrossSubjectDecoder()),
     Entry(HierarchicalRidgeDecoder()),
     Entry(ProcrustesAligner()),
     Entry(PrototypeClassifier()),
@@ -57,4 +68,6 @@ TWO_DIMENSIONAL = [
     Entry(SharedResponseModel(1)),
 ]
 
-CONTRACT: list[Entry] = []
+CONTRACT: list[Entry] = [
+    Entry(CrossSubjectDecoder("network", hidden=8, max_steps=4), fit_arguments=_cohort),
+]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
-__all__ = ["RidgeFit", "Spectrum", "decompose"]
+from neuroml.exceptions import DataError
+
+__all__ = ["RidgeFit", "Spectrum", "check_penalties", "decompose"]
 
 
 @dataclass(frozen=True)
@@ -97,3 +100,13 @@ def decompose(X: np.ndarray) -> Spectrum:
     values = np.maximum(values, 0.0)
     scale = np.sqrt(np.where(values > values[-1] * 1e-14, values, np.inf))
     return Spectrum(X, X @ (right / scale), values)
+
+
+def check_penalties(alphas: ArrayLike) -> np.ndarray:
+    """Penalties (n_alphas,), refused unless all are positive."""
+    values = np.atleast_1d(np.asarray(alphas, dtype=float))
+    if not (np.isfinite(values) & (values > 0)).all() or values.ndim > 1 or not values.size:
+        raise DataError(
+            "penalties must be positive", expected="alphas > 0", found=values, field="alphas"
+        )
+    return values

@@ -21,6 +21,7 @@ __all__ = [
     "Subject",
     "by_subject",
     "check_cohort",
+    "check_known",
     "check_same_rows",
     "check_subject",
     "is_cohort",
@@ -160,6 +161,23 @@ def check_subject(estimator: Any, X: Any, subject: Subject | None) -> tuple[Subj
     """
     check_is_fitted(estimator)
     known = estimator.n_voxels_
+    subject = check_known(known, subject)
+    if hasattr(estimator, "n_features_in_") and known == {0: estimator.n_features_in_}:
+        return subject, validate_data(estimator, X, reset=False, dtype=_FLOATS)
+    checked = _check_part(X, subject, "X", min_rows=1)
+    if checked.shape[1] != known[subject]:
+        raise DataError(
+            "other voxels than in fit",
+            expected=f"{known[subject]} columns",
+            found=f"shape {checked.shape}" + _transposed(checked, known[subject], axis=1),
+            subject=subject,
+            field="X",
+        )
+    return subject, checked
+
+
+def check_known(known: dict[Subject, int], subject: Subject | None) -> Subject:
+    """The subject asked for, or the only one; refused if the model does not know it."""
     if subject is None and len(known) > 1:
         raise DataError(
             "the model knows several subjects",
@@ -176,18 +194,7 @@ def check_subject(estimator: Any, X: Any, subject: Subject | None) -> tuple[Subj
             fix="Add new subjects with adapt or add_subject.",
             field="subject",
         )
-    if hasattr(estimator, "n_features_in_") and known == {0: estimator.n_features_in_}:
-        return subject, validate_data(estimator, X, reset=False, dtype=_FLOATS)
-    checked = _check_part(X, subject, "X", min_rows=1)
-    if checked.shape[1] != known[subject]:
-        raise DataError(
-            "other voxels than in fit",
-            expected=f"{known[subject]} columns",
-            found=f"shape {checked.shape}" + _transposed(checked, known[subject], axis=1),
-            subject=subject,
-            field="X",
-        )
-    return subject, checked
+    return subject
 
 
 def map_subjects(

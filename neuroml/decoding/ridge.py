@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 
-from neuroml.decoding._ridge_path import RidgeFit, Spectrum, decompose
+from neuroml.decoding._ridge_path import RidgeFit, Spectrum, check_penalties, decompose
 from neuroml.decoding._subjects import (
     CohortRegressorMixin,
     Subject,
@@ -22,7 +22,6 @@ from neuroml.decoding._subjects import (
     voxel_scaling,
     warn_constant,
 )
-from neuroml.exceptions import DataError
 
 __all__ = ["Problem", "RidgeDecoder"]
 
@@ -203,12 +202,7 @@ class RidgeDecoder(CohortRegressorMixin, BaseEstimator):
     def _penalties(self, spectrum: Spectrum) -> np.ndarray:
         if self.alphas is None:
             return spectrum.default_alphas()
-        alphas = np.atleast_1d(np.asarray(self.alphas, dtype=float))
-        if not (np.isfinite(alphas) & (alphas > 0)).all() or alphas.ndim > 1 or not alphas.size:
-            raise DataError(
-                "penalties must be positive", expected="alphas > 0", found=alphas, field="alphas"
-            )
-        return alphas
+        return check_penalties(self.alphas)
 
     def predict(
         self,
