@@ -43,6 +43,9 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _fit_basis(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> np.ndarray:
         """The map (n_voxels, n_out) of one subject's scaled data to the target."""
 
+    def _centre_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return voxel_scaling(X)
+
     def _project(self, X: np.ndarray, subject: Subject) -> np.ndarray:
         return X @ self.basis_[subject]
 
@@ -70,7 +73,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 subject=subject,
                 field="X",
             )
-        mean, scale = voxel_scaling(X[seen])
+        mean, scale = self._centre_and_spread(X[seen])
         self.mean_[subject] = mean
         self.scale_[subject] = scale if self.standardize else np.ones_like(scale)
         return np.where(seen[:, None], self._scaled(X, subject), 0)

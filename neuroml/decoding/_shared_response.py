@@ -42,12 +42,15 @@ class View:
     n_voxels : int
     power : float
         Sum of squares of X.
+    gram : ndarray of shape (n_samples, n_samples) or None
+        X X^T, where there are no more samples than voxels.
     """
 
     product: Callable[[np.ndarray], np.ndarray]
     seen: np.ndarray
     n_voxels: int
     power: float
+    gram: np.ndarray | None = None
 
 
 def view(X: np.ndarray, seen: np.ndarray) -> View:
@@ -55,7 +58,8 @@ def view(X: np.ndarray, seen: np.ndarray) -> View:
     n_samples, n_voxels = X.shape
     if n_samples <= n_voxels:
         gram = X @ X.T
-        return View(lambda S: gram @ S, seen[:, None].astype(X.dtype), n_voxels, np.trace(gram))
+        mask, power = seen[:, None].astype(X.dtype), float(np.trace(gram))
+        return View(lambda S: gram @ S, mask, n_voxels, power, gram)
     power = float(np.einsum("ij,ij->", X, X))
     return View(lambda S: X @ (X.T @ S), seen[:, None].astype(X.dtype), n_voxels, power)
 
@@ -81,18 +85,26 @@ def polar_factor(C: np.ndarray) -> np.ndarray:
 
 
 def first_response(
-    views: Sequence[View], n_components: int, rng: np.random.Generator, n_rounds: int = 4
+    views: Sequence[View], n_components: int, rng: np.random.Generator, n_rounds: int = 20
 ) -> np.ndarray:
     """Where fits start (n_samples, k): the main directions of the subjects' mean Gram matrix."""
     S = rng.standard_normal((len(views[0].seen), n_components)).astype(views[0].seen.dtype)
+    mean_product = _mean_product(views)
     for _ in range(n_rounds):
-        S = np.linalg.qr(_mean_product(views, S))[0]
-    _, vectors = eigh(S.T @ _mean_product(views, S))
+        S = np.linalg.qr(mean_product(S))[0]
+    _, vectors = eigh(S.T @ mean_product(S))
     return _mean_over_seen(views, [aligned(one, S @ vectors[:, ::-1]) for one in views])
 
 
-def _mean_product(views: Sequence[View], S: np.ndarray) -> np.ndarray:
-    return np.sum([one.product(S) / max(one.power, 1e-30) for one in views], axis=0)
+def _mean_product(views: Sequence[View]) -> Callable[[np.ndarray], np.ndarray]:
+    weights = [1 / max(one.power, 1e-30) for one in views]
+    grams = [one.gram for one in views if one.gram is not None]
+    if len(grams) == len(views):
+        pooled = np.sum([w * gram for w, gram in zip(weights, grams, strict=True)], axis=0)
+        return lambda S: pooled @ S
+    return lambda S: np.sum(
+        [w * one.product(S) for w, one in zip(weights, views, strict=True)], axis=0
+    )
 
 
 def _mean_over_seen(views: Sequence[View], parts: Sequence[np.ndarray]) -> np.ndarray:

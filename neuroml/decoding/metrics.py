@@ -202,8 +202,7 @@ def sample_correlation(predicted: ArrayLike, truth: ArrayLike) -> np.ndarray:
         0 where either is constant: the mean of the targets as prediction scores 0.
     """
     decoded, true = _pair(predicted, truth)
-    decoded, true = decoded - decoded.mean(axis=0), true - true.mean(axis=0)
-    return (_unit(decoded, axis=1) * _unit(true, axis=1)).sum(axis=1)
+    return (_unit(_centred(decoded), axis=1) * _unit(_centred(true), axis=1)).sum(axis=1)
 
 
 def noise_ceiling(trials: ArrayLike) -> np.ndarray:
@@ -412,6 +411,11 @@ def _shifted(n: int, rng: np.random.Generator) -> np.ndarray:
 
 def _matrix(values: Any, **checks: Any) -> np.ndarray:
     return np.asarray(check_array(values, **({"dtype": np.float64} | checks)))
+
+
+def _centred(X: np.ndarray) -> np.ndarray:
+    """Columns without their mean, and exactly zero where constant."""
+    return np.where(np.ptp(X, axis=0) > 0, X - X.mean(axis=0), 0.0)
 
 
 def _unit(X: np.ndarray, axis: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
-from neuroml._core.em import best_climb, climb
+from neuroml._core.em import Climb, best_climb, climb
 from neuroml.decoding._alignment import CohortAligner
 from neuroml.decoding._subjects import Subject
 from neuroml.exceptions import DataError
@@ -27,12 +27,17 @@ class ProcrustesAligner(CohortAligner):
     :math:`\min \sum_i \|c_i X_i R_i - T\|^2` with orthonormal rows or columns in :math:`R_i`,
     alternately for the maps and the template [1]_ [2]_. The template lives in the voxels of the
     reference subject. With fewer samples than voxels, directions in which there are no data are
-    dropped rather than rotated arbitrarily.
+    dropped rather than rotated arbitrarily. Where units correspond roughly (after anatomical
+    alignment, or regions of an atlas), ``prior`` keeps the rotations near the identity: the most
+    probable ones under a matrix von Mises-Fisher distribution around it [3]_.
 
     Parameters
     ----------
     scaling : bool, default=True
         Whether a subject may be scaled as a whole.
+    prior : float, default=0.0
+        Evidence for the identity, in samples of training data; it needs units that are the same in
+        all subjects.
     parcels : dict of array-like of shape (n_voxels,), array-like, or None, default=None
         Region of every voxel, by subject (or for all subjects, or for one 2-D array): voxels are
         then mixed within their region only, and the output is sorted by region.
@@ -69,6 +74,8 @@ class ProcrustesAligner(CohortAligner):
     .. [1] J. C. Gower (1975). Generalized Procrustes analysis. Psychometrika 40(1).
     .. [2] J. V. Haxby et al. (2011). A common, high-dimensional model of the representational space
        in human ventral temporal cortex. Neuron 72(2).
+    .. [3] A. Andreella and L. Finos (2022). Procrustes analysis for high-dimensional data.
+       Psychometrika 87(4).
 
     Examples
     --------
@@ -84,6 +91,7 @@ class ProcrustesAligner(CohortAligner):
 
     _parameter_constraints = {
         "scaling": ["boolean"],
+        "prior": [Interval(Real, 0, None, closed="left")],
         "parcels": [dict, "array-like", None],
         "reference": "no_validation",
         "standardize": ["boolean"],
@@ -95,6 +103,7 @@ class ProcrustesAligner(CohortAligner):
         self,
         *,
         scaling: bool = True,
+        prior: float = 0.0,
         parcels: dict[Subject, ArrayLike] | ArrayLike | None = None,
         reference: Subject | None = None,
         standardize: bool = True,
@@ -102,6 +111,7 @@ class ProcrustesAligner(CohortAligner):
         tol: float = 1e-4,
     ) -> None:
         self.scaling = scaling
+        self.prior = prior
         self.parcels = parcels
         self.reference = reference
         self.standardize = standardize
@@ -142,21 +152,19 @@ class ProcrustesAligner(CohortAligner):
                 found=repr(first),
                 field="reference",
             )
-        names = np.unique(self._labels(first))
-        fits = []
+        self._check_prior(first)
+        labels = {s: self._labels(s, part.shape[1]) for s, part in data.items()}
+        names = np.unique(labels[first])
+        climbs, templates = [], []
         for name in names:
-            blocks = {s: part[:, self._columns(s, name)] for s, part in data.items()}
-            parts, start = list(blocks.values()), blocks[first]
-            norm = max(float(np.linalg.norm(start)), 1e-30)
-            found = climb(
-                partial(_round, parts), start / norm, -1.0, max_iter=self.max_iter, tol=self.tol
-            )
-            fits.append((found, norm))
-        climbs = [found for found, _ in fits]
+            blocks = {s: part[:, _columns(labels[s], name, s)] for s, part in data.items()}
+            template, found = self._build_template(blocks, first)
+            templates.append(template)
+            climbs.append(found)
         best_climb([min(climbs, key=lambda one: one.converged)], name=type(self).__name__)
         self.parcel_names_ = names
-        self.parcel_sizes_ = np.array([found.state.shape[1] for found in climbs])
-        self.template_ = np.hstack([found.state * norm for found, norm in fits])
+        self.parcel_sizes_ = np.array([template.shape[1] for template in templates])
+        self.template_ = np.hstack(templates)
         self.basis_ = {
             s: self._fit_basis(part[seen[s]], self.template_[seen[s]], s)
             for s, part in data.items()
@@ -166,29 +174,50 @@ class ProcrustesAligner(CohortAligner):
         self._n_features_out = self.template_.shape[1]
         return self
 
-    def _labels(self, subject: Subject) -> np.ndarray:
+    def _check_prior(self, reference: Subject) -> None:
+        sizes = {s: n for s, n in self.n_voxels_.items() if n != self.n_voxels_[reference]}
+        if self.prior and sizes:
+            raise DataError(
+                "a prior on the identity needs the same units in all subjects",
+                expected=f"{self.n_voxels_[reference]} columns, or prior=0",
+                found=sizes,
+                field="prior",
+            )
+
+    def _build_template(
+        self, blocks: dict[Subject, np.ndarray], first: Subject
+    ) -> tuple[np.ndarray, Climb[np.ndarray]]:
+        """The template of one region, by way of the samples if these are fewer than voxels."""
+        few = not self.prior and len(blocks[first]) < min(
+            block.shape[1] for block in blocks.values()
+        )
+        if few:
+            back = np.linalg.qr(blocks[first].T)[0].T
+            blocks = {s: np.linalg.qr(block.T)[1].T for s, block in blocks.items()}
+        found = climb(
+            partial(_round, list(blocks.values()), prior=self.prior),
+            blocks[first],
+            -1.0,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        return (found.state @ back if few else found.state), found
+
+    def _labels(self, subject: Subject, n_voxels: int) -> np.ndarray:
         """Region of each voxel of a subject."""
         if self.parcels is None:
-            return np.zeros(self.n_voxels_[subject], dtype=int)
+            return np.zeros(n_voxels, dtype=int)
         given = self.parcels
         labels = np.asarray(given.get(subject, []) if isinstance(given, dict) else given)
-        if labels.shape != (self.n_voxels_[subject],):
+        if labels.shape != (n_voxels,):
             raise DataError(
                 "regions do not match the voxels",
-                expected=f"one region for each of {self.n_voxels_[subject]} voxels",
+                expected=f"one region for each of {n_voxels} voxels",
                 found=f"shape {labels.shape}",
                 subject=subject,
                 field="parcels",
             )
         return labels
-
-    def _columns(self, subject: Subject, name: Any) -> np.ndarray:
-        columns = np.flatnonzero(self._labels(subject) == name)
-        if not len(columns):
-            raise DataError(
-                "a region is missing", expected=f"voxels in region {name!r}", subject=subject
-            )
-        return columns
 
     @property
     def _target(self) -> np.ndarray:
@@ -196,11 +225,12 @@ class ProcrustesAligner(CohortAligner):
 
     def _fit_basis(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> np.ndarray:
         basis = np.zeros((X.shape[1], target.shape[1]), dtype=X.dtype)
+        labels = self._labels(subject, X.shape[1])
         stop = 0
         for name, size in zip(self.parcel_names_, self.parcel_sizes_, strict=True):
-            columns, start, stop = self._columns(subject, name), stop, stop + size
+            columns, start, stop = _columns(labels, name, subject), stop, stop + size
             block, wanted = X[:, columns], target[:, start:stop]
-            rotation = product_polar(block, wanted)
+            rotation = product_polar(block, wanted, self.prior)
             rotated = block @ rotation
             power = np.vdot(rotated, rotated)
             scale = np.vdot(rotated, wanted) / power if self.scaling and power > 0 else 1.0
@@ -208,30 +238,44 @@ class ProcrustesAligner(CohortAligner):
         return basis
 
 
-def product_polar(X: np.ndarray, T: np.ndarray) -> np.ndarray:
-    """The polar factor (n_voxels, n_out) of X^T T, by way of the samples if these are fewer."""
-    if len(X) >= min(X.shape[1], T.shape[1]):
-        left, values, right = np.linalg.svd(X.T @ T, full_matrices=False)
-        return _product(left, values, right)
+def _columns(labels: np.ndarray, name: Any, subject: Subject) -> np.ndarray:
+    columns = np.flatnonzero(labels == name)
+    if not len(columns):
+        raise DataError(
+            "a region is missing",
+            expected=f"voxels in region {name}",
+            subject=subject,
+            field="parcels",
+        )
+    return columns
+
+
+def product_polar(X: np.ndarray, T: np.ndarray, prior: float = 0.0) -> np.ndarray:
+    """The polar factor (n_voxels, n_out) of X^T T + prior * I, without its null space."""
+    if prior or len(X) >= min(X.shape[1], T.shape[1]):
+        product = X.T @ T + (prior * np.eye(X.shape[1]) if prior else 0.0)
+        return _orthonormal(*np.linalg.svd(product, full_matrices=False))
     (q_x, r_x), (q_t, r_t) = np.linalg.qr(X.T), np.linalg.qr(T.T)
-    left, values, right = np.linalg.svd(r_x @ r_t.T)
-    return q_x @ _product(left, values, right) @ q_t.T
+    return q_x @ _orthonormal(*np.linalg.svd(r_x @ r_t.T)) @ q_t.T
 
 
-def _product(left: np.ndarray, values: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The orthonormal part, without directions in which the product is zero."""
+def _orthonormal(left: np.ndarray, values: np.ndarray, right: np.ndarray) -> np.ndarray:
     keep = values > values[:1].max(initial=0.0) * 10 * len(values) * np.finfo(values.dtype).eps
     return left[:, keep] @ right[keep]
 
 
-def _round(parts: Sequence[np.ndarray], T: np.ndarray) -> tuple[np.ndarray, float]:
-    """Rotate all parts to a template of unit norm; the next template and the mean similarity.
+def _round(parts: Sequence[np.ndarray], T: np.ndarray, *, prior: float) -> tuple[np.ndarray, float]:
+    """Rotate all parts to a template; the next template, of the same norm, and the similarity.
 
-    With maps and template in turn, the sum of the inner products of the template with the rotated
-    parts, each of unit power, cannot fall.
+    With maps and template in turn, the sum over parts of the inner products of the rotated part
+    with the template and of the map with the prior cannot fall.
     """
-    total = np.zeros_like(T)
+    power = max(float(np.vdot(T, T)), 1e-30)
+    total, agreement = np.zeros_like(T), 0.0
     for X in parts:
-        total += X @ product_polar(X, T) / max(np.linalg.norm(X), 1e-30)
+        rotation = product_polar(X, T, prior)
+        total += X @ rotation
+        agreement += prior * np.trace(rotation) if prior else 0.0
     norm = float(np.linalg.norm(total))
-    return total / max(norm, 1e-30), norm / len(parts)
+    template = total * np.sqrt(power) / max(norm, 1e-30)
+    return template, float((np.vdot(total, template) + agreement) / (len(parts) * power))

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
+from scipy.stats import median_abs_deviation
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -15,7 +16,7 @@ from neuroml._core.em import Climb, best_climb, climb
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.decoding import _shared_response as maths
 from neuroml.decoding._alignment import CohortAligner
-from neuroml.decoding._subjects import Subject
+from neuroml.decoding._subjects import Subject, voxel_scaling
 from neuroml.exceptions import DataError
 
 __all__ = ["SharedResponseModel"]
@@ -36,7 +37,8 @@ class SharedResponseModel(CohortAligner):
         by expectation maximisation [1]_. ``deterministic``: least squares [1]_. ``robust``: least
         squares beside sparse responses that a subject has alone [2]_.
     standardize : bool, default=True
-        Divide voxels by their standard deviation in the training data.
+        Divide voxels by their standard deviation in the training data; ``robust`` takes medians and
+        median absolute deviations (times 1.4826), which outliers do not move.
     gamma : float, default=1.0
         Penalty on the absolute values of a subject's own responses (``robust`` only), in standard
         deviations of a voxel if ``standardize``.
@@ -146,12 +148,10 @@ class SharedResponseModel(CohortAligner):
         )
         state = best.state
         response = state if isinstance(state, np.ndarray) else state.mean
-        own = state.own if isinstance(state, maths.RobustState) else [0.0] * len(centred)
         response = response @ np.linalg.svd(response, full_matrices=False)[2].T
         self.shared_response_ = response
         self.basis_ = {
-            s: maths.polar_factor((part - alone).T @ response)
-            for (s, part), alone in zip(centred.items(), own, strict=True)
+            s: self._fit_basis(part[seen[s]], response[seen[s]], s) for s, part in centred.items()
         }
         noise = state.noise.tolist() if isinstance(state, maths.Posterior) else []
         self.noise_variance_: dict[Subject, float] = dict(zip(centred, noise, strict=False))
@@ -188,6 +188,14 @@ class SharedResponseModel(CohortAligner):
             step = partial(maths.robust_step, data, [one.seen for one in views], gamma=self.gamma)
         state, value = step(state)
         return climb(step, state, value, max_iter=self.max_iter, tol=self.tol)
+
+    def _centre_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean, deviation = voxel_scaling(X)
+        if self.method != "robust":
+            return mean, deviation
+        median = np.median(X, axis=0)
+        spread = median_abs_deviation(X, axis=0, scale="normal")
+        return median, np.where(spread > 0, spread, deviation)
 
     @property
     def _target(self) -> np.ndarray:
