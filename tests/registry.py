@@ -53,7 +53,7 @@ _SUBSET = "a window needs neighbouring samples, so single rows cannot be transfo
 
 TWO_DIMENSIONAL = [
     Entry(
-        SlidingWindowConnectivity(window=10, edges="shrink"),
+        SlidingWindowConnectivity(window=10, edges="shrink", covariance="empirical"),
         {
             "check_methods_sample_order_invariance": _ORDER,
             "check_methods_subset_invariance": _SUBSET,

@@ -10,7 +10,8 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from neuroml._core.recording import RecordingKey, name_of
 from neuroml.batch.fitting import fit_recipe, prepare
 from neuroml.batch.manifest import append_record, is_done, read_manifest
 from neuroml.batch.recipe import Recipe
-from neuroml.batch.sources import open_source, provenance
+from neuroml.batch.sources import Source, open_source, provenance
 from neuroml.exceptions import RecipeError
 from neuroml.report import draw, facts, tabulate
 from neuroml.report.html import write_report
@@ -61,8 +62,14 @@ class RunSummary:
         return f"{self.done} done, {self.skipped} skipped, {self.failed} failed"
 
 
-def plan(recipe: Recipe) -> list[Unit]:
+def plan(recipe: Recipe, source: Source | None = None) -> list[Unit]:
     """List the units of a recipe without reading any recording.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    source : Source, optional
+        The recipe's data, if they are open already.
 
     Raises
     ------
@@ -73,7 +80,7 @@ def plan(recipe: Recipe) -> list[Unit]:
     """
     section = recipe.data
     wanted = [section.subjects, section.sessions, section.runs]
-    keys = open_source(recipe).keys()
+    keys = (source or open_source(recipe)).keys()
     chosen = [
         key
         for key in keys
@@ -139,20 +146,62 @@ def run(
         tasks write into the same folder.
     """
     out = Path(out).resolve()
-    units = plan(recipe)
+    source = open_source(recipe)
+    units = plan(recipe, source)
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "run.json", json.dumps(_describe(recipe, units), indent=1))
     before = {} if force else read_manifest(out / "manifest.jsonl")
     units = share(units, array_task)
-    tasks = [(recipe, unit, out, before.get(unit.name)) for unit in units]
-    if scheduler is None:
-        yield from run_parallel(_run_unit, tasks, n_jobs=n_jobs)
-        return
-    for number, outcome in run_on_cluster(_run_unit, tasks, scheduler):
-        if isinstance(outcome, Exception):
-            outcome = _failure(units[number], outcome)
-            append_record(out / "manifest.jsonl", outcome)
-        yield outcome
+    tasks = [
+        _Task(recipe, source.only(unit.keys), unit, out, before.get(unit.name)) for unit in units
+    ]
+    yield from _on_cluster(tasks, scheduler) if scheduler else _on_this_machine(tasks, n_jobs)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker needs to do one unit."""
+
+    recipe: Recipe
+    source: Source
+    unit: Unit
+    out: Path
+    before: dict[str, Any] | None
+
+
+def _on_cluster(tasks: list[_Task], scheduler: str) -> Iterator[dict[str, Any]]:
+    for number, outcome in run_on_cluster(_run_unit, [(task,) for task in tasks], scheduler):
+        yield _recorded(tasks[number], outcome) if isinstance(outcome, Exception) else outcome
+
+
+def _on_this_machine(tasks: list[_Task], n_jobs: int | None) -> Iterator[dict[str, Any]]:
+    """Do the units in worker processes; if one dies, those not done yet get one each."""
+    ended = 0
+    try:
+        for record in run_parallel(_run_unit, [(task,) for task in tasks], n_jobs=n_jobs):
+            ended += 1
+            yield record
+    except BrokenProcessPool:
+        records = read_manifest(tasks[0].out / "manifest.jsonl")
+        for task in tasks[ended:]:
+            yield _alone(replace(task, before=records.get(task.unit.name)))
+
+
+def _alone(task: _Task) -> dict[str, Any]:
+    """Do one unit in a worker process that no other unit shares."""
+    try:
+        (record,) = run_parallel(_run_unit, [(task,)], n_jobs=2)
+    except BrokenProcessPool as error:
+        return _recorded(task, error)
+    return record
+
+
+def _recorded(task: _Task, error: Exception) -> dict[str, Any]:
+    """Put a failure into the manifest and return its record."""
+    record = _failure(task.unit, error)
+    with contextlib.suppress(OSError):  # a full disk must not hide the error itself
+        append_record(task.out / "manifest.jsonl", record)
+    return record
 
 
 def _failure(unit: Unit, error: Exception) -> dict[str, Any]:
@@ -190,29 +239,22 @@ def _code_sha256() -> str:
     return digest.hexdigest()
 
 
-def _run_unit(
-    recipe: Recipe, unit: Unit, out: Path, before: dict[str, Any] | None
-) -> dict[str, Any]:
+def _run_unit(task: _Task) -> dict[str, Any]:
     """Do one unit unless it is done; return its record, with the error if it failed."""
     try:
-        return _attempt(recipe, unit, out, before)
+        return _attempt(task)
     except Exception as error:
-        record = _failure(unit, error)
-        with contextlib.suppress(OSError):  # a full disk must not hide the error itself
-            append_record(out / "manifest.jsonl", record)
-        return record
+        return _recorded(task, error)
 
 
-def _attempt(
-    recipe: Recipe, unit: Unit, out: Path, before: dict[str, Any] | None
-) -> dict[str, Any]:
+def _attempt(task: _Task) -> dict[str, Any]:
     started = time.perf_counter()
+    recipe, unit, out, before = task.recipe, task.unit, task.out, task.before
     folder = out / "units" / unit.name
     folder.mkdir(parents=True, exist_ok=True)
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        source = open_source(recipe)
-        pairs = [source.read(key) for key in unit.keys]
+        pairs = [task.source.read(key) for key in unit.keys]
         identity = _identity(recipe, unit, [recording for recording, _ in pairs])
         with exclusive(folder) as waited:
             if waited:  # another run had this unit in hand and may have done it

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +36,9 @@ class Source(Protocol):
     def read(self, key: RecordingKey) -> tuple[xr.Dataset, pd.DataFrame | None]:
         """One recording and its events."""
 
+    def only(self, keys: Iterable[RecordingKey]) -> Source:
+        """The part that these recordings need, small enough to send to another process."""
+
 
 @dataclass(frozen=True)
 class FileSource:
@@ -56,6 +59,10 @@ class FileSource:
         recording = _READERS[str(self.section.reader)](path, key=key, **options)
         recording.attrs["sha256"] = recording.attrs["sha256"] or sha256_of_file(path)
         return recording, None
+
+    def only(self, keys: Iterable[RecordingKey]) -> FileSource:
+        """The part that these recordings need."""
+        return replace(self, files={key: self.files[key] for key in keys})
 
     def _resolved(self, option: Any) -> Any:
         """An option that names a file beside the recipe (an atlas, a mask) becomes its path."""

@@ -15,12 +15,15 @@ from neuroml.data._arrays import existing_file, gzip_size
 from neuroml.exceptions import DataError
 
 __all__ = [
+    "check_is_3d",
     "image_problems",
     "is_image",
     "load_image",
+    "needed",
     "on_grid_of",
     "open_series",
     "parse_image",
+    "size_problems",
     "tr_of",
 ]
 
@@ -76,13 +79,14 @@ def parse_image(path: Path) -> Any:
 
 def image_problems(image: Any, path: Path, *, is_signal: bool) -> Iterator[DataError]:
     """Yield what is wrong with an opened image file, apart from its voxels."""
-    yield from _size_problems(image, path)
+    yield from size_problems(image, path)
     yield from _affine_problems(image, path)
     if isinstance(image.header, nib.Nifti1Header):
         yield from _scaling_problems(image, path, is_signal)
 
 
-def _size_problems(image: Any, path: Path) -> Iterator[DataError]:
+def size_problems(image: Any, path: Path) -> Iterator[DataError]:
+    """Yield what is wrong with the size of an image's file."""
     shape, proxy = image.shape, image.dataobj
     if not shape or min(shape) < 1:
         yield DataError("the image has an empty axis", found=f"shape {shape}", file=path)
@@ -225,6 +229,19 @@ def tr_of(image: Any, tr_s: float | None, *, file: object = None) -> float:
     )
 
 
+def needed(tr_s: float | None) -> float:
+    """The repetition time given, for surface data that have none of their own."""
+    if tr_s is None:
+        raise DataError("surface data have no repetition time", fix="Pass tr_s= in seconds.")
+    return tr_s
+
+
+def check_is_3d(image: Any, name: str) -> None:
+    """Raise DataError unless a mask or label image has three dimensions."""
+    if len(image.shape) != 3:
+        raise DataError(f"the {name} image is not 3-D", found=f"shape {image.shape}", field=name)
+
+
 def on_grid_of(image: Any, other: Any, name: str) -> Any:
     """Resample a mask or label image onto the grid of an image, if it has another one.
 
@@ -242,8 +259,7 @@ def on_grid_of(image: Any, other: Any, name: str) -> Any:
     """
     from nilearn.image import resample_to_img
 
-    if len(other.shape) != 3:
-        raise DataError(f"the {name} image is not 3-D", found=f"shape {other.shape}", field=name)
+    check_is_3d(other, name)
     if other.shape == image.shape[:3] and np.allclose(other.affine, image.affine, atol=1e-4):
         return other
     if isinstance(image.header, nib.Nifti1Header) and not (

@@ -18,8 +18,11 @@ __all__ = ["list_roi_series", "read_roi_series", "read_unit_spikes"]
 
 
 @contextmanager
-def _opened(path: Path | str) -> Iterator[Any]:
-    """The NWB file's content; whatever goes wrong with it comes out as a DataError."""
+def _opened(path: Path | str) -> Iterator[tuple[Any, dict[str, str]]]:
+    """The NWB file's content, and the series that pynwb cannot build with the reason.
+
+    Whatever else goes wrong comes out as a DataError.
+    """
     try:
         from pynwb import NWBHDF5IO
     except ImportError as error:
@@ -31,7 +34,7 @@ def _opened(path: Path | str) -> Iterator[Any]:
         warnings.simplefilter("ignore")  # old files use fields that pynwb has since renamed
         try:
             with NWBHDF5IO(str(path), "r", load_namespaces=True) as io:
-                yield io.read()
+                yield _content(io)
         except DataError as error:
             raise error.at(file=path) from error
         except Exception as error:  # pynwb, hdmf and h5py raise many kinds
@@ -43,10 +46,27 @@ def _opened(path: Path | str) -> Iterator[Any]:
             ) from error
 
 
-def list_roi_series(path: Path | str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the series of regions of interest in a file."""
-    with _opened(path) as content:
-        return {series.name: tuple(series.data.shape) for series in _roi_series(content)}
+def _content(io: Any) -> tuple[Any, dict[str, str]]:
+    """Build the content; a series that cannot be built is taken out, and the rest built again."""
+    from hdmf.build import ConstructError
+
+    root, refused = io.read_builder(), dict[str, str]()
+    while True:
+        try:
+            return io.manager.construct(root), refused
+        except ConstructError as error:
+            builder, reason = error.args
+            if builder.attributes.get("neurodata_type") != "RoiResponseSeries":
+                raise ValueError(f"{builder.path}: {reason}") from error
+            del builder.parent.groups[builder.name]
+            refused[builder.name] = reason
+
+
+def list_roi_series(path: Path | str) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Shapes of the series of regions of interest in a file, and why others cannot be read."""
+    with _opened(path) as (content, refused):
+        good, bad = _readable(content, refused)
+    return {name: matrix.values.shape for name, (matrix, _, _) in good.items()}, bad
 
 
 def read_roi_series(path: Path | str, name: str | None) -> tuple[Matrix, np.ndarray, str]:
@@ -63,39 +83,74 @@ def read_roi_series(path: Path | str, name: str | None) -> tuple[Matrix, np.ndar
     Raises
     ------
     DataError
-        If there is no such series, or several and no name, or it has no time axis.
+        If there is no such series that can be read, or several and no name. A series that cannot
+        be read is left out and counted in the notes.
     """
-    with _opened(path) as content:
-        every = _roi_series(content)
-        found = [series for series in every if name in (None, series.name)]
+    with _opened(path) as (content, refused):
+        good, bad = _readable(content, refused)
+        skipped = [f"series {key!r}, which cannot be read ({why})" for key, why in bad.items()]
+        found = [key for key in good if name in (None, key)]
         if len(found) != 1:
+            reason = f" that can be read: {bad[name]}" if name in bad else ""
             raise DataError(
-                f"{len(found) or 'no'} series of regions of interest to choose from",
+                f"{len(found) or 'no'} series of regions of interest to choose from{reason}",
                 expected="exactly one",
-                found=", ".join(series.name for series in every) or "none in the file",
-                fix="Pass variable= with the name of one of them." if every else None,
+                found=", ".join([*good, *skipped]) or "none in the file",
+                fix="Pass variable= with the name of one of them." if len(good) > 1 else None,
                 field=name,
             )
-        series = found[0]
-        values = np.asarray(series.data[()], dtype=np.float64) * series.conversion + series.offset
-        if values.ndim != 2:
-            raise DataError("the series is not a table", found=values.shape, field=series.name)
-        ids = [series.rois.table.id[int(row)] for row in series.rois.data[()]]
-        names = [f"roi{i}" for i in ids]
-        return Matrix(values, names), _times(series, len(values)), str(series.unit)
+        matrix, time, unit = good[found[0]]
+        notes = [] if name else skipped
+        return Matrix(matrix.values, matrix.names, notes=notes), time, unit
 
 
-def _roi_series(content: Any) -> list[Any]:
+def _readable(
+    content: Any, refused: dict[str, str]
+) -> tuple[dict[str, tuple[Matrix, np.ndarray, str]], dict[str, str]]:
+    """Every series that can be read, and for the others the reason why not.
+
+    Files that pass NWB's own validation may still hold series without a clock, or with regions
+    that their table does not have.
+    """
     from pynwb.ophys import RoiResponseSeries
 
-    return [item for item in content.objects.values() if isinstance(item, RoiResponseSeries)]
+    good, bad = {}, dict(refused)
+    for item in content.objects.values():
+        if isinstance(item, RoiResponseSeries):
+            try:
+                good[item.name] = _series(item)
+            except Exception as error:  # pynwb, hdmf and h5py raise many kinds
+                bad[item.name] = (str(error) or repr(error)).splitlines()[0]
+    return good, bad
+
+
+def _series(series: Any) -> tuple[Matrix, np.ndarray, str]:
+    """Values, times in seconds and units of one series."""
+    values = np.asarray(series.data[()], dtype=np.float64) * series.conversion + series.offset
+    if values.ndim != 2:
+        raise DataError("the series is not a table", found=values.shape)
+    rows = [int(row) for row in series.rois.data[()]]
+    n_rois = len(series.rois.table)
+    if len(rows) != values.shape[1] or min(rows) < 0 or max(rows) >= n_rois:
+        raise DataError(
+            "its regions do not fit its table",
+            expected=f"{values.shape[1]} of {n_rois} regions",
+            found=rows[:10],
+        )
+    names = [f"roi{series.rois.table.id[row]}" for row in rows]
+    return Matrix(values, names), _times(series, len(values)), str(series.unit)
 
 
 def _times(series: Any, n_times: int) -> np.ndarray:
     if series.timestamps is not None:
-        return np.asarray(series.timestamps[()], dtype=np.float64)
+        times = np.asarray(series.timestamps[()], dtype=np.float64)
+        if len(times) != n_times:
+            raise DataError(
+                "its timestamps do not fit its values", expected=n_times, found=len(times)
+            )
+        return times
     if not series.rate:
-        raise DataError("the series has neither rate nor timestamps", field=series.name)
+        raise DataError("it has neither rate nor timestamps")
     return (series.starting_time or 0.0) + np.arange(n_times) / series.rate
 
 
@@ -107,7 +162,7 @@ def read_unit_spikes(path: Path | str) -> dict[str, np.ndarray]:
     DataError
         If the file has no units, or no spike times.
     """
-    with _opened(path) as content:
+    with _opened(path) as (content, _):
         table = content.units
         if table is None or "spike_times" not in table.colnames:
             raise DataError(

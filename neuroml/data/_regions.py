@@ -11,12 +11,20 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neuroml.data._nifti import load_image, on_grid_of
+from neuroml.data._nifti import check_is_3d, load_image, on_grid_of
 from neuroml.data._tables import read_text_table
 from neuroml.data._units import check_unique
 from neuroml.exceptions import DataError
 
-__all__ = ["Series", "Units", "is_surface", "series_from_image", "series_from_surface"]
+__all__ = [
+    "Series",
+    "Units",
+    "is_surface",
+    "one_of",
+    "region_names",
+    "series_from_image",
+    "series_from_surface",
+]
 
 Units = Sequence[str] | pd.DataFrame | str | Path
 
@@ -46,13 +54,20 @@ class Series:
 
 def series_from_image(image: Any, labels: Any, mask: Any, units: Units | None) -> Series:
     """Mean of each region of an atlas, or each voxel of a mask."""
-    _one_of(labels, mask)
-    if mask is not None:
-        return _voxels(image, load_image(mask, is_signal=False))
-    return _regions(image, load_image(labels, is_signal=False), units)
+    one_of(labels, mask)
+    try:
+        if mask is not None:
+            return _voxels(image, load_image(mask, is_signal=False))
+        return _regions(image, load_image(labels, is_signal=False), units)
+    except DataError as error:
+        given = mask if labels is None else labels
+        if error.field in ("mask", "labels") and isinstance(given, str | Path):
+            raise error.at(file=given) from error
+        raise
 
 
-def _one_of(labels: Any, mask: Any) -> None:
+def one_of(labels: Any, mask: Any) -> None:
+    """Raise DataError unless exactly one of the two is given."""
     if (labels is None) == (mask is None):
         raise DataError(
             "an image needs an atlas or a mask",
@@ -89,7 +104,7 @@ def _regions(image: Any, atlas: Any, units: Units | None) -> Series:
     from scipy import ndimage
 
     ids = _region_ids(atlas)
-    names, coords = _region_names(units, ids)
+    names, coords = region_names(units, ids)
     atlas = on_grid_of(image, atlas, "labels")
     grid = np.asanyarray(atlas.dataobj).astype(np.int32)
     present = np.isin(ids, grid)
@@ -128,6 +143,7 @@ def _millimetres(index: np.ndarray, affine: np.ndarray) -> dict[str, np.ndarray]
 
 def _region_ids(atlas: Any) -> np.ndarray:
     """Sorted ids of an atlas without the background."""
+    check_is_3d(atlas, "labels")
     values = np.unique(np.asanyarray(atlas.dataobj))
     if not np.isfinite(values).all() or (values != np.round(values)).any():
         raise DataError(
@@ -151,7 +167,7 @@ def _region_ids(atlas: Any) -> np.ndarray:
     return ids
 
 
-def _region_names(units: Units | None, ids: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
+def region_names(units: Units | None, ids: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
     """Names of the regions, and coordinates that go with them."""
     if units is None:
         return [f"region{i}" for i in ids], {}
@@ -219,7 +235,7 @@ def series_from_surface(source: Any, labels: Any, mask: Any, units: Units | None
     """Mean of each region of a surface atlas, or each vertex of a surface mask."""
     from nilearn.maskers import SurfaceLabelsMasker, SurfaceMasker
 
-    _one_of(labels, mask)
+    one_of(labels, mask)
     if any(not np.isfinite(part).all() for part in source.data.parts.values()):
         raise DataError("the surface data have missing values", fix="Fill or mask them first.")
     if mask is not None:
@@ -232,6 +248,6 @@ def series_from_surface(source: Any, labels: Any, mask: Any, units: Units | None
         return Series(values, names, {"hemisphere": np.array([n.split("_")[0] for n in names])})
     every = np.concatenate([np.ravel(part) for part in labels.data.parts.values()])
     ids = np.unique(every[every > 0])
-    names, coords = _region_names(units, ids)
+    names, coords = region_names(units, ids)
     values = SurfaceLabelsMasker(labels, standardize=None, reports=False).fit_transform(source)
     return Series(values, names, coords)

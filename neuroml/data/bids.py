@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from neuroml._core.recording import RecordingKey
+from neuroml.data._nifti import parse_image, tr_of
 from neuroml.data._regions import Units
 from neuroml.data._tables import read_text_table
 from neuroml.data._units import OnNaN
@@ -33,6 +34,7 @@ def read_bids(
     confounds: Mapping[str, Any] | None = None,
     entities: Mapping[str, str] | None = None,
     raw: Path | str | None = None,
+    tr_s: float | None = None,
     on_nan: OnNaN = "raise",
 ) -> Bunch:
     """Read all functional runs of a BIDS folder or of derivatives such as fMRIPrep's.
@@ -51,6 +53,9 @@ def read_bids(
     raw : path-like, optional
         The data set with ``participants.tsv`` and the events; by default ``folder`` itself, or the
         data set whose ``derivatives`` hold it.
+    tr_s : float, optional
+        Repetition time of all runs in seconds; by default that of the sidecar beside each image,
+        failing that of its header.
     on_nan : {"raise", "drop_units", "interpolate", "keep"}
         As for `read_fmri`.
 
@@ -64,7 +69,8 @@ def read_bids(
     Raises
     ------
     DataError
-        If there is no run, or one run has several files, for example in several spaces.
+        If there is no run, one run has several files, for example in several spaces, or a sidecar
+        and the image's header state different repetition times.
     """
     folder = Path(folder)
     home = _raw_folder(folder, raw)
@@ -76,7 +82,7 @@ def read_bids(
             mask=mask,
             units=units,
             confounds=confounds,
-            tr_s=_sidecar_tr(path),
+            tr_s=_sidecar_tr(path) if tr_s is None else tr_s,
             on_nan=on_nan,
             key=_key(parts),
         )
@@ -147,14 +153,36 @@ def _key(parts: Mapping[str, str]) -> RecordingKey:
 
 
 def _sidecar_tr(path: Path) -> float | None:
-    """The repetition time that stands beside the image, which BIDS prefers to the header's."""
+    """The repetition time that stands beside the image, where the header does not contradict it."""
     sidecar = path.with_name(path.name.split(".")[0] + ".json")
     if not sidecar.is_file():
         return None
     try:
-        return json.loads(sidecar.read_text(encoding="utf-8")).get("RepetitionTime")
+        beside = json.loads(sidecar.read_text(encoding="utf-8")).get("RepetitionTime")
     except (ValueError, AttributeError) as error:
         raise DataError(f"the sidecar is not JSON ({error})", file=sidecar) from error
+    if beside is not None and not isinstance(beside, int | float):
+        raise DataError(
+            "the sidecar's repetition time is not a number",
+            expected="seconds",
+            found=repr(beside),
+            file=sidecar,
+            field="RepetitionTime",
+        )
+    try:
+        within = tr_of(parse_image(path), None)
+    except DataError:  # none that could contradict; a damaged image is told when it is read
+        return beside
+    if beside is not None and abs(beside - within) > 0.01 * within:
+        raise DataError(
+            "the sidecar and the image's header state different repetition times",
+            expected=f"{within:g} s, as in the header",
+            found=f"{beside:g} s",
+            fix="Find out which is right, and pass tr_s= or correct the other.",
+            file=sidecar,
+            field="RepetitionTime",
+        )
+    return beside
 
 
 def _events(home: Path, parts: Mapping[str, str]) -> pd.DataFrame | None:

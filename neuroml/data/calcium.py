@@ -14,6 +14,7 @@ from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey, make_recording, name_of
 from neuroml._core.validation import session_slices
 from neuroml.data._arrays import read_array
+from neuroml.data._caiman import is_caiman, read_caiman
 from neuroml.data._matrix import Matrix, read_matrix, read_vector
 from neuroml.data._nwb import read_roi_series
 from neuroml.data._tables import is_table
@@ -42,7 +43,7 @@ def read_traces(
     ----------
     path : path-like
         A table (csv, tsv, txt), an array file (npy, npz, h5, or mat of v5 to v7.3), an NWB file
-        (extra ``nwb``), or a plane folder of Suite2p.
+        (extra ``nwb``), a plane folder of Suite2p, or an HDF5 file of CaImAn's results.
     rate_hz : float, optional
         Frames per second. Suite2p needs it: its own settings are stored in a form that is not
         safe to load.
@@ -50,10 +51,12 @@ def read_traces(
         Timestamps in seconds, or the name of the column or array that holds them. A step longer
         than 1.5 times the median is a gap and starts a new segment.
     variable : str, optional
-        Which array or series of the file; for Suite2p "F" (the default) or "spks".
+        Which array or series of the file; for Suite2p "F" (the default) or "spks"; for CaImAn
+        "F_dff" (the default), "C", "S" or "YrA".
     units : sequence of str, optional
         Names of the units; where the file names them, those to take. Suite2p's regions are
-        ``roi0, roi1, ...``, and by default those that it marks as cells are taken.
+        and CaImAn's regions are ``roi0, roi1, ...``, and by default those that they accept as
+        cells are taken.
     units_first : bool, optional
         Whether the file has one unit per row. If None, the number of units or timestamps decides;
         failing that time is first, and an array with more columns than rows is refused.
@@ -95,6 +98,9 @@ def read_traces(
         matrix, neuropil, path = _suite2p(path, variable, units, rate_hz)
     elif path.suffix.lower() == ".nwb":
         matrix, time, value_units = read_roi_series(path, variable)
+        matrix = _chosen(matrix, units)
+    elif path.is_file() and is_caiman(path):
+        matrix, rate_hz, value_units = read_caiman(path, variable, rate_hz)
         matrix = _chosen(matrix, units)
     else:
         if isinstance(time, str) and not is_table(path):

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import pandas as pd
@@ -133,7 +134,8 @@ def read_card(name: str) -> Card:
     Raises
     ------
     DataError
-        If there is no data set of that name; the message names the nearest ones.
+        If there is no data set of that name; the message names the nearest ones. If a file of the
+        card would lie outside the folder of the data set.
     """
     where = _datasets_folder() / name
     if not (where / "card.toml").is_file():
@@ -148,6 +150,13 @@ def read_card(name: str) -> Card:
     base_url = content.pop("base_url", None)
     files = content.pop("files")
     for path, facts in files.items():
+        if Path(path).is_absolute() or ".." in Path(path).parts:
+            raise DataError(
+                "a file of the card lies outside the data set's folder",
+                expected="a path below the folder, without '..'",
+                found=path,
+                file=where / "card.toml",
+            )
         if base_url is not None:
             facts.setdefault("url", base_url + quote(path))
     return Card(
@@ -158,6 +167,17 @@ def read_card(name: str) -> Card:
         files={path: CardFile(**facts) for path, facts in files.items()},
         **content,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _module_of(path: Path) -> ModuleType:
+    """The code that reads a data set, loaded once a process."""
+    spec = importlib.util.spec_from_file_location(f"neuroml_dataset_{path.parent.name}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise DataError("the data set has no prepare.py", file=path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass(frozen=True)
@@ -172,15 +192,9 @@ class DataSource:
         """Where each file of the card is."""
         return {name: self.folder / name for name in self.card.files}
 
-    @functools.cached_property
+    @property
     def _prepare(self) -> ModuleType:
-        name = f"neuroml_dataset_{self.card.name}"
-        spec = importlib.util.spec_from_file_location(name, self.card.where / "prepare.py")
-        if spec is None or spec.loader is None:
-            raise DataError("the data set has no prepare.py", file=self.card.where)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return _module_of(self.card.where / "prepare.py")
 
     def keys(self) -> list[RecordingKey]:
         """(subject, session, run) of every recording, in order."""
@@ -207,6 +221,10 @@ class DataSource:
         recording.attrs["source"] = self.card.source
         recording.attrs["sha256"] = self.card.sha256
         return recording, events
+
+    def only(self, keys: Iterable[RecordingKey]) -> DataSource:  # noqa: ARG002 - of every source
+        """The part of the source that these recordings need."""
+        return self
 
     def participants(self) -> pd.DataFrame:
         """One row per subject, with whatever is known about them."""
@@ -313,7 +331,7 @@ def _fetch(card: Card, folder: Path) -> None:
                 known_hash=f"sha256:{facts.sha256}",
                 fname=target.name,
                 path=target.parent,
-                progressbar=False,
+                downloader=functools.partial(_download, limit=facts.size),
             )
         except (OSError, ValueError) as error:
             raise DataError(
@@ -324,6 +342,31 @@ def _fetch(card: Card, folder: Path) -> None:
                 "NEUROML_DATA.",
                 file=target,
             ) from error
+
+
+def _download(url: str, target: str, registry: Any, *, limit: int) -> None:
+    """Download, but stop a server that sends more than the file's size."""
+    with Path(target).open("wb") as handle:
+        pooch.HTTPDownloader(timeout=60)(url, _Bounded(handle, limit), registry)
+
+
+class _Bounded:
+    """A file that refuses to grow beyond a limit."""
+
+    def __init__(self, handle: BinaryIO, limit: int) -> None:
+        self._handle = handle
+        self._left = limit
+
+    def write(self, chunk: bytes) -> None:
+        """Write the chunk, or raise OSError if it goes beyond the limit."""
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise OSError("the server sends more bytes than the file has")
+        self._handle.write(chunk)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self._handle.flush()
 
 
 def load_dataset(name: str, *, data_dir: Path | str | None = None) -> Bunch:

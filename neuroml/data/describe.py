@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 
 from neuroml.data._arrays import ARRAY_SUFFIXES, StoredArray, existing_file, list_arrays
+from neuroml.data._caiman import is_caiman, read_caiman
 from neuroml.data._nifti import image_problems, is_image, parse_image, tr_of
 from neuroml.data._nwb import list_roi_series, read_unit_spikes
+from neuroml.data._surfaces import describe_surface, is_surface_file
 from neuroml.data._tables import is_table, read_text_table
+from neuroml.data.calcium import read_traces
+from neuroml.data.events import read_events
 from neuroml.exceptions import DataError
 
 __all__ = ["FileReport", "describe_file"]
@@ -96,6 +100,8 @@ def describe_file(path: Path | str) -> FileReport:
 
 def _describer(path: Path) -> Callable[[FileReport], None]:
     suffix = path.suffix.lower()
+    if is_surface_file(path):
+        return _describe_surface
     if is_image(path):
         return _describe_image
     if suffix == ".nwb":
@@ -140,6 +146,12 @@ def _describe_image(report: FileReport) -> None:
         _describe_voxels(report, np.asanyarray(image.dataobj))
 
 
+def _describe_surface(report: FileReport) -> None:
+    report.kind = "a surface file"
+    report.facts += describe_surface(report.path)
+    report.advice = "Read it with neuroml.data.read_fmri(path, labels=SURFACE_ATLAS, tr_s=...)."
+
+
 def _dtype(image: Any) -> str:
     return str(np.dtype(image.get_data_dtype()))
 
@@ -181,13 +193,17 @@ def _describe_table(report: FileReport) -> None:
     lower = {name.lower() for name in names}
     if {"onset", "duration"} <= lower:
         report.kind = "a table of events"
+        read_events(report.path)
         report.advice = "Read it with neuroml.data.read_events(path)."
         return
     is_text = [name for name in names if columns[name].dtype.kind not in "biuf"]
     if is_text:
         report.facts.append(f"Columns of text: {', '.join(is_text[:8])}.")
         return
-    _describe_matrix(report, columns.to_numpy(dtype=np.float64), "The table", names)
+    values = columns.to_numpy(dtype=np.float64)
+    if not table.has_names:
+        values = _upright(report, values, "The table")
+    _describe_matrix(report, values, "The table", names if table.has_names else None)
     nuisance = [name for name in names if name.lower() in _NUISANCE]
     if nuisance:
         report.facts.append(
@@ -200,7 +216,19 @@ def _describe_table(report: FileReport) -> None:
     )
 
 
+def _describe_caiman(report: FileReport) -> None:
+    report.kind = "results of CaImAn"
+    matrix, rate_hz, _ = read_caiman(report.path, None, None)
+    times, n_units = matrix.values.shape
+    report.facts.append(f"F_dff: {times} times x {n_units} regions at {rate_hz:g} Hz.")
+    report.facts += [f"Left out on reading: {note}." for note in matrix.notes]
+    _describe_matrix(report, matrix.values, "F_dff", matrix.names)
+    report.advice = "Read it with neuroml.data.read_traces(path)."
+
+
 def _describe_arrays(report: FileReport) -> None:
+    if is_caiman(report.path):
+        return _describe_caiman(report)
     report.kind = "a file of arrays"
     arrays = list_arrays(report.path)
     shown = ", ".join(map(str, arrays[:10])) + (", ..." if len(arrays) > 10 else "")
@@ -221,15 +249,21 @@ def _describe_arrays(report: FileReport) -> None:
 
 
 def _describe_stored(report: FileReport, array: StoredArray) -> None:
-    rows, columns = array.shape
     name = array.name or "array"
-    if columns > rows:
-        report.problems.append(
-            f"{name} has {rows} rows and {columns} columns: one unit per row? neuroml puts time "
-            "first. Pass units_first=True if rows are units, units_first=False if they are times."
-        )
     values = np.asarray(array.read(), dtype=np.float64)
-    _describe_matrix(report, values.T if columns > rows else values, name)
+    _describe_matrix(report, _upright(report, values, name), name)
+
+
+def _upright(report: FileReport, values: np.ndarray, name: str) -> np.ndarray:
+    """The values with time first, as far as their shape can tell."""
+    rows, columns = values.shape
+    if columns <= rows:
+        return values
+    report.problems.append(
+        f"{name} has {rows} rows and {columns} columns: one unit per row? neuroml puts time "
+        "first. Pass units_first=True if rows are units, units_first=False if they are times."
+    )
+    return values.T
 
 
 def _describe_matrix(
@@ -256,7 +290,9 @@ def _describe_matrix(
 
 def _describe_nwb(report: FileReport) -> None:
     report.kind = "an NWB file"
-    series = list_roi_series(report.path)
+    series, unreadable = list_roi_series(report.path)
+    for name, reason in unreadable.items():
+        report.problems.append(f"The series {name!r} cannot be read and is left out: {reason}.")
     for name, shape in series.items():
         times, units = (*shape, 1)[:2]
         report.facts.append(f"Fluorescence series {name!r}: {times} times x {units} regions.")
@@ -279,6 +315,7 @@ def _describe_folder(report: FileReport) -> None:
             if (report.path / file).is_file():
                 rows, columns = (*list_arrays(report.path / file)[0].shape, 0)[:2]
                 report.facts.append(f"{file}: {rows} regions x {columns}.")
+        read_traces(report.path, rate_hz=1.0, on_nan="keep")
         report.advice = "Read it with neuroml.data.read_traces(path, rate_hz=...)."
         return
     subjects = sorted(part.name for part in report.path.glob("sub-*") if part.is_dir())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey, make_recording
 from neuroml.data._arrays import existing_file
 from neuroml.data._matrix import read_matrix
-from neuroml.data._nifti import is_image, open_series, tr_of
+from neuroml.data._nifti import is_image, needed, open_series, tr_of
 from neuroml.data._regions import (
     Series,
     Units,
@@ -22,6 +23,7 @@ from neuroml.data._regions import (
     series_from_image,
     series_from_surface,
 )
+from neuroml.data._surfaces import is_surface_file, series_from_file
 from neuroml.data._tables import read_numbers
 from neuroml.data._units import OnNaN, settle_units
 from neuroml.exceptions import DataError
@@ -50,12 +52,15 @@ def read_fmri(
     Parameters
     ----------
     source : path-like, image, or list of these
-        A 4-D image; a list of 3-D images of one grid; a nilearn ``SurfaceImage``; or a table of
-        time x regions (csv, tsv, txt, npy, npz, h5, or mat of v5 to v7.3).
+        A 4-D image; a list of 3-D images of one grid; a GIFTI (``.func.gii``) or CIFTI file
+        (``.dtseries.nii``; the parcels of a ``.ptseries.nii`` are the units); a nilearn
+        ``SurfaceImage``; or a table of time x regions (csv, tsv, txt, npy, npz, h5, or mat of v5
+        to v7.3).
     labels : image or path-like, optional
         An atlas: the value of a voxel is the id of its region, 0 is background. The signal is the
         mean over a region's voxels (`nilearn.maskers.NiftiLabelsMasker`). An atlas on another grid
-        is resampled onto that of the data (nearest neighbour).
+        is resampled onto that of the data (nearest neighbour). For surface files a ``.label.gii``
+        or ``.dlabel.nii`` of the same vertices.
     mask : image or path-like, optional
         Instead of an atlas: each voxel above 0 is a unit.
     confounds : optional
@@ -64,8 +69,8 @@ def read_fmri(
         `nilearn.interfaces.fmriprep.load_confounds`, such as ``{"strategy": ["motion", "scrub"]}``.
         Volumes that the strategy marks are not removed but marked in the variable ``outlier``.
     tr_s : float, optional
-        Repetition time in seconds; for a 4-D image by default its header's. A table without it
-        counts samples.
+        Repetition time in seconds; for a 4-D image or CIFTI file by default its header's. A table
+        without it counts samples.
     units : optional
         Names of the regions: a list in the order of the atlas's ids or of the table's columns; or
         for an atlas, a DataFrame or table file with the columns ``id`` (or ``index``) and
@@ -106,14 +111,16 @@ def read_fmri(
     path = Path(source) if isinstance(source, str | Path) else None
     if is_surface(source):
         series = series_from_surface(source, labels, mask, units)
-        rate_hz: float | None = 1 / tr_of(source, _needed(tr_s))
+        rate_hz: float | None = 1 / tr_of(source, needed(tr_s))
+    elif path is not None and is_surface_file(path):
+        with _named(path):
+            series, stored_s = series_from_file(existing_file(path), labels, mask, units, tr_s)
+            rate_hz = 1 / stored_s
     elif path is None or is_image(path):
         image = open_series(source)
         rate_hz = 1 / tr_of(image, tr_s, file=path)
-        try:
+        with _named(path):
             series = series_from_image(image, labels, mask, units)
-        except DataError as error:
-            raise error.at(file=path) from error
     else:
         if labels is not None or mask is not None:
             raise DataError(
@@ -139,10 +146,13 @@ def read_fmri(
     )
 
 
-def _needed(tr_s: float | None) -> float:
-    if tr_s is None:
-        raise DataError("a surface image has no repetition time", fix="Pass tr_s= in seconds.")
-    return tr_s
+@contextmanager
+def _named(path: Path | None) -> Iterator[None]:
+    """Put the file's name into an error that lacks it."""
+    try:
+        yield
+    except DataError as error:
+        raise error.at(file=path) from error
 
 
 def _names(confounds: Confounds | None) -> list[str]:

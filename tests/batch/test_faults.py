@@ -13,8 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from neuroml.batch import read_recipe, report, run
+from neuroml.batch import plan, read_recipe, report, run, runner
 from neuroml.batch.manifest import read_manifest
+from neuroml.batch.sources import open_source
 
 
 def command(recipe, out, *more):
@@ -188,3 +189,50 @@ def test_a_full_disk_ends_in_a_failure_and_leaves_nothing_half(good_cohort, full
     (full_disk / "ballast").unlink()
     again = list(run(read_recipe(good_cohort / "recipe.toml"), full_disk / "out"))
     assert {r["status"] for r in again} <= {"done", "skipped"}
+
+
+def local_workers():
+    """Process numbers of joblib's workers below this process."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if b"popen_loky" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the workers through /proc")
+def test_a_worker_that_is_killed_loses_nothing(good_cohort, tmp_path):
+    recipe = read_recipe(good_cohort / "recipe.toml")
+    list(run(recipe, tmp_path / "undisturbed"))
+    statuses = []
+    for record in run(recipe, tmp_path / "out", n_jobs=2):
+        if not statuses:
+            os.kill(local_workers()[0], signal.SIGKILL)
+        statuses.append(record["status"])
+    assert set(statuses) <= {"done", "skipped"} and len(statuses) == 4
+    assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+def test_a_recording_that_takes_its_worker_down_is_a_recorded_failure(good_cohort, tmp_path):
+    recipe = read_recipe(good_cohort / "recipe.toml")
+
+    class Deadly:
+        """Local, so that it is sent to the worker by value."""
+
+        def read(self, key):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    (tmp_path / "out").mkdir()
+    deadly, good = plan(recipe)[:2]
+    tasks = [
+        runner._Task(recipe, Deadly(), deadly, tmp_path / "out", None),
+        runner._Task(recipe, open_source(recipe), good, tmp_path / "out", None),
+    ]
+    records = {r["unit"]: r for r in runner._on_this_machine(tasks, n_jobs=2)}
+    failed = records.pop(deadly.name)
+    assert failed["status"] == "failed" and "unexpectedly terminated" in failed["error"]
+    assert records[good.name]["status"] in ("done", "skipped")
+    assert read_manifest(tmp_path / "out" / "manifest.jsonl")[failed["unit"]] == failed

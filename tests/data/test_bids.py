@@ -68,15 +68,25 @@ def test_subjects_and_runs_are_chosen(tree, atlas):
     assert len(data.participants) == 1
 
 
-def test_sidecar_goes_before_the_header(tree, atlas):
-    name = "sub-02_task-rest_run-1_space-MNI_desc-preproc_bold.json"
-    sidecar = tree[1] / "sub-02" / "func" / name
+def test_the_sidecar_serves_where_the_header_is_silent(tree, atlas, save_image, volumes):
+    image = (
+        tree[1] / "sub-02" / "func" / "sub-02_task-rest_run-1_space-MNI_desc-preproc_bold.nii.gz"
+    )
+    sidecar = image.with_name(image.name.replace(".nii.gz", ".json"))
+    options = {"labels": atlas, "entities": {"space": "MNI"}}
     sidecar.write_text(json.dumps({"RepetitionTime": 0.8}))
-    data = read_bids(tree[1], labels=atlas, entities={"space": "MNI"})
+    with pytest.raises(DataError, match=r"different repetition times.*2 s.*0.8 s.*tr_s="):
+        read_bids(tree[1], **options)
+    assert read_bids(tree[1], tr_s=0.8, **options).recordings[2].attrs["rate_hz"] == 1.25
+    save_image(volumes[0], tr=0.0, name=str(image))
+    data = read_bids(tree[1], **options)
     assert [r.attrs["rate_hz"] for r in data.recordings] == [0.5, 0.5, 1.25]
+    sidecar.write_text('{"RepetitionTime": "fast"}')
+    with pytest.raises(DataError, match=r"not a number.*'fast'"):
+        read_bids(tree[1], **options)
     sidecar.write_text("{")
     with pytest.raises(DataError, match="sidecar is not JSON"):
-        read_bids(tree[1], labels=atlas, entities={"space": "MNI"})
+        read_bids(tree[1], **options)
 
 
 def test_raw_folder_elsewhere_or_nowhere(tree, atlas, tmp_path):

@@ -1,8 +1,10 @@
 """The catalogue against a made-up data set and a web server on this machine."""
 
+import contextlib
 import gc
 import hashlib
 import os
+import re
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,6 +43,14 @@ class Server(BaseHTTPRequestHandler):
     def do_GET(self):
         self.state["asked"].append(self.path)
         body = self.state["pages"].get(self.path)
+        if body == "endless":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):  # until the other side hangs up
+                while True:
+                    self.wfile.write(bytes(2**16))
+                    self.state["sent"] = self.state.get("sent", 0) + 2**16
+            return
         if body is None:
             self.send_error(404)
             return
@@ -170,13 +180,14 @@ def test_without_an_address_the_source_is_named(toy, web):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pooch's socket
-@pytest.mark.parametrize("fault", ["cut", "wrong", "missing"])
+@pytest.mark.parametrize("fault", ["cut", "wrong", "missing", "endless"])
 def test_a_failed_fetch_leaves_whole_files_only_and_can_be_repeated(toy, web, fault):
     page = "/more%20here/labels.txt"
     if fault == "cut":
         web["cut"] = page
     else:
-        web["pages"][page] = b"left wrong\n" if fault == "wrong" else None
+        bodies = {"wrong": b"left wrong\n", "missing": None, "endless": "endless"}
+        web["pages"][page] = bodies[fault]
     with pytest.raises(DataError, match="could not be fetched") as error:
         open_dataset("toy")
     assert error.value.file == toy / "cache" / "toys" / "more here/labels.txt"
@@ -188,6 +199,15 @@ def test_a_failed_fetch_leaves_whole_files_only_and_can_be_repeated(toy, web, fa
     open_dataset("toy")
     assert files_below(toy / "cache" / "toys") == sorted(CONTENT)
     assert web["asked"].count("/series.csv") == 1
+
+
+@pytest.mark.parametrize("path", ["../escaped.csv", "/tmp/escaped.csv", "a/../../escaped.csv"])
+def test_a_card_cannot_write_outside_its_folder(toy, web, monkeypatch, path):
+    monkeypatch.setitem(CONTENT, path, b"a,b\n1,2\n")
+    write_card(toy, base_url=web["url"])
+    with pytest.raises(DataError, match=rf"card.toml.*outside.*found {re.escape(path)}"):
+        open_dataset("toy")
+    assert not web["asked"]
 
 
 def test_recordings_are_read_one_at_a_time_and_say_where_they_are_from(toy):

@@ -192,7 +192,7 @@ def test_surface_atlas(surface):
     run = read_fmri(image, labels=atlas, tr_s=1.0, units=list("abcd"))
     np.testing.assert_allclose(run.signal[:, 1], data["left"][ids["left"] == 2].mean(0), rtol=1e-5)
     np.testing.assert_allclose(run.signal[:, 3], data["right"][5], rtol=1e-6)
-    with pytest.raises(DataError, match="surface image has no repetition time"):
+    with pytest.raises(DataError, match="surface data have no repetition time"):
         read_fmri(image, labels=atlas)
 
 

@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from neuroml.data import read_spikes, read_traces
+from neuroml.data import describe_file, read_spikes, read_traces
 from neuroml.exceptions import DataError
 
 
@@ -117,3 +117,23 @@ def test_real_units(shared_data):
     recording = read_spikes(folder / "derived" / "linear_track.nwb", bin_s=1.0)
     assert recording.sizes["unit"] == 31
     assert recording.signal.sum() == 28829
+
+
+@pytest.mark.parametrize("fault", ["no clock", "no such region", "short clock"])
+def test_a_series_that_cannot_be_read_is_left_out_with_a_reason(nwb, fault):
+    path, _, values, _ = nwb
+    with h5py.File(path, "r+") as file:
+        series = file["processing/ophys/Fluorescence/gappy"]
+        if fault == "no clock":
+            del series["timestamps"]
+        elif fault == "short clock":
+            del series["timestamps"]
+            series["timestamps"] = np.arange(4.0)
+        else:
+            series["rois"][...] = [3, 0, 7]
+    recording = read_traces(path)
+    np.testing.assert_allclose(recording.signal, 2 * values)
+    assert "series 'gappy', which cannot be read" in recording.attrs["dropped"][0]
+    with pytest.raises(DataError, match="gappy"):
+        read_traces(path, variable="gappy")
+    assert "'gappy' cannot be read and is left out" in describe_file(path).problems[0]

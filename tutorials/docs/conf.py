@@ -31,7 +31,7 @@ html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page
 autosummary_generate = True
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
-routing = [f"set_{method}_request" for method in ("fit", "transform", "predict", "score")]
+routing = [f"set_{method}_request" for method in ("fit", "transform", "predict", "score", "split")]
 autodoc_default_options = {
     "members": True,
     "exclude-members": ", ".join([*routing, "set_predict_proba_request"]),
