@@ -93,7 +93,7 @@ def make_cohort(  # noqa: PLR0913 - the knobs are the point
     """
     rng, *subject_rngs = spawn_generators(random_state, n_subjects + 1)
     world = _World.draw(rng, n_targets, nonlinearity, 3 * smoothness)
-    counts = [n_stimuli] * n_subjects if np.ndim(n_stimuli) == 0 else list(n_stimuli)
+    counts: list[int] = np.broadcast_to(n_stimuli, n_subjects).tolist()
     snrs = np.broadcast_to(snr, n_subjects)
     sizes = _voxel_counts(n_voxels, n_subjects, rng)
     seen_by_all = world.stimuli(rng, n_test)
