@@ -23,6 +23,7 @@ from neuroml.decoding import (
     RidgeDecoder,
     SharedResponseModel,
 )
+from neuroml.dendrites import ActiveDendriteClassifier, KWinnersEncoder, SegmentBank
 
 
 def _samples() -> dict[str, Any]:
@@ -66,6 +67,9 @@ TWO_DIMENSIONAL = [
     Entry(PrototypeClassifier()),
     Entry(RidgeDecoder()),
     Entry(SharedResponseModel(1)),
+    Entry(SegmentBank(n_synapses=3, threshold=1)),
+    Entry(KWinnersEncoder(n_cells=50, n_active=5)),
+    Entry(ActiveDendriteClassifier(20, n_cells=200, n_active=20)),
 ]
 
 CONTRACT: list[Entry] = [
