@@ -46,6 +46,9 @@ class LinearDecoder:
     latent_mean : ndarray of shape (n_components,)
         Mean of the true components in the training data.
     gain : ndarray of shape (n_components,)
+    target_mean : ndarray of shape (n_targets,)
+    axes : ndarray of shape (n_targets, n_components)
+        From centred targets to components.
     whitener : ndarray of shape (n_components, n_components)
         ``whitener @ whitener.T`` is the precision of the noise of the decoded components.
     weights : ndarray of shape (2,)
@@ -61,6 +64,8 @@ class LinearDecoder:
     latent_intercept: np.ndarray
     latent_mean: np.ndarray
     gain: np.ndarray
+    target_mean: np.ndarray
+    axes: np.ndarray
     whitener: np.ndarray
     weights: np.ndarray
     builder: np.ndarray
@@ -81,19 +86,16 @@ class LinearDecoder:
         """Expected voxels (n_samples, n_voxels) given components."""
         return (components - self.latent_mean) @ self.builder + self.builder_mean
 
-    def score_candidates(
-        self, X: np.ndarray, gallery: np.ndarray, components: np.ndarray
-    ) -> np.ndarray:
+    def score_candidates(self, X: np.ndarray, gallery: np.ndarray) -> np.ndarray:
         """Log-likelihood of candidates up to a constant per row (n_samples, n_candidates).
 
         Parameters
         ----------
         X : ndarray of shape (n_samples, n_voxels)
         gallery : ndarray of shape (n_candidates, n_targets)
-        components : ndarray of shape (n_candidates, n_components)
-            Of the gallery.
         """
         decoded = (X @ self.latent_coef + self.latent_intercept) @ self.whitener
+        components = (gallery - self.target_mean) @ self.axes
         expected = ((components - self.latent_mean) * self.gain) @ self.whitener
         by_target = cosine_scores(self.predict(X), gallery)
         by_component = measurement_scores(decoded, expected)
@@ -141,6 +143,7 @@ def fit_linear_decoder(
     voxels : Voxels
     y : ndarray of shape (n_samples, n_targets)
     components : Components
+        Found without these rows: they would look better than they are in rows that chose them.
     alphas : ndarray of shape (n_alphas,), optional
         Penalties to choose from; see `Spectrum.default_alphas`.
     lean : bool
@@ -157,7 +160,8 @@ def fit_linear_decoder(
     gain, whitener = _measurement(left_out, truth - latent_mean, components.decodability)
     expert = left_out @ components.patterns.T
     own = direct.left_out - y.mean(axis=0)
-    share = mix_predictions([own, expert], y - y.mean(axis=0)) if lean else (1.0, 0.0)
+    share = mix_predictions([own, expert], y - y.mean(axis=0)) if lean else np.zeros(2)
+    share = share if share.any() else np.array([1.0, 0.0])  # ridge where nothing can be predicted
     stacked = share[0] * direct.weights + share[1] * latent.weights @ components.patterns.T
     guess = y.mean(axis=0) + share[0] * own + share[1] * expert
     weights = np.array([1.0, 0.0])
@@ -175,6 +179,8 @@ def fit_linear_decoder(
         latent_intercept=latent_intercept,
         latent_mean=latent_mean,
         gain=gain,
+        target_mean=components.mean,
+        axes=components.axes,
         whitener=whitener,
         weights=weights,
         builder=builder,

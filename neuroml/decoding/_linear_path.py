@@ -15,24 +15,47 @@ if TYPE_CHECKING:
 
 __all__ = ["adapt", "build", "fit", "predict", "score_candidates", "transform"]
 
-STRATEGIES = {"auto": True, "ridge": False}
+STRATEGIES = {"auto": True, "reset": True, "ridge": False}
 _SHRINKAGE = 0.01
 
 
 def fit(
     model: CrossSubjectDecoder, X: dict[Subject, np.ndarray], y: dict[Subject, np.ndarray]
 ) -> None:
-    """Find the cohort's components, then fit every subject's decoder given them."""
+    """Find the cohort's components, a map of every subject to them, and its decoder.
+
+    A decoder leans on what the others share, since components look better than they are in the rows
+    that chose them; without others it is plain ridge.
+    """
     alphas = model._penalties()
     voxels = {s: Voxels.of(part) for s, part in X.items()}
-    parts = []
+    parts = {}
     for s, part in voxels.items():
         penalties = part.spectrum.default_alphas() if alphas is None else alphas
-        parts.append(explained(y[s], part.spectrum.solve(y[s], penalties).left_out))
-    n_components = min(model.n_components, y[next(iter(y))].shape[1])
-    shared = shared_components(list(y.values()), parts, n_components, _SHRINKAGE)
+        parts[s] = explained(y[s], part.spectrum.solve(y[s], penalties).left_out)
+    shared = _shared(model, y, parts, set(X))
     model.components_ = vars(shared)
-    model.decoders_ = {s: vars(fit_linear_decoder(voxels[s], y[s], shared, alphas)) for s in X}
+    model.maps_, model.decoders_ = {}, {}
+    for s in X:
+        own = fit_linear_decoder(voxels[s], y[s], shared, alphas, lean=False)
+        model.maps_[s] = model.decoders_[s] = vars(own)
+        if len(X) > 1:
+            others = _shared(model, y, parts, set(X) - {s})
+            model.decoders_[s] = vars(fit_linear_decoder(voxels[s], y[s], others, alphas))
+
+
+def _shared(
+    model: CrossSubjectDecoder,
+    y: dict[Subject, np.ndarray],
+    parts: dict[Subject, np.ndarray],
+    subjects: set[Subject],
+) -> Components:
+    """Components of some of the subjects."""
+    chosen = [s for s in y if s in subjects]
+    n_components = min(model.n_components, y[chosen[0]].shape[1])
+    return shared_components(
+        [y[s] for s in chosen], [parts[s] for s in chosen], n_components, _SHRINKAGE
+    )
 
 
 def adapt(
@@ -46,32 +69,28 @@ def adapt(
     """Fit the decoder of a new subject given the cohort's components."""
     shared = Components(**model.components_)
     lean = STRATEGIES[strategy]
-    decoder = fit_linear_decoder(Voxels.of(X), y, shared, model._penalties(), lean=lean)
-    model.decoders_ = model.decoders_ | {subject: vars(decoder)}
-
-
-def _decoder(model: CrossSubjectDecoder, subject: Subject) -> LinearDecoder:
-    return LinearDecoder(**model.decoders_[subject])
+    decoder = vars(fit_linear_decoder(Voxels.of(X), y, shared, model._penalties(), lean=lean))
+    model.maps_ = model.maps_ | {subject: decoder}
+    model.decoders_ = model.decoders_ | {subject: decoder}
 
 
 def predict(model: CrossSubjectDecoder, subject: Subject, X: np.ndarray) -> np.ndarray:
     """Expected coordinates of the targets."""
-    return _decoder(model, subject).predict(X)
+    return LinearDecoder(**model.decoders_[subject]).predict(X)
 
 
 def transform(model: CrossSubjectDecoder, subject: Subject, X: np.ndarray) -> np.ndarray:
     """Posterior mean of the shared components."""
-    return _decoder(model, subject).transform(X)
+    return LinearDecoder(**model.maps_[subject]).transform(X)
 
 
 def build(model: CrossSubjectDecoder, subject: Subject, latents: np.ndarray) -> np.ndarray:
     """Expected voxels given shared components."""
-    return _decoder(model, subject).build(latents)
+    return LinearDecoder(**model.maps_[subject]).build(latents)
 
 
 def score_candidates(
     model: CrossSubjectDecoder, subject: Subject, X: np.ndarray, gallery: np.ndarray
 ) -> np.ndarray:
     """Log-likelihoods of candidates."""
-    components = Components(**model.components_).encode(gallery)
-    return _decoder(model, subject).score_candidates(X, gallery, components)
+    return LinearDecoder(**model.decoders_[subject]).score_candidates(X, gallery)

@@ -193,7 +193,7 @@ def _optimizer(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
         {"params": decayed, "weight_decay": schedule.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=schedule.lr)
+    optimizer = torch.optim.AdamW(groups, lr=schedule.lr, fused=True)
 
     def clip(*_: object) -> None:
         nn.utils.clip_grad_norm_(trained.values(), schedule.clip_norm)

@@ -115,7 +115,9 @@ class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator)
         Linear: mean, axes, patterns and decodability (share of variance that brains explain) of the
         shared components.
     decoders_ : dict of dict of ndarray
-        Linear: the decoder of each subject.
+        Linear: the decoder of each subject, which leans on components of the other ones.
+    maps_ : dict of dict of ndarray
+        Linear: the way of each subject to the components of all, and back.
     network_ : torch.nn.Module
         Network: the trained module, in eval mode.
     loss_curve_ : ndarray of shape (n_epochs,)
@@ -348,8 +350,9 @@ class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator)
         y : array-like of shape (n_samples, n_targets) or (n_samples,)
         subject : hashable
         strategy : {"auto", "reset", "full", "ridge"}, default="auto"
-            Linear readout: "auto" leans on the cohort as far as leave-one-out predictions say;
-            "ridge" is the subject's own ridge, the baseline. Network: "auto" and "reset" train the
+            Linear readout: "auto" (or "reset": nothing but the subject's own part is ever fitted)
+            leans on the cohort as far as leave-one-out predictions say; "ridge" is the subject's
+            own ridge, the baseline; there is no "full". Network: "auto" and "reset" train the
             subject's embedder and builder, from random weights, against the frozen rest; "full"
             trains everything; "ridge" fits a linear embedder in closed form to the latents that the
             frozen network has for such targets.
