@@ -20,6 +20,7 @@ _SUBMODULES = (
     "celltypes",
     "connectome",
     "data",
+    "decoding",
     "dendrites",
     "exceptions",
     "simulate",

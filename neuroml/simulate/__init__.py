@@ -2,6 +2,7 @@
 
 from neuroml.simulate.celltypes import CELL_TYPES, make_responses, make_retina
 from neuroml.simulate.connectome import make_dynamic_communities
+from neuroml.simulate.decoding import make_cohort
 from neuroml.simulate.dendrites import add_pattern_noise, make_patterns, unite_patterns
 from neuroml.simulate.graphs import LFR_SETTINGS, make_planted_weights, make_weighted_lfr
 from neuroml.simulate.stimuli import make_chirp, make_moving_bars, make_pink_stimuli
@@ -13,6 +14,7 @@ __all__ = [
     "LFR_SETTINGS",
     "add_pattern_noise",
     "make_chirp",
+    "make_cohort",
     "make_dynamic_communities",
     "make_moving_bars",
     "make_patterns",
