@@ -43,7 +43,7 @@ def fit_recipe(
     section = recipe.data
     arrays = stack(recordings, target=section.target, inputs=section.inputs, signal=section.signal)
     columns = arrays.units
-    data, y, sessions = arrays.X, arrays.y, arrays.sessions
+    data, y, sessions = arrays.X if columns else None, arrays.y, arrays.sessions
     steps = [step.build(recipe.fit.random_state) for step in recipe.fit.steps]
     for step in steps[:-1]:
         data = step.fit_transform(data, y, **_sessions_for(step, sessions))
