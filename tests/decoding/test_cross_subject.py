@@ -67,7 +67,9 @@ def test_retrieval_follows_the_scores(cohort, fitted):
 @pytest.mark.parametrize("strategy", ["auto", "reset", "full", "ridge"])
 def test_adapt_returns_a_new_model_and_needs_no_source_data(cohort, fitted, strategy):
     if strategy not in fitted._path.STRATEGIES:
-        with pytest.raises(ValueError, match=r"strategy must be one of \['auto', 'reset', 'ridge'\]"):
+        with pytest.raises(
+            ValueError, match=r"strategy must be one of \['auto', 'reset', 'ridge'\]"
+        ):
             fitted.adapt(cohort.X["s3"], cohort.y["s3"], subject="s3", strategy=strategy)
         return
     before = fitted.predict(cohort.X_test["s1"], subject="s1")
