@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 
 from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, ResponseModel
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.dendrites import ActiveDendriteClassifier, KWinnersEncoder, SegmentBank
 from neuroml.simulate import make_retina
 
 
@@ -68,6 +69,9 @@ TWO_DIMENSIONAL = [
         },
         lambda: dict(zip(("stimuli", "responses"), _samples().values(), strict=True)),
     ),
+    Entry(SegmentBank(n_synapses=3, threshold=1)),
+    Entry(KWinnersEncoder(n_cells=50, n_active=5)),
+    Entry(ActiveDendriteClassifier(20, n_cells=200, n_active=20)),
 ]
 
 CONTRACT = [
