@@ -59,7 +59,8 @@ class DataSection(_Section):
     signal : str
         The variable that becomes X.
     target, inputs, stimuli : str, list of str, str
-        For models that need them: the y, the columns of X instead of the signal, the stimulus.
+        For models that need them: the y, the columns of X instead of the signal, the stimulus (then
+        X is the frame shown at each sample and y the signal).
     shared_by : int
         Put recordings with named units on one axis, keeping units that this many recordings have.
     """
