@@ -14,8 +14,24 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, ResponseModel
+from neuroml.connectome import (
+    AffinityTensor,
+    DynamicConnectome,
+    NonnegativeCP,
+    SlidingWindowConnectivity,
+    WeightedSBM,
+)
+from neuroml.decoding import (
+    CrossSubjectDecoder,
+    HierarchicalRidgeDecoder,
+    ProcrustesAligner,
+    PrototypeClassifier,
+    RidgeDecoder,
+    SharedResponseModel,
+)
 from neuroml.dendrites import ActiveDendriteClassifier, KWinnersEncoder, SegmentBank
+from neuroml.simulate import make_retina
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 
@@ -26,6 +42,25 @@ def _samples() -> dict[str, Any]:
 
 def _counts() -> dict[str, Any]:
     return {"spikes": np.random.default_rng(0).poisson(1.0, (60, 3)).astype(float)}
+
+
+def _cohort() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    sizes = {"anna": 12, "ben": 15}
+    return {
+        "X": {s: rng.standard_normal((30, size)) for s, size in sizes.items()},
+        "y": {s: rng.standard_normal((30, 6)) for s in sizes},
+    }
+
+
+def _retina() -> dict[str, Any]:
+    types = ["on_transient", "off_sustained", "on_off"]
+    return {"model": make_retina(types, n_cells=4, n_frames=30, random_state=0).module}
+
+
+def _graph() -> dict[str, Any]:
+    W = np.random.default_rng(0).uniform(size=(12, 12))
+    return {"W": W + W.T}
 
 
 @dataclass(frozen=True)
@@ -69,6 +104,41 @@ TWO_DIMENSIONAL = [
         },
         _counts,
     ),
+    Entry(
+        WeightedSBM(n_init=2, n_shuffles=2, random_state=0),
+        {"check_estimators_pickle": "scatters NaN over a matrix that has to stay symmetric"},
+        _graph,
+    ),
+    Entry(
+        ResponseModel(
+            "linear",
+            n_lags=1,
+            n_filters=4,
+            nonlinearity="identity",
+            loss="gaussian",
+            validation_fraction=0.0,
+            max_epochs=40,
+            device="cpu",
+        ),
+        {
+            "check_fit_score_takes_y": "the second argument is called responses",
+            "check_n_features_in_after_fitting": "the second argument is called responses",
+            "check_methods_subset_invariance": "single precision: equal to 1e-6, not 1e-7",
+        },
+        lambda: dict(zip(("stimuli", "responses"), _samples().values(), strict=True)),
+    ),
+    Entry(CrossSubjectDecoder()),
+    Entry(HierarchicalRidgeDecoder()),
+    Entry(ProcrustesAligner()),
+    Entry(PrototypeClassifier()),
+    Entry(RidgeDecoder()),
+    Entry(SharedResponseModel(1)),
 ]
 
-CONTRACT: list[Entry] = []
+CONTRACT: list[Entry] = [
+    Entry(FacetedStimuli(n_reference=60, n_seeds=20, n_steps=3), fit_arguments=_retina),
+    Entry(MostDiscriminativeStimuli(3, n_reference=60, n_steps=5), fit_arguments=_retina),
+    Entry(CrossSubjectDecoder("network", hidden=8, max_steps=4), fit_arguments=_cohort),
+    Entry(AffinityTensor()),  # a 2-D X is one recording; what comes out is no array
+    Entry(DynamicConnectome(n_components=1, method="same_sign", n_init=1)),  # one row an animal
+]

@@ -87,7 +87,7 @@ class SwitchingGLM(BaseEstimator):
         Share of the training bins.
     glm_weights_, glm_intercept_, glm_spread_ : ndarray
         The one-state model of the same data, each with a first axis of length one.
-    log_likelihood_trace_ : ndarray of shape (n_iter_ + 1,)
+    log_likelihood_trace_ : ndarray of shape (n_iter + 1,)
         Penalised log-likelihood, nats per observed bin, at the start and after every iteration.
     restart_scores_ : ndarray of shape (n_init,)
         Where every start ended, on the same scale: a wide spread means local maxima.
