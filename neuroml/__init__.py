@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neuroml._core.persistence import load, save
 
 _PUBLIC = {"load": "neuroml._core.persistence", "save": "neuroml._core.persistence"}
-_SUBMODULES = ("connectome", "data", "exceptions", "simulate")
+_SUBMODULES = ("connectome", "data", "dendrites", "exceptions", "simulate")
 
 __all__ = ["__version__", "load", "save"]
 

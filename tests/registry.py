@@ -21,6 +21,7 @@ from neuroml.connectome import (
     SlidingWindowConnectivity,
     WeightedSBM,
 )
+from neuroml.dendrites import ActiveDendriteClassifier, KWinnersEncoder, SegmentBank
 
 
 def _samples() -> dict[str, Any]:
@@ -59,6 +60,9 @@ TWO_DIMENSIONAL = [
         {"check_estimators_pickle": "scatters NaN over a matrix that has to stay symmetric"},
         _graph,
     ),
+    Entry(SegmentBank(n_synapses=3, threshold=1)),
+    Entry(KWinnersEncoder(n_cells=50, n_active=5)),
+    Entry(ActiveDendriteClassifier(20, n_cells=200, n_active=20)),
 ]
 
 CONTRACT: list[Entry] = [

@@ -31,11 +31,17 @@ html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page
 autosummary_generate = True
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
-routing = [f"set_{method}_request" for method in ("fit", "transform", "predict", "score", "split")]
-autodoc_default_options = {
-    "members": True,
-    "exclude-members": ", ".join([*routing, "set_predict_proba_request"]),
-}
+autodoc_default_options = {"members": True}
+
+
+def skip_routing(app, what, name, member, skip, options):  # noqa: ARG001
+    """Leave out the methods that scikit-learn adds for metadata routing."""
+    return skip or (name.startswith("set_") and name.endswith("_request"))
+
+
+def setup(app):
+    """Connect what Sphinx calls back."""
+    app.connect("autodoc-skip-member", skip_routing)
 
 
 def scrape_figures(_block, block_vars, gallery_conf):

@@ -1,0 +1,68 @@
+"""Recurrent networks with few weights."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Literal
+
+import torch
+from torch import nn
+
+from neuroml.dendrites._counts import check_probability
+from neuroml.dendrites.layers.sparse_linear import mask_
+
+__all__ = ["prune_rnn_"]
+
+
+def prune_rnn_(
+    rnn: nn.RNNBase, amount: float, which: Literal["ih", "hh", "both"] = "both"
+) -> nn.RNNBase:
+    """Set the smallest weights of a recurrent network to zero for good, in place.
+
+    The mask is a parametrization, so training goes on with what is left and no optimiser revives
+    a pruned weight. Pruning again with a larger amount prunes further.
+
+    Parameters
+    ----------
+    rnn : torch.nn.RNN, torch.nn.GRU or torch.nn.LSTM
+    amount : float
+        Share of every weight matrix that is zero afterwards, in [0, 1].
+    which : {"ih", "hh", "both"}, default="both"
+        Input weights, recurrent weights, or both; biases and projections are left alone.
+
+    Returns
+    -------
+    torch.nn.RNNBase
+        The same object.
+
+    Raises
+    ------
+    DataError
+        If amount is not in [0, 1].
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neuroml.dendrites.layers import prune_rnn_
+    >>> rnn = prune_rnn_(torch.nn.GRU(3, 5), 0.8, which="hh")
+    >>> int((rnn.weight_hh_l0 != 0).sum()), int((rnn.weight_ih_l0 != 0).sum())
+    (15, 45)
+    """
+    if which not in ("ih", "hh", "both"):
+        raise ValueError(f"which must be 'ih', 'hh' or 'both', got {which!r}")
+    check_probability(amount, "amount")
+    kinds = ("ih", "hh") if which == "both" else (which,)
+    directions = ("", "_reverse") if rnn.bidirectional else ("",)
+    for layer, kind, direction in product(range(rnn.num_layers), kinds, directions):
+        name = f"weight_{kind}_l{layer}{direction}"
+        mask_(rnn, name, _largest(getattr(rnn, name).detach(), amount))
+    return rnn
+
+
+def _largest(weight: torch.Tensor, amount: float) -> torch.Tensor:
+    """Mask of a weight's largest magnitudes."""
+    n_zero = round(amount * weight.numel())
+    order = weight.abs().flatten().argsort(stable=True)
+    mask = torch.ones_like(weight)
+    mask.view(-1)[order[:n_zero]] = 0
+    return mask
