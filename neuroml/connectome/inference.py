@@ -115,9 +115,9 @@ def surrogate_test(
     Returns
     -------
     DataFrame
-        One row per component: ``component``; ``weight``, the norm of the component;
-        ``contrast``, by how many standard deviations of the motif pairs within a community
-        exceed the others (0 without communities); ``weight_p`` and ``contrast_p``.
+        One row per component: ``component``; ``weight``, the norm of the component; ``contrast``,
+        the correlation over pairs of the motif with belonging to the same community (0 without
+        communities); ``weight_p`` and ``contrast_p``.
     """
     check_is_fitted(model)
     X, sessions, groups = _rows(model, X, sessions, groups)
@@ -156,7 +156,7 @@ def _block_contrast(motif: np.ndarray, labels: np.ndarray) -> float:
     values, inside = motif[i, j], (labels[i] == labels[j]) & (labels[i] >= 0)
     if inside.all() or not inside.any():
         return 0.0
-    return float((values[inside].mean() - values[~inside].mean()) / values.std())
+    return float(np.corrcoef(values, inside)[0, 1])
 
 
 def association(
