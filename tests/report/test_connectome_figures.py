@@ -43,6 +43,8 @@ def test_a_cohort_is_drawn_with_its_events_and_its_brain(space, brain):
     model, context = cohort(space)
     panels = {panel.name: panel.figure for panel in draw(model, context)}
     assert ("brain" in panels) == brain
+    for figure in panels.values():
+        figure.canvas.draw()
     assert {"components", "connectogram", "traces"} <= set(panels)
     course = panels["components"].axes[0]
     np.testing.assert_allclose(course.lines[0].get_ydata().max(), 1.0)

@@ -168,6 +168,7 @@ def plot_brain(matrix: np.ndarray, labels: np.ndarray, places: np.ndarray) -> Fi
     values = np.nan_to_num(matrix)
     strongest = min(1.0, 2 * _MOST_EDGES / values.size)
     figure = new_figure(8.0, 2.8)
+    figure.set_layout_engine("none")
     plot_connectome(
         values,
         places,
