@@ -32,8 +32,7 @@ class AffinityTensor(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    method : {"unsigned", "same_sign", "min", "ratio", "mtd", "correlation", "edge"}, \
-default="same_sign"
+    method : str, default="same_sign"
         With :math:`g` the smoothed derivative, scaled so that 95 % of it lie within 1, and cut:
 
         - "unsigned": :math:`\sqrt{|g_i g_j|}`, closest to the prose of [1]_, which has no formula;

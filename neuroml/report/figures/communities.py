@@ -31,7 +31,7 @@ _MOST_NAMES = 80
 def draw_blocks(model: WeightedSBM) -> list[Panel]:
     """How often the starts agree, nodes sorted by block."""
     figure = new_figure(4.6, 3.8)
-    image = plot_blocks(figure.subplots(), model.coassignment_, model.labels_)
+    image = plot_blocks(figure.subplots(), np.asarray(model.coassignment_), model.labels_)
     figure.colorbar(image, ax=figure.axes[0], label="share of starts")
     caption = "Share of the starts that put two nodes into one block; lines part the kept blocks."
     return [Panel("consensus", figure, caption)]
