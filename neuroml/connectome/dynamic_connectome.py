@@ -92,11 +92,16 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     See Also
     --------
     select_rank : chooses ``n_components``.
+    surrogate_test : whether components are more than chance.
+    reliability : whether they come back in other animals.
 
     Notes
     -----
     All animals must share one time axis, as under the same sequence of stimuli. For recordings at
     rest, where nothing happens at the same time, the time courses mean nothing across animals.
+
+    Pairs that share a unit have similar affinities even where units are unrelated, so that a motif
+    of noise can have two blocks: `surrogate_test` says whether they are more than that.
 
     References
     ----------
