@@ -4,8 +4,8 @@ A model is a torch module that maps stimuli ``(batch, *stimulus_shape)`` to resp
 ``(batch, n_cells)``, or to ``(batch, n_frames, n_cells)``, of which the mean over frames is taken.
 It must be differentiable in the stimulus and treat every row of the batch by itself. It may have
 the attributes ``stimulus_shape`` and ``stimulus_axes``; ``stimulus_mean`` and ``stimulus_sd``,
-numbers or one per channel (0 and 1 if absent); and ``stimulus_range``, the lowest and highest value
-it was trained on.
+numbers or one per channel (0 and 1 if absent); and ``stimulus_range``, the lowest and highest
+value it was trained on.
 """
 
 from __future__ import annotations

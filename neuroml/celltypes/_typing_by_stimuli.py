@@ -77,7 +77,7 @@ class TypingByStimuli:
 
         Returns
         -------
-        ndarray of shape (n_cells, n_clusters_)
+        ndarray of shape (n_cells, n_clusters)
             NaN for cells that answer alike to all stimuli they were shown.
 
         Notes
@@ -110,7 +110,7 @@ class TypingByStimuli:
 
         Returns
         -------
-        ndarray of shape (n_clusters_, n_cells)
+        ndarray of shape (n_clusters, n_cells)
         """
         from neuroml.celltypes._responses import opened
 

@@ -54,14 +54,14 @@ class FacetedStimuli(BaseEstimator):
 
     Attributes
     ----------
-    facets_ : ndarray of shape (n_facets_, *stimulus_shape)
+    facets_ : ndarray of shape (n_facets, ...)
         The most frequent one first.
-    responses_ : ndarray of shape (n_facets_,)
+    responses_ : ndarray of shape (n_facets,)
         The cell's response to each, in the model's units.
     facet_index_ : float
         Mean cosine between the gradients at two seeds: near 1 for a cell with one facet, near 0 or
         below for one with several.
-    facet_similarity_ : ndarray of shape (n_facets_, n_facets_)
+    facet_similarity_ : ndarray of shape (n_facets, n_facets)
         Cosine between the optimised stimuli, as deviations from the mean stimulus.
     labels_ : ndarray of int of shape (n_seeds,)
         The facet of each seed.
@@ -155,7 +155,7 @@ class FacetedStimuli(BaseEstimator):
         y : ignored
         cell : int
             Which cell of the model.
-        reference_stimuli : array-like of shape (n_stimuli, *stimulus_shape), optional
+        reference_stimuli : array-like of shape (n_stimuli, ...), optional
             Clips to choose seeds from.
 
         Returns

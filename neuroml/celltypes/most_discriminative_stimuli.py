@@ -130,17 +130,17 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
     ----------
     labels_ : ndarray of int of shape (n_cells,)
         -1 for cells that do not respond.
-    stimuli_ : ndarray of shape (n_clusters_, *stimulus_shape)
-    responses_ : ndarray of shape (n_clusters_, n_cells)
+    stimuli_ : ndarray of shape (n_clusters, ...)
+    responses_ : ndarray of shape (n_clusters, n_cells)
         Mean response of each cell to each stimulus, in the model's units.
-    objective_ : ndarray of shape (n_clusters_,)
+    objective_ : ndarray of shape (n_clusters,)
         :math:`J_c` on the cells that the stimuli were optimised on.
-    holdout_objective_ : ndarray of shape (n_clusters_,)
+    holdout_objective_ : ndarray of shape (n_clusters,)
         The same on the other cells; NaN without any.
-    confusion_ : ndarray of shape (n_clusters_, n_clusters_)
+    confusion_ : ndarray of shape (n_clusters, n_clusters)
         Mean response to each stimulus (row) of each cluster's cells (column), of those held out if
         there are any, in standard deviations above the mean response to the reference stimuli.
-    templates_ : ndarray of shape (n_clusters_, n_clusters_)
+    templates_ : ndarray of shape (n_clusters, n_clusters)
         The standardised response vector (columns: stimuli) that cells of a cluster are compared
         with.
     template_variance_ : float
@@ -290,7 +290,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
         model : ResponseModel or torch.nn.Module
             See Notes.
         y : ignored
-        reference_stimuli : array-like of shape (n_stimuli, *stimulus_shape), optional
+        reference_stimuli : array-like of shape (n_stimuli, ...), optional
             What the scale of responses, the norm of stimuli and k-means are based on.
 
         Returns

@@ -99,11 +99,11 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
     stimulus_range_ : ndarray of shape (2,) or (2, n_channels)
         Lowest and highest value.
     n_cells_ : int
-    rf_centres_ : ndarray of shape (n_cells_, 2)
+    rf_centres_ : ndarray of shape (n_cells, 2)
         Row and column of each cell's place; absent for full-field stimuli and modules of your own.
     rf_distance_ : float
         Mean distance of the places from the canvas centre, in pixels; 0 where there are none.
-    readout_weights_ : ndarray of shape (n_cells_, n_features)
+    readout_weights_ : ndarray of shape (n_cells, n_features)
         Absent for modules of your own.
     n_iter_ : int
         Epochs.
@@ -356,7 +356,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_frames, n_cells_), or (n_frames,) if fitted to one cell without an axis
+        ndarray of shape (n_frames, n_cells), or (n_frames,) if fitted to one cell without an axis
             NaN for the first ``n_lags - 1`` frames of each session, which lack a full history.
 
         Raises
@@ -421,7 +421,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_cells_,)
+        ndarray of shape (n_cells,)
             1 at best, negative if worse than the mean; NaN for cells with less to explain than
             ``min_explainable``.
 

@@ -240,7 +240,7 @@ def make_retina(  # noqa: PLR0913 - one keyword for each property of the simulat
     Returns
     -------
     sklearn.utils.Bunch
-        ``module``, a torch module that maps (batch, *stimulus_shape) to mean rates
+        ``module``, a torch module that maps (batch, ...) to mean rates
         (batch, n_cells), with ``frames`` for rates over time and ``centred``; ``types`` (n_cells,),
         indices into ``type_names``; ``stimuli`` (n_frames, height, width[, 2]) and ``responses``
         (n_frames, n_cells); ``test_stimuli``, ``test_responses`` (n_repeats, n_frames / 10,

@@ -28,7 +28,7 @@ def make_pink_stimuli(
 
     Returns
     -------
-    ndarray of float32 of shape (n_stimuli, *shape)
+    ndarray of float32 of shape (n_stimuli, ...)
         Each stimulus with mean 0 and standard deviation 1 in every channel.
 
     Notes

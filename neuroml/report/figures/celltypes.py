@@ -64,7 +64,7 @@ def plot_stimuli(
 
     Parameters
     ----------
-    stimuli : ndarray of shape (n_stimuli, *stimulus_shape)
+    stimuli : ndarray of shape (n_stimuli, ...)
     axes : str
         One of the letters T, H, W, C for each axis of a stimulus.
     rate_hz : float, optional

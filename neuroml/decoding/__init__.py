@@ -1,0 +1,21 @@
+"""Cross-subject decoding: brains with voxels of their own, one space of targets."""
+
+from neuroml.decoding import metrics
+from neuroml.decoding.cross_subject import CrossSubjectDecoder
+from neuroml.decoding.hierarchical import HierarchicalRidgeDecoder
+from neuroml.decoding.procrustes import ProcrustesAligner
+from neuroml.decoding.prototypes import PrototypeClassifier
+from neuroml.decoding.ridge import RidgeDecoder
+from neuroml.decoding.scoring import cross_subject_score
+from neuroml.decoding.shared_response import SharedResponseModel
+
+__all__ = [
+    "CrossSubjectDecoder",
+    "HierarchicalRidgeDecoder",
+    "ProcrustesAligner",
+    "PrototypeClassifier",
+    "RidgeDecoder",
+    "SharedResponseModel",
+    "cross_subject_score",
+    "metrics",
+]

@@ -1,0 +1,193 @@
+"""What all models share that bring brains into a common space by one linear map per subject."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from neuroml.decoding._subjects import (
+    Subject,
+    check_cohort,
+    check_same_rows,
+    check_subject,
+    map_subjects,
+    voxel_scaling,
+    warn_constant,
+)
+from neuroml.decoding.metrics import feature_correlation
+from neuroml.exceptions import DataError
+
+__all__ = ["CohortAligner"]
+
+
+class CohortAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+    """Scaling, transforming and adding subjects, around ``basis_`` of shape (n_voxels, n_out)."""
+
+    standardize: bool
+    n_voxels_: dict[Subject, int]
+    basis_: dict[Subject, np.ndarray]
+
+    @property
+    @abstractmethod
+    def _target(self) -> np.ndarray:
+        """What subjects are aligned to (n_samples, n_out)."""
+
+    @abstractmethod
+    def _fit_basis(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> np.ndarray:
+        """The map (n_voxels, n_out) of one subject's scaled data to the target."""
+
+    def _centre_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return voxel_scaling(X)
+
+    def _project(self, X: np.ndarray, subject: Subject) -> np.ndarray:
+        return X @ self.basis_[subject]
+
+    def _check_and_scale(
+        self, X: Any
+    ) -> tuple[dict[Subject, np.ndarray], dict[Subject, np.ndarray]]:
+        """Scaled data, zero in rows that were not seen, and which rows were seen, by subject."""
+        data, _ = check_cohort(self, X, min_subjects=2, missing_rows=True)
+        check_same_rows(data)
+        seen = {s: ~np.isnan(part[:, 0]) for s, part in data.items()}
+        if not np.any(list(seen.values()), axis=0).all():
+            raise DataError("some samples were seen by no subject", fix="Leave them out.")
+        self.mean_: dict[Subject, np.ndarray] = {}
+        self.scale_: dict[Subject, np.ndarray] = {}
+        self.held_out_r_: dict[Subject, float] = {}
+        self.n_constant_ = warn_constant(data)
+        return {s: self._learn_scaling(part, seen[s], s) for s, part in data.items()}, seen
+
+    def _learn_scaling(self, X: np.ndarray, seen: np.ndarray, subject: Subject) -> np.ndarray:
+        if seen.sum() < 2:
+            raise DataError(
+                "too few samples were seen",
+                expected="at least 2 rows that are not NaN",
+                found=int(seen.sum()),
+                subject=subject,
+                field="X",
+            )
+        mean, scale = self._centre_and_spread(X[seen])
+        self.mean_[subject] = mean
+        self.scale_[subject] = scale if self.standardize else np.ones_like(scale)
+        return np.where(seen[:, None], self._scaled(X, subject), 0)
+
+    def _scaled(self, X: np.ndarray, subject: Subject) -> np.ndarray:
+        return (X - self.mean_[subject]) / self.scale_[subject]
+
+    def add_subject(self, X: ArrayLike, *, subject: Subject) -> CohortAligner:
+        """Learn a new subject's map from samples shared with the cohort; the others stay.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_voxels)
+            Responses to the samples of ``fit``, in the same order; rows that were missed are NaN.
+        subject : hashable
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If the rows are not those of ``fit``.
+
+        Warns
+        -----
+        UserWarning
+            If a map fitted to one half of the samples says nothing about the other half (see
+            ``held_out_r_``): then the samples are probably not the shared ones.
+        """
+        check_is_fitted(self)
+        extended = copy.copy(self)
+        data, _ = check_cohort(extended, {subject: X}, missing_rows=True)
+        check_same_rows(data, len(self._target))
+        constant = warn_constant(data)
+        seen = ~np.isnan(data[subject][:, 0])
+        scaled = self._learn_scaling(data[subject], seen, subject)[seen]
+        target = self._target[seen]
+        self.held_out_r_[subject] = r = self._held_out_r(scaled, target, subject)
+        if r < 0.02:
+            warnings.warn(
+                f"subject {subject!r}: on samples left out of its map, its correlation with the "
+                f"cohort is {r:.3f}. Are these the shared samples, in the same order?",
+                UserWarning,
+                stacklevel=2,
+            )
+        self.basis_[subject] = self._fit_basis(scaled, target, subject)
+        self.n_voxels_ = self.n_voxels_ | extended.n_voxels_
+        self.n_constant_ = self.n_constant_ | constant
+        if hasattr(self, "n_features_in_"):
+            del self.n_features_in_
+        return self
+
+    def _held_out_r(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> float:
+        half = len(X) // 2
+        first, second = slice(None, half), slice(half, None)
+        if half < 2:
+            return float("nan")
+        return float(
+            np.mean(
+                [
+                    feature_correlation(
+                        X[test] @ self._fit_basis(X[train], target[train], subject), target[test]
+                    ).mean()
+                    for train, test in ((first, second), (second, first))
+                ]
+            )
+        )
+
+    def transform(
+        self, X: Any, *, subject: Subject | None = None, groups: ArrayLike | None = None
+    ) -> Any:
+        """Bring responses into the common space: scale the voxels as in training, then map them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_voxels), or dict, or rows with groups
+        subject : hashable, optional
+            Whose data one array is; not needed if the model knows only one.
+        groups : array-like of shape (n_rows,), optional
+            The subject of each row of one array.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_out), or a dict of such for a dict or list
+
+        Raises
+        ------
+        DataError
+            If the subject is not known, or has other voxels than in training.
+        """
+        return map_subjects(
+            self,
+            X,
+            lambda s, part: self._project(self._scaled(part, s), s),
+            subject=subject,
+            groups=groups,
+        )
+
+    def inverse_transform(self, Z: ArrayLike, *, subject: Subject | None = None) -> np.ndarray:
+        """Responses (n_samples, n_voxels) of a subject to what has Z (n_samples, n_out) in common.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_out)
+        subject : hashable, optional
+            In whose voxels; not needed if the model knows only one.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_voxels)
+        """
+        name = next(iter(self.basis_)) if subject is None and len(self.basis_) == 1 else subject
+        empty = np.zeros((1, self.n_voxels_.get(name, 1)))
+        name, _ = check_subject(self, empty, name)
+        return np.asarray(Z) @ self.basis_[name].T * self.scale_[name] + self.mean_[name]

@@ -1,0 +1,122 @@
+"""Ridge decoders that share what a cohort's brains have in common on the side of the targets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils._param_validation import Interval
+
+from neuroml.decoding._components import Components, explained, shared_components
+from neuroml.decoding._readouts import mix_predictions
+from neuroml.decoding._ridge_path import RidgeFit
+from neuroml.decoding._subjects import Subject
+from neuroml.decoding.ridge import Problem, RidgeDecoder
+
+__all__ = ["HierarchicalRidgeDecoder"]
+
+
+class HierarchicalRidgeDecoder(RidgeDecoder):
+    r"""Ridge decoders with a cohort prior: what brains carry little of is shrunk more.
+
+    Voxels of different subjects have nothing in common, but the targets do: some directions of
+    their space can be read from brains and others cannot. The cohort gives uncorrelated directions
+    :math:`a_k` and the share :math:`\lambda_k` of variance that leave-one-out predictions explain,
+    the mean over subjects. A subject's decoder predicts these components with the prior
+    :math:`w_k \sim N(0, \tau_k^2)` in which a component with a larger :math:`\lambda_k` may have
+    larger weights, so that its penalty is :math:`\alpha (1 - \lambda_k) / \lambda_k`, with an
+    :math:`\alpha` of the subject's own. Components lead back to targets through the covariance of
+    the cohort's targets. The result is averaged with the subject's plain ridge decoder, with the
+    weights that suit the leave-one-out predictions of both: where the subject shares nothing with
+    the cohort, plain ridge remains.
+
+    Parameters
+    ----------
+    alphas : array-like of shape (n_alphas,) or None, default=None
+        As in `RidgeDecoder`; here in units of the penalty of a component of median decodability.
+    n_components : int, default=60
+        Most directions of the targets to keep.
+    shrinkage : float, default=0.01
+        Fraction of the mean variance of the targets below which a direction counts as noise.
+    standardize : bool, default=True
+        Divide voxels by their standard deviation in the training data of the subject.
+
+    Attributes
+    ----------
+    coef_, intercept_, alpha_, cv_errors_, n_constant_, n_voxels_ : dict
+        By subject, as in `RidgeDecoder`.
+    cohort_weight_ : dict of float
+        Weight of the cohort's part in the average, as a share of both weights.
+    decodability_ : ndarray of shape (n_components,)
+        Share of the variance of each component that brains explain, falling.
+    axes_, patterns_ : ndarray of shape (n_targets, n_components)
+        From centred targets to components of about unit variance, and back.
+    target_mean_ : ndarray of shape (n_targets,)
+
+    See Also
+    --------
+    RidgeDecoder : The same without a cohort.
+
+    Examples
+    --------
+    >>> from neuroml.decoding import HierarchicalRidgeDecoder
+    >>> from neuroml.simulate import make_cohort
+    >>> cohort = make_cohort(3, n_stimuli=200, n_test=50, n_voxels=(80, 100), random_state=0)
+    >>> seen = {s: cohort.X[s] for s in ("s1", "s2")}, {s: cohort.y[s] for s in ("s1", "s2")}
+    >>> model = HierarchicalRidgeDecoder().fit(*seen)
+    >>> new = model.adapt(cohort.X["s3"][:40], cohort.y["s3"][:40], subject="s3")
+    >>> sorted(new.coef_), sorted(model.coef_)
+    (['s1', 's2', 's3'], ['s1', 's2'])
+    """
+
+    _parameter_constraints = {
+        "alphas": ["array-like", None],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "shrinkage": [Interval(Real, 0, None, closed="neither")],
+        "standardize": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        alphas: ArrayLike | None = None,
+        *,
+        n_components: int = 60,
+        shrinkage: float = 0.01,
+        standardize: bool = True,
+    ) -> None:
+        super().__init__(alphas, standardize=standardize)
+        self.n_components = n_components
+        self.shrinkage = shrinkage
+
+    def _learn_cohort(self, problems: list[Problem]) -> None:
+        fits = [p.spectrum.solve(p.targets, self._penalties(p.spectrum)) for p in problems]
+        found = shared_components(
+            [p.targets for p in problems],
+            [explained(p.targets, fit.left_out) for p, fit in zip(problems, fits, strict=True)],
+            self.n_components,
+            self.shrinkage,
+        )
+        self.target_mean_, self.axes_ = found.mean, found.axes
+        self.patterns_, self.decodability_ = found.patterns, found.decodability
+        self.cohort_weight_: dict[Subject, float] = {}
+
+    def _solve(self, subject: Subject, problem: Problem) -> tuple[RidgeFit, np.ndarray]:
+        shared = Components(self.target_mean_, self.axes_, self.patterns_, self.decodability_)
+        norms = np.maximum(np.linalg.norm(shared.patterns, axis=0), 1e-12)
+        odds = (1 - shared.decodability) / shared.decodability
+        alphas, Y = self._penalties(problem.spectrum), problem.targets
+        plain = problem.spectrum.solve(Y, alphas)
+        parts = shared.encode(Y) * norms
+        prior = problem.spectrum.solve(parts, alphas, odds / max(np.median(odds), 1e-12))
+        centre = shared.decode(parts.mean(axis=0) / norms)
+        own, cohort = mix_predictions(
+            [plain.left_out - Y.mean(axis=0), shared.decode(prior.left_out / norms) - centre],
+            Y - Y.mean(axis=0),
+        )
+        weight = cohort / (own + cohort) if cohort > 0 else 0.0  # plain ridge if both are useless
+        self.cohort_weight_ = {**self.cohort_weight_, subject: float(weight)}
+        led_back = (prior.weights / norms) @ shared.patterns.T
+        weights = (1 - weight) * plain.weights + weight * led_back
+        return replace(plain, weights=weights), weight * centre + (1 - weight) * Y.mean(axis=0)

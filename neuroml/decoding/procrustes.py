@@ -1,0 +1,281 @@
+"""Hyperalignment: rotations of every brain's voxels to a template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval
+
+from neuroml._core.em import Climb, best_climb, climb
+from neuroml.decoding._alignment import CohortAligner
+from neuroml.decoding._subjects import Subject
+from neuroml.exceptions import DataError
+
+__all__ = ["ProcrustesAligner"]
+
+
+class ProcrustesAligner(CohortAligner):
+    r"""Generalised Procrustes alignment of brains with different voxels to a common template.
+
+    Every subject's voxels are rotated, and scaled, to fit the mean of all rotated subjects:
+    :math:`\min \sum_i \|c_i X_i R_i - T\|^2` with orthonormal rows or columns in :math:`R_i`,
+    alternately for the maps and the template [1]_ [2]_. The template lives in the voxels of the
+    reference subject. With fewer samples than voxels, directions in which there are no data are
+    dropped rather than rotated arbitrarily. Where units correspond roughly (after anatomical
+    alignment, or regions of an atlas), ``prior`` keeps the rotations near the identity: the most
+    probable ones under a matrix von Mises-Fisher distribution around it [3]_.
+
+    Parameters
+    ----------
+    scaling : bool, default=True
+        Whether a subject may be scaled as a whole.
+    prior : float, default=0.0
+        Evidence for the identity, in samples of training data; it needs units that are the same in
+        all subjects.
+    parcels : dict of array-like of shape (n_voxels,), array-like, or None, default=None
+        Region of every voxel, by subject (or for all subjects, or for one 2-D array): voxels are
+        then mixed within their region only, and the output is sorted by region.
+    reference : hashable or None, default=None
+        Subject in whose voxels the template starts; None takes the first.
+    standardize : bool, default=True
+        Divide voxels by their standard deviation in the training data.
+    max_iter : int, default=20
+        Most rounds over subjects for one template.
+    tol : float, default=1e-4
+        Converged when a round raises the mean similarity to the template by no more than this.
+
+    Attributes
+    ----------
+    basis_ : dict of ndarray of shape (n_voxels, n_out)
+        The map of each subject, scale included.
+    template_ : ndarray of shape (n_samples, n_out)
+    mean_, scale_ : dict of ndarray of shape (n_voxels,)
+        What is subtracted from voxels, and what they are then divided by.
+    held_out_r_ : dict of float
+        For subjects added later: correlation with the template on the half of the samples that the
+        map was not fitted to, mean over columns and halves.
+    parcel_names_ : ndarray of shape (n_parcels,)
+    parcel_sizes_ : ndarray of int of shape (n_parcels,)
+        Columns of the output that belong to each region.
+    n_constant_, n_voxels_ : dict of int
+    converged_ : bool
+        Whether the templates of all regions converged.
+    n_iter_ : int
+        The most rounds that a region took.
+
+    References
+    ----------
+    .. [1] J. C. Gower (1975). Generalized Procrustes analysis. Psychometrika 40(1).
+    .. [2] J. V. Haxby et al. (2011). A common, high-dimensional model of the representational space
+       in human ventral temporal cortex. Neuron 72(2).
+    .. [3] A. Andreella and L. Finos (2022). Procrustes analysis for high-dimensional data.
+       Psychometrika 87(4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.decoding import ProcrustesAligner
+    >>> rng = np.random.default_rng(0)
+    >>> S = rng.standard_normal((100, 10))
+    >>> X = {name: S @ rng.standard_normal((10, v)) for name, v in [("a", 20), ("b", 30)]}
+    >>> aligned = ProcrustesAligner().fit(X).transform(X)
+    >>> aligned["b"].shape
+    (100, 20)
+    """
+
+    _parameter_constraints = {
+        "scaling": ["boolean"],
+        "prior": [Interval(Real, 0, None, closed="left")],
+        "parcels": [dict, "array-like", None],
+        "reference": "no_validation",
+        "standardize": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        scaling: bool = True,
+        prior: float = 0.0,
+        parcels: dict[Subject, ArrayLike] | ArrayLike | None = None,
+        reference: Subject | None = None,
+        standardize: bool = True,
+        max_iter: int = 20,
+        tol: float = 1e-4,
+    ) -> None:
+        self.scaling = scaling
+        self.prior = prior
+        self.parcels = parcels
+        self.reference = reference
+        self.standardize = standardize
+        self.max_iter = max_iter
+        self.tol = tol
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> ProcrustesAligner:
+        """Find the template and every subject's map to it.
+
+        Parameters
+        ----------
+        X : dict or list of array-like of shape (n_samples, n_voxels_s), or one such array
+            The same samples in the same order for all; rows that a subject missed are NaN.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If there is one subject in a dict, samples are not shared, the reference is not among
+            the subjects or missed samples, or a region is missing in a subject.
+
+        Warns
+        -----
+        NotConvergedWarning
+            If a template did not converge in ``max_iter`` rounds.
+        """
+        data, seen = self._check_and_scale(X)
+        first = next(iter(data)) if self.reference is None else self.reference
+        if first not in data or not seen[first].all():
+            raise DataError(
+                "the reference must be a subject that saw all samples",
+                expected="one of the subjects of X, without NaN",
+                found=repr(first),
+                field="reference",
+            )
+        self._check_prior(first)
+        labels = {s: self._labels(s, part.shape[1]) for s, part in data.items()}
+        names = np.unique(labels[first])
+        climbs, templates = [], []
+        for name in names:
+            blocks = {s: part[:, _columns(labels[s], name, s)] for s, part in data.items()}
+            template, found = self._build_template(blocks, first)
+            templates.append(template)
+            climbs.append(found)
+        best_climb([min(climbs, key=lambda one: one.converged)], name=type(self).__name__)
+        self.parcel_names_ = names
+        self.parcel_sizes_ = np.array([template.shape[1] for template in templates])
+        self.template_ = np.hstack(templates)
+        self.basis_ = {
+            s: self._fit_basis(part[seen[s]], self.template_[seen[s]], s)
+            for s, part in data.items()
+        }
+        self.converged_ = all(found.converged for found in climbs)
+        self.n_iter_ = max(found.n_iter for found in climbs)
+        self._n_features_out = self.template_.shape[1]
+        return self
+
+    def _check_prior(self, reference: Subject) -> None:
+        sizes = {s: n for s, n in self.n_voxels_.items() if n != self.n_voxels_[reference]}
+        if self.prior and sizes:
+            raise DataError(
+                "a prior on the identity needs the same units in all subjects",
+                expected=f"{self.n_voxels_[reference]} columns, or prior=0",
+                found=sizes,
+                field="prior",
+            )
+
+    def _build_template(
+        self, blocks: dict[Subject, np.ndarray], first: Subject
+    ) -> tuple[np.ndarray, Climb[np.ndarray]]:
+        """The template of one region, by way of the samples if these are fewer than voxels."""
+        few = not self.prior and len(blocks[first]) < min(
+            block.shape[1] for block in blocks.values()
+        )
+        if few:
+            back = np.linalg.qr(blocks[first].T)[0].T
+            blocks = {s: np.linalg.qr(block.T)[1].T for s, block in blocks.items()}
+        found = climb(
+            partial(_round, list(blocks.values()), prior=self.prior),
+            blocks[first],
+            -1.0,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        return (found.state @ back if few else found.state), found
+
+    def _labels(self, subject: Subject, n_voxels: int) -> np.ndarray:
+        """Region of each voxel of a subject."""
+        if self.parcels is None:
+            return np.zeros(n_voxels, dtype=int)
+        given = self.parcels
+        labels = np.asarray(given.get(subject, []) if isinstance(given, dict) else given)
+        if labels.shape != (n_voxels,):
+            raise DataError(
+                "regions do not match the voxels",
+                expected=f"one region for each of {n_voxels} voxels",
+                found=f"shape {labels.shape}",
+                subject=subject,
+                field="parcels",
+            )
+        return labels
+
+    @property
+    def _target(self) -> np.ndarray:
+        return self.template_
+
+    def _fit_basis(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> np.ndarray:
+        basis = np.zeros((X.shape[1], target.shape[1]), dtype=X.dtype)
+        labels = self._labels(subject, X.shape[1])
+        stop = 0
+        for name, size in zip(self.parcel_names_, self.parcel_sizes_, strict=True):
+            columns, start, stop = _columns(labels, name, subject), stop, stop + size
+            block, wanted = X[:, columns], target[:, start:stop]
+            rotation = product_polar(block, wanted, self.prior)
+            rotated = block @ rotation
+            power = np.vdot(rotated, rotated)
+            scale = np.vdot(rotated, wanted) / power if self.scaling and power > 0 else 1.0
+            basis[columns, start:stop] = scale * rotation
+        return basis
+
+
+def _columns(labels: np.ndarray, name: Any, subject: Subject) -> np.ndarray:
+    columns = np.flatnonzero(labels == name)
+    if not len(columns):
+        raise DataError(
+            "a region is missing",
+            expected=f"voxels in region {name}",
+            subject=subject,
+            field="parcels",
+        )
+    return columns
+
+
+def product_polar(X: np.ndarray, T: np.ndarray, prior: float = 0.0) -> np.ndarray:
+    """The polar factor (n_voxels, n_out) of X^T T + prior * I, without its null space."""
+    if prior or len(X) >= min(X.shape[1], T.shape[1]):
+        product = X.T @ T + (prior * np.eye(X.shape[1]) if prior else 0.0)
+        return _orthonormal(*np.linalg.svd(product, full_matrices=False))
+    (q_x, r_x), (q_t, r_t) = np.linalg.qr(X.T), np.linalg.qr(T.T)
+    return q_x @ _orthonormal(*np.linalg.svd(r_x @ r_t.T)) @ q_t.T
+
+
+def _orthonormal(left: np.ndarray, values: np.ndarray, right: np.ndarray) -> np.ndarray:
+    keep = values > values[:1].max(initial=0.0) * 10 * len(values) * np.finfo(values.dtype).eps
+    return left[:, keep] @ right[keep]
+
+
+def _round(parts: Sequence[np.ndarray], T: np.ndarray, *, prior: float) -> tuple[np.ndarray, float]:
+    """Rotate all parts to a template; the next template, of the same norm, and the similarity.
+
+    With maps and template in turn, the sum over parts of the inner products of the rotated part
+    with the template and of the map with the prior cannot fall.
+    """
+    power = max(float(np.vdot(T, T)), 1e-30)
+    total, agreement = np.zeros_like(T), 0.0
+    for X in parts:
+        rotation = product_polar(X, T, prior)
+        total += X @ rotation
+        agreement += prior * np.trace(rotation) if prior else 0.0
+    norm = float(np.linalg.norm(total))
+    template = total * np.sqrt(power) / max(norm, 1e-30)
+    return template, float((np.vdot(total, template) + agreement) / (len(parts) * power))

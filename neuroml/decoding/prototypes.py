@@ -1,0 +1,199 @@
+"""Classes by way of embeddings: decode an embedding, then take the nearest prototype."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.preprocessing import normalize
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from neuroml.decoding.ridge import RidgeDecoder
+from neuroml.exceptions import DataError
+
+__all__ = ["PrototypeClassifier"]
+
+
+class PrototypeClassifier(ClassifierMixin, BaseEstimator):
+    r"""Classifier that decodes an embedding and compares it with one prototype per class.
+
+    The score of a class is the cosine between the decoded embedding and the class's prototype, both
+    centred on the mean prototype; probabilities are :math:`\mathrm{softmax}(\mathrm{cosine} / T)`
+    with a temperature T that suits held-out training samples. Classes that no training sample shows
+    can be recognised if they have a prototype (zero-shot).
+
+    Parameters
+    ----------
+    estimator : regressor or None, default=None
+        Decodes embeddings from X; None is a `RidgeDecoder`.
+    prototypes : dict of array-like of shape (n_targets,) or None, default=None
+        The embedding of every class. None takes indicators, one dimension for each class.
+    cv : int, default=5
+        Interleaved parts of the training samples, each decoded by an estimator fitted to the
+        others, on which the temperature is found.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    prototypes_ : ndarray of shape (n_classes, n_targets)
+    estimator_ : regressor
+    temperature_ : float
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.decoding import PrototypeClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> words = {"cat": [1, 1, 0], "dog": [1, 0, 1], "car": [0, 1, 1]}
+    >>> seen = np.repeat(["cat", "dog"], 50)
+    >>> X = np.array([words[name] for name in seen]) + 0.1 * rng.standard_normal((100, 3))
+    >>> model = PrototypeClassifier(prototypes=words).fit(X, seen)
+    >>> model.predict([[1.0, 1.0, 0.0]]).tolist()
+    ['cat']
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "prototypes": [dict, None],
+        "cv": [Interval(Integral, 2, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        prototypes: dict[Any, ArrayLike] | None = None,
+        cv: int = 5,
+    ) -> None:
+        self.estimator = estimator
+        self.prototypes = prototypes
+        self.cv = cv
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike) -> PrototypeClassifier:
+        """Fit the estimator to the prototypes of the labels, then the temperature.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If there is only one class, or a label has no prototype.
+        """
+        samples, y = validate_data(self, X, y, dtype=(np.float64, np.float32), ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_, self.prototypes_ = self._gather(np.unique(y))
+        truth = np.searchsorted(self.classes_, y)
+        targets = self.prototypes_[truth]
+        self.estimator_ = self._decoder().fit(samples, targets)
+        held_out = self._held_out(np.asarray(samples), targets)
+        self.temperature_ = _best_temperature(self._scores(held_out), truth)
+        return self
+
+    def _decoder(self) -> Any:
+        return RidgeDecoder() if self.estimator is None else clone(self.estimator)
+
+    def _gather(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.prototypes is None:
+            classes, table = seen, np.eye(len(seen))
+        else:
+            classes = np.unique(np.array(list(self.prototypes)))
+            missing = sorted(set(seen.tolist()) - set(classes.tolist()))
+            if missing:
+                raise DataError(
+                    "labels without a prototype", expected=list(classes), found=missing, field="y"
+                )
+            given = {np.asarray(name)[()]: row for name, row in self.prototypes.items()}
+            table = np.array([given[name] for name in classes], dtype=float)
+        if len(classes) < 2:
+            raise DataError(
+                "there is only one class", expected="at least 2 classes", found=list(classes)
+            )
+        return classes, table
+
+    def _held_out(self, X: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Embedding of every training sample, decoded by an estimator that did not see it."""
+        decoded = np.empty(targets.shape)
+        fold = np.arange(len(X)) % self.cv
+        for k in range(min(self.cv, len(X))):
+            train, test = fold != k, fold == k
+            few = train.sum() < 2
+            model = self.estimator_ if few else self._decoder().fit(X[train], targets[train])
+            decoded[test] = model.predict(X[test])
+        return decoded
+
+    def _scores(self, decoded: np.ndarray) -> np.ndarray:
+        centre = self.prototypes_.mean(axis=0)
+        return normalize(decoded - centre) @ normalize(self.prototypes_ - centre).T
+
+    def _class_scores(self, X: ArrayLike) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
+        return self._scores(self.estimator_.predict(X))
+
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
+        """Cosine with every class; for two classes, that with the second minus the first.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+        """
+        scores = self._class_scores(X)
+        return scores if len(self.classes_) > 2 else scores[:, 1] - scores[:, 0]
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Probability of every class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return softmax(self._class_scores(X) / self.temperature_, axis=1)
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """The class with the nearest prototype.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        nearest = self._class_scores(X).argmax(axis=1)
+        return self.classes_[nearest]
+
+
+def _best_temperature(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Temperature between 0.001 and 1000 under which the right classes are likeliest."""
+
+    def loss(log_temperature: float) -> float:
+        logits = log_softmax(scores / np.exp(log_temperature), axis=1)
+        return -float(logits[np.arange(len(truth)), truth].sum())
+
+    return float(np.exp(minimize_scalar(loss, bounds=np.log([1e-3, 1e3]), method="bounded").x))

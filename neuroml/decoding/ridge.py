@@ -1,0 +1,253 @@
+"""Ridge regression from voxels to targets, one decoder per subject."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval
+
+from neuroml.decoding._ridge_path import RidgeFit, Spectrum, check_penalties, decompose
+from neuroml.decoding._subjects import (
+    CohortRegressorMixin,
+    Subject,
+    check_cohort,
+    map_subjects,
+    voxel_scaling,
+    warn_constant,
+)
+
+__all__ = ["Problem", "RidgeDecoder"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One subject's regression: scaling of the voxels, their decomposition, and the targets."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    spectrum: Spectrum
+    y: np.ndarray
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The targets as a matrix (n_samples, n_targets) in the type of X."""
+        return self.y.reshape(len(self.y), -1).astype(self.spectrum.X.dtype, copy=False)
+
+
+class RidgeDecoder(CohortRegressorMixin, BaseEstimator):
+    r"""Ridge regression per subject, the penalty chosen by leave-one-out error.
+
+    :math:`\hat W = \arg\min_W \|Y - XW\|^2 + \alpha \|W\|^2` with centred :math:`Y` and
+    standardised :math:`X`. One decomposition of the training data serves all penalties, and the
+    exact leave-one-out error, closed form as well, chooses among them [1]_. This is the baseline
+    that any cross-subject model has to beat.
+
+    Parameters
+    ----------
+    alphas : array-like of shape (n_alphas,) or None, default=None
+        Penalties to choose from, the same one for all targets of a subject. None: twenty, from a
+        thousandth to a thousand times the mean eigenvalue of the covariance of the voxels.
+    rank : int or None, default=None
+        Reduced-rank regression: keep only this many dimensions of the predictions, those with most
+        fitted variance.
+    standardize : bool, default=True
+        Divide voxels by their standard deviation in the training data of the subject.
+
+    Attributes
+    ----------
+    coef_ : dict of ndarray of shape (n_targets, n_voxels)
+        By subject, for the voxels as they came; (n_voxels,) where y was 1-D.
+    intercept_ : dict of ndarray of shape (n_targets,)
+    alpha_ : dict of float
+        The penalty chosen, on the scale of the standardised voxels.
+    cv_errors_ : dict of ndarray of shape (n_alphas,)
+        Mean squared leave-one-out error of every penalty.
+    n_constant_ : dict of int
+        Constant voxels by subject: they get no weight.
+    n_voxels_ : dict of int
+    n_features_in_ : int
+        Only if fitted to one 2-D array, which is then subject 0.
+
+    References
+    ----------
+    .. [1] T. Hastie, R. Tibshirani, J. Friedman (2009). The Elements of Statistical Learning,
+       section 7.10 and equation 7.52.
+
+    Examples
+    --------
+    >>> from neuroml.decoding import RidgeDecoder
+    >>> from neuroml.simulate import make_cohort
+    >>> cohort = make_cohort(2, n_stimuli=200, n_test=50, n_voxels=(80, 100), random_state=0)
+    >>> model = RidgeDecoder().fit(cohort.X, cohort.y)
+    >>> model.predict(cohort.X_test["s2"], subject="s2").shape
+    (50, 128)
+    """
+
+    _parameter_constraints = {
+        "alphas": ["array-like", None],
+        "rank": [Interval(Integral, 1, None, closed="left"), None],
+        "standardize": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        alphas: ArrayLike | None = None,
+        *,
+        rank: int | None = None,
+        standardize: bool = True,
+    ) -> None:
+        self.alphas = alphas
+        self.rank = rank
+        self.standardize = standardize
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, *, groups: ArrayLike | None = None) -> RidgeDecoder:
+        """Fit one decoder for each subject.
+
+        Parameters
+        ----------
+        X : dict, list, 2-D array or object array of rows
+            ``{subject: (n_samples_s, n_voxels_s)}``, a list of such arrays (subjects 0, 1, ...),
+            one array (subject 0), or one array of rows with ``groups``.
+        y : like X
+            Targets (n_samples_s, n_targets) or (n_samples_s,).
+        groups : array-like of shape (n_rows,), optional
+            The subject of each row of one array.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If subjects, rows or values of X and y do not fit together.
+
+        Warns
+        -----
+        UserWarning
+            If voxels are constant.
+        """
+        data, targets = check_cohort(self, X, y, groups=groups, needs_y=True)
+        self.n_constant_ = warn_constant(data)
+        self.coef_: dict[Subject, np.ndarray] = {}
+        self.intercept_: dict[Subject, np.ndarray] = {}
+        self.alpha_: dict[Subject, float] = {}
+        self.cv_errors_: dict[Subject, np.ndarray] = {}
+        problems = {s: self._pose(part, targets[s]) for s, part in data.items()}
+        self._learn_cohort(list(problems.values()))
+        for subject, problem in problems.items():
+            self._fit_subject(subject, problem)
+        return self
+
+    def adapt(self, X: ArrayLike, y: ArrayLike, *, subject: Subject) -> RidgeDecoder:
+        """Return a new model that also knows another subject, or knows one from other data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_voxels)
+        y : array-like of shape (n_samples, n_targets) or (n_samples,)
+        subject : hashable
+
+        Returns
+        -------
+        RidgeDecoder
+            This model stays as it is.
+        """
+        extended = copy.copy(self)
+        data, targets = check_cohort(extended, {subject: X}, {subject: y}, needs_y=True)
+        for name in ("coef_", "intercept_", "alpha_", "cv_errors_"):
+            setattr(extended, name, dict(getattr(self, name)))
+        extended.n_voxels_ = self.n_voxels_ | extended.n_voxels_
+        extended.n_constant_ = self.n_constant_ | warn_constant(data)
+        extended._fit_subject(subject, self._pose(data[subject], targets[subject]))
+        return extended
+
+    def _pose(self, X: np.ndarray, y: np.ndarray) -> Problem:
+        mean, scale = voxel_scaling(X)
+        scale = scale if self.standardize else np.ones_like(scale)
+        return Problem(mean, scale, decompose((X - mean) / scale), y)
+
+    def _learn_cohort(self, problems: list[Problem]) -> None:
+        """What subjects share: nothing here."""
+
+    def _fit_subject(self, subject: Subject, problem: Problem) -> None:
+        fit, centre = self._solve(subject, problem)
+        coef = (fit.weights / problem.scale[:, None]).T
+        intercept = centre - coef @ problem.mean
+        flat = problem.y.ndim == 1
+        self.coef_[subject] = coef[0] if flat else coef
+        self.intercept_[subject] = intercept[0] if flat else intercept
+        self.alpha_[subject] = fit.alpha
+        self.cv_errors_[subject] = fit.errors
+
+    def _solve(
+        self,
+        subject: Subject,  # noqa: ARG002
+        problem: Problem,
+    ) -> tuple[RidgeFit, np.ndarray]:
+        """The fit for standardised voxels, and its prediction for the mean voxel pattern."""
+        fit = problem.spectrum.solve(problem.targets, self._penalties(problem.spectrum))
+        if self.rank is not None:
+            fit = replace(fit, weights=_truncated(problem.spectrum.X, fit.weights, self.rank))
+        return fit, problem.targets.mean(axis=0)
+
+    def _penalties(self, spectrum: Spectrum) -> np.ndarray:
+        if self.alphas is None:
+            return spectrum.default_alphas()
+        return check_penalties(self.alphas)
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        subject: Subject | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Any:
+        """Decode.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_voxels), or dict, or rows with groups
+        subject : hashable, optional
+            Whose data one array is; not needed if the model knows only one.
+        groups : array-like of shape (n_rows,), optional
+            The subject of each row of one array.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_targets) or (n_samples,), or a dict of such
+            A dict (or list) of subjects gives a dict.
+
+        Raises
+        ------
+        DataError
+            If the subject is not known (the message names those that are) or has other voxels.
+        """
+        return map_subjects(
+            self,
+            X,
+            lambda s, part: part @ self.coef_[s].T + self.intercept_[s],
+            subject=subject,
+            groups=groups,
+        )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _truncated(X: np.ndarray, weights: np.ndarray, rank: int) -> np.ndarray:
+    """Weights whose predictions span only their ``rank`` strongest directions over targets."""
+    fitted = X @ weights
+    _, axes = np.linalg.eigh(fitted.T @ fitted)
+    kept = axes[:, -rank:]
+    return weights @ kept @ kept.T

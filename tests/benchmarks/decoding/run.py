@@ -1,0 +1,19 @@
+"""What the decoding family shows, in one command.
+
+    python tests/benchmarks/decoding/run.py [section ...]
+
+Without sections, all of them. Peers that are not installed are skipped, and the output says so.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+SECTIONS = ("shared_response", "ridge_path", "matching", "cross_subject")
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    for section in sys.argv[1:] or SECTIONS:
+        module = importlib.import_module(section)
+        print(f"\n== {section}: {module.__doc__.splitlines()[0]}", flush=True)
+        module.main()
