@@ -55,8 +55,8 @@ def ari(retina, labels):
 
 
 def clustering():
-    """ARI with the known types at noise 1."""
-    rows = {}
+    """ARI with the known types at noise 1, and from which of the initial partition."""
+    rows, before = {}, {}
     for seed in SEEDS:
         retina = retina_of(seed)
         kmeans = cluster_features(retina.responses.T, 10, random_state=seed)
@@ -87,8 +87,10 @@ def clustering():
         for name, options in variants.items():
             mds = MostDiscriminativeStimuli(**{"n_clusters": 10, **options}, random_state=seed)
             rows.setdefault(name, []).append(ari(retina, mds.fit(retina.module).labels_))
+            before.setdefault(name, []).append(ari(retina, mds.initial_labels_))
     for name, values in rows.items():
-        show("ARI  " + name, values)
+        first = f"from {np.mean(before[name]):.3f}" if name in before else ""
+        show("ARI  " + name, values, target=first)
 
 
 def noisy(frames, sd, noise, n_repeats, rng):
