@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -44,9 +45,11 @@ def fit_recipe(
         What tables and figures need to know about the data.
     """
     section = recipe.data
+    if section.layout == "subjects":
+        return _fit_subjects(recipe, recordings, events)
     arrays = stack(recordings, target=section.target, inputs=section.inputs, signal=section.signal)
     columns = arrays.units
-    data, y, sessions = arrays.X, arrays.y, arrays.sessions
+    data, y, sessions = arrays.X if columns else None, arrays.y, arrays.sessions
     if section.stimuli is not None:
         data, y = np.concatenate([_shown(one, section.stimuli) for one in recordings]), arrays.X
     steps = [step.build(recipe.fit.random_state) for step in recipe.fit.steps]
@@ -62,6 +65,30 @@ def fit_recipe(
     if len(steps) == 1:
         return steps[0], context
     return Pipeline([(type(step).__name__.lower(), step) for step in steps]), context
+
+
+def _fit_subjects(
+    recipe: Recipe, recordings: Sequence[xr.Dataset], events: Sequence[pd.DataFrame | None]
+) -> tuple[BaseEstimator, Context]:
+    """Fit the one step to a dict of subjects; the context keeps their recordings together."""
+    section = recipe.data
+    order = sorted(range(len(recordings)), key=lambda i: recordings[i].attrs["subject"])
+    grouped = {
+        subject: stack(
+            list(parts), target=section.target, inputs=section.inputs, signal=section.signal
+        )
+        for subject, parts in groupby(
+            (recordings[i] for i in order), key=lambda one: one.attrs["subject"]
+        )
+    }
+    step = recipe.fit.steps[0].build(recipe.fit.random_state)
+    y = None if section.target is None else {s: part.y for s, part in grouped.items()}
+    step.fit({s: part.X for s, part in grouped.items()}, y)
+    counts = np.cumsum([0, *[part.sessions.max() + 1 for part in grouped.values()]])
+    sessions = [p.sessions + first for p, first in zip(grouped.values(), counts, strict=False)]
+    columns = next(iter(grouped.values())).units
+    ordered = [recordings[i] for i in order], [events[i] for i in order]
+    return step, Context(*ordered, columns, np.concatenate(sessions))
 
 
 def _sessions_for(step: BaseEstimator, sessions: np.ndarray) -> dict[str, np.ndarray]:

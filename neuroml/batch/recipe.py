@@ -59,8 +59,12 @@ class DataSection(_Section):
     signal : str
         The variable that becomes X.
     target, inputs, stimuli : str, list of str, str
-        For models that need them: the y, the columns of X instead of the signal, the stimulus (then
-        X is the frame shown at each sample and y the signal).
+        For models that need them: the y (a column, or "signal" for all units), the columns of X
+        instead of the signal (an empty list is no X), the stimulus (then X is the frame shown at
+        each sample and y the signal).
+    layout : {"stacked", "subjects"}
+        One array of all samples, or, for models with a part for each subject (who may have units of
+        their own), a dict of one array per subject; then there is one step only.
     shared_by : int
         Put recordings with named units on one axis, keeping units that this many recordings have.
     """
@@ -76,6 +80,7 @@ class DataSection(_Section):
     target: str | list[str] | None = None
     inputs: list[str] | None = None
     stimuli: str | None = None
+    layout: Literal["stacked", "subjects"] = "stacked"
     shared_by: int | None = None
 
     @model_validator(mode="after")
@@ -164,6 +169,12 @@ class Recipe(_Section):
     clean: dict[str, Any] | None = None
     fit: FitSection
     where: Path
+
+    @model_validator(mode="after")
+    def _one_step_for_subjects(self) -> Recipe:
+        if self.data.layout == "subjects" and len(self.fit.steps) != 1:
+            raise ValueError("layout = 'subjects' takes exactly one step")
+        return self
 
     @model_validator(mode="after")
     def _valid_clean(self) -> Recipe:

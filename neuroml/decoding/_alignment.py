@@ -114,7 +114,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         scaled = self._learn_scaling(data[subject], seen, subject)[seen]
         target = self._target[seen]
         self.held_out_r_[subject] = r = self._held_out_r(scaled, target, subject)
-        if r < 0.02:
+        if r < max(0.02, 3 / np.sqrt(target.size)):  # three standard errors of unrelated samples
             warnings.warn(
                 f"subject {subject!r}: on samples left out of its map, its correlation with the "
                 f"cohort is {r:.3f}. Are these the shared samples, in the same order?",

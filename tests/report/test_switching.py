@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neuroml.data import load_dataset, stack
+from neuroml.data import load_dataset, make_recording, stack
 from neuroml.report import Context
 from neuroml.report.figures.switching import plot_dwell_times, plot_psychometric
 from neuroml.report.present import draw, tabulate
@@ -47,3 +47,23 @@ def test_dwell_times_end_with_a_session(rat):
     path = np.array([0, 0, 0, 0, 1, 1])
     (axes,) = plot_dwell_times(path, np.array([0, 0, 0, 1, 1, 1]), np.eye(2), rat[1]).axes
     np.testing.assert_allclose(axes.lines[0].get_xydata(), [[1, 1.0], [3, 0.5]])
+
+
+def test_a_model_without_inputs_is_reported_by_unit():
+    rng = np.random.default_rng(0)
+    made = make_recording(
+        rng.normal(size=(60, 2)) + 4.0 * (np.arange(60) // 15 % 2)[:, None],
+        units=["left", "right"],
+        rate_hz=1.0,
+        modality="fmri",
+    )
+    arrays = stack([made], target="signal", inputs=[])
+    model = SwitchingGLM(2, "gaussian", n_init=1, random_state=0)
+    model.fit(None, arrays.y, sessions=arrays.sessions)
+    context = Context([made], [None], [], arrays.sessions)
+    table = tabulate(model, context).set_index(["quantity", "component", "label"])["value"]
+    assert table["intercept", "1", "right"] == model.intercept_[1, 1]
+    panels = {panel.name: panel.figure for panel in draw(model, context)}
+    assert list(panels) == ["states", "intercepts", "dwell_times", "convergence"]
+    labels = [tick.get_text() for tick in panels["intercepts"].axes[0].get_xticklabels()]
+    assert labels == ["left", "right"]

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import zscore
 
 from neuroml.data import SessionKFold, load_dataset, stack
-from neuroml.switching import SwitchingGLM, match_states
+from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM, match_states
 
 INPUTS = ["s1", "s2", "previous_choice", "previous_answer", "previous_stimulus"]
 
@@ -66,3 +66,36 @@ def test_states_of_resting_networks_are_those_of_the_paper(shared_data):
     shuffled = np.random.default_rng(0).permutation(published)
     assert agreement > (match_states(shuffled, states)[shuffled] == states).mean() + 0.2
     print(f"agreement with the published states: {agreement:.3f}")
+
+
+def variance_explained(values, states):
+    """Share of the variance of values (n, m) that lies between states (n,)."""
+    means = np.stack([values[states == k].mean(axis=0) for k in np.unique(states)])
+    _, index = np.unique(states, return_inverse=True)
+    return 1.0 - ((values - means[index]) ** 2).sum() / ((values - values.mean(0)) ** 2).sum()
+
+
+def test_states_of_hvc_are_locked_to_the_song(shared_data):
+    """The model does not hear the song; its states do better than all but few shifts of them."""
+    (bird,) = load_dataset("songbird_hvc", data_dir=shared_data).recordings
+    y = bird.signal.values
+    model = SwitchingGLM(8, "gaussian", covariance_type="diagonal", n_init=3, random_state=0)
+    states = model.fit(None, y).predict(None, y)
+    heard = bird.song.interp(song_time=bird.time, kwargs={"fill_value": "extrapolate"}).values
+    shifted = [variance_explained(heard, np.roll(states, s)) for s in range(30, len(y) - 30, 10)]
+    assert variance_explained(heard, states) > 0.1 > max(shifted)
+
+
+def test_bursts_of_place_cells_come_with_speed(shared_data):
+    """Two states are bursts and the rest: bursts are where the rat runs fast, but not only there."""
+    linear = load_dataset("hippocampus_spikes", data_dir=shared_data).recordings[0]
+    counts = stack([linear]).X
+    width, n = 4, len(counts) // 4 * 4
+    counts = counts[:n].reshape(-1, width, counts.shape[1]).sum(axis=1)
+    speed = linear.covariates.sel(feature="speed").values[:n].reshape(-1, width).mean(axis=1)
+    segment = linear.segment.values[:n:width]
+    model = SwitchingPopulationGLM(2, 3, ridge=1.0, n_init=2, random_state=0)
+    posterior = model.fit(counts, sessions=segment).predict_proba(counts, sessions=segment)
+    bursts, runs = posterior[:, posterior.mean(axis=0).argmin()], ~np.isnan(speed)
+    assert np.corrcoef(bursts[runs], speed[runs])[0, 1] > 0.3
+    assert 0.2 < bursts[~runs].sum() / bursts.sum() < 0.8

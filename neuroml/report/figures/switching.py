@@ -20,6 +20,7 @@ __all__ = [
     "draw",
     "plot_convergence",
     "plot_dwell_times",
+    "plot_intercepts",
     "plot_psychometric",
     "plot_states",
     "plot_weights",
@@ -29,9 +30,9 @@ _N_BINS = 9
 
 
 class _Data(NamedTuple):
-    """What a SwitchingGLM was fitted to: X (n, f), y (n,) or (n, m), sessions (n,)."""
+    """What a SwitchingGLM was fitted to: X (n, f) if any, y (n,) or (n, m), sessions (n,)."""
 
-    X: np.ndarray
+    X: np.ndarray | None
     y: np.ndarray
     sessions: np.ndarray
 
@@ -47,7 +48,6 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
     elif data is not None:
         posterior = switching.predict_proba(data.X, data.y, sessions=data.sessions)
         path = switching.predict(data.X, data.y, sessions=data.sessions)
-        errors = switching.standard_errors(data.X, data.y, sessions=data.sessions).weights
         panels = [
             Panel(
                 "states",
@@ -55,14 +55,10 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
                 "Above: share of every session that each state takes. Below: probability of the "
                 "states given all data, in the session with the most balanced states.",
             ),
-            Panel(
-                "weights",
-                plot_weights(switching, context, errors),
-                "Weights of every state, with 95 % Wald intervals from the observed information.",
-            ),
+            _weights_panel(switching, data, context),
             _dwell_panel(path, data.sessions, switching, context),
         ]
-        if switching.family == "bernoulli" and data.X.shape[1]:
+        if switching.family == "bernoulli" and data.X is not None:
             panels.append(
                 Panel(
                     "psychometric",
@@ -82,13 +78,25 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
     return panels
 
 
+def _weights_panel(model: SwitchingGLM, data: _Data, context: Context) -> Panel:
+    if data.X is None:
+        caption = "Intercept of every output in every state: its mean, on the scale of the link."
+        return Panel("intercepts", plot_intercepts(model, context), caption)
+    errors = model.standard_errors(data.X, data.y, sessions=data.sessions).weights
+    return Panel(
+        "weights",
+        plot_weights(model, context, errors),
+        "Weights of every state, with 95 % Wald intervals from the observed information.",
+    )
+
+
 def _dwell_panel(
     path: np.ndarray, sessions: np.ndarray, model: BaseEstimator, context: Context
 ) -> Panel:
     return Panel(
         "dwell_times",
         plot_dwell_times(path, sessions, model.transition_matrix_, context),
-        "Share of visits that last longer than a time: of the most probable path (dots), and of "
+        "Share of visits that last at least so long: of the most probable path (dots), and of "
         "the fitted chain (line), whose visits are geometric.",
     )
 
@@ -157,6 +165,40 @@ def plot_weights(model: SwitchingGLM, context: Context, errors: np.ndarray | Non
     return figure
 
 
+def plot_intercepts(model: SwitchingGLM, context: Context) -> Figure:
+    """One row per state, one column per output.
+
+    Parameters
+    ----------
+    model : SwitchingGLM
+        Fitted.
+    context : Context
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_states, n_outputs = model.intercept_.shape
+    figure = new_figure(7.0, 1.6 + 0.25 * n_states)
+    axes = figure.subplots()
+    largest = np.abs(model.intercept_).max() or 1.0
+    image = axes.imshow(
+        model.intercept_,
+        cmap="PuOr",
+        vmin=-largest,
+        vmax=largest,
+        aspect="auto",
+        interpolation="nearest",
+    )
+    shown = range(0, n_outputs, -(-n_outputs // 30))
+    names = output_names(model, context)
+    axes.set_xticks(shown, [names[m] for m in shown], rotation=90, fontsize=7)
+    axes.set_yticks(range(n_states))
+    axes.set(xlabel="output", ylabel="state")
+    figure.colorbar(image, ax=axes, label="intercept")
+    return figure
+
+
 def plot_psychometric(
     stimulus: np.ndarray, y: np.ndarray, posterior: np.ndarray, name: str
 ) -> Figure:
@@ -213,14 +255,15 @@ def plot_dwell_times(
     lengths, states = np.diff(np.append(starts, len(path))), path[starts]
     figure = new_figure(4.6, 3.0)
     unit = context.time_label.removeprefix("time (").removesuffix(")")
-    axes = tidy(figure.subplots(), x=f"duration of a visit ({unit}s)", y="share longer")
+    axes = tidy(figure.subplots(), x=f"duration of a visit ({unit}s)", y="share at least as long")
     if context.recordings[0].attrs["time_axis"] == "seconds":
         axes.set_xlabel("duration of a visit (bins)")
     for k, stay in enumerate(np.diag(matrix)):
         mine = np.sort(lengths[states == k])
         if not len(mine):
             continue
-        axes.plot(mine, 1.0 - np.arange(len(mine)) / len(mine), ".", color=colour(k))
+        seen, first = np.unique(mine, return_index=True)
+        axes.plot(seen, 1.0 - first / len(mine), ".", color=colour(k))
         at = np.arange(1, mine[-1] + 1)
         axes.plot(at, stay ** (at - 1.0), color=colour(k), label=f"state {k}")
     axes.set(xscale="log", yscale="log")
@@ -240,15 +283,12 @@ def plot_convergence(model: BaseEstimator) -> Figure:
 
 
 def _data_of(context: Context) -> _Data | None:
-    """Inputs and observations, where the columns of X are covariates of the recordings."""
-    inputs, observed = [], []
+    """Inputs and observations, where there are no inputs but covariates of the recordings."""
+    columns = [str(name) for name in context.columns]
     for recording in context.recordings:
         known = set(recording["feature"].values) if "feature" in recording.coords else set()
-        if not set(context.columns) <= known:
+        if not set(columns) <= known:
             return None
-        inputs.append(recording.covariates.sel(feature=list(context.columns)).values)
-        observed.append(recording.signal.values)
-    y = np.concatenate(observed)
-    return _Data(
-        np.concatenate(inputs), y[:, 0] if y.shape[1] == 1 else y, np.asarray(context.sessions)
-    )
+    arrays = stack(context.recordings, target="signal", inputs=columns)
+    y = arrays.y[:, 0] if arrays.y.shape[1] == 1 else arrays.y
+    return _Data(arrays.X if columns else None, y, arrays.sessions)

@@ -27,6 +27,9 @@ def output_names(model: BaseEstimator, context: Context) -> list[str]:
         return [str(name) for name in context.columns]
     if switching.family == "categorical":
         return [f"class {c + 1}" for c in range(n_outputs)]
+    units = [str(unit) for unit in context.recordings[0]["unit"].values]
+    if not len(context.columns) and len(units) == n_outputs:
+        return units
     return ["y"] if n_outputs == 1 else [f"y{m}" for m in range(n_outputs)]
 
 

@@ -125,7 +125,7 @@ def seen(worlds: range) -> None:
             own = model if isinstance(model, dict) else dict.fromkeys(cohort.X, model)
             rows = [score(one, cohort, s) for s, one in own.items()]
             results[name].append(np.mean(rows, axis=0))
-    show("Seen subjects (4, n = 1200 each)", results, SCORES)
+        show(f"Seen subjects (4, n = 1200 each); worlds: {world - worlds[0] + 1}", results, SCORES)
     top = {name: np.array(rows)[:, 0] for name, rows in results.items()}
     for kind in ("no pooling", "max", "mindbridge"):
         difference(
@@ -200,26 +200,19 @@ def ways_to_adapt(world: int, X: dict, y: dict, target: str) -> dict[str, Callab
 
 
 def new_subject(worlds: range) -> None:
-    """Every subject of each world as the new one, adapted to from the other four, by every arm."""
+    """A subject of each world, in turn, is new and adapted to from the other four by every arm."""
     results = defaultdict(list)
-    for world in worlds:
-        cohort = make_cohort(5, random_state=world)
-        rows = defaultdict(list)
-        for target in cohort.X:
-            arms = ways_to_adapt(
-                world, without(cohort.X, target), without(cohort.y, target), target
-            )
-            order = np.random.default_rng(world).permutation(len(cohort.X[target]))
-            for name, adapt in arms.items():
-                models = [
-                    adapt(cohort.X[target][order[:n]], cohort.y[target][order[:n]]) for n in SIZES
-                ]
-                rows[name].append([v for m in models for v in score(m, cohort, target)[:2]])
-        for name, values in rows.items():
-            results[name].append(np.mean(values, axis=0))
-        print(f"(world {world} done)", flush=True)
     columns = "  ".join(f"n={n} top-1 / two-way      " for n in SIZES)
-    show(f"New subject, pretrained on four ({len(worlds)} worlds x 5)", results, columns)
+    for world in worlds:
+        cohort, target = make_cohort(5, random_state=world), f"s{world % 5 + 1}"
+        arms = ways_to_adapt(world, without(cohort.X, target), without(cohort.y, target), target)
+        order = np.random.default_rng(world).permutation(len(cohort.X[target]))
+        for name, adapt in arms.items():
+            models = [
+                adapt(cohort.X[target][order[:n]], cohort.y[target][order[:n]]) for n in SIZES
+            ]
+            results[name].append([v for m in models for v in score(m, cohort, target)[:2]])
+        show(f"New subject, pretrained on four; worlds: {world - worlds[0] + 1}", results, columns)
     for kind in ("no pooling", "max", "mindbridge"):
         gains = np.array(results[f"reset, {kind}"]) - np.array(results[f"scratch, {kind}"])
         for i, n in enumerate(SIZES):

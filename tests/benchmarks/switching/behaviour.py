@@ -1,20 +1,17 @@
 """Speed and statistics of the recursions and of SwitchingGLM.
 
-    python tests/benchmarks/switching/behaviour.py          # a small number of repeats
-    python tests/benchmarks/switching/behaviour.py --full   # the numbers of the documentation
-
-Peers (hmmlearn, dynamax, nemos) run on the same arrays and from the same start, in the Python that
-NEUROML_PEERS_PYTHON names; those that it does not have are left out. Compilation is not counted.
+Peers (hmmlearn, dynamax, nemos) run on the same arrays and from the same start. Compilation is not
+counted.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import tempfile
 import time
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -96,8 +93,12 @@ def recursions() -> pd.DataFrame:
             lambda long=long: forward_backward(long, matrix[:3, :3] / 0.98, initial[:3] / 0.75),
             3 if n_bins < 10_000_000 else 1,
         )
-        rows.append({"what": f"{n_bins:.0e} bins: ns per bin", "by": "neuroml", "seconds": seconds})
-        rows[-1]["ratio"] = seconds / n_bins * 1e9
+        tracemalloc.start()
+        forward_backward(long, matrix[:3, :3] / 0.98, initial[:3] / 0.75)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        rows.append({"what": f"{n_bins:.0e} bins of 3 states", "by": "neuroml", "seconds": seconds})
+        rows[-1] |= {"ns per bin": seconds / n_bins * 1e9, "peak bytes per bin": peak / n_bins}
     return pd.DataFrame(rows)
 
 
@@ -269,25 +270,3 @@ def fuzz(n_inputs: int) -> pd.DataFrame:
             }
         ]
     )
-
-
-def main() -> None:
-    """Print all tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true")
-    full = parser.parse_args().full
-    tables = [
-        recursions(),
-        glm_hmm(),
-        monotone(1000 if full else 100),
-        coverage(200 if full else 40),
-        consistency(20 if full else 5),
-        false_states(50 if full else 6),
-        fuzz(2000 if full else 100),
-    ]
-    for table in tables:
-        print(table.to_string(index=False), end="\n\n", flush=True)
-
-
-if __name__ == "__main__":
-    main()
