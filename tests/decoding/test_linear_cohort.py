@@ -24,6 +24,16 @@ def test_without_leaning_it_is_ridge():
     np.testing.assert_array_equal(decoder.weights, [1.0, 0.0])
 
 
+def test_where_nothing_can_be_predicted_it_is_ridge_and_not_a_constant():
+    X, y, components = problem(n=40)
+    y = np.random.default_rng(1).permutation(y)
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        shuffled = rng.permutation(y)
+        found = fit_linear_decoder(Voxels.of(X), shuffled, components).predict(X)
+        assert found.std(axis=0).max() > 0
+
+
 def random_decoder(rng, k=4, v=5, d=3):
     root = rng.standard_normal((k, k))
     return LinearDecoder(
