@@ -188,14 +188,14 @@ def ways_to_adapt(world: int, X: dict, y: dict, target: str) -> dict[str, Callab
     return {
         "ridge": adapted(ridge),
         "scratch, no pooling": scratch(plain),
-        "reset, no pooling": adapted(plain),
+        "reset, no pooling": adapted(plain, strategy="reset"),
         "full, no pooling": adapted(plain, strategy="full"),
         "closed-form embedder, no pooling": adapted(plain, strategy="ridge"),
-        "reset, no pooling, rec + cyc": adapted(cycled, source=(X, y)),
+        "reset, no pooling, rec + cyc": adapted(cycled, source=(X, y), strategy="reset"),
         "scratch, max": scratch(pooled),
-        "reset, max": adapted(pooled),
+        "reset, max": adapted(pooled, strategy="reset"),
         "scratch, mindbridge": scratch(bridge),
-        "reset, mindbridge": adapted(bridge, source=(X, y)),
+        "reset, mindbridge": adapted(bridge, source=(X, y), strategy="reset"),
         "full, mindbridge": adapted(bridge, source=(X, y), strategy="full"),
         "adapt (default)": adapted(linear),
     }
