@@ -125,6 +125,18 @@ def test_source_rows_join_adaptation_only_if_given(cohort):
         model.adapt(*data, subject="s3", source=({"s9": data[0]}, {"s9": data[1]}))
 
 
+def test_a_network_without_builders_adapts_in_closed_form_unless_there_is_a_source(cohort):
+    model = CrossSubjectDecoder("network", **(NETWORK | {"alpha_rec": 0.0})).fit(*sources(cohort))
+    data, X = (cohort.X["s3"], cohort.y["s3"]), cohort.X_test["s3"]
+
+    def found(**options):
+        return model.adapt(*data, subject="s3", **options).predict(X, subject="s3")
+
+    np.testing.assert_array_equal(found(), found(strategy="ridge"))
+    joined = found(source=sources(cohort))
+    np.testing.assert_array_equal(joined, found(source=sources(cohort), strategy="reset"))
+
+
 def test_mindbridge_runs_small_with_all_its_switches(cohort):
     model = CrossSubjectDecoder.mindbridge(
         hidden=16, n_pool=32, adapter_rank=4, max_steps=10, adapt_steps=5, random_state=0
