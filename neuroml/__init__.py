@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from neuroml._core.persistence import load, save
 
 _PUBLIC = {"load": "neuroml._core.persistence", "save": "neuroml._core.persistence"}
-_SUBMODULES = ("connectome", "data", "decoding", "dendrites", "exceptions", "simulate")
+_SUBMODULES = (
+    "celltypes",
+    "connectome",
+    "data",
+    "decoding",
+    "dendrites",
+    "exceptions",
+    "simulate",
+    "switching",
+)
 
 __all__ = ["__version__", "load", "save"]
 

@@ -255,10 +255,11 @@ def stack(
     recordings : sequence of Dataset
         With the same units in the same order (see `align_units` for others).
     target : str or sequence of str, optional
-        Names of the ``y``: a column of ``covariates``, a variable on ``time`` alone, or a unit.
+        Names of the ``y``: a column of ``covariates``, a variable on ``time`` alone, or a unit; or
+        the name of the signal for all of its units.
     inputs : sequence of str, optional
         Columns of ``covariates`` (or variables on ``time``, or units) that become ``X`` in place
-        of the signal, for models that explain behaviour.
+        of the signal, for models that explain behaviour; an empty list for models of y alone.
     signal : str
         The variable that becomes ``X`` when no ``inputs`` are named.
 
@@ -310,8 +311,9 @@ def stack(
         groups.append(np.full(len(values), recording.attrs.get("subject", ""), dtype=object))
         if target is not None:
             wanted = [target] if isinstance(target, str) else list(target)
-            found = _columns(recording, wanted, signal)[1]
-            targets.append(found[:, 0] if isinstance(target, str) else found)
+            found = _columns(recording, None if target == signal else wanted, signal)[1]
+            alone = isinstance(target, str) and target != signal
+            targets.append(found[:, 0] if alone else found)
     return Bunch(
         X=np.concatenate(tables),
         y=np.concatenate(targets) if target is not None else None,
@@ -356,7 +358,7 @@ def _columns(
                 subject=name_of(recording),
                 field="covariates",
             )
-    return names, np.column_stack(values)
+    return names, np.column_stack(values) if values else np.empty((recording.sizes["time"], 0))
 
 
 def align_units(recordings: Sequence[xr.Dataset], *, min_recordings: int = 1) -> list[xr.Dataset]:

@@ -14,9 +14,12 @@ from sklearn.utils.validation import has_fit_parameter
 
 from neuroml.batch.recipe import Recipe
 from neuroml.data import align_units, clean, stack
+from neuroml.exceptions import DataError
 from neuroml.report import Context
 
 __all__ = ["fit_recipe", "prepare"]
+
+_TOLERANCE_S = 1e-6
 
 
 def prepare(recipe: Recipe, recordings: Sequence[xr.Dataset]) -> list[xr.Dataset]:
@@ -46,7 +49,9 @@ def fit_recipe(
         return _fit_subjects(recipe, recordings, events)
     arrays = stack(recordings, target=section.target, inputs=section.inputs, signal=section.signal)
     columns = arrays.units
-    data, y, sessions = arrays.X, arrays.y, arrays.sessions
+    data, y, sessions = arrays.X if columns else None, arrays.y, arrays.sessions
+    if section.stimuli is not None:
+        data, y = np.concatenate([_shown(one, section.stimuli) for one in recordings]), arrays.X
     steps = [step.build(recipe.fit.random_state) for step in recipe.fit.steps]
     for step in steps[:-1]:
         data = step.fit_transform(data, y, **_sessions_for(step, sessions))
@@ -88,3 +93,27 @@ def _fit_subjects(
 
 def _sessions_for(step: BaseEstimator, sessions: np.ndarray) -> dict[str, np.ndarray]:
     return {"sessions": sessions} if has_fit_parameter(step, "sessions") else {}
+
+
+def _shown(recording: xr.Dataset, name: str) -> np.ndarray:
+    """The stimulus frame that began last at each sample of the signal (n_samples, ...)."""
+    if name not in recording:
+        raise DataError(
+            "the recording has no such stimulus",
+            expected=f"one of {sorted(map(str, recording.data_vars))}",
+            found=name,
+            field="data.stimuli",
+        )
+    stimulus = recording[name]
+    clock = stimulus[stimulus.dims[0]].values
+    times = recording["time"].values
+    length = np.diff(clock).mean() if len(clock) > 1 else np.inf
+    frames = np.searchsorted(clock, times + _TOLERANCE_S, side="right") - 1
+    if frames[0] < 0 or times[-1] >= clock[-1] + length:
+        raise DataError(
+            "the stimulus does not cover the recording",
+            expected=f"a frame for every sample from {times[0]:g} to {times[-1]:g} s",
+            found=f"frames from {clock[0]:g} to {clock[-1]:g} s",
+            field="data.stimuli",
+        )
+    return stimulus.values[frames]

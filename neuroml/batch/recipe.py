@@ -59,7 +59,9 @@ class DataSection(_Section):
     signal : str
         The variable that becomes X.
     target, inputs, stimuli : str, list of str, str
-        For models that need them: the y, the columns of X instead of the signal, the stimulus.
+        For models that need them: the y (a column, or "signal" for all units), the columns of X
+        instead of the signal (an empty list is no X), the stimulus (then X is the frame shown at
+        each sample and y the signal).
     layout : {"stacked", "subjects"}
         One array of all samples, or, for models with a part for each subject (who may have units of
         their own), a dict of one array per subject; then there is one step only.

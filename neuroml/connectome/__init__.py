@@ -1,6 +1,24 @@
-"""Dynamic functional connectomes: windowed connectivity and its tensor factorisation."""
+"""Dynamic functional connectomes: affinities, their tensor factorisation and its communities."""
 
+from neuroml.connectome._factors import factor_match
+from neuroml.connectome.affinity_tensor import AffinityTensor
+from neuroml.connectome.dynamic_connectome import DynamicConnectome
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
+from neuroml.connectome.rank_selection import RankSelection, core_consistency, select_rank
 from neuroml.connectome.sliding_window import SlidingWindowConnectivity
+from neuroml.connectome.tensors import FibreTensor, RowsOnDisk
+from neuroml.connectome.weighted_sbm import WeightedSBM
 
-__all__ = ["NonnegativeCP", "SlidingWindowConnectivity"]
+__all__ = [
+    "AffinityTensor",
+    "DynamicConnectome",
+    "FibreTensor",
+    "NonnegativeCP",
+    "RankSelection",
+    "RowsOnDisk",
+    "SlidingWindowConnectivity",
+    "WeightedSBM",
+    "core_consistency",
+    "factor_match",
+    "select_rank",
+]

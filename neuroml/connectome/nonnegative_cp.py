@@ -2,41 +2,91 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import validate_data
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils import Tags, check_array
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+from tensorly.cp_tensor import CPTensor
 
 from neuroml._core.em import best_climb
-from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
-from neuroml.connectome._cp_hals import fit_cp
+from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml.connectome._factors import (
+    factor_match,
+    nonnegative_loadings,
+    normalise_cp,
+    random_factors,
+)
+from neuroml.connectome._hals import Penalty, Problem, climb_factors, normal_equations, quadratic
+from neuroml.connectome._packed import Packed, pack
+from neuroml.connectome._problem import kernels_for, pose
+from neuroml.connectome.tensors import FibreTensor
 from neuroml.exceptions import DataError
 
 __all__ = ["NonnegativeCP"]
 
+_ARRAYS: Any = {
+    "dtype": (np.float64, np.float32),
+    "allow_nd": True,
+    "ensure_all_finite": "allow-nan",
+}
 
-class NonnegativeCP(BaseEstimator):
+
+class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Sum of non-negative rank-one parts of a tensor (canonical polyadic decomposition).
 
-    A tensor of windows by regions by regions becomes components, each a pattern over regions
-    that is present to a varying degree over windows:
-    :math:`x_{tij} \approx \sum_r \lambda_r\, c_{tr}\, a_{ir}\, b_{jr}` with nothing negative.
+    A tensor of pairs by animals by time becomes components, each a pattern of connectivity that is
+    present to a varying degree in the animals and over time:
+    :math:`x_{pat} \approx \sum_r \lambda_r\, u_{pr}\, v_{ar}\, w_{tr}` with nothing negative.
+    Minimises, over observed entries only,
+
+    .. math::
+        \sum \Big(x_{pat} - \sum_r u_{pr} v_{ar} w_{tr}\Big)^2
+        + \rho \sum_r \lambda_r^2 + \sigma \sum_r \|u_r\|_1 \|v_r\|_1 \|w_r\|_1
+        + \mu \sum_r \|u_r\|^2 \|v_r\|^2 \sum_t (w_{t+1,r} - w_{tr})^2 .
+
+    No penalty changes when scale moves from one factor to another.
 
     Parameters
     ----------
     n_components : int, default=3
+    symmetric_modes : tuple of two int, optional
+        Modes whose exchange leaves the tensor as it is, such as ``(1, 2)`` for windows by regions
+        by regions. Only half of the data is then stored; the result is the same.
     n_init : int, default=5
-        Random starts; the one with the smallest error is kept.
+        Random starts, done at the same time; the one with the smallest objective is kept.
     max_iter : int, default=500
     tol : float, default=1e-6
-        A fit has converged when a sweep changes the relative error by no more than this.
-    n_jobs : int or None, default=None
-        Processes over the starts.
+        A fit has converged when a sweep lowers the relative error by no more than this.
+    ridge : float, default=1e-3
+        :math:`\rho`, relative to the data: a component fitted to complete data shrinks by the
+        factor 1 / (1 + ridge). It settles what the data leave open, such as a pair seen in fewer
+        animals than there are components.
+    sparsity : float, default=0
+        :math:`\sigma`, in the units of the data.
+    smoothness : float, default=0
+        :math:`\mu`, of the mode that fibres run along: the last one of a `FibreTensor`, and of an
+        array the longest one that no fibre of is partly missing.
+    init : tensorly CPTensor, optional
+        Where to start from, in place of random starts.
+    sample_mode : int, default=0
+        The mode along which `transform` and `score` take new data; 1 for what `AffinityTensor`
+        gives, where it holds the animals.
+    dtype : {"float32", "float64"}, default="float32"
+        Of the data in memory. Factors and sums are float64 in any case. With "float32", a relative
+        error below about 1e-3 is not resolved.
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        "auto" takes a GPU where torch finds one.
     random_state : int, RandomState, Generator or None, default=None
 
     Attributes
@@ -47,17 +97,33 @@ class NonnegativeCP(BaseEstimator):
     reconstruction_err_ : float
         Norm of the residual over norm of the data, on observed entries.
     error_trace_ : ndarray of shape (n_sweeps + 1,)
-        The relative error at the start and after each sweep of the kept start.
+        Root of the objective over the norm of the data, after the first and each further sweep of
+        the kept start. Without penalties this is the relative error.
     restart_errors_ : ndarray of shape (n_init,)
-        Final relative error of every start: a wide spread means local minima.
+        Its last value for every start: a wide spread means local minima.
+    restart_matches_ : ndarray of shape (n_init,)
+        `factor_match` of every start with the kept one: components that only some starts find are
+        not to be interpreted.
     converged_ : bool
     n_iter_ : int
     n_features_in_ : int
         Size of the second mode.
 
+    Warns
+    -----
+    NotConvergedWarning
+        If the best start had not converged after ``max_iter`` sweeps.
+
+    See Also
+    --------
+    AffinityTensor : makes the tensor of a cohort.
+    select_rank : chooses the number of components.
+
     Notes
     -----
-    The sweeps are tensorly's hierarchical alternating least squares [1]_.
+    Hierarchical alternating least squares [1]_ with extrapolation and restart. Missing fibres are
+    left out of the sums, not filled in, and all modes but the one along the fibres are updated from
+    one pass over the data.
 
     References
     ----------
@@ -74,41 +140,64 @@ class NonnegativeCP(BaseEstimator):
     >>> model = NonnegativeCP(n_components=2, random_state=0).fit(tensor)
     >>> model.reconstruction_err_ < 0.01
     True
+    >>> model.transform(tensor[:3]).shape
+    (3, 2)
     """
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
+        "symmetric_modes": [tuple, list, None],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "n_jobs": [Integral, None],
+        "ridge": [Interval(Real, 0, None, closed="left")],
+        "sparsity": [Interval(Real, 0, None, closed="left")],
+        "smoothness": [Interval(Real, 0, None, closed="left")],
+        "init": [CPTensor, tuple, None],
+        "sample_mode": [Integral],
+        "dtype": [StrOptions({"float32", "float64"})],
+        "device": [StrOptions({"cpu", "cuda", "auto"})],
         "random_state": ["random_state", np.random.Generator],
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword for each parameter
         self,
         n_components: int = 3,
         *,
+        symmetric_modes: tuple[int, int] | None = None,
         n_init: int = 5,
         max_iter: int = 500,
         tol: float = 1e-6,
-        n_jobs: int | None = None,
+        ridge: float = 1e-3,
+        sparsity: float = 0.0,
+        smoothness: float = 0.0,
+        init: CPTensor | None = None,
+        sample_mode: int = 0,
+        dtype: str = "float32",
+        device: str = "cpu",
         random_state: RandomState = None,
     ) -> None:
         self.n_components = n_components
+        self.symmetric_modes = symmetric_modes
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
-        self.n_jobs = n_jobs
+        self.ridge = ridge
+        self.sparsity = sparsity
+        self.smoothness = smoothness
+        self.init = init
+        self.sample_mode = sample_mode
+        self.dtype = dtype
+        self.device = device
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: Any = None) -> NonnegativeCP:
+    def fit(self, X: ArrayLike | FibreTensor, y: Any = None) -> NonnegativeCP:
         """Factorise a tensor.
 
         Parameters
         ----------
-        X : array-like with two or more dimensions
+        X : array-like with two or more dimensions, or FibreTensor
             Non-negative; NaN marks missing entries.
         y : ignored
 
@@ -119,56 +208,125 @@ class NonnegativeCP(BaseEstimator):
         Raises
         ------
         DataError
-            If entries are negative, all are missing, or there are more components than the
-            tensor's shape allows.
-
-        Warns
-        -----
-        NotConvergedWarning
-            If the best start had not converged after ``max_iter`` sweeps.
+            If entries are negative, an index of a mode is never observed, slices said to be
+            symmetric are not, or there are more components than the tensor's shape allows.
         """
-        tensor = validate_data(
-            self, X, dtype=np.float64, allow_nd=True, ensure_all_finite="allow-nan"
-        )
-        self._check_tensor(tensor)
-        tasks = [
-            (tensor, self.n_components, rng, self.max_iter, self.tol)
-            for rng in spawn_generators(self.random_state, self.n_init)
+        tensor = self._check_tensor(X, reset=True)
+        packed = pack(tensor, self.symmetric_modes)
+        problem = self._pose(packed)
+        starts = [
+            [problem.kernels.array(factors[mode]) for mode in packed.order]
+            for factors in self._starts(tensor.shape, float(np.sqrt(problem.squared_norm)))
         ]
         best, every = best_climb(
-            run_parallel(fit_cp, tasks, n_jobs=self.n_jobs), name=type(self).__name__
+            climb_factors(problem, starts, max_iter=self.max_iter, tol=self.tol),
+            name=type(self).__name__,
         )
-        self.cp_ = best.state
+        found = [_as_cp(one.state.factors, packed, problem) for one in every]
+        self.cp_ = _as_cp(best.state.factors, packed, problem)
         self.error_trace_ = -np.array(best.trace)
-        self.reconstruction_err_ = -best.objective
+        self.reconstruction_err_ = _relative_error(problem, best.state.factors)
         self.restart_errors_ = np.array([-one.objective for one in every])
+        self.restart_matches_ = np.array([factor_match(self.cp_, one) for one in found])
         self.converged_ = best.converged
         self.n_iter_ = best.n_iter
+        self._n_features_out = self.n_components
         return self
 
-    def _check_tensor(self, X: np.ndarray) -> None:
-        observed = ~np.isnan(X)
-        if not observed.any():
+    def transform(self, X: ArrayLike | FibreTensor) -> np.ndarray:
+        """Loadings of new data along ``sample_mode``, the other modes' factors as they are.
+
+        Parameters
+        ----------
+        X : array-like or FibreTensor
+            As in `fit`, of any size along ``sample_mode``.
+
+        Returns
+        -------
+        ndarray of shape (size along sample_mode, n_components)
+            The exact non-negative least-squares solution. Multiplied with the other modes'
+            unit-norm factors it gives the data: for those seen in fit, the factor times
+            ``cp_.weights``.
+
+        Raises
+        ------
+        DataError
+            As in `fit`, and if the other modes have another size than in fit.
+        """
+        return self._project(X)[0]
+
+    def score(self, X: ArrayLike | FibreTensor, y: Any = None) -> float:
+        """Minus the relative error on new data, of which only the loadings are fitted."""
+        return -self._project(X)[1]
+
+    def _project(self, X: ArrayLike | FibreTensor) -> tuple[np.ndarray, float]:
+        """Loadings of new data and the relative error that they leave."""
+        check_is_fitted(self)
+        tensor = self._check_tensor(X, reset=False)
+        mode = self.sample_mode % tensor.ndim
+        expected = [len(factor) for factor in self.cp_.factors]
+        expected[mode] = tensor.shape[mode]
+        if list(tensor.shape) != expected or mode in (self.symmetric_modes or ()):
             raise DataError(
-                "every entry is missing", expected="some entries that are not NaN", field="X"
-            )
-        if X.min(where=observed, initial=0.0) < 0:
-            raise DataError(
-                "Negative values in data passed to NonnegativeCP",
-                expected="entries >= 0",
-                found=f"minimum {X[observed].min():.4g} in {int((X[observed] < 0).sum())} entries",
-                fix="Clip them, or use SlidingWindowConnectivity(negative='zero' or 'absolute').",
+                "new data must have the modes of the data seen in fit",
+                expected=f"{expected} with any size along mode {mode}, not a symmetric one",
+                found=tensor.shape,
                 field="X",
             )
-        most = X.size // max(X.shape)
-        if self.n_components > most:
+        packed = pack(tensor, self.symmetric_modes, check_unseen=False)
+        problem = replace(self._pose(packed), penalty=Penalty())
+        factors = [problem.kernels.array(self.cp_.factors[k]) for k in packed.order]
+        place = packed.order.index(mode)
+        factors[place] = problem.kernels.array(np.ones((tensor.shape[mode], self.n_components)))
+        wanted, gram = (
+            problem.kernels.to_numpy(part) for part in normal_equations(problem, factors, place)
+        )
+        loadings = nonnegative_loadings(wanted, gram + self.ridge * np.eye(self.n_components))
+        loss = quadratic(problem, wanted, gram, loadings)
+        return loadings, problem.relative(loss)
+
+    def _pose(self, packed: Packed) -> Problem:
+        penalty = Penalty(self.ridge, self.sparsity, self.smoothness)
+        return pose(packed, penalty, dtype=self.dtype, kernels=kernels_for(self.device))
+
+    def _starts(self, shape: tuple[int, ...], norm: float) -> list[list[np.ndarray]]:
+        """Factors to start from, one list per start, modes as in the tensor."""
+        if self.init is None:
+            generators = spawn_generators(self.random_state, self.n_init)
+            return [random_factors(shape, self.n_components, norm, rng) for rng in generators]
+        weights, factors = self.init
+        wanted = [(size, self.n_components) for size in shape]
+        if [np.shape(factor) for factor in factors] != wanted:
+            raise DataError(
+                "init does not fit the tensor",
+                expected=f"factors of shapes {wanted}",
+                found=[np.shape(factor) for factor in factors],
+                field="init",
+            )
+        if any((np.asarray(part) < 0).any() for part in factors):
+            raise DataError("init has negative factors", expected=">= 0", field="init")
+        first = factors[0] if weights is None else factors[0] * weights
+        return [[np.array(factor, dtype=np.float64) for factor in (first, *factors[1:])]]
+
+    def _check_tensor(self, X: ArrayLike | FibreTensor, *, reset: bool) -> Any:
+        if isinstance(X, FibreTensor):
+            tensor: Any = X
+            if reset:
+                self.n_features_in_ = X.shape[1]
+        elif reset or self.sample_mode != 1:
+            tensor = validate_data(self, X, reset=reset, **_ARRAYS)
+        else:
+            tensor = check_array(X, **_ARRAYS)
+        most = int(np.prod(tensor.shape)) // max(tensor.shape)
+        if reset and self.n_components > most:
             raise DataError(
                 "more components than the tensor's shape allows",
                 expected=f"n_components <= {most}",
-                found=f"n_components={self.n_components} for shape {X.shape} "
-                f"(n_samples={X.shape[0]}, n_features={X.shape[1]})",
+                found=f"n_components={self.n_components} for shape {tensor.shape} "
+                f"(n_samples={tensor.shape[0]}, n_features={tensor.shape[1]})",
                 field="n_components",
             )
+        return tensor
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -176,3 +334,17 @@ class NonnegativeCP(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _as_cp(factors: Any, packed: Packed, problem: Problem) -> CPTensor:
+    """In normal form, modes as in the tensor."""
+    arrays = [problem.kernels.to_numpy(factor) for factor in factors]
+    return normalise_cp(CPTensor((None, [arrays[k] for k in np.argsort(packed.order)])))
+
+
+def _relative_error(problem: Problem, factors: Any) -> float:
+    """Norm of the residual over norm of the data, whatever the penalties."""
+    bare = replace(problem, penalty=Penalty())
+    wanted, gram = normal_equations(bare, factors, len(factors) - 1)
+    loss = quadratic(bare, wanted, gram, factors[-1])
+    return problem.relative(loss)

@@ -63,7 +63,7 @@ class SharedResponseModel(CohortAligner):
         For subjects added later: correlation with the shared response on the half of the samples
         that the basis was not fitted to, mean over components and halves.
     n_constant_, n_voxels_ : dict of int
-    trace_ : ndarray of shape (n_iter_ + 1,)
+    trace_ : ndarray of shape (n_iter + 1,)
         The objective at the start and after each round; it never falls.
     converged_ : bool
     n_iter_ : int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,6 +26,8 @@ from neuroml.exceptions import DataError
 from neuroml.simulate.dendrites import draw_subset, unite_patterns
 
 __all__ = ["SegmentBank", "active_cells"]
+
+_OVERLAPS_AT_ONCE = 1 << 22
 
 
 def active_cells(estimator: BaseEstimator, X: Any, *, reset: bool) -> sparse.csr_array:
@@ -269,7 +272,8 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         csr_array of bool of shape (n_samples, n_segments)
         """
-        return sparse.csr_array(self.transform(X) >= self.threshold_)
+        rows = [sparse.csr_array(part >= self.threshold_) for part in self._overlaps(X)]
+        return sparse.vstack(rows, format="csr")
 
     def predict(self, X: ArrayLike | sparse.csr_array) -> np.ndarray:
         """Say whether any segment matches, that is, whether the bank knows the pattern (eq. 7).
@@ -282,7 +286,15 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         ndarray of bool of shape (n_samples,)
         """
-        return self.transform(X).max(axis=1) >= self.threshold_
+        return np.concatenate([part.max(axis=1) >= self.threshold_ for part in self._overlaps(X)])
+
+    def _overlaps(self, X: ArrayLike | sparse.csr_array) -> Iterator[np.ndarray]:
+        """Yield the overlaps of a few samples at a time, so that memory does not grow with X."""
+        check_is_fitted(self)
+        queries = active_cells(self, X, reset=False)
+        step = max(1, _OVERLAPS_AT_ONCE // self.n_segments_)
+        for first in range(0, queries.shape[0], step):
+            yield BACKENDS[self.backend_].overlaps(self._index, queries[first : first + step])
 
     def _choose_threshold(self, sizes: np.ndarray, active: np.ndarray) -> int:
         if self.threshold != "auto":

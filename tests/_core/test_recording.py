@@ -109,6 +109,12 @@ class TestStack:
         two = stack([recording(covariates=table)], target=["choice", "s1"])
         assert two.y.shape == (6, 2)
 
+    def test_all_units_may_be_the_target_of_a_model_without_inputs(self):
+        made = recording()
+        arrays = stack([made], target="signal", inputs=[])
+        np.testing.assert_array_equal(arrays.y, made.signal.values)
+        assert arrays.X.shape == (6, 0) and arrays.units == []
+
     def test_target_may_be_a_variable_on_time(self):
         made = recording().assign(state=("time", np.arange(6)))
         np.testing.assert_array_equal(stack([made], target="state").y, np.arange(6))

@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
-from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import NMF
 from tensorly.cp_tensor import CPTensor, cp_to_tensor
 
-from neuroml.connectome import NonnegativeCP
-from neuroml.connectome._cp_hals import normalise_cp
+from neuroml.connectome import AffinityTensor, FibreTensor, NonnegativeCP, factor_match
 from neuroml.exceptions import NotConvergedWarning
 
 
@@ -14,21 +12,13 @@ def planted(seed, shape=(12, 10, 8), rank=3):
     return CPTensor((np.ones(rank), [rng.uniform(size=(n, rank)) ** 3 for n in shape]))
 
 
-def factor_match(first, second):
-    """Mean over matched components of the product of cosines over modes."""
-    score = np.ones((len(first.weights), len(second.weights)))
-    for a, b in zip(normalise_cp(first).factors, normalise_cp(second).factors, strict=True):
-        score *= a.T @ b
-    return score[linear_sum_assignment(-score)].mean()
-
-
 def test_recovers_planted_components_over_seeds():
     matches = []
     for seed in range(10):
         truth = planted(seed)
-        model = NonnegativeCP(3, random_state=seed, max_iter=2000, tol=1e-8).fit(
-            cp_to_tensor(truth)
-        )
+        model = NonnegativeCP(
+            3, random_state=seed, max_iter=2000, tol=1e-8, ridge=0, dtype="float64"
+        ).fit(cp_to_tensor(truth))
         matches.append(factor_match(truth, model.cp_))
         assert model.reconstruction_err_ < 1e-3
     assert np.mean(matches) > 0.99
@@ -48,7 +38,7 @@ def test_recovers_with_a_third_of_the_entries_missing():
 def test_error_is_the_relative_residual_on_observed_entries():
     tensor = np.random.default_rng(0).uniform(size=(6, 5, 4))
     tensor[0, 0, :2] = np.nan
-    model = NonnegativeCP(2, random_state=0).fit(tensor)
+    model = NonnegativeCP(2, random_state=0, ridge=0, dtype="float64").fit(tensor)
     residual = (tensor - cp_to_tensor(model.cp_))[~np.isnan(tensor)]
     expected = np.linalg.norm(residual) / np.linalg.norm(tensor[~np.isnan(tensor)])
     assert model.reconstruction_err_ == pytest.approx(expected, rel=1e-10)
@@ -71,7 +61,7 @@ def test_error_never_rises(missing):
     tensor = np.random.default_rng(0).uniform(size=(7, 6, 5))
     if missing:
         tensor[np.random.default_rng(1).uniform(size=tensor.shape) < 0.3] = np.nan
-    trace = NonnegativeCP(4, random_state=0, tol=0, max_iter=60).fit
+    trace = NonnegativeCP(4, random_state=0, tol=0, max_iter=20, dtype="float64").fit
     with pytest.warns(NotConvergedWarning):
         assert (np.diff(trace(tensor).error_trace_) <= 1e-12).all()
 
@@ -107,12 +97,6 @@ def test_components_are_unit_norm_and_sorted():
     assert (np.diff(model.cp_.weights) <= 0).all()
 
 
-def test_restarts_do_not_depend_on_n_jobs():
-    tensor = np.random.default_rng(0).uniform(size=(6, 5, 4))
-    fits = [NonnegativeCP(2, random_state=0, n_jobs=n).fit(tensor) for n in (None, 2)]
-    np.testing.assert_allclose(fits[0].restart_errors_, fits[1].restart_errors_, rtol=1e-10)
-
-
 def test_not_converged_is_told():
     tensor = np.random.default_rng(0).uniform(size=(6, 5, 4))
     with pytest.warns(NotConvergedWarning, match="NonnegativeCP stopped after 2 iterations"):
@@ -141,3 +125,119 @@ def test_bad_input(tensor, parameters, message):
 
 def test_all_zero_tensor_is_reconstructed():
     assert NonnegativeCP(1, random_state=0).fit(np.zeros((3, 3, 3))).reconstruction_err_ == 0
+
+
+@pytest.mark.parametrize("symmetric", [None, (1, 2)])
+def test_float32_and_float64_agree(symmetric):
+    tensor = np.random.default_rng(0).uniform(size=(12, 8, 8))
+    tensor += tensor.transpose(0, 2, 1)
+    fits = [
+        NonnegativeCP(2, symmetric_modes=symmetric, random_state=0, dtype=dtype).fit(tensor)
+        for dtype in ("float32", "float64")
+    ]
+    assert fits[0].reconstruction_err_ == pytest.approx(fits[1].reconstruction_err_, abs=1e-5)
+    assert factor_match(fits[0].cp_, fits[1].cp_) > 0.999
+
+
+def test_transform_of_the_training_data_is_the_fitted_factor():
+    for mode in range(3):
+        tensor = cp_to_tensor(planted(0))
+        model = NonnegativeCP(
+            3, random_state=0, sample_mode=mode, tol=1e-10, max_iter=5000, ridge=0, dtype="float64"
+        ).fit(tensor)
+        expected = model.cp_.factors[mode] * model.cp_.weights
+        np.testing.assert_allclose(model.transform(tensor), expected, rtol=1e-2, atol=1e-2)
+        assert model.score(tensor) == pytest.approx(-model.reconstruction_err_, abs=1e-4)
+
+
+def test_loadings_of_new_animals_are_recovered_with_units_unseen():
+    truth = planted(0, shape=(40, 20, 30))
+    tensor = cp_to_tensor(truth)
+    rng = np.random.default_rng(1)
+    tensor[rng.uniform(size=(40, 20)) < 0.3] = np.nan
+    model = NonnegativeCP(3, random_state=0, sample_mode=1, ridge=0, tol=1e-9, max_iter=3000)
+    model.fit(tensor[:, :12])
+    loadings = model.transform(tensor[:, 12:])
+    assert loadings.shape == (8, 3)
+    found = CPTensor((None, [model.cp_.factors[0], loadings, model.cp_.factors[2]]))
+    planted_there = CPTensor((None, [truth.factors[0], truth.factors[1][12:], truth.factors[2]]))
+    assert factor_match(planted_there, found) > 0.99
+    assert model.score(tensor[:, 12:]) > -0.02
+    from_fibres = model.transform(FibreTensor.from_dense(tensor[:, 12:]))
+    np.testing.assert_allclose(from_fibres, loadings, rtol=1e-3, atol=1e-3)
+
+
+def test_init_is_where_the_fit_starts():
+    truth = planted(1)
+    tensor = cp_to_tensor(truth)
+    model = NonnegativeCP(3, init=truth, ridge=0, dtype="float64").fit(tensor)
+    assert model.n_iter_ <= 2 and model.reconstruction_err_ < 1e-6
+    assert model.restart_errors_.shape == (1,)
+    weighted = CPTensor((np.full(3, 8.0), [factor / 2 for factor in truth.factors]))
+    again = NonnegativeCP(3, init=weighted, ridge=0, dtype="float64").fit(tensor)
+    assert again.reconstruction_err_ < 1e-6
+    given = [factor.copy() for factor in truth.factors]
+    for before, after in zip(given, truth.factors, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_matches_of_restarts():
+    model = NonnegativeCP(3, random_state=0, tol=1e-8, max_iter=3000).fit(cp_to_tensor(planted(0)))
+    assert model.restart_matches_.max() == pytest.approx(1)
+    assert model.restart_matches_.shape == (5,)
+
+
+def test_ridge_shrinks_and_sparsity_empties():
+    tensor = cp_to_tensor(planted(0, rank=1))
+    free, ridged = (
+        NonnegativeCP(1, random_state=0, ridge=r, dtype="float64").fit(tensor) for r in (0, 0.25)
+    )
+    assert ridged.cp_.weights[0] == pytest.approx(free.cp_.weights[0] / 1.25)
+    noisy = tensor + np.random.default_rng(0).uniform(size=tensor.shape)
+    zeros = [
+        sum(
+            (f == 0).sum()
+            for f in NonnegativeCP(3, random_state=0, sparsity=s).fit(noisy).cp_.factors
+        )
+        for s in (0, 1.0)
+    ]
+    assert zeros[1] > zeros[0]
+
+
+def test_smoothness_smooths_the_last_mode():
+    rng = np.random.default_rng(0)
+    tensor = FibreTensor.from_dense(
+        cp_to_tensor(planted(0, shape=(6, 5, 40), rank=2)) + rng.uniform(size=(6, 5, 40))
+    )
+    rough = []
+    for smoothness in (0, 5.0):
+        model = NonnegativeCP(2, random_state=0, smoothness=smoothness, max_iter=3000).fit(tensor)
+        rough.append(np.square(np.diff(model.cp_.factors[2], axis=0)).sum())
+    assert rough[1] < rough[0] / 4
+
+
+@pytest.mark.parametrize(
+    ("tensor", "parameters", "message"),
+    [
+        (np.random.default_rng(0).uniform(size=(4, 4, 3)), {"symmetric_modes": (0, 1)}, "are not"),
+        (np.ones((4, 5, 3)), {"symmetric_modes": (0, 1)}, "cannot be symmetric"),
+        (np.ones((4, 4, 3)), {"symmetric_modes": (0, 0)}, "cannot be symmetric"),
+        (np.where(np.arange(4)[:, None, None] == 2, np.nan, np.ones((4, 4, 3))), {}, r"\[2\] of mode 0"),
+        (np.ones((4, 4, 3)), {"init": CPTensor((None, [np.ones((4, 2))] * 3))}, "init does not fit"),
+        (np.ones((4, 4, 3)), {"init": CPTensor((None, [-np.ones((n, 3)) for n in (4, 4, 3)]))}, "negative"),
+        (
+            AffinityTensor().fit_transform(np.random.default_rng(0).normal(size=(30, 4))),
+            {"symmetric_modes": (0, 1)},
+            "no symmetric modes",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_tensors(tensor, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        NonnegativeCP(3, **parameters).fit(tensor)
+
+
+def test_new_data_of_another_shape_are_refused():
+    model = NonnegativeCP(2, random_state=0).fit(np.random.default_rng(0).uniform(size=(6, 5, 4)))
+    with pytest.raises(ValueError, match="modes of the data seen in fit"):
+        model.transform(np.ones((3, 5, 5)))

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from neuroml.dendrites import SegmentBank, bank_false_match, false_match, false_negative
+from neuroml.dendrites import (
+    SegmentBank,
+    bank_false_match,
+    false_match,
+    false_negative,
+    segment_bank,
+)
 from neuroml.exceptions import DataError
 from neuroml.simulate import add_pattern_noise, make_patterns
 
@@ -130,3 +136,12 @@ def test_bad_input(patterns):
         bank.transform(patterns[:, :499])
     with pytest.raises(ValueError, match="'backend' parameter"):
         SegmentBank(backend="gpu").fit(patterns)
+
+
+def test_samples_taken_a_few_at_a_time_give_the_same(monkeypatch):
+    patterns = make_patterns(40, n=200, a=20, random_state=0)
+    bank = SegmentBank(n_synapses=10, threshold=4, random_state=0).fit(patterns)
+    whole = bank.transform(patterns) >= 4
+    monkeypatch.setattr(segment_bank, "_OVERLAPS_AT_ONCE", 7 * 40)
+    np.testing.assert_array_equal(bank.predict(patterns), whole.any(axis=1))
+    np.testing.assert_array_equal(bank.matches(patterns).toarray(), whole)

@@ -4,19 +4,50 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
 from sklearn.base import BaseEstimator
 
 from neuroml._core.recording import break_points
+from neuroml.connectome import AffinityTensor, DynamicConnectome, RankSelection, WeightedSBM
 from neuroml.report.context import Context
+from neuroml.report.figures.communities import draw_blocks, draw_connectome
 from neuroml.report.figures.style import MAP, colour, new_figure, tidy
 from neuroml.report.present import Panel
-from neuroml.report.tables.connectome import cp_of, mode_labels, windows_of
+from neuroml.report.tables.connectome import affinity_of, cp_of, mode_labels, windows_of
 
-__all__ = ["draw", "plot_components", "plot_convergence", "plot_groups"]
+__all__ = [
+    "draw",
+    "plot_cohort",
+    "plot_components",
+    "plot_convergence",
+    "plot_groups",
+    "plot_rank_selection",
+]
 
 
 def draw(model: BaseEstimator, context: Context) -> list[Panel]:
-    """Components over time, groups of units, and how the fit converged."""
+    """Components over time, groups of units or animals, and how the fit converged."""
+    last = cp_of(model)
+    if isinstance(last, WeightedSBM):
+        return draw_blocks(last)
+    if isinstance(last, DynamicConnectome):
+        return draw_connectome(last, context)
+    convergence = Panel(
+        "convergence",
+        plot_convergence(model),
+        "Relative reconstruction error after each sweep of the kept start (line) and at the "
+        "end of every start (dots). A wide spread of dots means local minima.",
+    )
+    affinity = affinity_of(model)
+    if affinity is not None:
+        cohort = Panel(
+            "components",
+            plot_cohort(model, affinity, context),
+            "For each component, when it is active, in which animals, and between which units, "
+            "sorted by their place in the hierarchy of the strongest component's affinities.",
+        )
+        return [cohort, convergence]
     return [
         Panel(
             "components",
@@ -30,12 +61,7 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
             plot_groups(model, context),
             "Loading of every unit on every component, as a share of the component's largest.",
         ),
-        Panel(
-            "convergence",
-            plot_convergence(model),
-            "Relative reconstruction error after each sweep of the kept start (line) and at the "
-            "end of every start (dots). A wide spread of dots means local minima.",
-        ),
+        convergence,
     ]
 
 
@@ -107,4 +133,87 @@ def plot_convergence(model: BaseEstimator) -> Figure:
     axes.plot(
         np.full(len(cp.restart_errors_), cp.n_iter_), cp.restart_errors_, "o", color=colour(1)
     )
+    return figure
+
+
+def pair_matrix(loadings: np.ndarray, affinity: AffinityTensor, sign: int = 1) -> np.ndarray:
+    """Loadings of pairs as a symmetric matrix (n_units, n_units); NaN where there is no pair."""
+    matrix = np.full((affinity.n_features_in_,) * 2, np.nan)
+    chosen = affinity.signs_ == sign
+    i, j = affinity.pairs_[chosen].T
+    matrix[i, j] = matrix[j, i] = loadings[chosen]
+    return matrix
+
+
+def plot_cohort(model: BaseEstimator, affinity: AffinityTensor, context: Context) -> Figure:
+    """One row per component: when, in which animals, between which units.
+
+    Parameters
+    ----------
+    model : Pipeline of AffinityTensor and NonnegativeCP
+    affinity : AffinityTensor
+        The fitted one in it.
+    context : Context
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    weights, (pairs, animals, courses) = cp_of(model).cp_
+    _, (_, names), (x_name, x) = mode_labels(model, context)
+    order = _clustered(np.nan_to_num(pair_matrix(pairs[:, 0], affinity)))
+    figure = new_figure(9.0, 1.8 * len(weights) + 0.4)
+    grid = figure.subplots(len(weights), 3, squeeze=False, width_ratios=[3, 1.5, 1.5], sharex="col")
+    for r, (left, middle, right) in enumerate(grid):
+        tidy(left, y="loading (share)", title=f"component {r}, weight {weights[r]:.3g}")
+        left.plot(x, courses[:, r] / courses[:, r].max(), color=colour(r))
+        left.set_ylim(0, 1.05)
+        middle.bar(range(len(names)), animals[:, r] / animals[:, r].max(), color=colour(r))
+        tidy(middle, y="loading (share)")
+        matrix = pair_matrix(pairs[:, r] / pairs[:, r].max(), affinity)[np.ix_(order, order)]
+        image = right.imshow(matrix, cmap=MAP, vmin=0, vmax=1)
+        right.set(xticks=[], yticks=[], ylabel="unit, sorted")
+        figure.colorbar(image, ax=right, label="share")
+    grid[-1, 0].set_xlabel(x_name)
+    step = -(-len(names) // 12)
+    grid[-1, 1].set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=7)
+    grid[-1, 1].set_xlabel("animal")
+    grid[-1, 2].set_xlabel("unit, sorted")
+    return figure
+
+
+def _clustered(affinity: np.ndarray) -> np.ndarray:
+    """Units in the order of a hierarchy of their affinities (average linkage)."""
+    distance = affinity.max() - affinity
+    np.fill_diagonal(distance, 0)
+    return leaves_list(linkage(squareform(distance, checks=False), "average"))
+
+
+def plot_rank_selection(selection: RankSelection) -> Figure:
+    """Held-out error, agreement of starts and core consistency against the rank.
+
+    Parameters
+    ----------
+    selection : RankSelection
+        From `neuroml.connectome.select_rank`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    table = selection.table
+    figure = new_figure(9.0, 2.6)
+    left, middle, right = figure.subplots(1, 3, sharex=True)
+    left.errorbar(
+        table["rank"], table["held_out"], table["held_out_se"], color=colour(0), capsize=2
+    )
+    left.plot(table["rank"], table["error"], "--", color=colour(1))
+    tidy(left, x="rank", y="relative error", title="held out (line), all data (dashed)")
+    middle.plot(table["rank"], table["match"], "o-", color=colour(2))
+    tidy(middle, x="rank", y="factor match", title="agreement of starts").set_ylim(0, 1.05)
+    right.plot(table["rank"], table["core_consistency"], "o-", color=colour(3))
+    tidy(right, x="rank", y="core consistency (%)", title="core consistency").set_ylim(-5, 105)
+    for axes in (left, middle, right):
+        axes.axvline(selection.best_rank, color="0.7", zorder=0)
+        axes.set_xticks(table["rank"])
     return figure

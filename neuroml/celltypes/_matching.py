@@ -1,0 +1,175 @@
+"""Which cluster a cell belongs to, from its responses to the clusters' stimuli.
+
+Both rules compare a cell's responses, standardised over the stimuli, with one template for each
+cluster and take the one with the highest correlation. For the rule "fingerprint" the template is
+the mean of the cluster's cells. For "argmax" it is one for the cluster's own stimulus and zero for
+the others, which makes the winner the cluster whose stimulus drives the cell most.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neuroml.exceptions import DataError
+
+__all__ = [
+    "check_responses",
+    "cluster_templates",
+    "confusion",
+    "correlate",
+    "mean_and_noise",
+    "mutual_confusion",
+    "posterior",
+    "residual_variance",
+    "standardise",
+]
+
+
+def check_responses(responses: ArrayLike, n_stimuli: int) -> np.ndarray:
+    """Responses as (n_repeats, n_stimuli, n_cells), NaN where a stimulus was not shown.
+
+    Raises
+    ------
+    DataError
+        If the shape does not fit or values are infinite.
+    """
+    array = np.asarray(responses, dtype=np.float64)
+    if array.ndim not in (2, 3) or array.shape[-2] != n_stimuli:
+        raise DataError(
+            "the responses do not fit the stimuli",
+            expected=f"shape ({n_stimuli}, n_cells) or (n_repeats, {n_stimuli}, n_cells)",
+            found=f"shape {array.shape}",
+            fix="Stimuli come before cells: transpose if need be.",
+            field="responses",
+        )
+    if np.isinf(array).any():
+        raise DataError(
+            "the responses are not finite",
+            expected="numbers, or NaN where a stimulus was not shown",
+            found=f"{int(np.isinf(array).sum())} infinite values",
+            field="responses",
+        )
+    return array.reshape(-1, *array.shape[-2:])
+
+
+def mean_and_noise(repeats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over repeats (n_stimuli, n_cells), and the variance (n_cells,) that noise gives it.
+
+    The variance is averaged over stimuli and in units of the variance of the cell's means over
+    stimuli; it is zero where nothing was repeated.
+    """
+    shown = np.isfinite(repeats)
+    count = shown.sum(axis=0)
+    mean = _mean_and_sd(repeats)[0]
+    squares = (np.where(shown, repeats - mean, 0.0) ** 2).sum(axis=0)
+    repeated = count > 1
+    of_mean = squares * repeated / np.maximum((count - 1) * count, 1)
+    noise = of_mean.sum(axis=0) / np.maximum(repeated.sum(axis=0), 1)
+    mean = np.where(count > 0, mean, np.nan)
+    variance = _mean_and_sd(mean)[1] ** 2
+    return mean, np.divide(noise, variance, out=np.zeros_like(noise), where=variance > 0)
+
+
+def _mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over the first axis, of what is finite; 0 where nothing is."""
+    shown = np.isfinite(values)
+    count = np.maximum(shown.sum(axis=0), 1)
+    mean = np.where(shown, values, 0.0).sum(axis=0) / count
+    squares = np.where(shown, values - mean, 0.0) ** 2
+    return mean, np.sqrt(squares.sum(axis=0) / count)
+
+
+def standardise(responses: np.ndarray) -> np.ndarray:
+    """Responses (n_stimuli, n_cells) as z-scores over the stimuli that a cell has been shown.
+
+    NaN marks stimuli that were not shown; a cell that answers to all of them alike, or was shown
+    fewer than two, becomes NaN throughout.
+    """
+    mean, spread = _mean_and_sd(responses)
+    flat = spread <= 1e-9 * np.abs(np.nan_to_num(responses)).max(axis=0)
+    return np.where(flat, np.nan, responses - mean) / np.where(flat, 1.0, spread)
+
+
+def cluster_templates(
+    scores: np.ndarray, labels: np.ndarray, n_clusters: int, rule: str
+) -> np.ndarray:
+    """One template (n_clusters, n_stimuli) per cluster.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_stimuli, n_cells)
+        From `standardise`.
+    labels : ndarray of int of shape (n_cells,)
+        -1 for cells that are not to be used. Every cluster has at least one cell.
+    n_clusters : int
+    rule : {"fingerprint", "argmax"}
+        The latter needs one stimulus per cluster, in the same order.
+    """
+    if rule == "argmax":
+        return np.eye(n_clusters)
+    members = (labels == np.arange(n_clusters)[:, None]) & np.isfinite(scores[0])
+    return members @ np.nan_to_num(scores).T / np.maximum(members.sum(axis=1, keepdims=True), 1)
+
+
+def correlate(scores: np.ndarray, templates: np.ndarray) -> np.ndarray:
+    """Correlation (n_clusters, n_cells) over the stimuli that each cell has been shown.
+
+    Zero for a cell or a template without variation over these stimuli.
+    """
+    shown = np.isfinite(scores)
+    count = np.maximum(shown.sum(axis=0), 1)
+    mean = templates @ shown / count
+    variance = np.maximum(templates**2 @ shown / count - mean**2, 0.0)
+    products = templates @ np.nan_to_num(scores) / count
+    return np.divide(
+        products, np.sqrt(variance), out=np.zeros_like(products), where=variance > 1e-12
+    )
+
+
+def posterior(correlations: np.ndarray, n_stimuli: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    r"""Probability (n_cells, n_clusters) of each cluster, all equally likely beforehand.
+
+    If a standardised response scatters around its cluster's standardised template with the same
+    variance :math:`\sigma^2` for every stimulus, then, both having norm :math:`\sqrt n`, its log
+    likelihood is :math:`n \rho / \sigma^2` plus a constant, with :math:`\rho` the correlation.
+    """
+    logits = correlations * (n_stimuli / np.maximum(variance, 1e-6))
+    logits = logits - logits.max(axis=0)
+    weights = np.exp(logits)
+    return (weights / weights.sum(axis=0)).T
+
+
+def residual_variance(correlations: np.ndarray, labels: np.ndarray) -> float:
+    """Mean squared difference per stimulus between cells' scores and their own templates.
+
+    Both standardised, the squared difference is twice one minus the correlation.
+    """
+    cells = np.flatnonzero(labels >= 0)
+    return float(2 * (1 - correlations[labels[cells], cells]).mean())
+
+
+def confusion(responses: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean response (n_clusters, n_clusters) to each stimulus (row) of each cluster (column).
+
+    NaN for a cluster without cells.
+    """
+    members = labels == np.arange(len(responses))[:, None]
+    sizes = members.sum(axis=1, dtype=float)
+    return np.divide(
+        responses @ members.T, sizes, out=np.full((len(members),) * 2, np.nan), where=sizes > 0
+    )
+
+
+def mutual_confusion(means: np.ndarray) -> np.ndarray:
+    r"""How far each of two clusters answers to the other's stimulus (n_clusters, n_clusters).
+
+    With :math:`M_{ab}` the mean response of cluster :math:`b` to the stimulus of :math:`a`, above
+    the response to reference stimuli: the smaller one of :math:`M_{ab} / M_{aa}` and
+    :math:`M_{ba} / M_{bb}`. It is 1 where neither stimulus tells the two apart.
+    """
+    own = np.maximum(means.diagonal(), 1e-12)[:, None]
+    share = means / own
+    both = np.minimum(share, share.T)
+    np.fill_diagonal(both, -np.inf)
+    return both

@@ -1,0 +1,217 @@
+"""Small convolutional networks that turn stimuli into the responses of many cells."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+__all__ = ["Architecture", "ResponseNetwork"]
+
+_START_SPREAD = 0.15  # of a Gaussian readout's position, as a share of half the canvas
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a `ResponseNetwork` is made of.
+
+    Attributes
+    ----------
+    core : {"linear", "conv2d", "conv3d"}
+        One layer of filters; filters over space and lags and a hidden layer; or the same with
+        filters that are sums of products of space and time.
+    n_lags : int
+        Frames that a response depends on.
+    n_filters, n_features : int
+        Channels of the first and of the hidden layer.
+    kernel_size : int
+        Height and width of the filters, an odd number.
+    readout : {"point", "gaussian"}
+    nonlinearity : {"softplus", "exp", "identity"}
+    """
+
+    core: str
+    n_lags: int
+    n_filters: int
+    n_features: int
+    kernel_size: int
+    readout: str
+    nonlinearity: str
+
+
+class ResponseNetwork(nn.Module):
+    r"""A core shared by all cells, and for each cell a place and weights of the core's features.
+
+    With :math:`\phi_k(x, t)` the core's features, the response of cell :math:`i` is
+    :math:`f(b_i + \sum_k w_{ik} \phi_k(x_i, t))`, features at :math:`x_i` interpolated from the
+    pixels around it. The mean stimulus is taken to continue beyond the edges.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    frame_shape : sequence of int
+        Shape of one frame: (), (channels,), (height, width) or (height, width, channels).
+    n_cells : int
+    mean, sd : Tensor
+        What stimuli are standardised with, numbers or one per channel.
+    centred : bool
+        Read all cells out at the pixel in the middle, and compute only what this depends on.
+    """
+
+    mean: torch.Tensor
+    sd: torch.Tensor
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        frame_shape: Sequence[int],
+        n_cells: int,
+        *,
+        mean: torch.Tensor,
+        sd: torch.Tensor,
+        centred: bool = False,
+    ) -> None:
+        super().__init__()
+        self.architecture, self.frame_shape = architecture, tuple(frame_shape)
+        self.register_buffer("mean", mean)
+        self.register_buffer("sd", sd)
+        self.is_centred = centred
+        n_channels = self.frame_shape[-1] if len(self.frame_shape) in (1, 3) else 1
+        spatial = len(self.frame_shape) >= 2
+        self.canvas = self.frame_shape[:2] if spatial else (1, 1)
+        self.reach = architecture.kernel_size // 2 if spatial else 0
+        self.core = _build_core(architecture, n_channels, 2 * self.reach + 1)
+        n_features = next(m for m in reversed(self.core) if isinstance(m, nn.Conv3d)).out_channels
+        self.place = nn.Parameter(torch.zeros(n_cells, 2), requires_grad=spatial)
+        self.spread = nn.Parameter(
+            torch.full((n_cells,), math.log(_START_SPREAD)),
+            requires_grad=spatial and architecture.readout == "gaussian",
+        )
+        self.weights = nn.Parameter(torch.zeros(n_cells, n_features))
+        self.bias = nn.Parameter(torch.zeros(n_cells))
+        self.generator: torch.Generator | None = None  # of places drawn in training
+
+    @property
+    def is_static(self) -> bool:
+        """Whether stimuli are single images, without an axis for time."""
+        return self.architecture.n_lags == 1 and len(self.frame_shape) > 0
+
+    def start(self, bias: torch.Tensor, generator: torch.Generator) -> None:
+        """Draw weights; ``bias`` is the drive that gives each cell's mean response."""
+        self.generator = generator
+        for layer in self.core:
+            if isinstance(layer, nn.Conv3d):
+                fan_in = layer.weight[0].numel()
+                nn.init.normal_(layer.weight, std=fan_in**-0.5, generator=generator)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.weights, std=0.1 * self.weights.shape[1] ** -0.5, generator=generator)
+        with torch.no_grad():
+            self.bias.copy_(bias)
+
+    def forward(self, stimuli: torch.Tensor) -> torch.Tensor:
+        """Responses (batch, n_frames - n_lags + 1, n_cells) to stimuli (batch, n_frames, ...).
+
+        If stimuli are images, (batch, n_cells) to (batch, ...). The first response is to the first
+        frame with a full history.
+        """
+        if self.is_static:
+            return self._respond(stimuli[:, None])[:, 0]
+        return self._respond(stimuli)
+
+    def centred(self) -> ResponseNetwork:
+        """The same network with all cells at the pixel in the middle."""
+        twin = copy.deepcopy(self)
+        twin.is_centred = True
+        return twin
+
+    def places(self) -> torch.Tensor:
+        """Row and column of each cell's readout in pixels (n_cells, 2)."""
+        height, width = self.canvas
+        if self.is_centred:
+            return torch.tensor([height // 2, width // 2]).to(self.place).expand_as(self.place)
+        half = (torch.tensor([height, width]).to(self.place) - 1) / 2
+        return (self.place.clamp(-1, 1) + 1) * half
+
+    def _respond(self, stimuli: torch.Tensor) -> torch.Tensor:
+        features = self.core(self._canvas((stimuli - self.mean) / self.sd))
+        drive = self._read_out(features) + self.bias
+        return _NONLINEARITIES[self.architecture.nonlinearity](drive)
+
+    def _canvas(self, stimuli: torch.Tensor) -> torch.Tensor:
+        """Stimuli as (batch, channels, time, height, width), with all that the readouts reach."""
+        if len(self.frame_shape) in (1, 3):
+            stimuli = stimuli.movedim(-1, 1)
+        else:
+            stimuli = stimuli.unsqueeze(1)
+        height, width = self.canvas
+        stimuli = stimuli.reshape(*stimuli.shape[:3], height, width)
+        if not self.is_centred:
+            return functional.pad(stimuli, (self.reach,) * 4)
+        row, column = height // 2, width // 2
+        top, left = row - self.reach, column - self.reach
+        bottom, right = height - 1 - row - self.reach, width - 1 - column - self.reach
+        return functional.pad(stimuli, (-left, -right, -top, -bottom))
+
+    def _read_out(self, features: torch.Tensor) -> torch.Tensor:
+        """Drive (batch, time, n_cells) from features (batch, n_features, time, height, width)."""
+        if features.shape[-2:] == (1, 1):
+            return features[..., 0, 0].transpose(1, 2) @ self.weights.T
+        place: torch.Tensor = self.place
+        if self.training and self.architecture.readout == "gaussian":
+            noise = torch.randn(place.shape, generator=self.generator).to(place)
+            place = place + self.spread.exp()[:, None] * noise
+        # Interpolation as a product of matrices: faster than grid_sample for canvases of this size.
+        values = features.flatten(start_dim=3) @ self._interpolation(place).T
+        return torch.einsum("bftn,nf->btn", values, self.weights)
+
+    def _interpolation(self, place: torch.Tensor) -> torch.Tensor:
+        """Weights (n_cells, n_pixels) of the four pixels around each place."""
+        along = []
+        for axis, size in enumerate(self.canvas):
+            position = (place[:, axis, None].clamp(-1, 1) + 1) * (size - 1) / 2
+            along.append((1 - (position - torch.arange(size).to(position)).abs()).clamp_min(0))
+        return (along[0][:, :, None] * along[1][:, None]).flatten(start_dim=1)
+
+
+class _FiltersOverTime(nn.Conv3d):
+    """A convolution over time alone, done by conv1d, which is several times faster."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        batch, _, _, height, width = features.shape
+        lines = features.permute(0, 3, 4, 1, 2).flatten(0, 2)
+        found = functional.conv1d(lines, self.weight[..., 0, 0], self.bias)
+        return found.reshape(batch, height, width, *found.shape[1:]).permute(0, 3, 4, 1, 2)
+
+
+def _build_core(architecture: Architecture, n_channels: int, size: int) -> nn.Sequential:
+    """Convolutions without padding, weights not yet drawn."""
+    a = architecture
+
+    def layer(inputs: int, outputs: int, time: int, space: int) -> nn.Module:
+        kind = _FiltersOverTime if space == 1 and time > 1 else nn.Conv3d
+        return nn.utils.skip_init(kind, inputs, outputs, (time, space, space))
+
+    if a.core == "linear":
+        return nn.Sequential(layer(n_channels, a.n_filters, a.n_lags, size))
+    if a.core == "conv2d":
+        filters = [layer(n_channels, a.n_filters, a.n_lags, size)]
+    else:
+        filters = [
+            layer(n_channels, a.n_filters, 1, size),
+            layer(a.n_filters, a.n_filters, a.n_lags, 1),
+        ]
+    hidden = layer(a.n_filters, a.n_features, 1, 1)
+    return nn.Sequential(*filters, nn.ELU(), hidden, nn.ELU())
+
+
+_NONLINEARITIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "softplus": functional.softplus,
+    "exp": torch.exp,
+    "identity": lambda drive: drive,
+}

@@ -1,0 +1,266 @@
+"""The different stimuli that one cell responds to."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.cluster import KMeans
+from sklearn.metrics import silhouette_score
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml.exceptions import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from neuroml.celltypes._responses import ModelView
+
+__all__ = ["FacetedStimuli"]
+
+_ONE_FACET = 0.5  # mean cosine between gradients above which there is nothing to divide
+_GOOD_ENOUGH = 0.9  # as a share of the highest silhouette
+
+
+class FacetedStimuli(BaseEstimator):
+    """Find the kinds of stimuli that drive one cell, and an optimal stimulus of each kind.
+
+    The clips that drive the cell most are grouped by the gradient of its response to them, which
+    says what about a clip the cell responds to; the mean of each group is where gradient ascent
+    starts [1]_. A cell that answers to light going on as well as off has two such facets, of
+    which a single optimal stimulus shows one.
+
+    Parameters
+    ----------
+    n_facets : int or "auto", default="auto"
+        "auto": one if the facet index is above 0.5, otherwise the smallest number from 2 to 5 with
+        a silhouette of at least 0.9 times the highest one.
+    n_reference : int, default=1000
+        Random clips (1/f statistics) to choose from, if none are given to `fit`.
+    n_seeds : int, default=100
+        How many of the clips that drive the cell most are grouped.
+    decrease : bool, default=False
+        Look for stimuli that lower the response instead, for cells that are suppressed.
+    stimulus_shape, stimulus_axes, window, norm, pixel_range, smooth_time, smooth_space
+        As for `MostDiscriminativeStimuli`.
+    learning_rate : float, default=0.03
+        Length of a step as a share of the stimulus's norm.
+    n_steps : int, default=40
+    random_state : int, RandomState, Generator or None, default=None
+
+    Attributes
+    ----------
+    facets_ : ndarray of shape (n_facets, ...)
+        The most frequent one first.
+    responses_ : ndarray of shape (n_facets,)
+        The cell's response to each, in the model's units.
+    facet_index_ : float
+        Mean cosine between the gradients at two seeds: near 1 for a cell with one facet, near 0 or
+        below for one with several.
+    facet_similarity_ : ndarray of shape (n_facets, n_facets)
+        Cosine between the optimised stimuli, as deviations from the mean stimulus.
+    labels_ : ndarray of int of shape (n_seeds,)
+        The facet of each seed.
+    seeds_ : ndarray of int of shape (n_seeds,)
+        Which reference clips served as seeds, the one that drives the cell most first.
+    n_facets_ : int
+
+    References
+    ----------
+    .. [1] A. Nguyen, J. Yosinski, J. Clune (2016). Multifaceted feature visualization. ICML
+       Workshop on Visualization for Deep Learning. It groups network features of natural images;
+       gradients need no second network and tell opposite polarities apart.
+
+    Examples
+    --------
+    >>> from neuroml.celltypes import FacetedStimuli
+    >>> from neuroml.simulate import make_retina
+    >>> retina = make_retina(["on_sustained", "on_off"], n_cells=1, n_frames=50, random_state=0)
+    >>> on_off = FacetedStimuli(random_state=0).fit(retina.module, cell=1)
+    >>> on_off.n_facets_, bool(on_off.facet_similarity_[0, 1] < -0.5)
+    (2, True)
+    >>> FacetedStimuli(random_state=0).fit(retina.module, cell=0).n_facets_
+    1
+    """
+
+    _parameter_constraints = {
+        "n_facets": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "n_reference": [Interval(Integral, 2, None, closed="left")],
+        "n_seeds": [Interval(Integral, 2, None, closed="left")],
+        "decrease": ["boolean"],
+        "stimulus_shape": ["array-like", None],
+        "stimulus_axes": [str, None],
+        "window": [Interval(Integral, 1, None, closed="left"), None],
+        "norm": [Interval(Real, 0, None, closed="neither"), None, StrOptions({"reference"})],
+        "pixel_range": ["array-like", None, StrOptions({"model"})],
+        "smooth_time": [Interval(Real, 0, None, closed="left")],
+        "smooth_space": [Interval(Real, 0, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state", np.random.Generator],
+    }
+
+    def __init__(  # noqa: PLR0913
+        self,
+        n_facets: int | str = "auto",
+        *,
+        n_reference: int = 1000,
+        n_seeds: int = 100,
+        decrease: bool = False,
+        stimulus_shape: Any = None,
+        stimulus_axes: str | None = None,
+        window: int | None = None,
+        norm: float | str | None = "reference",
+        pixel_range: Any = "model",
+        smooth_time: float = 0.0,
+        smooth_space: float = 0.0,
+        learning_rate: float = 0.03,
+        n_steps: int = 40,
+        random_state: RandomState = None,
+    ) -> None:
+        self.n_facets = n_facets
+        self.n_reference = n_reference
+        self.n_seeds = n_seeds
+        self.decrease = decrease
+        self.stimulus_shape = stimulus_shape
+        self.stimulus_axes = stimulus_axes
+        self.window = window
+        self.norm = norm
+        self.pixel_range = pixel_range
+        self.smooth_time = smooth_time
+        self.smooth_space = smooth_space
+        self.learning_rate = learning_rate
+        self.n_steps = n_steps
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        model: Any,
+        y: Any = None,
+        *,
+        cell: int = 0,
+        reference_stimuli: ArrayLike | None = None,
+    ) -> FacetedStimuli:
+        """Find the facets of one cell.
+
+        Parameters
+        ----------
+        model : ResponseModel or torch.nn.Module
+            As for `MostDiscriminativeStimuli`.
+        y : ignored
+        cell : int
+            Which cell of the model.
+        reference_stimuli : array-like of shape (n_stimuli, ...), optional
+            Clips to choose seeds from.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If there is no such cell, its response never changes, or the model or the clips do not
+            fit.
+        """
+        from neuroml.celltypes._responses import opened
+
+        reference_rng, group_rng = spawn_generators(self.random_state, 2)
+        with opened(
+            model,
+            stimulus_shape=self.stimulus_shape,
+            stimulus_axes=self.stimulus_axes,
+            window=self.window,
+        ) as view:
+            if not 0 <= cell < view.n_cells:
+                raise DataError(
+                    "there is no such cell",
+                    expected=f"0 to {view.n_cells - 1}",
+                    found=cell,
+                    field="cell",
+                )
+            reference = (
+                view.clips(self.n_reference, reference_rng)
+                if reference_stimuli is None
+                else view.deviations(reference_stimuli)
+            )
+            self.seeds_ = self._choose_seeds(view, reference, cell)
+            seeds = reference[self.seeds_]
+            gradients = self._gradients(view, seeds, cell)
+            self.facet_index_ = _mean_cosine(gradients)
+            self.labels_ = _group(gradients, self.n_facets, self.facet_index_, group_rng)
+            self.n_facets_ = int(self.labels_.max()) + 1
+            self._optimise(view, reference, seeds, cell)
+        return self
+
+    def _choose_seeds(self, view: ModelView, reference: Tensor, cell: int) -> np.ndarray:
+        """Indices of the clips that drive the cell most, in falling order."""
+        recorded = view.record(reference)[:, cell]
+        if recorded.std() <= 1e-6 * np.abs(recorded).max():
+            raise DataError(
+                "the cell answers alike to all reference stimuli",
+                found=f"cell {cell}",
+                field="cell",
+            )
+        return np.argsort(recorded if self.decrease else -recorded)[: self.n_seeds]
+
+    def _gradients(self, view: ModelView, seeds: Tensor, cell: int) -> np.ndarray:
+        """Direction (n_seeds, n_pixels) in which each seed would have to change."""
+        import torch
+
+        seeds = seeds.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(view.respond(seeds)[:, cell].sum(), seeds)
+        flat = gradient.flatten(start_dim=1).double().cpu().numpy()
+        return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+
+    def _optimise(self, view: ModelView, reference: Tensor, seeds: Tensor, cell: int) -> None:
+        """Ascend from the mean of each group, all at once."""
+        import torch
+
+        from neuroml.celltypes._ascent import Climber, ascend
+        from neuroml.celltypes._setup import build_space
+
+        space = build_space(self, view, reference)
+        members = [
+            torch.from_numpy(np.flatnonzero(self.labels_ == k)) for k in range(self.n_facets_)
+        ]
+        start = space.project(torch.stack([seeds[rows].mean(dim=0) for rows in members]))
+        sign = -1.0 if self.decrease else 1.0
+        found = ascend(
+            view.respond,
+            lambda responses: sign * responses[:, cell],
+            start,
+            space,
+            Climber(self.n_steps, self.learning_rate),
+        )
+        self.facets_ = view.shown(found.stimuli)
+        self.responses_ = found.responses[:, cell].double().cpu().numpy()
+        flat = found.stimuli.flatten(start_dim=1).double().cpu().numpy()
+        flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+        self.facet_similarity_ = flat @ flat.T
+
+
+def _mean_cosine(directions: np.ndarray) -> float:
+    """Mean cosine between two different rows of unit norm."""
+    n = len(directions)
+    return float((np.square(directions.sum(axis=0)).sum() - n) / (n * (n - 1)))
+
+
+def _group(
+    directions: np.ndarray, n_facets: int | str, index: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Facet of each seed, the largest one first."""
+    if n_facets == "auto" and index > _ONE_FACET:
+        return np.zeros(len(directions), dtype=int)
+    numbers = range(2, min(5, len(directions) - 1) + 1) if n_facets == "auto" else [n_facets]
+    seed = int(rng.integers(2**31))
+    found = [KMeans(int(n), n_init=10, random_state=seed).fit_predict(directions) for n in numbers]
+    scores = np.array([silhouette_score(directions, one) if len(found) > 1 else 1 for one in found])
+    labels = found[int(np.argmax(scores >= _GOOD_ENOUGH * scores.max()))]
+    order = np.argsort(-np.bincount(labels), kind="stable")
+    return np.argsort(order)[labels]

@@ -1,0 +1,511 @@
+"""A model of how cells respond to stimuli, trained on a recording."""
+
+from __future__ import annotations
+
+from copy import copy, deepcopy
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, MultiOutputMixin, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.validation import check_sessions
+from neuroml.celltypes._fit_quality import correlation_to_mean, explained_variance
+from neuroml.celltypes._windows import check_recording, frames_with_history
+from neuroml.exceptions import DataError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["ResponseModel"]
+
+_MAX_DIMENSIONS = 4
+_FRAME_AXES = ("", "C", "HW", "HWC")
+_CHUNK = 256  # frames that are predicted at once
+
+
+class ResponseModel(MultiOutputMixin, BaseEstimator):
+    r"""Predict the responses of many cells to stimuli with a convolutional network.
+
+    All cells share a core of filters over space and the last ``n_lags`` frames. Each cell has a
+    place on the canvas and weights :math:`w` of the core's features :math:`\phi` there [1]_:
+
+    .. math:: r_i(t) = f\Big(b_i + \sum_k w_{ik}\, \phi_k(x_i, t)\Big).
+
+    Training stops when the error on held-out blocks of time no longer falls, and the weights that
+    were best there are kept.
+
+    Parameters
+    ----------
+    core : {"linear", "conv2d", "conv3d"} or torch.nn.Module, default="conv3d"
+        "linear": one layer of linear filters, so that cells are linear-nonlinear. "conv2d": filters
+        over space with all lags as channels, and a hidden layer; the one for images. "conv3d": the
+        same with filters that are sums of products of space and time. Or a module of your own that
+        does all of it, see Notes.
+    n_lags : int, default=10
+        Frames that a response depends on, the current one included. 1 for images.
+    n_filters, n_features : int, default=16, 24
+        Channels of the first and of the hidden layer.
+    kernel_size : int, default=7
+        Height and width of the filters in pixels; odd.
+    readout : {"gaussian", "point"}, default="gaussian"
+        How places are learned: with the place drawn anew around its mean for each batch [1]_, or
+        not. Predictions use the mean.
+    nonlinearity : {"softplus", "exp", "identity"}, default="softplus"
+        The function :math:`f`.
+    loss : {"poisson", "gaussian"}, default="poisson"
+        For counts and other responses that are never negative; or the squared error, each cell
+        scaled to variance 1.
+    smooth_space, smooth_time : float, default=0.0
+        Weight of the squared differences between neighbours in the first layer's filters.
+    sparsity : float, default=0.0
+        Weight of the mean absolute readout weight.
+    weight_decay : float, default=0.01
+        Of the AdamW optimiser.
+    validation_fraction : float, default=0.2
+        Share of the blocks that training is stopped by; 0 trains for ``max_epochs``.
+    n_blocks : int, default=10
+        Each session is cut into this many contiguous blocks.
+    clip_length : int, default=50
+        Frames of a training clip.
+    batch_size : int, default=8
+        Clips of a batch (with ``n_lags=1``, ``clip_length`` times as many images).
+    learning_rate : float, default=0.01
+        To start with; it falls by 0.3 when validation has not improved for two epochs.
+    max_epochs : int, default=100
+    patience : int, default=5
+        Epochs without improvement of validation before training stops.
+    random_state : int, RandomState, Generator or None, default=None
+    device : str, default="auto"
+        Where to train: "cpu", "cuda", ...; "auto" takes a GPU if there is one.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained network, in eval mode.
+    frame_shape_ : tuple of int
+        Shape of one frame.
+    history_ : list of dict
+        Loss and validation (share of the deviance that is left) of each epoch.
+    validation_blocks_ : ndarray of shape (n_held_out, 2)
+        First and last-plus-one frame of the blocks that were held out.
+    stimulus_mean_, stimulus_sd_ : ndarray
+        Numbers, or one per channel.
+    stimulus_range_ : ndarray of shape (2,) or (2, n_channels)
+        Lowest and highest value.
+    n_cells_ : int
+    rf_centres_ : ndarray of shape (n_cells, 2)
+        Row and column of each cell's place; absent for full-field stimuli and modules of your own.
+    rf_distance_ : float
+        Mean distance of the places from the canvas centre, in pixels; 0 where there are none.
+    readout_weights_ : ndarray of shape (n_cells, n_features)
+        Absent for modules of your own.
+    n_iter_ : int
+        Epochs.
+    converged_ : bool
+
+    See Also
+    --------
+    MostDiscriminativeStimuli : Cluster the cells of such a model.
+
+    Notes
+    -----
+    Stimuli are full-field waveforms (n_frames,), several of them (n_frames, n_channels), movies
+    (n_frames, height, width) or movies with channels last; with ``n_lags=1``, the first axis counts
+    images.
+
+    A module of your own takes stimuli ``(batch, n_frames, *frame_shape)`` and gives responses
+    ``(batch, n_frames - n_lags + 1, n_cells)``; with ``n_lags=1``, images
+    ``(batch, *frame_shape)`` and ``(batch, n_cells)``. It is copied, not changed. If it has a
+    method ``centred()`` that returns a module with all receptive fields at the centre, `centred`
+    works too. After `save`, load it with ``load(path, module=...)``.
+
+    References
+    ----------
+    .. [1] K.-K. Lurz, M. Bashiri, K. Willeke, et al. (2021). Generalization in data-driven models
+       of primary visual cortex. International Conference on Learning Representations.
+
+    Examples
+    --------
+    >>> from neuroml.celltypes import ResponseModel
+    >>> from neuroml.simulate import make_retina
+    >>> retina = make_retina(["on_transient", "off_sustained"], n_cells=5, n_frames=1500,
+    ...                      random_state=0)
+    >>> model = ResponseModel("linear", n_lags=10, n_filters=4, max_epochs=30, patience=3,
+    ...                       random_state=0)
+    >>> model = model.fit(retina.stimuli, retina.responses)
+    >>> feve = model.feve(retina.test_stimuli, retina.test_responses)
+    >>> bool(feve.mean() > 0.8)
+    True
+    """
+
+    _parameter_constraints = {
+        "core": [StrOptions({"linear", "conv2d", "conv3d"}), HasMethods("state_dict")],
+        "n_lags": [Interval(Integral, 1, None, closed="left")],
+        "n_filters": [Interval(Integral, 1, None, closed="left")],
+        "n_features": [Interval(Integral, 1, None, closed="left")],
+        "kernel_size": [Interval(Integral, 1, None, closed="left")],
+        "readout": [StrOptions({"gaussian", "point"})],
+        "nonlinearity": [StrOptions({"softplus", "exp", "identity"})],
+        "loss": [StrOptions({"poisson", "gaussian"})],
+        "smooth_space": [Interval(Real, 0, None, closed="left")],
+        "smooth_time": [Interval(Real, 0, None, closed="left")],
+        "sparsity": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "n_blocks": [Interval(Integral, 2, None, closed="left")],
+        "clip_length": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state", np.random.Generator],
+        "device": [str],
+    }
+
+    def __init__(  # noqa: PLR0913
+        self,
+        core: Any = "conv3d",
+        *,
+        n_lags: int = 10,
+        n_filters: int = 16,
+        n_features: int = 24,
+        kernel_size: int = 7,
+        readout: str = "gaussian",
+        nonlinearity: str = "softplus",
+        loss: str = "poisson",
+        smooth_space: float = 0.0,
+        smooth_time: float = 0.0,
+        sparsity: float = 0.0,
+        weight_decay: float = 0.01,
+        validation_fraction: float = 0.2,
+        n_blocks: int = 10,
+        clip_length: int = 50,
+        batch_size: int = 8,
+        learning_rate: float = 0.01,
+        max_epochs: int = 100,
+        patience: int = 5,
+        random_state: RandomState = None,
+        device: str = "auto",
+    ) -> None:
+        self.core = core
+        self.n_lags = n_lags
+        self.n_filters = n_filters
+        self.n_features = n_features
+        self.kernel_size = kernel_size
+        self.readout = readout
+        self.nonlinearity = nonlinearity
+        self.loss = loss
+        self.smooth_space = smooth_space
+        self.smooth_time = smooth_time
+        self.sparsity = sparsity
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.n_blocks = n_blocks
+        self.clip_length = clip_length
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.random_state = random_state
+        self.device = device
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, stimuli: ArrayLike, responses: ArrayLike, *, sessions: ArrayLike | None = None
+    ) -> ResponseModel:
+        """Train on a recording.
+
+        Parameters
+        ----------
+        stimuli : array-like of shape (n_frames, ...)
+            See Notes.
+        responses : array-like of shape (n_frames, n_cells) or (n_frames,)
+        sessions : array-like of shape (n_frames,), optional
+            Label of the session each frame belongs to; no clip crosses into another one.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If shapes do not fit, values are not finite, sessions are shorter than ``n_lags``,
+            responses are negative under the Poisson loss, or a module of your own gives another
+            shape than it should.
+
+        Warns
+        -----
+        UserWarning
+            If cells never change their response.
+        NotConvergedWarning
+            If validation was still improving after ``max_epochs``.
+        """
+        from neuroml.celltypes._response_training import train_responses
+
+        X = self._check_stimuli(stimuli, reset=True)
+        Y = check_recording(responses, len(X), positive=self.loss == "poisson")
+        self._single = Y.ndim == 1
+        labels = check_sessions(sessions, len(X))
+        self.frame_shape_ = X.shape[1:]
+        self.n_cells_ = 1 if self._single else Y.shape[1]
+        over = tuple(range(X.ndim - 1)) if X.ndim in (2, 4) else None
+        self.stimulus_mean_, sd = X.mean(axis=over), X.std(axis=over)
+        self.stimulus_sd_ = np.where(sd > 0, sd, 1.0)
+        self.stimulus_range_ = np.array([X.min(axis=over), X.max(axis=over)])
+        self._is_centred = False
+        self.module_: Any = self._build_module()
+        training, held_out = train_responses(
+            self, self.module_, X, Y.reshape(len(Y), -1), labels, self._streams()
+        )
+        self.validation_blocks_ = np.array(held_out, dtype=int).reshape(-1, 2)
+        self.history_ = training.history
+        self.n_iter_, self.converged_ = len(training.history), training.converged
+        self._describe()
+        return self
+
+    def _streams(self) -> list[np.random.Generator]:
+        return spawn_generators(self.random_state, 3)
+
+    def _describe(self) -> None:
+        """What the network says about the cells."""
+        self.rf_distance_ = 0.0
+        if not isinstance(self.core, str):
+            return
+        self.readout_weights_ = self.module_.weights.detach().cpu().numpy()
+        if len(self.frame_shape_) >= 2:
+            self.rf_centres_ = self.module_.places().detach().cpu().numpy()
+            middle = np.array(self.frame_shape_[:2]) // 2
+            distance = np.linalg.norm(self.rf_centres_ - middle, axis=1)
+            self.rf_distance_ = float(distance.mean())
+
+    def _check_stimuli(self, stimuli: ArrayLike, *, reset: bool) -> np.ndarray:
+        waveform = self.n_lags > 1 and np.ndim(stimuli) == 1
+        X = validate_data(
+            self, stimuli, reset=reset, dtype=np.float32, ensure_2d=not waveform, allow_nd=True
+        )
+        if X.ndim > _MAX_DIMENSIONS:
+            raise DataError(
+                "these are not stimuli",
+                expected="(n_frames,) with n_lags > 1, (n_frames, n_channels), (n_frames, height, "
+                "width) or (n_frames, height, width, n_channels)",
+                found=f"shape {X.shape}, n_lags={self.n_lags}",
+                field="stimuli",
+            )
+        if not reset and X.shape[1:] != self.frame_shape_:
+            raise DataError(
+                "the stimuli have another shape than those of fit",
+                expected=f"(n_frames, {', '.join(map(str, self.frame_shape_))})",
+                found=f"shape {X.shape}",
+                field="stimuli",
+            )
+        return X
+
+    def _build_module(self) -> nn.Module:
+        """The network before training; the saver fills it with weights."""
+        import torch
+
+        from neuroml.celltypes._networks import Architecture, ResponseNetwork
+
+        if not isinstance(self.core, str):
+            module = deepcopy(self.core)
+        else:
+            module = ResponseNetwork(
+                Architecture(
+                    self.core,
+                    self.n_lags,
+                    self.n_filters,
+                    self.n_features,
+                    self.kernel_size,
+                    self.readout,
+                    self.nonlinearity,
+                ),
+                self.frame_shape_,
+                self.n_cells_,
+                mean=torch.as_tensor(self.stimulus_mean_, dtype=torch.float32),
+                sd=torch.as_tensor(self.stimulus_sd_, dtype=torch.float32),
+                centred=self._is_centred,
+            )
+        return module.to(self._device()).eval()
+
+    def _device(self) -> str:
+        import torch
+
+        automatic = "cuda" if torch.cuda.is_available() else "cpu"
+        return automatic if self.device == "auto" else self.device
+
+    def predict(self, stimuli: ArrayLike, *, sessions: ArrayLike | None = None) -> np.ndarray:
+        """Predict responses.
+
+        Parameters
+        ----------
+        stimuli : array-like of shape (n_frames, ...)
+        sessions : array-like of shape (n_frames,), optional
+
+        Returns
+        -------
+        ndarray of shape (n_frames, n_cells), or (n_frames,) if fitted to one cell without an axis
+            NaN for the first ``n_lags - 1`` frames of each session, which lack a full history.
+
+        Raises
+        ------
+        DataError
+            If the stimuli do not fit or a session is shorter than ``n_lags``.
+        """
+        import torch
+
+        check_is_fitted(self)
+        X = self._check_stimuli(stimuli, reset=False)
+        runs = frames_with_history(check_sessions(sessions, len(X)), self.n_lags)
+        device = next(self.module_.parameters()).device
+        result = np.full((len(X), self.n_cells_), np.nan)
+        static = self.n_lags == 1 and X.ndim > 1
+        with torch.no_grad():
+            for start, stop in runs:
+                for first in range(start, stop, _CHUNK):
+                    last = min(first + _CHUNK, stop)
+                    seen = torch.from_numpy(X[first - self.n_lags + 1 : last]).to(device)
+                    found = self.module_(seen) if static else self.module_(seen[None])[0]
+                    result[first:last] = found.cpu().numpy()
+        return result[:, 0] if self._single else result
+
+    def score(
+        self, stimuli: ArrayLike, responses: ArrayLike, *, sessions: ArrayLike | None = None
+    ) -> float:
+        """Mean over cells of the correlation between prediction and mean response.
+
+        Parameters
+        ----------
+        stimuli : array-like of shape (n_frames, ...)
+        responses : array-like of shape (n_frames, n_cells) or (n_repeats, n_frames, n_cells)
+        sessions : array-like of shape (n_frames,), optional
+
+        Returns
+        -------
+        float
+            Cells that never change their response are left out; a constant prediction counts 0.
+        """
+        predicted, observed = self._compare(stimuli, responses, sessions)
+        return float(np.nanmean(correlation_to_mean(predicted, observed)))
+
+    def feve(
+        self,
+        stimuli: ArrayLike,
+        responses: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        min_explainable: float = 0.15,
+    ) -> np.ndarray:
+        r"""Fraction of each cell's explainable variance that is explained.
+
+        Parameters
+        ----------
+        stimuli : array-like of shape (n_frames, ...)
+        responses : array-like of shape (n_repeats, n_frames, n_cells)
+            Two repeats or more.
+        sessions : array-like of shape (n_frames,), optional
+        min_explainable : float
+            Least share of the variance that must be explainable.
+
+        Returns
+        -------
+        ndarray of shape (n_cells,)
+            1 at best, negative if worse than the mean; NaN for cells with less to explain than
+            ``min_explainable``.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than two repeats.
+
+        Notes
+        -----
+        :math:`1 - (\mathrm{mse} - \sigma^2) / (\mathrm{var} - \sigma^2)` with the noise variance
+        :math:`\sigma^2` the mean over frames of the variance over repeats.
+        """
+        predicted, observed = self._compare(stimuli, responses, sessions)
+        if len(observed) < 2:
+            raise DataError(
+                "the noise is not known from a single repeat",
+                expected="(n_repeats >= 2, n_frames, n_cells)",
+                found=np.shape(responses),
+                field="responses",
+            )
+        return explained_variance(predicted, observed, min_explainable)
+
+    def _compare(
+        self, stimuli: ArrayLike, responses: ArrayLike, sessions: ArrayLike | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Prediction (n, n_cells) and repeats (n_repeats, n, n_cells) at predicted frames."""
+        predicted = self.predict(stimuli, sessions=sessions).reshape(-1, self.n_cells_)
+        repeats = np.asarray(responses, dtype=float)
+        if repeats.ndim < 3:
+            repeats = repeats.reshape(1, len(repeats), -1)
+        if repeats.shape[1:] != predicted.shape:
+            raise DataError(
+                "the responses do not fit the stimuli",
+                expected=f"{predicted.shape} or (n_repeats, {len(predicted)}, {self.n_cells_})",
+                found=np.shape(responses),
+                field="responses",
+            )
+        known = np.isfinite(predicted[:, 0])
+        return predicted[known], repeats[:, known]
+
+    def centred(self) -> ResponseModel:
+        """The same model with every cell's place at the canvas centre.
+
+        It computes only the part of the canvas that these depend on, which is faster.
+
+        Returns
+        -------
+        ResponseModel
+            A new one; this one stays as it is.
+
+        Raises
+        ------
+        DataError
+            If a module of your own has no such method.
+        """
+        check_is_fitted(self)
+        if not hasattr(self.module_, "centred"):
+            raise DataError(
+                "this module cannot be centred",
+                expected="a method centred() that returns a module",
+                found=type(self.module_).__name__,
+                field="core",
+            )
+        twin = copy(self)
+        twin.module_, twin._is_centred = self.module_.centred(), True
+        twin._describe()
+        return twin
+
+    def as_module(self) -> nn.Module:
+        """The trained network with what `MostDiscriminativeStimuli` looks for in a module.
+
+        Returns
+        -------
+        torch.nn.Module
+            With the attributes ``stimulus_shape`` (a clip that gives ``clip_length`` responses),
+            ``stimulus_axes``, ``stimulus_mean``, ``stimulus_sd`` and ``stimulus_range``.
+        """
+        check_is_fitted(self)
+        module: Any = self.module_
+        static = self.n_lags == 1 and len(self.frame_shape_) > 0
+        n_frames = () if static else (self.n_lags - 1 + self.clip_length,)
+        module.stimulus_shape = (*n_frames, *self.frame_shape_)
+        module.stimulus_axes = ("" if static else "T") + _FRAME_AXES[len(self.frame_shape_)]
+        module.stimulus_mean, module.stimulus_sd = self.stimulus_mean_, self.stimulus_sd_
+        module.stimulus_range = tuple(self.stimulus_range_)
+        return module

@@ -1,0 +1,74 @@
+"""From a packed tensor to a factorisation problem on the device that solves it."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+
+from neuroml.connectome._fibres import lay_out
+from neuroml.connectome._hals import Gaps, Penalty, Problem
+from neuroml.connectome._packed import Packed
+from neuroml.connectome._rows import BlockRows, MemoryRows, Rows
+
+__all__ = ["kernels_for", "pose"]
+
+
+def kernels_for(device: str) -> ModuleType:
+    """The compute kernels of a device; "auto" takes a GPU where torch finds one."""
+    if device != "cpu":
+        import torch
+
+        if device == "cuda" or torch.cuda.is_available():
+            from neuroml.connectome import _torch_kernels
+
+            return _torch_kernels
+    from neuroml.connectome import _kernels
+
+    return _kernels
+
+
+def pose(packed: Packed, penalty: Penalty, *, dtype: str, kernels: ModuleType) -> Problem:
+    """Pose the problem of factorising a packed tensor.
+
+    Parameters
+    ----------
+    packed : Packed
+    penalty : Penalty
+    dtype : {"float32", "float64"}
+        Of the data; factors and sums are float64 in any case.
+    kernels : module
+        `_kernels` or `_torch_kernels`.
+    """
+    values = packed.values
+    broken = np.empty(0, dtype=np.int64)
+    seen = np.empty((0, packed.shape[-1]))
+    if isinstance(values, np.ndarray):
+        broken = np.flatnonzero(np.isnan(values).any(axis=1))
+        seen = ~np.isnan(values[broken])
+        values = np.nan_to_num(values) if len(broken) else values
+        rows: Rows = MemoryRows(kernels.array(values, dtype), kernels)
+    elif hasattr(values, "on_device"):
+        rows = values.on_device(dtype, kernels)
+    else:
+        rows = BlockRows(values, dtype, kernels)
+    which = np.zeros(packed.values.shape[0], dtype=np.int64)
+    which[broken] = np.arange(1, len(broken) + 1)
+    squared_norm = _squared_norm(rows, np.bincount(packed.rows))
+    return Problem(
+        fibres=lay_out(packed.shape[:-1], packed.index, packed.rows, kernels),
+        rows=rows,
+        squared_norm=squared_norm,
+        kernels=kernels,
+        gaps=Gaps(kernels.array(which, np.int64), kernels.array(seen)),
+        penalty=penalty,
+        rounding=10 * float(np.finfo(dtype).eps) * squared_norm,
+    )
+
+
+def _squared_norm(rows: Rows, weights: np.ndarray) -> float:
+    total = 0.0
+    for first, block in rows.blocks():
+        squares = rows.kernels.squared_norms(block)
+        total += float(np.dot(weights[first : first + len(block)], squares))
+    return total

@@ -1,0 +1,113 @@
+"""What `_kernels` does, in torch, for GPUs: the same functions with the same results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuroml.connectome._fibres import Entries
+
+__all__ = [
+    "across",
+    "along",
+    "array",
+    "design",
+    "diagonal",
+    "gather",
+    "gather_grams",
+    "hals",
+    "join",
+    "squared_norms",
+    "stack",
+    "sum_by",
+    "to_numpy",
+]
+
+_BLOCK = 2048
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "int64": torch.int64}
+
+
+def array(values: Any, dtype: Any = np.float64) -> Tensor:
+    """A contiguous tensor of the given values, on the GPU if there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.as_tensor(values, dtype=_DTYPES[np.dtype(dtype).name], device=device).contiguous()
+
+
+def to_numpy(values: Tensor) -> np.ndarray:
+    """A NumPy array of a tensor."""
+    return values.cpu().numpy()
+
+
+def diagonal(values: Tensor) -> Tensor:
+    """A diagonal matrix."""
+    return torch.diag(values)
+
+
+def join(parts: list[Tensor]) -> Tensor:
+    """Tensors one after the other."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def sum_by(values: Tensor, labels: Tensor, n_labels: int) -> Tensor:
+    """Sum of the values of each label: (n_labels, ...)."""
+    out = values.new_zeros((n_labels, *values.shape[1:]))
+    return out.index_add_(0, labels, values)
+
+
+def squared_norms(data: Tensor) -> np.ndarray:
+    """Squared norm of every row, in float64."""
+    return to_numpy((data.double() ** 2).sum(1))
+
+
+def along(data: Tensor, factor: Tensor) -> Tensor:
+    """``data @ factor``: contract the last mode; (n_rows, n_components) in the type of the data."""
+    return data @ factor.to(data.dtype)
+
+
+def across(data: Tensor, design: Tensor) -> Tensor:
+    """``data.T @ design``: contract the rows; (length, n_components), summed in float64."""
+    narrow = design.to(data.dtype)
+    out = design.new_zeros((data.shape[1], design.shape[1]), dtype=torch.float64)
+    for i in range(0, len(data), _BLOCK):
+        out += data[i : i + _BLOCK].T @ narrow[i : i + _BLOCK]
+    return out
+
+
+def gather(contracted: Tensor, entries: Entries, partner: Tensor) -> Tensor:
+    """Sum ``contracted[row] * partner[place]`` over the entries of each index: (size, R)."""
+    products = contracted[entries.rows].double() * partner[entries.places]
+    return sum_by(products, entries.index, len(entries.starts) - 1)
+
+
+def design(factor: Tensor, entries: Entries, partner: Tensor, n_rows: int) -> Tensor:
+    """What a row is modelled by, before the last mode: products of factors, summed over entries."""
+    return sum_by(factor[entries.index] * partner[entries.places], entries.rows, n_rows)
+
+
+def gather_grams(entries: Entries, partner: Tensor, grams: Tensor, which: Tensor) -> Tensor:
+    """Normal matrices (size, R, R) of each index from the entries that are observed."""
+    rows = partner[entries.places]
+    outer = rows[:, :, None] * rows[:, None, :] * grams[which[entries.rows]]
+    return sum_by(outer, entries.index, len(entries.starts) - 1)
+
+
+def hals(factor: Tensor, projected: Tensor, gram: Tensor, sweeps: int) -> Tensor:
+    """Non-negative coordinate descent on each row of ``factor``; returns a new factor."""
+    columns, wanted = factor.T.contiguous(), projected.T.contiguous()
+    own = gram.permute(1, 2, 0).contiguous() if gram.ndim == 3 else gram
+    pivots = torch.diagonal(own).T if gram.ndim == 3 else torch.diagonal(own)
+    pivots = torch.where(pivots > 0, pivots, torch.inf)
+    for _ in range(sweeps):
+        for r, pivot in enumerate(pivots):
+            explained = (own[r] * columns).sum(0) if gram.ndim == 3 else own[r] @ columns
+            columns[r].add_((wanted[r] - explained) / pivot).clamp_(min=0)
+    return columns.T.contiguous()
+
+
+def stack(matrices):  # type: ignore[no-untyped-def]
+    """Several matrices side by side, and how to take blocks of such rows apart again."""
+    sizes = [matrix.shape[1] for matrix in matrices]
+    return torch.cat(list(matrices), dim=1), lambda parts: list(join(parts).split(sizes, dim=1))

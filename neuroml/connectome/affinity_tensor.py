@@ -1,0 +1,336 @@
+"""From the traces of a cohort to a tensor of affinities between pairs of units."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from neuroml._core.validation import check_sequences, session_slices
+from neuroml.connectome._affinity import METHODS, WINDOWED, prepare_signals
+from neuroml.connectome._pair_rows import Animal, PairRows
+from neuroml.connectome.tensors import FibreTensor
+from neuroml.exceptions import DataError
+
+__all__ = ["AffinityTensor"]
+
+
+class AffinityTensor(TransformerMixin, BaseEstimator):
+    r"""Affinity of every pair of units, in every animal, at every moment.
+
+    The tensor has the modes pairs i < j, animals and time. A unit that was not seen in an animal
+    (NaN throughout) leaves no fibre there: missing is never zero. All animals must share one time
+    axis, such as a stimulus sequence. Where they do not, as at rest, fit each animal by itself, or
+    factorise `SlidingWindowConnectivity` per subject and compare features that ignore time.
+
+    Parameters
+    ----------
+    method : str, default="same_sign"
+        With :math:`g` the smoothed derivative, scaled so that 95 % of it lie within 1, and cut:
+
+        - "unsigned": :math:`\sqrt{|g_i g_j|}`, closest to the prose of [1]_, which has no formula;
+        - "same_sign": :math:`\sqrt{\max(g_i g_j, 0)}`;
+        - "min": :math:`\min(|g_i|, |g_j|)` where the signs agree;
+        - "ratio": :math:`\min(|g_i|, |g_j|) / \max(|g_i|, |g_j|)` where they agree; blind to size,
+          so that noise of two silent units looks like affinity.
+
+        Over the windows of `window`, negative means set to 0:
+
+        - "mtd": mean of the product of derivatives scaled to unit variance (multiplication of
+          temporal derivatives [2]_), the most robust to noise;
+        - "correlation": Pearson's correlation of the traces.
+
+        - "edge": positive part of the product of z-scores (edge time series [3]_).
+    opposite : {"drop", "separate"}, default="drop"
+        Whether affinity by opposite signs is left out, or follows in a second set of pairs. It is
+        never folded into the first, where it would hide who acts against whom.
+    sigma : float, default=2.0
+        Width of the Gaussian whose derivative is taken, in samples.
+    window : int, default=15
+        Samples, for "mtd" and "correlation". Centred; cut where a session ends.
+    stride : int, default=1
+        Every how many samples the tensor has a value.
+    min_animals : int, optional
+        Leave out pairs that fewer animals show together. By default all pairs stay, and one that
+        no animal shows is an error.
+    implicit : bool, default=False
+        Keep the traces in place of the affinities and derive those whenever they are needed. For
+        "unsigned", "same_sign" and "edge", the factorisation then never needs them at all.
+
+    Attributes
+    ----------
+    pairs_ : ndarray of int of shape (n_pairs, 2)
+        The units of each pair.
+    signs_ : ndarray of int of shape (n_pairs,)
+        1, or -1 for affinity by opposite signs.
+    n_features_in_ : int
+        Number of units.
+
+    See Also
+    --------
+    NonnegativeCP : factorises the tensor; give it ``sample_mode=1``.
+    SlidingWindowConnectivity : for recordings without a shared time axis.
+
+    References
+    ----------
+    .. [1] L. Dyballa et al. (2024). Learning dynamic representations of the functional connectome
+       in neurobiological networks. ICLR.
+    .. [2] J. M. Shine et al. (2015). Estimation of dynamic functional connectivity using
+       multiplication of temporal derivatives. NeuroImage 122.
+    .. [3] F. Zamani Esfahlani et al. (2020). High-amplitude cofluctuations in cortical activity
+       drive functional connectivity. PNAS 117(45).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.connectome import AffinityTensor
+    >>> worms = [np.random.default_rng(seed).normal(size=(50, 4)) for seed in range(3)]
+    >>> worms[0][:, 2] = np.nan
+    >>> tensor = AffinityTensor().fit_transform(worms)
+    >>> tensor.shape, len(tensor.index)
+    ((6, 3, 50), 15)
+    """
+
+    _parameter_constraints = {
+        "method": [StrOptions(set(METHODS))],
+        "opposite": [StrOptions({"drop", "separate"})],
+        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "window": [Interval(Integral, 2, None, closed="left")],
+        "stride": [Interval(Integral, 1, None, closed="left")],
+        "min_animals": [Interval(Integral, 1, None, closed="left"), None],
+        "implicit": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        method: str = "same_sign",
+        *,
+        opposite: str = "drop",
+        sigma: float = 2.0,
+        window: int = 15,
+        stride: int = 1,
+        min_animals: int | None = None,
+        implicit: bool = False,
+    ) -> None:
+        self.method = method
+        self.opposite = opposite
+        self.sigma = sigma
+        self.window = window
+        self.stride = stride
+        self.min_animals = min_animals
+        self.implicit = implicit
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> AffinityTensor:
+        """Find the pairs that animals show together.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_units) or (n_animals, n_samples, n_units), or list
+            Time first; a list has one array per animal. A unit is NaN throughout where unseen.
+        y : ignored
+        sessions : array-like of shape (n_samples,), optional
+            Session label of each sample; nothing is computed across their borders.
+        groups : array-like of shape (n_samples,), optional
+            Animal of each sample, if animals have several sessions. By default each session is one.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If a unit is never seen, two units are never seen together (without ``min_animals``), a
+            unit is NaN for part of an animal's samples, "unsigned" is to have opposite signs, a
+            window is longer than a session, or animals differ in their number of samples.
+        """
+        X, sessions = check_sequences(self, _listed(X), sessions, reset=True, on_nan="keep")
+        parts, _ = self._animals(X, sessions, groups)
+        seen = np.array([~np.isnan(X[part]).any(axis=0) for part, _ in parts])
+        pairs = np.column_stack(np.triu_indices(X.shape[1], k=1))
+        pairs = pairs[self._kept(seen, pairs)]
+        signs = np.ones(len(pairs), dtype=np.int64)
+        if self.opposite == "separate":
+            if self.method == "unsigned":
+                raise DataError(
+                    "unsigned affinity does not tell opposite signs from the same",
+                    expected='opposite="drop", or another method',
+                    found='opposite="separate"',
+                    field="opposite",
+                )
+            pairs, signs = np.concatenate([pairs, pairs]), np.concatenate([signs, -signs])
+        self.pairs_, self.signs_ = pairs, signs
+        return self
+
+    def transform(
+        self,
+        X: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> FibreTensor:
+        """Return the tensor of affinities.
+
+        Parameters
+        ----------
+        X, sessions, groups
+            As in `fit`; the animals may be others.
+
+        Returns
+        -------
+        FibreTensor of shape (n_pairs, n_animals, n_times)
+
+        Raises
+        ------
+        DataError
+            As in `fit`, and if a unit never changes.
+        """
+        check_is_fitted(self)
+        X, sessions = check_sequences(self, _listed(X), sessions, reset=False, on_nan="keep")
+        parts, names = self._animals(X, sessions, groups)
+        animals, index = [], []
+        for number, (part, slices) in enumerate(parts):
+            x = X[part].astype(np.float64)
+            seen = ~np.isnan(x).any(axis=0)
+            shown = np.flatnonzero(seen[self.pairs_].all(axis=1))
+            signals = np.zeros_like(x)
+            signals[:, seen] = prepare_signals(x[:, seen], self.method, self.sigma, slices)
+            animals.append(Animal(signals, self.pairs_[shown], self.signs_[shown], slices))
+            index.append(np.column_stack([shown, np.full(len(shown), number)]))
+        rows = PairRows(animals, self.method, self.window, self.stride)
+        times = np.arange(0, len(animals[0].signals), self.stride)
+        return FibreTensor(
+            rows if self.implicit else rows.materialise(),
+            np.concatenate(index),
+            (len(self.pairs_), len(animals), len(times)),
+            axes=("pair", "animal", "time"),
+            labels=(self.get_feature_names_out(), names, times),
+        )
+
+    def fit_transform(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> FibreTensor:
+        """Fit, then transform the same data."""
+        fitted = self.fit(X, y, sessions=sessions, groups=groups)
+        return fitted.transform(X, sessions=sessions, groups=groups)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the pairs, ``unit_i--unit_j``, with ``~`` for opposite signs."""
+        check_is_fitted(self)
+        names = _check_feature_names_in(self, input_features)
+        marks = np.where(self.signs_ > 0, "--", "~~")
+        return np.array(
+            [f"{names[i]}{m}{names[j]}" for (i, j), m in zip(self.pairs_, marks, strict=True)],
+            dtype=object,
+        )
+
+    def _kept(self, seen: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Which pairs enough animals show together, given (n_animals, n_units) who saw whom."""
+        never = np.flatnonzero(~seen.any(axis=0))
+        if len(never):
+            raise DataError(
+                "some units were never seen",
+                expected="every unit in some animal",
+                found=f"units {never[:10].tolist()} are NaN throughout",
+                fix="Leave them out.",
+                field="X",
+            )
+        together = (seen[:, pairs[:, 0]] & seen[:, pairs[:, 1]]).sum(axis=0)
+        kept = together >= (self.min_animals or 0)
+        if self.min_animals is None and not together.all():
+            raise DataError(
+                "some units were never seen together, so nothing is known of their affinity",
+                expected="every pair of units in some animal",
+                found=f"{int((together == 0).sum())} pairs in none, "
+                f"such as {pairs[together == 0][:5].tolist()}",
+                fix="Pass min_animals=1 to leave these pairs out, or keep units that more animals "
+                "share (neuroml.data.align_units(min_recordings=...)).",
+                field="X",
+            )
+        if not kept.any():
+            raise DataError(
+                "no pair of units is left",
+                expected=f"pairs seen together in {self.min_animals} animals",
+                found=f"at most {together.max(initial=0)} of {len(seen)} animals",
+                field="min_animals",
+            )
+        return kept
+
+    def _animals(
+        self, X: np.ndarray, sessions: np.ndarray, groups: ArrayLike | None
+    ) -> tuple[list[tuple[np.ndarray, tuple[slice, ...]]], np.ndarray]:
+        """Samples of each animal with the stretches they fall into, and the animals' labels."""
+        labels = sessions if groups is None else np.asarray(groups)
+        if labels.shape != (len(X),):
+            raise DataError(
+                "groups do not match the samples",
+                expected=f"one label for each of {len(X)} samples",
+                found=f"shape {labels.shape}",
+                field="groups",
+            )
+        names, first = np.unique(labels, return_index=True)
+        names = names[np.argsort(first)]
+        parts = [np.flatnonzero(labels == name) for name in names]
+        lengths = [len(part) for part in parts]
+        if len(set(lengths)) > 1:
+            raise DataError(
+                "animals differ in their number of samples, so they share no time axis",
+                expected="the same samples in every animal",
+                found=f"{min(lengths)} to {max(lengths)} samples",
+                fix="Cut to what they share (neuroml.data.epochs), or fit each animal by itself.",
+                field="groups",
+            )
+        slices = [tuple(session_slices(sessions[part])) for part in parts]
+        shortest = min(one.stop - one.start for several in slices for one in several)
+        if self.method in WINDOWED and shortest < self.window:
+            raise DataError(
+                "a session is shorter than the window",
+                expected=f">= {self.window} samples",
+                found=f"{shortest}",
+                fix="Choose a shorter window, or leave the session out.",
+                field="window",
+            )
+        _check_missing(X, parts, names)
+        return list(zip(parts, slices, strict=True)), names
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def _listed(X: Any) -> Any:
+    return list(X) if getattr(X, "ndim", 0) == 3 else X
+
+
+def _check_missing(X: np.ndarray, parts: list[np.ndarray], names: np.ndarray) -> None:
+    for name, part in zip(names, parts, strict=True):
+        missing = np.isnan(X[part])
+        partly = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
+        if len(partly):
+            raise DataError(
+                "units are missing for part of an animal's samples",
+                expected="NaN throughout for a unit that was not seen, else no NaN",
+                found=f"units {partly[:10].tolist()} of animal {name}",
+                fix="Interpolate short gaps (neuroml.data.clean), or leave the samples out.",
+                field="X",
+            )

@@ -1,0 +1,343 @@
+"""From a cohort's traces to who interacts, when, in which animals."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.recording import break_points, stack
+from neuroml.connectome._affinity import METHODS
+from neuroml.connectome.affinity_tensor import AffinityTensor
+from neuroml.connectome.nonnegative_cp import NonnegativeCP
+from neuroml.connectome.weighted_sbm import WeightedSBM
+
+__all__ = ["DynamicConnectome"]
+
+
+class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Motifs of connectivity, their time courses, the animals that have them, their communities.
+
+    Three steps [1]_: `AffinityTensor` of all pairs of units, animals and moments; `NonnegativeCP`
+    of that tensor; `WeightedSBM` of every component's matrix. Use the three by themselves for
+    options that are not among the parameters here.
+
+    Parameters
+    ----------
+    n_components : int, default=4
+        `select_rank` helps to choose it.
+    method : str, default="mtd"
+        Of `AffinityTensor`. Affinities that are averages over windows are the most robust to noise.
+    sigma : float, default=2.0
+        Width of the derivative's Gaussian, in samples.
+    window, stride : int, default=15, 1
+        In samples.
+    min_animals : int, default=1
+        Pairs that fewer animals show together are left out: NaN in the motifs.
+    ridge : float, default=1e-3
+        Of `NonnegativeCP`.
+    n_init : int, default=5
+        Starts of the factorisation.
+    max_iter : int, default=500
+        Of the factorisation.
+    max_blocks : int, default=20
+        Of each `WeightedSBM`.
+    activity : float, default=0.5
+        A component is active while its time course exceeds this share of its largest value, and in
+        the animals whose loading exceeds this share of the largest loading.
+    n_jobs : int or None, default=None
+        Processes over components for the communities.
+    random_state : int, RandomState, Generator or None, default=None
+
+    Attributes
+    ----------
+    motifs_ : ndarray of shape (n_components, n_units, n_units)
+        Symmetric pattern of each component, of unit norm over pairs; NaN on the diagonal and for
+        pairs that were left out.
+    time_courses_ : ndarray of shape (n_times, n_components)
+        Of unit norm.
+    subject_loadings_ : ndarray of shape (n_animals, n_components)
+        Strength of each component in each animal; `transform` gives those of others.
+    communities_ : ndarray of int of shape (n_components, n_units)
+        Community of each unit in each component, from the strongest on; -1 for units in none: those
+        in blocks that are no more connected inside than the motif is on average.
+    table_ : DataFrame
+        One row for each component, interval and community: ``component``, ``start`` and ``stop``
+        (samples, the last one excluded), ``animals``, ``community`` and ``units``; -1 and no units
+        for a component without communities.
+    affinity_ : AffinityTensor
+    factorisation_ : NonnegativeCP
+    block_models_ : list of WeightedSBM
+    converged_ : bool
+        Whether the factorisation and all block models converged.
+    n_iter_ : int
+        Of the factorisation.
+    n_features_in_ : int
+        Number of units.
+
+    See Also
+    --------
+    select_rank : chooses ``n_components``.
+
+    Notes
+    -----
+    All animals must share one time axis, as under the same sequence of stimuli. For recordings at
+    rest, where nothing happens at the same time, the time courses mean nothing across animals.
+
+    References
+    ----------
+    .. [1] L. Dyballa et al. (2024). Learning dynamic representations of the functional connectome
+       in neurobiological networks. ICLR.
+
+    Examples
+    --------
+    >>> from neuroml.connectome import DynamicConnectome
+    >>> from neuroml.simulate import make_dynamic_communities
+    >>> truth = make_dynamic_communities(30, 8, 160, n_communities=2, n_active_animals=5,
+    ...                                  random_state=0)
+    >>> model = DynamicConnectome(n_components=2, random_state=0).fit(truth.X)
+    >>> model.motifs_.shape, model.time_courses_.shape, model.subject_loadings_.shape
+    ((2, 30, 30), (160, 2), (8, 2))
+    >>> model.transform(truth.X[:3]).shape
+    (3, 2)
+    """
+
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "method": [StrOptions(set(METHODS))],
+        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "window": [Interval(Integral, 2, None, closed="left")],
+        "stride": [Interval(Integral, 1, None, closed="left")],
+        "min_animals": [Interval(Integral, 1, None, closed="left")],
+        "ridge": [Interval(Real, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_blocks": [Interval(Integral, 1, None, closed="left")],
+        "activity": [Interval(Real, 0, 1, closed="both")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state", np.random.Generator],
+    }
+
+    def __init__(  # noqa: PLR0913 - one keyword for each parameter
+        self,
+        n_components: int = 4,
+        *,
+        method: str = "mtd",
+        sigma: float = 2.0,
+        window: int = 15,
+        stride: int = 1,
+        min_animals: int = 1,
+        ridge: float = 1e-3,
+        n_init: int = 5,
+        max_iter: int = 500,
+        max_blocks: int = 20,
+        activity: float = 0.5,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        self.n_components = n_components
+        self.method = method
+        self.sigma = sigma
+        self.window = window
+        self.stride = stride
+        self.min_animals = min_animals
+        self.ridge = ridge
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.max_blocks = max_blocks
+        self.activity = activity
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> DynamicConnectome:
+        """Factorise a cohort.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_units) or (n_animals, n_samples, n_units), or list
+            Time first; a list has an array, or a recording, for each animal. A unit is NaN
+            throughout where unseen (`neuroml.data.align_units` makes it so).
+        y : ignored
+        sessions : array-like of shape (n_samples,), optional
+            Session label of each sample.
+        groups : array-like of shape (n_samples,), optional
+            Animal of each sample. By default each session is an animal.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            As in `AffinityTensor.fit` and `NonnegativeCP.fit`, and if a unit is in no pair that
+            ``min_animals`` animals show.
+
+        Warns
+        -----
+        NotConvergedWarning
+            If the factorisation or a block model did not converge.
+        """
+        X, sessions, groups = _as_arrays(X, sessions, groups)
+        seeds = [
+            int(rng.integers(2**31))
+            for rng in spawn_generators(self.random_state, 1 + self.n_components)
+        ]
+        self.affinity_ = AffinityTensor(
+            self.method,
+            sigma=self.sigma,
+            window=self.window,
+            stride=self.stride,
+            min_animals=self.min_animals,
+        )
+        tensor = self.affinity_.fit_transform(X, sessions=sessions, groups=groups)
+        self.n_features_in_ = self.affinity_.n_features_in_
+        if hasattr(self.affinity_, "feature_names_in_"):
+            self.feature_names_in_ = self.affinity_.feature_names_in_
+        self.factorisation_ = NonnegativeCP(
+            self.n_components,
+            n_init=self.n_init,
+            max_iter=self.max_iter,
+            ridge=self.ridge,
+            sample_mode=1,
+            random_state=seeds[0],
+        ).fit(tensor)
+        pairs, animals, times = self.factorisation_.cp_.factors
+        self.motifs_ = np.full(
+            (self.n_components, self.n_features_in_, self.n_features_in_), np.nan
+        )
+        i, j = self.affinity_.pairs_.T
+        self.motifs_[:, i, j] = self.motifs_[:, j, i] = pairs.T
+        self.time_courses_ = times
+        self.subject_loadings_ = animals * self.factorisation_.cp_.weights
+        tasks = [
+            (motif, self.max_blocks, seed)
+            for motif, seed in zip(self.motifs_, seeds[1:], strict=True)
+        ]
+        self.block_models_ = list(run_parallel(_fit_blocks, tasks, n_jobs=self.n_jobs))
+        self.communities_ = np.stack(
+            [_communities(*both) for both in zip(self.block_models_, self.motifs_, strict=True)]
+        )
+        self.converged_ = all(one.converged_ for one in (self.factorisation_, *self.block_models_))
+        self.n_iter_ = self.factorisation_.n_iter_
+        self.table_ = self._tabulate(tensor.labels[1], tensor.labels[2])
+        self._n_features_out = self.n_components
+        return self
+
+    def transform(
+        self, X: Any, *, sessions: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> np.ndarray:
+        """Loadings of animals on the components.
+
+        Parameters
+        ----------
+        X, sessions, groups
+            As in `fit`, on the same time axis; the animals may be others.
+
+        Returns
+        -------
+        ndarray of shape (n_animals, n_components)
+            The exact non-negative least-squares solution, from the pairs that an animal shows.
+        """
+        return self.factorisation_.transform(self._tensor(X, sessions, groups))
+
+    def fit_transform(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Fit, then transform the same data."""
+        fitted = self.fit(X, y, sessions=sessions, groups=groups)
+        return fitted.transform(X, sessions=sessions, groups=groups)
+
+    def score(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> float:
+        """Minus the relative error of the affinities, with only the animals' loadings fitted."""
+        return self.factorisation_.score(self._tensor(X, sessions, groups))
+
+    def _tensor(self, X: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Any:
+        check_is_fitted(self)
+        X, sessions, groups = _as_arrays(X, sessions, groups)
+        return self.affinity_.transform(X, sessions=sessions, groups=groups)
+
+    def _tabulate(self, animals: np.ndarray, times: np.ndarray) -> pd.DataFrame:
+        names = np.asarray(getattr(self, "feature_names_in_", np.arange(self.n_features_in_)))
+        rows = []
+        for r, found in enumerate(self.communities_):
+            loading = self.subject_loadings_[:, r]
+            who = [str(a) for a in animals[loading > self.activity * loading.max()]]
+            for start, stop in self._intervals(self.time_courses_[:, r], times):
+                for k in range(max(found.max() + 1, 1)):
+                    community = k if k in found else -1
+                    units = [str(name) for name in names[found == k]]
+                    rows.append((r, start, stop, ", ".join(who), community, ", ".join(units)))
+        columns = ["component", "start", "stop", "animals", "community", "units"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _intervals(self, course: np.ndarray, times: np.ndarray) -> list[tuple[int, int]]:
+        """First and one-past-last sample of every stretch in which a component is active."""
+        active = course > self.activity * course.max()
+        starts = break_points(active)
+        stops = [*starts[1:], len(active)]
+        return [
+            (int(times[a]), int(times[b - 1]) + self.stride)
+            for a, b in zip(starts, stops, strict=True)
+            if active[a]
+        ]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _as_arrays(X: Any, sessions: Any, groups: Any) -> tuple[Any, Any, Any]:
+    """Recordings as arrays with their own sessions and animals; anything else as it is."""
+    if isinstance(X, list | tuple) and len(X) and isinstance(X[0], xr.Dataset):
+        arrays = stack(X)
+        return pd.DataFrame(arrays.X, columns=arrays.units), arrays.sessions, arrays.groups
+    return X, sessions, groups
+
+
+def _fit_blocks(motif: np.ndarray, max_blocks: int, seed: int) -> WeightedSBM:
+    return WeightedSBM(max_blocks=max_blocks, random_state=seed).fit(motif)
+
+
+def _communities(model: WeightedSBM, motif: np.ndarray) -> np.ndarray:
+    """Labels of the blocks that are more connected inside than the motif on average, else -1."""
+    strong = np.flatnonzero(np.diag(model.block_means_) > np.nanmean(motif))
+    number = np.full(model.n_blocks_, -1)
+    number[strong] = np.arange(len(strong))
+    return number[model.labels_] if model.n_blocks_ > 1 else np.full(len(motif), -1)

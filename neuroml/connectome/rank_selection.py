@@ -1,0 +1,231 @@
+"""How many components a tensor bears."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import mul
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from tensorly.cp_tensor import CPTensor
+
+from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml.connectome.nonnegative_cp import NonnegativeCP
+from neuroml.connectome.tensors import FibreTensor
+from neuroml.exceptions import DataError
+
+__all__ = ["RankSelection", "core_consistency", "select_rank"]
+
+
+@dataclass(frozen=True)
+class RankSelection:
+    """What `select_rank` found.
+
+    Attributes
+    ----------
+    best_rank : int
+        The smallest rank whose held-out error is not above the lowest one by more than the
+        standard error of their difference over folds.
+    table : pandas.DataFrame
+        One row per rank: ``rank``; the ``ridge`` that suits it best; ``held_out`` and
+        ``held_out_se``, mean and standard error over folds of the relative error on what was left
+        out; ``error`` on all data; ``match``, the median agreement of further starts with the best
+        one; ``core_consistency``, in percent.
+    folds : ndarray of shape (n_ranks, n_folds)
+        Held-out error of each fold.
+    """
+
+    best_rank: int
+    table: pd.DataFrame
+    folds: np.ndarray
+
+
+def select_rank(
+    tensor: FibreTensor | ArrayLike,
+    ranks: Sequence[int],
+    *,
+    holdout: str = "fibre",
+    n_folds: int = 5,
+    ridges: Sequence[float] = (0.001, 0.01, 0.1),
+    model: NonnegativeCP | None = None,
+    random_state: RandomState = None,
+) -> RankSelection:
+    """Compare ranks by how well they predict what they have not seen.
+
+    Parameters
+    ----------
+    tensor : FibreTensor or array-like
+        Non-negative, NaN for missing; the last mode is time. No modes may be symmetric: the same
+        value would be both left out and fitted.
+    ranks : sequence of int
+    holdout : {"fibre", "time_block"}, default="fibre"
+        Leave out whole fibres at random (a pair in an animal), each place in one fold; or in every
+        animal a block of time of its own, which also asks that time courses are shared.
+    n_folds : int, default=5
+    ridges : sequence of float, default=(0.001, 0.01, 0.1)
+        Of the fits that are compared; each rank is judged by the one that suits it best. Without a
+        ridge the held-out error explodes as soon as a pair is seen in fewer animals than there are
+        components; a small one prefers too few components, and a large one too many, since it costs
+        less to split a component in two.
+    model : NonnegativeCP, optional
+        Whose other parameters are taken.
+    random_state : int, RandomState, Generator or None, default=None
+
+    Returns
+    -------
+    RankSelection
+
+    Raises
+    ------
+    DataError
+        If places cannot be left out without losing an index altogether, as with one animal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.connectome import select_rank
+    >>> rng = np.random.default_rng(0)
+    >>> a, b, c = (rng.gamma(0.3, size=(n, 2)) for n in (30, 8, 50))
+    >>> tensor = np.einsum("ir,jr,kr->ijk", a, b, c)
+    >>> select_rank(tensor, [1, 2, 3], random_state=0).best_rank
+    2
+    """
+    if not isinstance(tensor, FibreTensor):
+        tensor = FibreTensor.from_dense(np.asarray(tensor, dtype=np.float64))
+    values = _values_of(tensor)
+    generators = spawn_generators(random_state, 1 + len(ranks))
+    masks = list(_folds(tensor, values, holdout, n_folds, generators[0]))
+    folds, rows = np.empty((len(ranks), n_folds)), []
+    for k, (rank, rng) in enumerate(zip(ranks, generators[1:], strict=True)):
+        estimator = clone(model or NonnegativeCP())
+        estimator.set_params(n_components=rank, random_state=int(rng.integers(2**31)))
+        errors = {
+            ridge: [
+                _held_out_error(estimator.set_params(ridge=ridge), tensor, values, mask)
+                for mask in masks
+            ]
+            for ridge in ridges
+        }
+        ridge = min(ridges, key=lambda one: float(np.mean(errors[one])))
+        folds[k] = errors[ridge]
+        estimator.set_params(ridge=ridge).fit(tensor)
+        others = np.delete(estimator.restart_matches_, estimator.restart_errors_.argmin())
+        match = np.median(others) if len(others) else np.nan
+        consistency = core_consistency(estimator.cp_, tensor)
+        rows.append((rank, ridge, estimator.reconstruction_err_, match, consistency))
+    table = pd.DataFrame(rows, columns=["rank", "ridge", "error", "match", "core_consistency"])
+    table.insert(1, "held_out", folds.mean(axis=1))
+    table.insert(2, "held_out_se", folds.std(axis=1, ddof=1) / np.sqrt(n_folds))
+    return RankSelection(int(ranks[_choose(folds)]), table, folds)
+
+
+def core_consistency(cp: CPTensor, tensor: FibreTensor | ArrayLike) -> float:
+    r"""How nearly the least-squares core of a tensor, given the factors, is superdiagonal.
+
+    Parameters
+    ----------
+    cp : tensorly CPTensor
+    tensor : FibreTensor or array-like
+        What is missing is taken from the decomposition itself.
+
+    Returns
+    -------
+    float
+        :math:`100 (1 - \|G - I\|^2 / R)` percent [1]_: near 100 for a rank that the data bear, low
+        or negative for one too many. NaN if a mode is smaller than the rank, where no core is
+        determined.
+
+    References
+    ----------
+    .. [1] R. Bro and H. Kiers (2003). A new efficient method for determining the number of
+       components in PARAFAC models. Journal of Chemometrics 17.
+    """
+    if not isinstance(tensor, FibreTensor):
+        tensor = FibreTensor.from_dense(np.asarray(tensor, dtype=np.float64))
+    factors = [cp.factors[0] * cp.weights, *cp.factors[1:]]
+    rank = len(cp.weights)
+    if any(np.linalg.matrix_rank(factor) < rank for factor in factors):
+        return float("nan")
+    inverses = [np.linalg.pinv(factor) for factor in factors]
+    missed = _values_of(tensor) - _models(factors, tensor.index) @ factors[-1].T
+    excess = np.nan_to_num(missed) @ inverses[-1].T
+    weights = [inverse.T[i] for inverse, i in zip(inverses[:-1], tensor.index.T, strict=True)]
+    letters = "abcdefgh"[: len(weights)]
+    subscripts = ",".join(f"n{letter}" for letter in letters)
+    deviation = np.einsum(f"{subscripts},nz->{letters}z", *weights, excess, optimize=True)
+    return float(100 * (1 - np.sum(deviation**2) / rank))
+
+
+def _values_of(tensor: FibreTensor) -> np.ndarray:
+    return tensor.values if isinstance(tensor.values, np.ndarray) else tensor.values.materialise()
+
+
+def _models(factors: Sequence[np.ndarray], index: np.ndarray) -> np.ndarray:
+    """What each fibre is modelled by, before the last mode (n_fibres, R)."""
+    return reduce(mul, (f[i] for f, i in zip(factors[:-1], index.T, strict=True)))
+
+
+def _folds(
+    tensor: FibreTensor, values: np.ndarray, holdout: str, n_folds: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """What each fold leaves out: a mask (n_fibres, 1) or (n_fibres, length)."""
+    n_fibres, length = values.shape
+    if holdout == "fibre":
+        fold = rng.permutation(np.arange(n_fibres) % n_folds)
+        masks = [(fold == f)[:, None] for f in range(n_folds)]
+    elif holdout == "time_block":
+        block = np.arange(length) * n_folds // length
+        turn = rng.integers(n_folds, size=tensor.shape[1])[tensor.index[:, 1]]
+        masks = [(block + turn[:, None]) % n_folds == f for f in range(n_folds)]
+    else:
+        raise ValueError(f"holdout must be 'fibre' or 'time_block'; found {holdout!r}")
+    for mask in masks:
+        yield _keep_every_index(tensor, mask)
+
+
+def _keep_every_index(tensor: FibreTensor, mask: np.ndarray) -> np.ndarray:
+    """Put back what alone shows an index of a mode, and check that something is left."""
+    mask = mask.copy()
+    left = ~mask.all(axis=1)
+    for size, places in zip(tensor.shape[:-1], tensor.index.T, strict=True):
+        shown = np.bincount(places[left], minlength=size) > 0
+        mask[~shown[places]] = False
+    if not mask.any():
+        raise DataError(
+            "nothing can be left out: every fibre is the only one of its pair or animal",
+            expected="pairs seen in at least two animals",
+            found=f"{len(mask)} fibres for shape {tensor.shape}",
+            field="tensor",
+        )
+    return mask
+
+
+def _without(tensor: FibreTensor, values: np.ndarray, mask: np.ndarray) -> FibreTensor:
+    if mask.shape[1] == 1:
+        kept = ~mask[:, 0]
+        return replace(tensor, values=values[kept], index=tensor.index[kept])
+    return replace(tensor, values=np.where(mask, np.nan, values))
+
+
+def _held_out_error(
+    estimator: NonnegativeCP, tensor: FibreTensor, values: np.ndarray, mask: np.ndarray
+) -> float:
+    """Relative error on what a fit was not given."""
+    weights, factors = estimator.fit(_without(tensor, values, mask)).cp_
+    held = np.flatnonzero(mask.any(axis=1))
+    shares = _models([factors[0] * weights, *factors[1:]], tensor.index[held])
+    model = shares @ factors[-1].T * (1 + estimator.ridge)
+    chosen = np.broadcast_to(mask[held], model.shape) & ~np.isnan(values[held])
+    target = values[held][chosen]
+    return float(np.linalg.norm(target - model[chosen]) / np.linalg.norm(target))
+
+
+def _choose(folds: np.ndarray) -> int:
+    """The first row that is within a standard error of the best one, fold by fold."""
+    difference = folds - folds[folds.mean(axis=1).argmin()]
+    allowed = difference.std(axis=1, ddof=1) / np.sqrt(folds.shape[1])
+    return int(np.flatnonzero(difference.mean(axis=1) <= allowed)[0])

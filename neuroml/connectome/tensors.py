@@ -1,0 +1,167 @@
+"""Tensors with missing fibres, in memory or on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroml.exceptions import DataError
+
+__all__ = ["FibreTensor", "RowsOnDisk"]
+
+
+class RowsOnDisk:
+    """A two-dimensional ``.npy`` file, read a block of rows at a time and never held as a whole.
+
+    Parameters
+    ----------
+    path : path-like
+        Written by `numpy.save`, or by `neuroml.connectome.AffinityTensor` with ``store=``.
+    block_bytes : int, default=32 MiB
+        Memory for one block.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n_rows, length)
+    dtype : numpy.dtype
+
+    Raises
+    ------
+    DataError
+        If the file is not a two-dimensional array of float32 or float64 in row order.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from neuroml.connectome import RowsOnDisk
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/rows.npy", np.ones((5, 3)))
+    ...     rows = RowsOnDisk(f"{folder}/rows.npy", block_bytes=48)
+    ...     [(first, len(block)) for first, block in rows.blocks()]
+    [(0, 2), (2, 2), (4, 1)]
+    """
+
+    def __init__(self, path: Path | str, *, block_bytes: int = 2**25) -> None:
+        self.path = Path(path)
+        with self.path.open("rb") as handle:
+            old = np.lib.format.read_magic(handle)[0] == 1
+            form = np.lib.format
+            read = form.read_array_header_1_0 if old else form.read_array_header_2_0
+            self.shape, columns_first, self.dtype = read(handle)
+            self._offset = handle.tell()
+        if len(self.shape) != 2 or columns_first or self.dtype not in (np.float32, np.float64):
+            raise DataError(
+                "these rows cannot be read in blocks",
+                expected="a two-dimensional array of float32 or float64 in row order",
+                found=f"shape {self.shape}, {self.dtype}, "
+                f"{'column' if columns_first else 'row'} order",
+                file=self.path,
+            )
+        self._rows_per_block = max(1, block_bytes // max(1, self.shape[1] * self.dtype.itemsize))
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (number of the first row, rows) for all rows, in order."""
+        with self.path.open("rb") as handle:
+            handle.seek(self._offset)
+            for first in range(0, self.shape[0], self._rows_per_block):
+                count = min(self._rows_per_block, self.shape[0] - first)
+                values = np.fromfile(handle, self.dtype, count * self.shape[1])
+                yield first, values.reshape(count, self.shape[1])
+
+
+@dataclass(frozen=True)
+class FibreTensor:
+    """A non-negative tensor given by its observed fibres along the last mode.
+
+    What is not observed takes no memory and no time, and no number stands in its place.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_fibres, length), RowsOnDisk, or implicit rows
+        One fibre per row. In an array, NaN marks missing values inside a fibre.
+    index : ndarray of int of shape (n_fibres, n_modes - 1)
+        The place of each fibre along all modes but the last.
+    shape : tuple of int
+        Sizes of all modes.
+    axes : tuple of str
+        Names of the modes.
+    labels : tuple of (ndarray or None)
+        Labels along each mode.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.connectome import FibreTensor
+    >>> dense = np.ones((2, 2, 3))
+    >>> dense[1, 0] = np.nan
+    >>> tensor = FibreTensor.from_dense(dense)
+    >>> tensor.index.tolist()
+    [[0, 0], [0, 1], [1, 1]]
+    >>> bool(np.isnan(tensor.to_dense()[1, 0]).all())
+    True
+    """
+
+    values: Any
+    index: np.ndarray
+    shape: tuple[int, ...]
+    axes: tuple[str, ...] = ()
+    labels: tuple[Any, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        expected = (self.values.shape[0], len(self.shape) - 1)
+        if self.index.shape != expected or self.values.shape[1] != self.shape[-1]:
+            raise DataError(
+                "fibres, their index and the shape disagree",
+                expected=f"index of shape {expected} for fibres of length {self.shape[-1]}",
+                found=f"index of shape {self.index.shape}, values of shape {self.values.shape}",
+                field="index",
+            )
+        if ((self.index < 0) | (self.index >= self.shape[:-1])).any():
+            raise DataError(
+                "fibres lie outside the tensor", expected=f"places within {self.shape[:-1]}",
+                found=f"places up to {self.index.max(axis=0).tolist()}", field="index",
+            )  # fmt: skip
+        if len(np.unique(np.ravel_multi_index(tuple(self.index.T), self.shape[:-1]))) < expected[0]:
+            raise DataError("two fibres have the same place", field="index")
+
+    @property
+    def ndim(self) -> int:
+        """The number of modes."""
+        return len(self.shape)
+
+    def labels_of(self, mode: int) -> np.ndarray:
+        """Labels along a mode, numbers if it has none."""
+        labels = self.labels[mode] if self.labels else None
+        return np.arange(self.shape[mode]) if labels is None else np.asarray(labels)
+
+    @classmethod
+    def from_dense(cls, tensor: np.ndarray, **names: Any) -> FibreTensor:
+        """From an array with NaN for missing; fibres that are missing throughout are left out."""
+        rows = tensor.reshape(-1, tensor.shape[-1])
+        seen = np.flatnonzero(~np.isnan(rows).all(axis=1))
+        index = np.column_stack(np.unravel_index(seen, tensor.shape[:-1]))
+        return cls(rows[seen], index, tensor.shape, **names)
+
+    def to_dense(self) -> np.ndarray:
+        """As an array with NaN for missing.
+
+        Raises
+        ------
+        MemoryError
+            If it does not fit.
+        """
+        dense = np.full((math.prod(self.shape[:-1]), self.shape[-1]), np.nan, self.values.dtype)
+        where = np.ravel_multi_index(tuple(self.index.T), self.shape[:-1])
+        if isinstance(self.values, np.ndarray):
+            dense[where] = self.values
+        else:
+            for first, block in self.values.blocks():
+                dense[where[first : first + len(block)]] = block
+        return dense.reshape(self.shape)

@@ -1,0 +1,310 @@
+"""Communities of a weighted graph by a stochastic block model."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import validate_data
+
+from neuroml._core.em import Climb, best_climb
+from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml.connectome._block_model import FAMILIES, search
+from neuroml.exceptions import DataError
+
+__all__ = ["WeightedSBM"]
+
+
+class WeightedSBM(BaseEstimator):
+    r"""Stochastic block model of a weighted undirected graph; it finds the number of blocks, too.
+
+    The weight between two nodes follows a law that depends on their blocks only:
+
+    .. math::
+        p(W, z) = p(z) \prod_{a \le b} \int \prod_{i \in a, j \in b}
+                  p(w_{ij} \mid \theta_{ab})\, p(\theta_{ab})\, d\theta_{ab}
+
+    A weight that is exactly zero is an absent edge, which has a probability of its own for every
+    pair of blocks (zero inflation). The integral has a closed form, the exact integrated completed
+    likelihood (ICL) [1]_; a search over moves of nodes and merges of blocks climbs it from several
+    starts. Where nothing is found, there is one block.
+
+    Parameters
+    ----------
+    family : {"auto", "exponential", "lognormal", "normal"}, default="auto"
+        Law of the weights that are not zero; "auto" takes the one with the highest ICL.
+    max_blocks : int, default=20
+        The most blocks that are tried.
+    degree_corrected : {"auto", True, False}, default="auto"
+        Whether a node has a number of edges and a strength of its own beside its block's [2]_, so
+        that hubs do not make up blocks. "auto" decides by the ICL.
+    n_init : int, default=8
+        Starts from k-means of the rows, with two to ``max_blocks`` clusters, beside one from a
+        single block.
+    n_shuffles : int, default=10
+        Graphs with the same weights between random pairs of nodes. Blocks are kept if they gain
+        more over a single block than in any of these: a law that does not fit the weights would
+        otherwise make up blocks. With none, the ICL alone decides.
+    max_iter : int, default=100
+        The most sweeps of a climb; one that changes no label ends it.
+    n_jobs : int or None, default=None
+        Processes over families and shuffled graphs.
+    random_state : int, RandomState, Generator or None, default=None
+
+    Attributes
+    ----------
+    labels_ : ndarray of int of shape (n_nodes,)
+        Block of each node; block 0 has the largest mean weight inside.
+    n_blocks_ : int
+    icl_ : float
+        Log-probability of weights and labels, on the scale of the weights as given.
+    family_ : str
+    degree_corrected_ : bool
+    block_means_ : ndarray of shape (n_blocks, n_blocks)
+        Mean weight, absent edges included; NaN where no pair was observed.
+    coassignment_ : ndarray of shape (n_nodes, n_nodes)
+        Consensus: share of the starts that put two nodes into the same block.
+    candidates_ : DataFrame
+        ICL and number of blocks of each family, with and without degree correction.
+    shuffle_gains_ : ndarray of shape (n_shuffles,)
+        Gain of ICL over a single block in each shuffled graph; empty where the ICL found a single
+        block in the graph itself.
+    gain_ : float
+        The gain in the graph itself.
+    converged_ : bool
+    n_iter_ : int
+        Sweeps of the kept climb.
+    n_features_in_ : int
+        Number of nodes.
+
+    Notes
+    -----
+    Weights are scaled to a mean of one (exponential) or to zero mean and unit variance (the others,
+    log-normal ones after the logarithm). Priors: a rate of mean one; a normal mean of variance
+    :math:`\sigma^2 / 0.1` and :math:`1 / \sigma^2` of shape and rate one; uniform edge
+    probabilities and block shares. With degree correction and absent edges, the number of edges is
+    Poisson; nodes' effects have their most likely values, at half the logarithm of their number of
+    edges each.
+
+    References
+    ----------
+    .. [1] E. Côme and P. Latouche (2015). Model selection and clustering in stochastic block models
+       based on the exact integrated complete data likelihood. Statistical Modelling 15(6).
+    .. [2] B. Karrer and M. Newman (2011). Stochastic blockmodels and community structure in
+       networks. Physical Review E 83, 016107.
+
+    Examples
+    --------
+    >>> from neuroml.connectome import WeightedSBM
+    >>> from neuroml.simulate import make_planted_weights
+    >>> graph = make_planted_weights([20, 20, 20], ratio=4, random_state=0)
+    >>> WeightedSBM(random_state=0).fit(graph.W).n_blocks_
+    3
+    >>> nothing = make_planted_weights([60], random_state=0)
+    >>> WeightedSBM(random_state=0).fit(nothing.W).n_blocks_
+    1
+    """
+
+    _parameter_constraints = {
+        "family": [StrOptions({"auto", *FAMILIES})],
+        "max_blocks": [Interval(Integral, 1, None, closed="left")],
+        "degree_corrected": [StrOptions({"auto"}), "boolean"],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_shuffles": [Interval(Integral, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state", np.random.Generator],
+    }
+
+    def __init__(
+        self,
+        family: str = "auto",
+        max_blocks: int = 20,
+        *,
+        degree_corrected: bool | str = "auto",
+        n_init: int = 8,
+        n_shuffles: int = 10,
+        max_iter: int = 100,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        self.family = family
+        self.max_blocks = max_blocks
+        self.degree_corrected = degree_corrected
+        self.n_init = n_init
+        self.n_shuffles = n_shuffles
+        self.max_iter = max_iter
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, W: ArrayLike, y: Any = None) -> WeightedSBM:
+        """Find the blocks.
+
+        Parameters
+        ----------
+        W : array-like of shape (n_nodes, n_nodes)
+            Symmetric weights. Zero is an absent edge, NaN a pair that was never observed. The
+            diagonal is not used.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If the matrix is not symmetric, a node was never observed, or weights are negative in a
+            family of positive ones.
+
+        Warns
+        -----
+        NotConvergedWarning
+            If the best climb still changed labels after ``max_iter`` sweeps.
+        """
+        checked = validate_data(self, W, dtype=np.float64, ensure_all_finite="allow-nan")
+        graph = _check_graph(checked)
+        models = self._models(graph)
+        model_rngs, shuffle_rngs = (
+            spawn_generators(rng, n)
+            for rng, n in zip(
+                spawn_generators(self.random_state, 2),
+                (len(models), self.n_shuffles),
+                strict=True,
+            )
+        )
+        found = list(
+            self._search([(graph, *m, rng) for m, rng in zip(models, model_rngs, strict=True)])
+        )
+        bests = [max(climbs, key=lambda one: one.objective) for climbs in found]
+        first = int(np.argmax([one.objective for one in bests]))
+        best, every = best_climb(found[first], name=type(self).__name__)
+        self.candidates_ = pd.DataFrame(
+            [
+                (family, corrected, one.objective, int(one.state.max()) + 1)
+                for (family, corrected), one in zip(models, bests, strict=True)
+            ],
+            columns=["family", "degree_corrected", "icl", "n_blocks"],
+        )
+        self.family_, self.degree_corrected_ = models[first]
+        self.gain_ = _gain(every)
+        self.shuffle_gains_ = np.empty(0)
+        if self.gain_ > 0:
+            shuffled = [(_shuffle(graph, rng), *models[first], rng) for rng in shuffle_rngs]
+            self.shuffle_gains_ = np.array([_gain(climbs) for climbs in self._search(shuffled)])
+        kept = best if self.gain_ > self.shuffle_gains_.max(initial=0.0) else _single(every)
+        self._keep(graph, kept, every)
+        return self
+
+    def fit_predict(self, W: ArrayLike, y: Any = None) -> np.ndarray:
+        """Fit, and return ``labels_`` (n_nodes,)."""
+        return self.fit(W, y).labels_
+
+    def _models(self, W: np.ndarray) -> list[tuple[str, bool]]:
+        """The families to try, with and without degree correction."""
+        if self.family != "auto":
+            families: tuple[str, ...] = (self.family,)
+        else:
+            families = FAMILIES if not (W < 0).any() else ("normal",)
+        if (W < 0).any() and families != ("normal",):
+            raise DataError(
+                f"negative weights in the {self.family} family",
+                expected="weights >= 0",
+                found=f"minimum {np.nanmin(W):.4g}",
+                fix="Use family='normal' or 'auto'.",
+                field="W",
+            )
+        corrections = (False, True) if self.degree_corrected == "auto" else (self.degree_corrected,)
+        return [(family, bool(corrected)) for family in families for corrected in corrections]
+
+    def _search(self, tasks: list[Any]) -> Any:
+        full = [
+            (W, family, corrected, self.max_blocks, self.n_init, self.max_iter, rng)
+            for W, family, corrected, rng in tasks
+        ]
+        return run_parallel(search, full, n_jobs=self.n_jobs)
+
+    def _keep(self, W: np.ndarray, kept: Climb[np.ndarray], every: list[Climb[np.ndarray]]) -> None:
+        members = np.eye(kept.state.max() + 1)[kept.state]
+        seen = ~np.isnan(W)
+        total = members.T @ np.where(seen, W, 0.0) @ members
+        pairs = members.T @ seen @ members
+        means = np.divide(total, pairs, out=np.full(total.shape, np.nan), where=pairs > 0)
+        order = np.argsort(-np.where(np.isnan(np.diag(means)), -np.inf, np.diag(means)))
+        self.labels_ = np.argsort(order)[kept.state]
+        self.n_blocks_ = len(order)
+        self.block_means_ = means[np.ix_(order, order)]
+        self.icl_ = kept.objective
+        self.coassignment_ = np.mean(
+            [one.state[:, None] == one.state for one in every], axis=0, dtype=np.float64
+        )
+        self.converged_ = kept.converged
+        self.n_iter_ = kept.n_iter
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def _single(climbs: list[Climb[np.ndarray]]) -> Climb[np.ndarray]:
+    """The partition into one block, which the first climb starts from."""
+    start = climbs[0].trace[0]
+    one_block = np.zeros_like(climbs[0].state)
+    return Climb(one_block, (start,), converged=True, stop_reason="converged")
+
+
+def _gain(climbs: list[Climb[np.ndarray]]) -> float:
+    """What the best partition gains over a single block."""
+    return max(one.objective for one in climbs) - climbs[0].trace[0]
+
+
+def _shuffle(W: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same weights between other pairs of nodes; what was not seen stays unseen."""
+    i, j = np.nonzero(np.triu(~np.isnan(W), 1))
+    shuffled = W.copy()
+    shuffled[i, j] = shuffled[j, i] = rng.permutation(W[i, j])
+    return shuffled
+
+
+def _check_graph(W: np.ndarray) -> np.ndarray:
+    """The weights with a diagonal of NaN, if they are those of an undirected graph."""
+    if W.shape[0] != W.shape[1]:
+        raise DataError(
+            "the weights are not a square matrix",
+            expected="shape (n_nodes, n_nodes)",
+            found=f"shape {W.shape}",
+            field="W",
+        )
+    W = W.copy()
+    np.fill_diagonal(W, np.nan)
+    if not np.allclose(
+        W, W.T, rtol=1e-6, atol=1e-8 * np.nanmax(np.abs(W), initial=0), equal_nan=True
+    ):
+        worst = np.unravel_index(np.argmax(np.nan_to_num(np.abs(W - W.T), nan=0.0)), W.shape)
+        i, j = (int(k) for k in worst)
+        raise DataError(
+            "the weights are not symmetric",
+            expected="W[i, j] == W[j, i]",
+            found=f"W[{i}, {j}] = {W[i, j]:.6g}, W[{j}, {i}] = {W[j, i]:.6g}",
+            fix="Use (W + W.T) / 2 if direction does not matter.",
+            field="W",
+        )
+    lost = np.flatnonzero(np.isnan(W).all(axis=1))
+    if len(lost):
+        raise DataError(
+            "nodes were never observed",
+            expected="an observed pair (not NaN) for every node, so at least two nodes",
+            found=f"none for {lost[:10].tolist()} among the nodes (n_samples={len(W)})",
+            fix="Leave these nodes out.",
+            field="W",
+        )
+    return (W + W.T) / 2

@@ -1,0 +1,59 @@
+"""Tables of state-switching models."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+
+from neuroml.report.context import Context
+from neuroml.report.present import TABLE_COLUMNS
+from neuroml.report.tables.switching_population import sign_rows
+from neuroml.switching import SwitchingGLM
+
+__all__ = ["output_names", "switching_of", "tabulate"]
+
+
+def switching_of(model: BaseEstimator) -> BaseEstimator:
+    """The switching model at the end of a pipeline, or the model itself."""
+    return model.steps[-1][1] if isinstance(model, Pipeline) else model
+
+
+def output_names(model: BaseEstimator, context: Context) -> list[str]:
+    """One name for each row of a state's weights."""
+    switching, n_outputs = switching_of(model), switching_of(model).weights_.shape[1]
+    if not isinstance(switching, SwitchingGLM):
+        return [str(name) for name in context.columns]
+    if switching.family == "categorical":
+        return [f"class {c + 1}" for c in range(n_outputs)]
+    units = [str(unit) for unit in context.recordings[0]["unit"].values]
+    if not len(context.columns) and len(units) == n_outputs:
+        return units
+    return ["y"] if n_outputs == 1 else [f"y{m}" for m in range(n_outputs)]
+
+
+def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
+    """Weights, constants, transitions and first-state probabilities of every state."""
+    switching, outputs = switching_of(model), output_names(model, context)
+    inputs = np.asarray(context.columns)
+    if getattr(switching, "emission_columns", None) is not None:
+        inputs = inputs[np.asarray(switching.emission_columns, dtype=int)]
+    constants = "intercept" if isinstance(switching, SwitchingGLM) else "baseline"
+    rows: list[tuple[str, str, str, str, float]] = []
+    for k, weights in enumerate(switching.weights_):
+        for m, output in enumerate(outputs):
+            axis = f"input of {output}"
+            rows += [
+                ("weight", str(k), axis, str(name), float(value))
+                for name, value in zip(inputs, weights[m], strict=True)
+            ]
+            value = float(getattr(switching, f"{constants}_")[k, m])
+            rows.append((constants, str(k), "output", output, value))
+        rows += [
+            ("transition", str(k), "to state", str(j), float(value))
+            for j, value in enumerate(switching.transition_matrix_[k])
+        ]
+        rows.append(("first state", str(k), "", "", float(switching.initial_[k])))
+    rows += sign_rows(switching, outputs)
+    return pd.DataFrame(rows, columns=TABLE_COLUMNS)

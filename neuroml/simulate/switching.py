@@ -1,0 +1,96 @@
+"""Behaviour that switches between strategies, with known ground truth."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from neuroml._core.parallel import RandomState, spawn_generators
+
+__all__ = ["make_switching_choices"]
+
+_STRATEGIES = np.array(
+    [  # stimulus, previous choice, bias: engaged, biased left, biased right, win-stay, disengaged
+        [4.0, 0.2, 0.0],
+        [1.0, 0.3, -2.0],
+        [1.0, 0.3, 2.0],
+        [0.5, 2.0, 0.0],
+        [0.0, 0.0, 0.0],
+    ]
+)
+
+
+def make_switching_choices(
+    n_sessions: int = 20,
+    n_trials: int = 500,
+    n_states: int = 3,
+    *,
+    stay: float = 0.97,
+    random_state: RandomState = None,
+) -> Bunch:
+    """Two-alternative choices of an animal that switches between strategies.
+
+    Strategies are engaged (the stimulus decides), biased to the left, biased to the right,
+    repeating the previous choice, and guessing; the first ``n_states`` of them are used.
+
+    Parameters
+    ----------
+    n_sessions, n_trials : int
+        Trials are per session.
+    n_states : int
+        From 1 to 5.
+    stay : float
+        Probability of keeping the strategy from one trial to the next.
+    random_state : int, RandomState, Generator or None
+
+    Returns
+    -------
+    Bunch
+        ``X (n, 3)``: signed stimulus from -1 to 1, previous choice (-1, 1, or 0 on the first trial
+        of a session), previous stimulus (which nothing depends on); ``y (n,)``: choice, 0 or 1;
+        ``sessions (n,)``; ``states (n,)``; the truth ``weights (n_states, 1, 3)``,
+        ``intercept (n_states, 1)``, ``transition_matrix``; and ``columns``, the names of X.
+
+    Raises
+    ------
+    ValueError
+        If there is no such number of strategies.
+
+    Examples
+    --------
+    >>> from neuroml.simulate import make_switching_choices
+    >>> data = make_switching_choices(n_sessions=2, n_trials=100, random_state=0)
+    >>> data.X.shape, sorted(set(data.y.tolist()))
+    ((200, 3), [0.0, 1.0])
+    """
+    if not 1 <= n_states <= len(_STRATEGIES):
+        raise ValueError(f"n_states is from 1 to {len(_STRATEGIES)}, not {n_states}")
+    (rng,) = spawn_generators(random_state, 1)
+    matrix = np.full((n_states, n_states), (1.0 - stay) / max(n_states - 1, 1))
+    np.fill_diagonal(matrix, stay if n_states > 1 else 1.0)
+    strategies = _STRATEGIES[:n_states]
+    shape = (n_sessions, n_trials)
+    states = np.empty(shape, dtype=np.int64)
+    states[:, 0] = rng.integers(n_states, size=n_sessions)
+    moves, draws = rng.random(shape), rng.random(shape)
+    stimulus = rng.choice([-1.0, -0.5, -0.25, -0.125, 0.0, 0.125, 0.25, 0.5, 1.0], size=shape)
+    previous, y = np.zeros(shape), np.empty(shape)
+    for t in range(n_trials):
+        if t > 0:
+            ladder = matrix.cumsum(axis=1)[states[:, t - 1], :-1]
+            states[:, t] = (moves[:, t, None] >= ladder).sum(axis=1)
+            previous[:, t] = 2.0 * y[:, t - 1] - 1.0
+        by_stimulus, by_previous, bias = strategies[states[:, t]].T
+        log_odds = by_stimulus * stimulus[:, t] + by_previous * previous[:, t] + bias
+        y[:, t] = draws[:, t] < 1.0 / (1.0 + np.exp(-log_odds))
+    before = np.pad(stimulus, ((0, 0), (1, 0)))[:, :-1]
+    return Bunch(
+        X=np.stack([stimulus, previous, before], axis=2).reshape(-1, 3),
+        y=y.ravel(),
+        sessions=np.repeat(np.arange(n_sessions), n_trials),
+        states=states.ravel(),
+        weights=np.column_stack([strategies[:, :2], np.zeros(n_states)])[:, None],
+        intercept=strategies[:, 2:],
+        transition_matrix=matrix,
+        columns=["stimulus", "previous choice", "previous stimulus"],
+    )

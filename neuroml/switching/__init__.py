@@ -1,0 +1,21 @@
+"""State-switching generalised linear models for neural populations and for behaviour."""
+
+from neuroml.switching.selection import (
+    match_states,
+    match_weights,
+    one_standard_error,
+    recovery_study,
+    select_by_sessions,
+)
+from neuroml.switching.switching_glm import SwitchingGLM
+from neuroml.switching.switching_population_glm import SwitchingPopulationGLM
+
+__all__ = [
+    "SwitchingGLM",
+    "SwitchingPopulationGLM",
+    "match_states",
+    "match_weights",
+    "one_standard_error",
+    "recovery_study",
+    "select_by_sessions",
+]

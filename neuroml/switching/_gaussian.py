@@ -1,0 +1,218 @@
+r"""Linear regression per state with normal noise, of one or several outputs.
+
+The prior of a state's covariance :math:`\Sigma` is worth c observations with the covariance V, a
+diagonal of the outputs' variances; that of its weights is normal, in units of the noise:
+
+.. math::
+    \log p(W, \Sigma) = -\tfrac12 \big[(c + f) \log|\Sigma|
+        + \mathrm{tr}\,\Sigma^{-1}(c V + W \Lambda W^T)\big] + \text{const}
+
+with f penalised inputs. So the M-step has a closed form.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from neuroml.exceptions import DataError
+from neuroml.switching._emissions import Design, Emissions, Family, refuse_targets
+
+__all__ = ["COVARIANCE_TYPES", "Gaussian"]
+
+COVARIANCE_TYPES = ("full", "diagonal", "spherical", "tied")
+_JITTER = 1e-10
+
+
+class Gaussian(Family):
+    """Any real outputs; the spread is the covariance (K, M, M), the same for all states if tied."""
+
+    def __init__(
+        self, ridge: float = 0.0, covariance_type: str = "full", strength: float = 1.0
+    ) -> None:
+        super().__init__(ridge)
+        self.covariance_type = covariance_type
+        self.strength = strength
+
+    def check(self, targets: np.ndarray) -> None:
+        refuse_targets("y is infinite", "finite numbers", np.isinf(targets), targets)
+        missing = np.isnan(targets)
+        partly = missing.any(axis=0) & ~missing.all(axis=0)
+        if partly.any() and not self._independent:
+            raise DataError(
+                "bins are missing in some outputs only",
+                expected="all or none of a bin's outputs where outputs are correlated",
+                found=f"{int(partly.sum())} such bins, the first is {int(partly.argmax())}",
+                fix="Use covariance_type='diagonal', or set the whole bins to NaN.",
+                field="y",
+            )
+
+    def start(self, design: Design) -> Emissions:
+        mean = np.nanmean(design.targets, axis=1)
+        weights = np.zeros((1, len(mean), len(design.inputs)))
+        if design.has_intercept:
+            weights[0, :, -1] = mean
+        covariance = self._covariances(np.diag(_variance(design))[None], np.ones((1, len(mean))))
+        return Emissions(weights, covariance)
+
+    def unit(self, design: Design) -> np.ndarray:
+        return np.sqrt(_variance(design))
+
+    def values(self, emissions: Emissions, design: Design) -> np.ndarray:
+        out = np.zeros((len(emissions.weights), design.inputs.shape[1]))
+        for k, (weights, covariance) in enumerate(zip(*emissions, strict=True)):
+            residual = np.nan_to_num(design.targets - weights @ design.inputs)
+            factor = np.linalg.cholesky(covariance)
+            z = solve_triangular(factor, residual, lower=True)
+            logs = np.log(np.diag(factor)) + 0.5 * np.log(2.0 * np.pi)
+            out[k] = -0.5 * (z**2).sum(axis=0) - logs @ ~np.isnan(design.targets)
+        return out
+
+    def log_prior(self, emissions: Emissions, design: Design) -> np.ndarray:
+        strength = self.strength + self._n_penalised(design)
+        out = np.empty(len(emissions.weights))
+        for k, (weights, covariance) in enumerate(zip(*emissions, strict=True)):
+            scatter = self._prior_scatter(weights, design)
+            log_determinant = np.linalg.slogdet(covariance).logabsdet
+            trace = np.trace(np.linalg.solve(covariance, scatter))
+            out[k] = -0.5 * (strength * log_determinant + trace)
+        return out
+
+    def m_step(
+        self,
+        emissions: Emissions,
+        design: Design,
+        posterior: np.ndarray,
+        values: np.ndarray,  # noqa: ARG002 - the best step needs no comparison
+    ) -> tuple[Emissions, np.ndarray]:
+        weights = np.stack(
+            [
+                self._regress(design, *of_state)
+                for of_state in zip(emissions.weights, posterior, strict=True)
+            ]
+        )
+        scatters, counts = self._moments(weights, design, posterior)
+        updated = Emissions(weights, self._covariances(scatters, counts))
+        return updated, self.values(updated, design)
+
+    def gradient(
+        self, emissions: Emissions, design: Design, posterior: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        by_weights = np.empty_like(emissions.weights)
+        by_covariance = np.empty_like(emissions.spread)
+        scatters, counts = self._moments(emissions.weights, design, posterior)
+        for k, (weights, covariance) in enumerate(zip(*emissions, strict=True)):
+            residual = np.nan_to_num(design.targets - weights @ design.inputs)
+            pull = (residual * posterior[k]) @ design.inputs.T - weights * self.precision(design)
+            inverse = np.linalg.inv(covariance)
+            by_weights[k] = inverse @ pull
+            excess = scatters[k] - counts[k][:, None] * covariance
+            by_covariance[k] = 0.5 * inverse @ excess @ inverse
+        return by_weights, self._by_free_spread(emissions.spread, by_covariance)
+
+    def free_spread(self, spread: np.ndarray) -> np.ndarray:
+        if self._independent:
+            diagonals = np.log(np.einsum("kmm->km", spread))
+            return diagonals[:, 0] if self.covariance_type == "spherical" else diagonals.ravel()
+        factors = np.linalg.cholesky(spread[:1] if self.covariance_type == "tied" else spread)
+        diagonals = np.einsum("kmm->km", factors)
+        np.log(diagonals, out=diagonals)
+        return factors[:, *np.tril_indices(spread.shape[1])].ravel()
+
+    def spread_from_free(self, vector: np.ndarray, like: np.ndarray) -> np.ndarray:
+        n_states, n_outputs, _ = like.shape
+        if self._independent:
+            diagonals = np.exp(vector).reshape(n_states, -1, 1)
+            return diagonals * np.eye(n_outputs)
+        lower = np.tril_indices(n_outputs)
+        factors = np.zeros((len(vector) // len(lower[0]), n_outputs, n_outputs))
+        factors[:, *lower] = vector.reshape(len(factors), -1)
+        diagonals = np.einsum("kmm->km", factors)
+        np.exp(diagonals, out=diagonals)
+        return np.broadcast_to(factors @ factors.transpose(0, 2, 1), like.shape).copy()
+
+    def draw(
+        self,
+        emissions: Emissions,
+        states: np.ndarray,
+        inputs: np.ndarray,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        factors = np.linalg.cholesky(emissions.spread)[states]
+        noise = rng.normal(size=(len(states), factors.shape[1]))
+        mean = np.einsum("tmf,ft->mt", emissions.weights[states], inputs)
+        return mean + np.einsum("tmn,tn->mt", factors, noise)
+
+    @property
+    def _independent(self) -> bool:
+        return self.covariance_type in ("diagonal", "spherical")
+
+    def _n_penalised(self, design: Design) -> int:
+        return int((self.precision(design) > 0).sum())
+
+    def _prior_scatter(self, weights: np.ndarray, design: Design) -> np.ndarray:
+        """The prior's sum of squares (M, M) of one state."""
+        shrunk = (weights * self.precision(design)) @ weights.T
+        return self.strength * np.diag(_variance(design)) + shrunk
+
+    def _regress(self, design: Design, before: np.ndarray, owned: np.ndarray) -> np.ndarray:
+        """Weighted least squares (M, F); outputs that miss other bins are solved by themselves.
+
+        Solved for the change of the weights, so that jitter slows but does not bias them.
+        """
+        seen = ~np.isnan(design.targets)
+        residual = np.nan_to_num(design.targets - before @ design.inputs)
+        groups = [range(len(seen))] if (seen == seen[0]).all() else [[m] for m in range(len(seen))]
+        pull = (residual * owned) @ design.inputs.T - before * self.precision(design)
+        weights = before.copy()
+        for group in groups:
+            gram = (design.inputs * (owned * seen[group[0]])) @ design.inputs.T
+            diagonal = np.einsum("ff->f", gram)
+            diagonal += self.precision(design)
+            diagonal += _JITTER * (1e-3 + diagonal)
+            weights[group] += np.linalg.solve(gram, pull[group].T).T
+        return weights
+
+    def _moments(
+        self, weights: np.ndarray, design: Design, posterior: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of squares (K, M, M) and the number of observations behind them (K, M)."""
+        seen = ~np.isnan(design.targets)
+        scatters = np.empty((len(weights), len(seen), len(seen)))
+        for k, owned in enumerate(posterior):
+            residual = np.nan_to_num(design.targets - weights[k] @ design.inputs)
+            scatters[k] = (residual * owned) @ residual.T + self._prior_scatter(weights[k], design)
+        return scatters, posterior @ seen.T + self.strength + self._n_penalised(design)
+
+    def _covariances(self, scatters: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        counts = np.maximum(counts, 1e-300)
+        if not self._independent:
+            if self.covariance_type == "tied":
+                tied = scatters.sum(axis=0) / counts[:, 0].sum()
+                return np.repeat(tied[None], len(scatters), axis=0)
+            return scatters / counts[:, :1, None]
+        squares = np.einsum("kmm->km", scatters)
+        if self.covariance_type == "spherical":
+            pooled = squares.sum(axis=1, keepdims=True) / counts.sum(axis=1, keepdims=True)
+            squares = np.repeat(pooled, squares.shape[1], axis=1)
+        else:
+            squares = squares / counts
+        return squares[:, :, None] * np.eye(squares.shape[1])
+
+    def _by_free_spread(self, spread: np.ndarray, by_covariance: np.ndarray) -> np.ndarray:
+        """Chain rule from covariances to `free_spread`."""
+        if self._independent:
+            slopes = np.einsum("kmm,kmm->km", by_covariance, spread)
+            return slopes.sum(axis=1) if self.covariance_type == "spherical" else slopes.ravel()
+        if self.covariance_type == "tied":
+            spread, by_covariance = spread[:1], by_covariance.sum(axis=0, keepdims=True)
+        factors = np.linalg.cholesky(spread)
+        slopes = 2.0 * by_covariance @ factors
+        np.einsum("kmm->km", slopes)[:] *= np.einsum("kmm->km", factors)
+        return slopes[:, *np.tril_indices(spread.shape[1])].ravel()
+
+
+def _variance(design: Design) -> np.ndarray:
+    """Of each output (M,), or 1 where it is constant."""
+    variance = np.nanvar(design.targets, axis=1)
+    return np.where(variance > 1e-20, variance, 1.0)

@@ -1,0 +1,63 @@
+"""How much better a switching model predicts than models that know less."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp
+
+from neuroml.switching._chain import filter_chain, transitions
+from neuroml.switching._emissions import Emissions
+from neuroml.switching._fit import Model, Problem
+
+__all__ = ["NULLS", "bits_per_event", "predicted_states"]
+
+NULLS = ("glm", "shuffled")
+
+
+def predicted_states(problem: Problem, model: Model, values: np.ndarray) -> np.ndarray:
+    """Probability of every state given the past alone (T, K); values are (K, T)."""
+    filtered, _ = filter_chain(
+        model.chain, np.ascontiguousarray(values.T), problem.transition_inputs, problem.starts
+    )
+    onward = transitions(model.chain, problem.transition_inputs)
+    predicted = np.empty_like(filtered)
+    predicted[1:] = np.einsum(
+        "ti,tij->tj", filtered[:-1], np.broadcast_to(onward, (len(filtered) - 1, *onward.shape[1:]))
+    )
+    predicted[problem.starts[:-1]] = model.chain.initial
+    return predicted
+
+
+def bits_per_event(
+    problem: Problem,
+    model: Model,
+    glm: Emissions,
+    null: str,
+    n_events: float,
+    rng: np.random.Generator,
+) -> float:
+    """Gain in log2-likelihood over a null model, per event.
+
+    Parameters
+    ----------
+    glm : Emissions
+        Of one state.
+    null : {"glm", "shuffled"}
+    n_events : float
+    rng : Generator
+        For the shuffle.
+    """
+    if null not in NULLS:
+        raise ValueError(f"null is one of {NULLS}, not {null!r}")
+    values = problem.family.values(model.emissions, problem.design)
+    predicted = predicted_states(problem, model, values)
+    gain = _mixture(values, predicted)
+    if null == "glm":
+        gain -= problem.family.values(glm, problem.design).sum()
+    else:
+        gain -= _mixture(values, rng.permutation(predicted))
+    return gain / n_events / np.log(2.0)
+
+
+def _mixture(values: np.ndarray, shares: np.ndarray) -> float:
+    return float(logsumexp(values, axis=0, b=shares.T).sum())

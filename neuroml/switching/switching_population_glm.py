@@ -1,0 +1,471 @@
+"""Populations of spiking neurons whose couplings switch with a hidden state."""
+
+from __future__ import annotations
+
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from neuroml._core.em import Climb, best_climb, climb
+from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.recording import break_points
+from neuroml._core.validation import check_sequences, check_sessions, session_slices
+from neuroml.exceptions import DataError
+from neuroml.simulate.switching_spikes import draw_counts, draw_states
+from neuroml.switching._chain import ChainPrior
+from neuroml.switching._history import basis_functions, history
+from neuroml.switching._pointwise import KINDS
+from neuroml.switching._population_em import (
+    Problem,
+    State,
+    em_step,
+    log_emissions_of,
+    pooled_fit,
+    under_prior,
+    warm_up,
+)
+from neuroml.switching.inference import filter_states, forward_backward, log_likelihood, viterbi
+
+__all__ = ["SwitchingPopulationGLM"]
+
+
+class SwitchingPopulationGLM(BaseEstimator):
+    r"""Poisson GLM of a population with spike-history couplings that switch between hidden states.
+
+    .. math::
+        y_{ti} \sim \mathrm{Poisson}\Big(f\big(b_{z_t i} + \sum_j w_{z_t ij}
+            \sum_{l=1}^{L} h_{jl}\, y_{t-l,j}\big)\Big)
+
+    where the state :math:`z_t` is a Markov chain. All sessions are pooled in every step of EM, and
+    the objective (log-likelihood plus log-priors, per bin) never falls.
+
+    Parameters
+    ----------
+    n_states : int, default=3
+        1 is the ordinary GLM.
+    n_lags : int, default=5
+        Bins of history.
+    link : {"softplus", "exp", "sigmoid"}, default="softplus"
+        The function f; "sigmoid" bounds rates by one spike per bin.
+    shared_baseline : bool, default=False
+        Whether a unit has one baseline for all states.
+    prior : {"none", "gaussian", "one-hot"}, default="none"
+        Of the weights. "gaussian": a pair's weights scatter over states around a mean that is
+        learned, with standard deviation ``prior_scale``. "one-hot" (after Li et al. 2024): a pair
+        is inhibitory, not connected or excitatory in all states, with a strength that depends on
+        the state; the sign is summed out exactly and enters once per data set.
+    prior_scale : float or None, default=None
+        For "one-hot" the typical strength of a connection. None: 1/3 for "gaussian" (the authors'
+        value), 1 for "one-hot".
+    ridge : float, default=0.01
+        Precision of a further Gaussian prior of all weights around zero, in nats per squared
+        weight. A small one keeps weights finite where data cannot.
+    basis : {"exponential", "raised-cosine", "lags"}, default="exponential"
+        Functions of the lag, see `n_basis`. "lags" has one per lag, so ``n_basis=n_lags``.
+    n_basis : int, default=1
+        With one function, it is every unit's filter. With more, each sending unit's filter is a
+        mixture of them that is learned with the weights; it is non-negative and sums to one.
+    concentration : float, default=1.0
+        Of the Dirichlet prior of first states and of the rows of the transition matrix; 1 is flat.
+    stickiness : float, default=0.0
+        Pseudo-transitions of every state to itself.
+    n_init : int, default=5
+        Random starts near the GLM of a single state. Each takes up to 20 iterations with a
+        Gaussian prior around zero; the best of them goes on, under the prior asked for.
+    max_iter : int, default=300
+    tol : float, default=1e-5
+        Iterations end when one gains at most this many nats per bin.
+    dtype : {"float32", "float64"}, default="float32"
+        Of features and products; sums and the recursions over time are float64 either way.
+    n_jobs : int or None, default=None
+        Processes for the random starts.
+    random_state : int, RandomState, Generator or None
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_states, n_units, n_units)
+        Entry k, i, j is the coupling from unit j to unit i in state k.
+    baseline_ : ndarray of shape (n_states, n_units)
+    filters_ : ndarray of shape (n_units, n_lags)
+        Each sending unit's filter, of sum one; column l is lag l + 1.
+    connection_probability_ : ndarray of shape (n_units, n_units, 3)
+        Posterior of a pair being inhibitory, not connected, excitatory. Only with "one-hot".
+    filter_mix_ : ndarray of shape (n_units, n_basis)
+        Shares of the basis functions in the filters.
+    transition_matrix_ : ndarray of shape (n_states, n_states)
+    initial_ : ndarray of shape (n_states,)
+        Of the first bin of a session.
+    glm_weights_, glm_baseline_ : ndarray of shape (n_units, n_units) and (n_units,)
+        The GLM of a single state, where the random starts begin and what `score_bits` compares to.
+    glm_filter_mix_ : ndarray of shape (n_units, n_basis)
+        Shares of the basis functions in its filters.
+    log_likelihood_trace_ : ndarray
+        The objective of the kept start in nats per bin, from where the prior asked for applies.
+        With ``prior="none"`` and ``ridge=0`` it is the log-likelihood.
+    restart_scores_ : ndarray of shape (n_init,)
+        What the starts reached before the best one went on.
+    n_iter_ : int
+    converged_ : bool
+    n_features_in_ : int
+        Number of units.
+
+    See Also
+    --------
+    SwitchingGLM : one observed variable driven by inputs, such as choices.
+    neuroml.simulate.make_switching_spikes : data with a known truth.
+
+    References
+    ----------
+    Li, Li, Wang and Wu (2024). One-hot generalized linear model for switching brain state
+    discovery. ICLR.
+
+    Examples
+    --------
+    >>> from neuroml.simulate import make_switching_spikes
+    >>> from neuroml.switching import SwitchingPopulationGLM
+    >>> data = make_switching_spikes(6, 2, n_sessions=5, n_bins=400, random_state=0)
+    >>> model = SwitchingPopulationGLM(2, link="sigmoid", random_state=0)
+    >>> model.fit(data.spikes, sessions=data.sessions).weights_.shape
+    (2, 6, 6)
+    """
+
+    _parameter_constraints = {
+        "n_states": [Interval(Integral, 1, None, closed="left")],
+        "n_lags": [Interval(Integral, 1, None, closed="left")],
+        "link": [StrOptions({"softplus", "exp", "sigmoid"})],
+        "shared_baseline": ["boolean"],
+        "prior": [StrOptions({"none", "gaussian", "one-hot"})],
+        "prior_scale": [Interval(Real, 0, None, closed="neither"), None],
+        "ridge": [Interval(Real, 0, None, closed="left")],
+        "basis": [StrOptions({"exponential", "raised-cosine", "lags"})],
+        "n_basis": [Interval(Integral, 1, None, closed="left")],
+        "concentration": [Interval(Real, 1, None, closed="left")],
+        "stickiness": [Interval(Real, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "dtype": [StrOptions({"float32", "float64"})],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state", np.random.Generator],
+    }
+
+    def __init__(  # noqa: PLR0913
+        self,
+        n_states: int = 3,
+        n_lags: int = 5,
+        *,
+        link: str = "softplus",
+        shared_baseline: bool = False,
+        prior: str = "none",
+        prior_scale: float | None = None,
+        ridge: float = 0.01,
+        basis: str = "exponential",
+        n_basis: int = 1,
+        concentration: float = 1.0,
+        stickiness: float = 0.0,
+        n_init: int = 5,
+        max_iter: int = 300,
+        tol: float = 1e-5,
+        dtype: str = "float32",
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        self.n_states = n_states
+        self.n_lags = n_lags
+        self.link = link
+        self.shared_baseline = shared_baseline
+        self.prior = prior
+        self.prior_scale = prior_scale
+        self.ridge = ridge
+        self.basis = basis
+        self.n_basis = n_basis
+        self.concentration = concentration
+        self.stickiness = stickiness
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.input_tags.categorical = True  # the checks of scikit-learn then give whole numbers
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
+    ) -> SwitchingPopulationGLM:
+        """Fit by expectation-maximisation from several starts.
+
+        Parameters
+        ----------
+        spikes : array-like of shape (n_bins, n_units) or list of such
+            Counts, time first; a list has one array per session.
+        y : ignored
+        sessions : array-like of shape (n_bins,), optional
+            Session label of every bin. History does not cross the border of a session.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If counts are negative, fractional or missing, a unit never fires, sessions are not
+            contiguous, or one is not longer than the history.
+        ValueError
+            If ``basis="lags"`` and ``n_basis`` is not ``n_lags``.
+
+        Warns
+        -----
+        NotConvergedWarning
+            If the kept start did not converge.
+        """
+        if self.basis == "lags" and self.n_basis != self.n_lags:
+            raise ValueError(f"basis='lags' needs n_basis=n_lags={self.n_lags}, not {self.n_basis}")
+        counts, sessions = check_sequences(self, spikes, sessions, reset=True)
+        _check_counts(counts)
+        _check_fittable(counts, sessions, self.n_lags)
+        problem = self._problem(counts, sessions)
+        rngs = spawn_generators(self.random_state, self.n_init)
+        pooled = pooled_fit(problem)
+        tasks = [(problem, pooled, self.n_states, rng, self.tol) for rng in rngs]
+        started = list(run_parallel(warm_up, tasks, n_jobs=self.n_jobs))
+        start = under_prior(problem, max(started, key=lambda one: one.objective))
+        done = climb(
+            partial(em_step, problem),
+            start,
+            start.objective,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        self.glm_baseline_ = pooled.coefficients[0, :, 0].copy()
+        self.glm_weights_ = pooled.weights[0].copy()
+        self.glm_filter_mix_ = pooled.filters
+        best, _ = best_climb([done], name=type(self).__name__)
+        self.restart_scores_ = np.array([one.objective for one in started])
+        self._keep(best)
+        return self
+
+    def predict(
+        self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
+    ) -> np.ndarray:
+        """Return the most probable path of states (n_bins,) through each session (Viterbi)."""
+        counts, sessions = self._check(spikes, sessions)
+        return viterbi(*self._chain(counts, sessions))[0]
+
+    def predict_proba(
+        self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
+    ) -> np.ndarray:
+        """Return the posterior of the states (n_bins, n_states) given whole sessions."""
+        counts, sessions = self._check(spikes, sessions)
+        return forward_backward(*self._chain(counts, sessions)).probabilities
+
+    def filter_proba(
+        self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
+    ) -> np.ndarray:
+        """Return the probability of the states (n_bins, n_states) given nothing of the future."""
+        counts, sessions = self._check(spikes, sessions)
+        return filter_states(*self._chain(counts, sessions))
+
+    def score(
+        self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
+    ) -> float:
+        """Mean log-likelihood in nats per bin, summed over units, constants included.
+
+        Parameters
+        ----------
+        spikes : array-like of shape (n_bins, n_units) or list of such
+        y : ignored
+        sessions : array-like of shape (n_bins,), optional
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        DataError
+            If counts are negative, fractional or missing, or sessions are not contiguous.
+        """
+        counts, sessions = self._check(spikes, sessions)
+        constant = self._problem(counts, sessions).constant
+        return (log_likelihood(*self._chain(counts, sessions)) + constant) / len(counts)
+
+    def score_bits(
+        self,
+        spikes: ArrayLike,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        null: str = "glm",
+        random_state: RandomState = None,
+    ) -> float:
+        """Return by how many bits per spike the model predicts better than a null model.
+
+        Parameters
+        ----------
+        spikes : array-like of shape (n_bins, n_units) or list of such
+        y : ignored
+        sessions : array-like of shape (n_bins,), optional
+        null : {"glm", "shuffled"}
+            The one-state model of the training data, or this model with its one-step-ahead state
+            probabilities shuffled over bins: what it gains from knowing when states occur.
+        random_state : int, RandomState, Generator or None
+            For the shuffle.
+
+        Raises
+        ------
+        ValueError
+            If ``null`` is unknown.
+        DataError
+            As `score`, and if there is no spike.
+        """
+        if null not in ("glm", "shuffled"):
+            raise ValueError(f"null is 'glm' or 'shuffled', not {null!r}")
+        counts, labels = self._check(spikes, sessions)
+        if not counts.any():
+            raise DataError("there is no spike to score", field="spikes")
+        chain = self._chain(counts, labels)
+        gain = log_likelihood(*chain)
+        if null == "glm":
+            problem = self._problem(counts, labels)
+            glm = np.column_stack([self.glm_baseline_, self.glm_weights_])[None]
+            gain -= log_emissions_of(problem, glm, self.glm_filter_mix_).sum()
+        else:
+            predicted = filter_states(*chain) @ self.transition_matrix_
+            predicted = np.roll(predicted, 1, axis=0)
+            predicted[break_points(labels)] = self.initial_
+            (rng,) = spawn_generators(random_state, 1)
+            gain -= logsumexp(chain[0], axis=1, b=rng.permutation(predicted)).sum()
+        return float(gain / counts.sum() / np.log(2.0))
+
+    def sample(
+        self, sessions: ArrayLike, *, random_state: RandomState = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw spikes, which feed back through the history, and the states behind them.
+
+        Parameters
+        ----------
+        sessions : array-like of shape (n_bins,)
+            Session label of every bin to draw; ``np.zeros(1000)`` is one session of 1,000 bins.
+        random_state : int, RandomState, Generator or None
+
+        Returns
+        -------
+        spikes : ndarray of shape (n_bins, n_units)
+        states : ndarray of int of shape (n_bins,)
+
+        Raises
+        ------
+        DataError
+            If rates explode, or sessions are not contiguous.
+        """
+        check_is_fitted(self)
+        slices = session_slices(check_sessions(sessions, len(np.asarray(sessions))))
+        states, spikes = [], []
+        for rows, rng in zip(slices, spawn_generators(random_state, len(slices)), strict=True):
+            path = draw_states(self.transition_matrix_, rows.stop - rows.start, rng, self.initial_)
+            states.append(path)
+            spikes.append(
+                draw_counts(path, self.baseline_, self.weights_, self.filters_, self.link, rng)
+            )
+        return np.concatenate(spikes), np.concatenate(states)
+
+    def _problem(self, counts: np.ndarray, sessions: np.ndarray) -> Problem:
+        scale = self.prior_scale or {"gaussian": 1.0 / 3.0}.get(self.prior, 1.0)
+        table = counts.astype(self.dtype)
+        return Problem(
+            KINDS[f"poisson {self.link}"],
+            np.ascontiguousarray(table.T),
+            history(table, self._functions(), sessions),
+            sessions,
+            self.prior,
+            scale,
+            self.ridge,
+            self.shared_baseline,
+            ChainPrior(self.concentration, self.stickiness),
+        )
+
+    def _functions(self) -> np.ndarray:
+        return basis_functions(self.basis, self.n_basis, self.n_lags)
+
+    def _keep(self, best: Climb[State]) -> None:
+        parameters = best.state.parameters
+        self.baseline_ = parameters.coefficients[:, :, 0].copy()
+        self.weights_ = parameters.weights.copy()
+        self.filter_mix_ = parameters.filters
+        self.filters_ = parameters.filters @ self._functions()
+        self.transition_matrix_ = parameters.chain.matrix
+        self.initial_ = parameters.chain.initial
+        if best.state.prior.sign_probabilities is not None:
+            self.connection_probability_ = best.state.prior.sign_probabilities
+        self.log_likelihood_trace_ = np.array(best.trace)
+        self.n_iter_ = best.n_iter
+        self.converged_ = best.converged
+
+    def _check(
+        self, spikes: ArrayLike, sessions: ArrayLike | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        check_is_fitted(self)
+        counts, sessions = check_sequences(self, spikes, sessions, reset=False)
+        _check_counts(counts)
+        return counts, sessions
+
+    def _chain(
+        self, counts: np.ndarray, sessions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What the inference functions take."""
+        coefficients = np.concatenate([self.baseline_[:, :, None], self.weights_], axis=2)
+        problem = self._problem(counts, sessions)
+        log_emissions = log_emissions_of(problem, coefficients, self.filter_mix_)
+        return log_emissions, self.transition_matrix_, self.initial_, sessions
+
+
+def _check_counts(counts: np.ndarray) -> None:
+    for problem, wrong in (
+        ("Negative values in data that should be spike counts", counts < 0),
+        ("fractional values in data that should be spike counts", counts != np.floor(counts)),
+    ):
+        if wrong.any():
+            t, unit = np.argwhere(wrong)[0]
+            raise DataError(
+                problem,
+                expected="whole numbers of at least 0",
+                found=f"{int(wrong.sum())} others; the first is {counts[t, unit]:g} in bin {t}, "
+                f"unit {unit}",
+                fix="Give spikes per bin, not rates or scores.",
+                field="spikes",
+            )
+
+
+def _check_fittable(counts: np.ndarray, sessions: np.ndarray, n_lags: int) -> None:
+    lengths = [rows.stop - rows.start for rows in session_slices(sessions)]
+    if min(lengths) <= n_lags:
+        raise DataError(
+            "a session is not longer than the history",
+            expected=f"more than n_lags={n_lags} bins in every session",
+            found=f"n_samples={min(lengths)} in session {int(np.argmin(lengths))}",
+            fix="Lower n_lags, or leave short sessions out.",
+            field="sessions",
+        )
+    silent = np.flatnonzero(~counts.any(axis=0))
+    if len(silent):
+        raise DataError(
+            "units never fire",
+            expected="at least one spike of every unit",
+            found=f"no spike of {len(silent)} of {counts.shape[1]} units, the first is {silent[0]}",
+            fix="Leave these units out: nothing can be learned about them.",
+            field="spikes",
+        )

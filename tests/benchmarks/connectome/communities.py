@@ -1,0 +1,216 @@
+"""Communities and components against what was planted: ``python communities.py [n_seeds]``.
+
+``NEUROML_PEERS`` names the Python with leidenalg, ``NEUROML_GRAPH_TOOL`` the one with graph-tool.
+All scores are adjusted for chance, at the level a method returns by itself, never an oracle's.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, roc_auc_score
+
+from neuroml.connectome import AffinityTensor, DynamicConnectome, NonnegativeCP, WeightedSBM
+from neuroml.exceptions import NotConvergedWarning
+from neuroml.simulate import (
+    LFR_SETTINGS,
+    make_dynamic_communities,
+    make_planted_weights,
+    make_weighted_lfr,
+)
+
+PEERS = {
+    "leiden": os.environ.get("NEUROML_PEERS"),
+    "graph-tool": os.environ.get("NEUROML_GRAPH_TOOL"),
+}
+METHODS = ("unsigned", "same_sign", "min", "ratio", "mtd", "correlation", "edge")
+SPEC_BEST = {0.0: "0.99/0.96/1.00", 0.5: "0.97/0.94/0.99", 1.0: "0.98/0.91/0.98"}
+
+
+def by_sbm(graphs, **parameters):
+    labels, seconds = [], []
+    for W in graphs:
+        start = time.process_time()
+        labels.append(WeightedSBM(random_state=0, **parameters).fit(W).labels_)
+        seconds.append(time.process_time() - start)
+    return labels, seconds
+
+
+def by_louvain(graphs):
+    import networkx as nx
+
+    labels, seconds = [], []
+    for W in graphs:
+        start = time.process_time()
+        found = nx.community.louvain_communities(nx.from_numpy_array(W), seed=0)
+        seconds.append(time.process_time() - start)
+        labels.append(np.zeros(len(W), int))
+        for k, members in enumerate(found):
+            labels[-1][list(members)] = k
+    return labels, seconds
+
+
+def by_peer(name, graphs):
+    if not PEERS[name]:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graphs.npz"
+        np.savez(path, graphs=np.array(graphs))
+        script = Path(__file__).with_name("community_peers.py")
+        done = subprocess.run(
+            [PEERS[name], script, name, path], capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        print(f"{name} is not installed: {done.stderr.strip().splitlines()[-1]}")
+        PEERS[name] = None
+        return None
+    answer = json.loads(done.stdout)
+    return answer["labels"], answer["seconds"]
+
+
+def compare(title, graphs):
+    """ARI, AMI, number of blocks and CPU seconds of every method on the same graphs."""
+    W = [g.W for g in graphs]
+    results = {
+        "WeightedSBM": by_sbm(W),
+        "WeightedSBM, ICL alone": by_sbm(W, n_shuffles=0),
+        "Louvain (networkx)": by_louvain(W),
+        "Leiden modularity": by_peer("leiden", W),
+        "nested SBM (graph-tool)": by_peer("graph-tool", W),
+    }
+    for name, result in results.items():
+        if result is None:
+            continue
+        scores = [
+            (
+                adjusted_rand_score(g.communities, z),
+                adjusted_mutual_info_score(g.communities, z),
+                len(np.unique(z)),
+            )
+            for g, z in zip(graphs, result[0], strict=True)
+        ]
+        ari, ami, k = np.mean(scores, axis=0)
+        cpu = np.median(result[1])
+        print(f"{title:12s} {name:26s} {ari:6.2f} {ami:6.2f} {k:7.1f} {cpu:8.3f}", flush=True)
+
+
+def symmetric(A):
+    A = np.triu(A, 1)
+    return A + A.T
+
+
+NULLS = {
+    "exponential": lambda rng: symmetric(rng.exponential(size=(60, 60))),
+    "log-normal": lambda rng: symmetric(rng.lognormal(size=(60, 60))),
+    "normal": lambda rng: symmetric(rng.normal(size=(60, 60))),
+    "gamma(1/2)": lambda rng: symmetric(rng.gamma(0.5, size=(60, 60))),
+    "gamma(2)": lambda rng: symmetric(rng.gamma(2.0, size=(60, 60))),
+    "|t(3)|": lambda rng: symmetric(np.abs(rng.standard_t(3, size=(60, 60)))),
+    "uniform": lambda rng: symmetric(rng.uniform(size=(60, 60))),
+    "half zero": lambda rng: symmetric(np.maximum(rng.normal(size=(60, 60)), 0)),
+    "sparse": lambda rng: symmetric(
+        rng.exponential(size=(60, 60)) * (rng.uniform(size=(60, 60)) < 0.2)
+    ),
+    "0 or 1": lambda rng: symmetric((rng.uniform(size=(60, 60)) < 0.3).astype(float)),
+    "hubs": lambda rng: (lambda s: symmetric(rng.exponential(size=(60, 60)) * s[:, None] * s))(
+        rng.lognormal(0, 0.5, 60)
+    ),
+    "|corr| of noise": lambda rng: np.abs(np.corrcoef(rng.normal(size=(60, 200)))),
+}
+
+
+def show_nulls(n_seeds):
+    print("\nNull graphs: share with one block")
+    for name, make in NULLS.items():
+        W = [make(np.random.default_rng(seed)) for seed in range(n_seeds)]
+        shares = [
+            np.mean([z.max() == 0 for z in by_sbm(W, **p)[0]]) for p in ({}, {"n_shuffles": 0})
+        ]
+        print(f"{name:18s} WeightedSBM {shares[0]:.2f}   ICL alone {shares[1]:.2f}", flush=True)
+
+
+def component_auc(truth, cp, pairs):
+    """Mean AUC for pairs, animals and time of the components matched to the communities."""
+    u, v, w = cp.factors
+    i, j = pairs.T
+    auc = np.array(
+        [
+            [
+                (
+                    roc_auc_score(members[i] & members[j], u[:, r]),
+                    roc_auc_score(animals, v[:, r]),
+                    roc_auc_score(frames, w[:, r]),
+                )
+                for r in range(u.shape[1])
+            ]
+            for members, animals, frames in zip(
+                truth.members, truth.active_animals, truth.active_frames, strict=True
+            )
+        ]
+    )
+    k, r = linear_sum_assignment(-auc.sum(axis=2))
+    return auc[k, r].mean(axis=0), r
+
+
+def show_recovery(n_seeds):
+    print("\nComponents of planted cohorts (rank 6): AUC of pairs / animals / time")
+    designs = {f"noise {noise}": {"noise": noise} for noise in SPEC_BEST}
+    designs["harder"] = {"noise": 1.0, "unseen": 0.5, "background": 0.5, "drift": 1.0}
+    for title, design in designs.items():
+        for method in METHODS:
+            found = []
+            for seed in range(n_seeds):
+                truth = make_dynamic_communities(random_state=seed, **design)
+                affinity = AffinityTensor(method, min_animals=1)
+                tensor = affinity.fit_transform(truth.X)
+                cp = NonnegativeCP(6, sample_mode=1, random_state=seed).fit(tensor).cp_
+                found.append(component_auc(truth, cp, affinity.pairs_)[0])
+            best = SPEC_BEST.get(design["noise"], "") if title != "harder" else ""
+            text = "/".join(f"{v:.2f}" for v in np.mean(found, axis=0))
+            print(f"{title:12s} {method:12s} {text}   best of the prototype {best}", flush=True)
+
+
+def show_pipeline(n_seeds):
+    print("\nDynamicConnectome: ARI of members against all others, and controls")
+    for noise in SPEC_BEST:
+        found = []
+        for seed in range(n_seeds):
+            truth = make_dynamic_communities(noise=noise, random_state=seed)
+            model = DynamicConnectome(6, random_state=seed).fit(truth.X)
+            cp = model.factorisation_.cp_
+            for k, r in enumerate(component_auc(truth, cp, model.affinity_.pairs_)[1]):
+                found.append(adjusted_rand_score(truth.members[k], model.communities_[r]))
+        print(f"noise {noise}: mean ARI {np.mean(found):.2f}", flush=True)
+    for schedule in ("null", "static"):
+        blocks, aris = [], []
+        for seed in range(n_seeds):
+            truth = make_dynamic_communities(schedule=schedule, random_state=seed)
+            model = DynamicConnectome(1, random_state=seed).fit(truth.X)
+            blocks.append(model.block_models_[0].n_blocks_)
+            aris.append(adjusted_rand_score(truth.communities, model.communities_[0]))
+        text = f"{schedule}: blocks {blocks}"
+        print(text + (f", ARI {np.mean(aris):.2f}" if schedule == "static" else ""), flush=True)
+
+
+if __name__ == "__main__":
+    n_seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    warnings.simplefilter("ignore", NotConvergedWarning)
+    by_sbm([make_planted_weights([10, 10], random_state=0).W])  # compiles
+    print(f"{'graphs':12s} {'method':26s} {'ARI':>6s} {'AMI':>6s} {'blocks':>7s} {'CPU s':>8s}")
+    for ratio in (1.6, 2.0, 3.0, 5.0):
+        planted = [make_planted_weights(ratio=ratio, random_state=s) for s in range(n_seeds)]
+        compare(f"ratio {ratio}", planted)
+    for setting, arguments in LFR_SETTINGS.items():
+        first = 100 if setting == "mut=0.5" else 0
+        seeds = range(first, first + n_seeds)
+        compare(setting, [make_weighted_lfr(random_state=s, **arguments) for s in seeds])
+    show_nulls(n_seeds)
+    show_recovery(n_seeds)
+    show_pipeline(n_seeds)

@@ -1,0 +1,110 @@
+"""What the population model recovers of simulated spikes, under every prior."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import balanced_accuracy_score
+
+from neuroml.simulate import make_switching_spikes
+from neuroml.switching import SwitchingPopulationGLM
+
+THRESHOLD = 0.2
+GRIDS = {
+    "ridge": [{"ridge": value} for value in (1.0, 5.0, 25.0)],
+    "hierarchical": [{"prior": "gaussian", "prior_scale": s} for s in (0.1, 1 / 3, 1.0)],
+}
+FIXED = {
+    "pooled": {},
+    "gaussian": {"prior": "gaussian"},
+    "one-hot": {"prior": "one-hot"},
+}
+
+
+def _model(seed: int, **settings: object) -> SwitchingPopulationGLM:
+    return SwitchingPopulationGLM(
+        5, link="sigmoid", shared_baseline=True, random_state=seed, **settings
+    )
+
+
+def _selected(name: str, seed: int, spikes: np.ndarray, sessions: np.ndarray) -> dict[str, object]:
+    """The setting that predicts the last fifth of the training sessions best."""
+    inner = sessions < 0.8 * (sessions.max() + 1)
+    scores = [
+        _model(seed, **setting)
+        .fit(spikes[inner], sessions=sessions[inner])
+        .score(spikes[~inner], sessions=sessions[~inner])
+        for setting in GRIDS[name]
+    ]
+    return GRIDS[name][int(np.argmax(scores))]
+
+
+def _signs(weights: np.ndarray) -> np.ndarray:
+    return (np.sign(weights) * (np.abs(weights) > THRESHOLD)).ravel()
+
+
+def _quality(model: SwitchingPopulationGLM, truth: object, test: slice) -> dict[str, float]:
+    """Scores on sessions kept apart, and of weights, after matching states by their overlap."""
+    spikes, sessions, states = (truth[key][test] for key in ("spikes", "sessions", "states"))
+    path = model.predict(spikes, sessions=sessions)
+    overlap = np.zeros((5, 5))
+    np.add.at(overlap, (states, path), 1)
+    _, match = linear_sum_assignment(-overlap)
+    weights = model.weights_[match]
+    return {
+        "held-out": model.score(spikes, sessions=sessions),
+        "state acc": overlap[np.arange(5), match].sum() / len(states),
+        "w corr": float(np.corrcoef(weights.ravel(), truth.weights.ravel())[0, 1]),
+        "w MSE": float(((weights - truth.weights) ** 2).mean()),
+        "sign acc": balanced_accuracy_score(np.sign(truth.weights).ravel(), _signs(weights)),
+    }
+
+
+def _oracle(truth: object, seed: int, train: slice) -> SwitchingPopulationGLM:
+    """A model with the true parameters."""
+    model = _model(seed, n_init=1, max_iter=1)
+    model.fit(truth.spikes[train], sessions=truth.sessions[train])
+    model.weights_, model.transition_matrix_ = truth.weights, truth.transition_matrix
+    model.baseline_ = np.tile(truth.baseline, (5, 1))
+    model.initial_ = np.full(5, 0.2)
+    return model
+
+
+def recovery(seeds: int, lengths: list[int], concentrations: list[float]) -> pd.DataFrame:
+    """Means over seeds of what every prior recovers of the authors' synthetic design."""
+    rows = []
+    for concentration in concentrations:
+        for length in lengths:
+            for seed in range(seeds):
+                truth = make_switching_spikes(
+                    20, 5, n_sessions=20, n_bins=length // 10,
+                    sign_concentration=concentration, random_state=seed,
+                )  # fmt: skip
+                train, test = slice(0, length), slice(length, None)
+                spikes, sessions = truth.spikes[train], truth.sessions[train]
+                models = {"truth": _oracle(truth, seed, train)}
+                for name, setting in FIXED.items():
+                    models[name] = _model(seed, **setting).fit(spikes, sessions=sessions)
+                for name in GRIDS:
+                    chosen = _selected(name, seed, spikes, sessions)
+                    models[name] = _model(seed, **chosen).fit(spikes, sessions=sessions)
+                cut = _model(seed).fit(spikes, sessions=sessions)
+                cut.weights_ = cut.weights_ * (np.abs(cut.weights_) > THRESHOLD)
+                models["thresholded"] = cut
+                rows += [
+                    {"signs": f"Dirichlet {concentration:g}", "bins": length, "seed": seed,
+                     "model": name, **_quality(model, truth, test)}
+                    for name, model in models.items()
+                ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds, and how often the one-hot prior predicts better than each other model."""
+    keys = ["signs", "bins", "model"]
+    means = table.drop(columns="seed").groupby(keys, sort=False).mean()
+    held_out = table.pivot(index=["signs", "bins", "seed"], columns="model", values="held-out")
+    wins = held_out.lt(held_out["one-hot"], axis=0).groupby(["signs", "bins"], sort=False).mean()
+    means["one-hot wins"] = wins.stack().reindex(means.index)
+    return means

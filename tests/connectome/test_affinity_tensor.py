@@ -1,0 +1,188 @@
+import numpy as np
+import pytest
+
+from neuroml.connectome import AffinityTensor, NonnegativeCP
+from neuroml.connectome._affinity import METHODS, SEPARABLE, prepare_signals, windowed_mean
+from neuroml.exceptions import DataError
+
+
+def worms(n=3, length=60, units=5, unseen=((0, 2),), seed=0):
+    rng = np.random.default_rng(seed)
+    animals = [np.cumsum(rng.normal(size=(length, units)), axis=0) for _ in range(n)]
+    for animal, unit in unseen:
+        animals[animal][:, unit] = np.nan
+    return animals
+
+
+def by_hand(method, a, b, window):
+    """One pair's affinity at each moment, written out."""
+    out = np.zeros(len(a))
+    for t in range(len(a)):
+        first, last = max(t - window // 2, 0), min(t - window // 2 + window, len(a))
+        x, y = a[t], b[t]
+        if method == "unsigned":
+            out[t] = np.sqrt(abs(x * y))
+        elif method == "mtd":
+            out[t] = max(np.mean(a[first:last] * b[first:last]), 0)
+        elif method == "correlation":
+            out[t] = max(np.corrcoef(a[first:last], b[first:last])[0, 1], 0)
+        elif x * y > 0:
+            low, high = sorted([abs(x), abs(y)])
+            values = {"same_sign": np.sqrt(x * y), "min": low, "ratio": low / high, "edge": x * y}
+            out[t] = values[method]
+    return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_values_are_those_written_out(method, sign):
+    if method == "unsigned" and sign < 0:
+        pytest.skip("has no sign")
+    (animal,) = worms(1, unseen=())
+    transformer = AffinityTensor(method, window=9, opposite="drop" if sign > 0 else "separate")
+    tensor = transformer.fit_transform([animal]).to_dense()
+    signals = prepare_signals(animal, method, 2.0, [slice(0, 60)])
+    for row in np.flatnonzero(transformer.signs_ == sign):
+        i, j = transformer.pairs_[row]
+        expected = by_hand(method, signals[:, i], sign * signals[:, j], 9)
+        np.testing.assert_allclose(tensor[row, 0], expected, atol=2e-6)
+
+
+def test_derivatives_are_bounded_and_correlation_is_blind_to_scale():
+    (animal,) = worms(1, unseen=())
+    for method in ("unsigned", "same_sign", "min", "ratio", "correlation"):
+        tensor = AffinityTensor(method).fit_transform([animal])
+        assert 0 <= tensor.values.min() and tensor.values.max() <= 1 + 1e-6
+    for method in METHODS:
+        scaled = animal * np.array([1, 10, 0.1, 3, 7]) + 5
+        tensors = [AffinityTensor(method).fit_transform([one]).values for one in (animal, scaled)]
+        np.testing.assert_allclose(*tensors, atol=1e-4)
+
+
+def test_a_delay_delays_the_tensor():
+    (animal,) = worms(1, length=100, unseen=())
+    whole = AffinityTensor("mtd").fit([animal])
+    early, late = (whole.transform([animal[k : k + 80]]).to_dense() for k in (0, 20))
+    signals = [prepare_signals(animal[k : k + 80], "mtd", 2.0, [slice(0, 80)]) for k in (0, 20)]
+    scale = (signals[0][40] / signals[1][20])[:, None]
+    ratio = (scale[whole.pairs_[:, 0]] * scale[whole.pairs_[:, 1]])[:, :, None]
+    inner = slice(38, 60)
+    np.testing.assert_allclose(
+        early[:, :, inner], (ratio * late)[:, :, 18:40], rtol=1e-3, atol=1e-5
+    )
+
+
+def test_unseen_units_leave_no_fibre():
+    tensor = AffinityTensor().fit_transform(worms())
+    dense = tensor.to_dense()
+    touched = (AffinityTensor().fit(worms()).pairs_ == 2).any(axis=1)
+    assert np.isnan(dense[touched, 0]).all()
+    assert not np.isnan(dense[~touched]).any() and not np.isnan(dense[:, 1:]).any()
+    assert len(tensor.index) == dense.shape[0] * 3 - touched.sum()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("opposite", ["drop", "separate"])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_implicit_tensor_gives_the_same_factors(method, opposite, stride):
+    if method == "unsigned" and opposite == "separate":
+        pytest.skip("has no sign")
+    fits = [
+        NonnegativeCP(2, random_state=0, dtype="float64", max_iter=8, tol=0).fit
+        for implicit in (False, True)
+    ]
+    tensors = [
+        AffinityTensor(
+            method, opposite=opposite, stride=stride, implicit=implicit, window=7
+        ).fit_transform(worms())
+        for implicit in (False, True)
+    ]
+    with pytest.warns(UserWarning, match="without converging"):
+        one, two = (fit(tensor).cp_ for fit, tensor in zip(fits, tensors, strict=True))
+    for a, b in zip(one.factors, two.factors, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    np.testing.assert_allclose(tensors[0].to_dense(), tensors[1].to_dense())
+    assert set(SEPARABLE) <= set(METHODS)
+
+
+def test_sessions_of_an_animal_never_mix():
+    (animal,) = worms(1, length=60, unseen=())
+    apart = AffinityTensor("mtd", window=5).fit_transform(
+        animal, sessions=np.repeat([0, 1], 30), groups=np.zeros(60)
+    )
+    changed = animal.copy()
+    changed[30:] += 100 * np.sin(np.arange(30))[:, None]
+    again = prepare_signals(changed, "mtd", 2.0, [slice(0, 30), slice(30, 60)])[:30]
+    before = prepare_signals(animal, "mtd", 2.0, [slice(0, 30), slice(30, 60)])[:30]
+    np.testing.assert_allclose(again / again.std(axis=0), before / before.std(axis=0), atol=1e-9)
+    assert apart.shape == (10, 1, 60)
+
+
+def test_windowed_mean_is_cut_at_the_edges():
+    values = np.arange(10.0)[:, None]
+    means = windowed_mean(values, 3, [slice(0, 4), slice(4, 10)])[:, 0]
+    np.testing.assert_allclose(means, [0.5, 1, 2, 2.5, 4.5, 5, 6, 7, 8, 8.5])
+
+
+def test_permuting_units_and_animals_permutes_the_tensor():
+    animals = worms()
+    dense = AffinityTensor().fit_transform(animals).to_dense()
+    order = np.array([3, 0, 4, 1, 2])
+    transformer = AffinityTensor()
+    permuted = transformer.fit_transform([animals[k][:, order] for k in (2, 0, 1)]).to_dense()
+    lookup = {tuple(sorted(p)): k for k, p in enumerate(AffinityTensor().fit(animals).pairs_)}
+    rows = [lookup[tuple(sorted(order[list(pair)]))] for pair in transformer.pairs_]
+    np.testing.assert_allclose(permuted, dense[rows][:, [2, 0, 1]], atol=1e-6)
+
+
+def test_min_animals_leaves_out_pairs_seen_too_rarely():
+    animals = worms(unseen=((0, 1), (1, 1), (2, 3)))
+    transformer = AffinityTensor(min_animals=1).fit(animals)
+    assert [1, 3] not in transformer.pairs_.tolist() and len(transformer.pairs_) == 9
+    assert len(AffinityTensor(min_animals=3).fit(animals).pairs_) == 3
+
+
+def test_names_of_pairs():
+    transformer = AffinityTensor("min", opposite="separate").fit(worms())
+    names = transformer.get_feature_names_out(["a", "b", "c", "d", "e"])
+    assert names[0] == "a--b" and names[10] == "a~~b" and len(names) == 20
+
+
+def test_a_cohort_as_one_array_or_with_groups_is_the_list():
+    animals = worms()
+    tensors = [
+        AffinityTensor().fit_transform(np.stack(animals)),
+        AffinityTensor().fit_transform(
+            np.concatenate(animals), groups=np.repeat(["u", "v", "w"], 60)
+        ),
+    ]
+    expected = AffinityTensor().fit_transform(animals)
+    for tensor in tensors:
+        np.testing.assert_array_equal(tensor.values, expected.values)
+    assert list(tensors[1].labels_of(1)) == ["u", "v", "w"]
+
+
+@pytest.mark.parametrize(
+    ("animals", "parameters", "message"),
+    [
+        (worms(unseen=((0, 2), (1, 2), (2, 2))), {}, r"never seen;.*units \[2\]"),
+        (worms(unseen=((0, 1), (1, 1), (2, 3))), {}, r"never seen together.*\[\[1, 3\]\].*min_animals"),
+        ([*worms(2), worms(1, length=50)[0]], {}, "share no time axis.*50 to 60"),
+        (worms(), {"method": "mtd", "window": 61}, "shorter than the window.*>= 61"),
+        (worms(), {"method": "unsigned", "opposite": "separate"}, "does not tell opposite"),
+        (worms(), {"min_animals": 4}, "no pair of units is left"),
+        ([np.where(np.arange(60)[:, None] == 7, np.nan, worms(1)[0])], {}, "part of an animal"),
+        ([np.full((60, 2), np.inf)], {}, "infinity"),
+        (worms(), {"method": "ward"}, "method"),
+    ],
+)  # fmt: skip
+def test_bad_input(animals, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        AffinityTensor(**parameters).fit(animals)
+
+
+def test_a_unit_that_never_changes_is_refused():
+    animals = worms()
+    animals[1][:, 0] = 3.0
+    with pytest.raises(DataError, match=r"never change.*constant units \[0\]"):
+        AffinityTensor().fit_transform(animals)

@@ -1,0 +1,143 @@
+"""Planted blocks are found, nothing is found in nothing, bad graphs are refused."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from neuroml.connectome import WeightedSBM
+from neuroml.exceptions import DataError, NotConvergedWarning
+from neuroml.simulate import make_planted_weights, make_weighted_lfr
+
+
+def symmetric(A):
+    A = np.triu(A, 1)
+    return A + A.T
+
+
+@pytest.mark.parametrize("family", ["exponential", "lognormal", "normal"])
+def test_recovers_planted_blocks_and_their_family(family):
+    aris, families = [], []
+    for seed in range(5):
+        graph = make_planted_weights(
+            [25, 20, 15], ratio=5, n_silent=0, family=family, random_state=seed
+        )
+        model = WeightedSBM(random_state=seed).fit(graph.W)
+        aris.append(adjusted_rand_score(graph.communities, model.labels_))
+        families.append(model.family_)
+    assert np.mean(aris) > 0.95
+    assert families == [family] * 5
+
+
+NULLS = {
+    "exponential": lambda rng, s: rng.exponential(size=s),
+    "log-normal": lambda rng, s: rng.lognormal(size=s),
+    "normal": lambda rng, s: rng.normal(size=s),
+    "gamma, not among the families": lambda rng, s: rng.gamma(0.5, size=s),
+    "heavy tails": lambda rng, s: np.abs(rng.standard_t(3, size=s)),
+    "uniform": lambda rng, s: rng.uniform(size=s),
+    "half zero": lambda rng, s: np.maximum(rng.normal(size=s), 0.0),
+    "sparse": lambda rng, s: rng.exponential(size=s) * (rng.uniform(size=s) < 0.2),
+    "yes or no": lambda rng, s: (rng.uniform(size=s) < 0.3).astype(float),
+    "constant": lambda rng, s: np.ones(s),
+}
+
+
+def test_one_block_where_there_is_nothing():
+    """Shuffled graphs catch laws outside the families in 10 of 11 cases, the ICL most others."""
+    wrong = []
+    for name, draw in NULLS.items():
+        for seed in range(4):
+            W = symmetric(draw(np.random.default_rng(seed), (40, 40)))
+            model = WeightedSBM(n_init=4, random_state=seed).fit(W)
+            wrong += [name] * (model.n_blocks_ > 1)
+    assert len(wrong) <= 4, wrong  # of 40; binomial(40, 1/11) is above 4 in 1 of 3 at the worst
+
+
+def test_hubs_are_no_blocks_with_degree_correction():
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        factor = rng.lognormal(0, 0.5, size=60)
+        W = symmetric(rng.exponential(size=(60, 60)) * factor[:, None] * factor)
+        corrected = WeightedSBM("exponential", degree_corrected=True, random_state=0).fit(W)
+        plain = WeightedSBM("exponential", degree_corrected=False, random_state=0).fit(W)
+        assert corrected.n_blocks_ == 1
+        assert plain.n_blocks_ > 1
+
+
+def test_finds_communities_of_hubs_in_a_sparse_graph():
+    aris = [
+        adjusted_rand_score(
+            graph.communities, WeightedSBM(n_shuffles=0, random_state=0).fit(graph.W).labels_
+        )
+        for graph in (make_weighted_lfr(topology_mixing=0.25, random_state=s) for s in range(4))
+    ]
+    assert np.mean(aris) > 0.3
+
+
+def test_order_and_scale_of_nodes_change_nothing_but_the_order():
+    graph = make_planted_weights([15, 12, 10], ratio=6, n_silent=0, random_state=0)
+    order = np.random.default_rng(0).permutation(37)
+    one = WeightedSBM(random_state=0).fit(graph.W)
+    other = WeightedSBM(random_state=0).fit(100 * graph.W[np.ix_(order, order)])
+    assert adjusted_rand_score(one.labels_[order], other.labels_) == 1.0
+
+
+def test_missing_pairs_and_the_diagonal_do_not_matter():
+    graph = make_planted_weights([15, 12, 10], ratio=6, n_silent=0, random_state=0)
+    gone = symmetric(np.random.default_rng(0).uniform(size=(37, 37)) < 0.2).astype(bool)
+    W = np.where(gone, np.nan, graph.W)
+    one = WeightedSBM(random_state=0).fit(W)
+    np.fill_diagonal(W, 1e6)
+    other = WeightedSBM(random_state=0).fit(W)
+    assert one.icl_ == other.icl_
+    np.testing.assert_array_equal(one.labels_, other.labels_)
+    assert adjusted_rand_score(graph.communities, one.labels_) > 0.9
+
+
+def test_attributes_agree_with_each_other():
+    graph = make_planted_weights([20, 15], ratio=6, n_silent=1, random_state=0)
+    model = WeightedSBM(random_state=0, n_shuffles=3).fit(graph.W)
+    assert model.n_blocks_ == 2 == len(np.unique(model.labels_))
+    assert model.icl_ == model.candidates_.icl.max()
+    assert model.gain_ > model.shuffle_gains_.max()
+    assert model.block_means_[0, 0] > model.block_means_[1, 1]
+    inside = graph.W[np.ix_(model.labels_ == 0, model.labels_ == 0)]
+    n = len(inside)
+    assert model.block_means_[0, 0] == pytest.approx(inside.sum() / (n * (n - 1)))
+    assert model.coassignment_.shape == (35, 35)
+    assert (np.diag(model.coassignment_) == 1).all()
+
+
+def test_processes_give_the_same_result():
+    W = make_planted_weights([10, 10], random_state=0).W
+    one = WeightedSBM(random_state=3, n_shuffles=2, n_init=2).fit(W)
+    two = WeightedSBM(random_state=3, n_shuffles=2, n_init=2, n_jobs=2).fit(W)
+    assert one.icl_ == two.icl_
+
+
+def test_too_few_sweeps_are_said():
+    graph = make_planted_weights(ratio=3, random_state=0)
+    with pytest.warns(NotConvergedWarning):
+        model = WeightedSBM("exponential", max_iter=1, n_shuffles=0, random_state=0).fit(graph.W)
+    assert not model.converged_
+
+
+BAD = {
+    "not square": (np.ones((4, 5)), {}, "square"),
+    "not symmetric": (np.triu(np.ones((4, 4))), {}, "not symmetric"),
+    "missing on one side": (np.where(np.eye(4, k=1) > 0, np.nan, 1.0), {}, "not symmetric"),
+    "negative": (-np.ones((4, 4)), {"family": "exponential"}, "negative weights"),
+    "one node": (np.ones((1, 1)), {}, "never observed"),
+    "never seen": (
+        np.where(np.arange(4)[:, None] + np.arange(4) == 99, 1, np.nan),
+        {},
+        "never observed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_refuses(name):
+    W, parameters, message = BAD[name]
+    with pytest.raises(DataError, match=message):
+        WeightedSBM(**parameters).fit(W)

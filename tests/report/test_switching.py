@@ -1,0 +1,69 @@
+"""Tables and figures of switching models."""
+
+import numpy as np
+import pytest
+
+from neuroml.data import load_dataset, make_recording, stack
+from neuroml.report import Context
+from neuroml.report.figures.switching import plot_dwell_times, plot_psychometric
+from neuroml.report.present import draw, tabulate
+from neuroml.switching import SwitchingGLM
+
+INPUTS = ["s1", "s2"]
+
+
+@pytest.fixture(scope="module")
+def rat():
+    recording = load_dataset("psytrack_rat").recordings[0].isel(time=slice(0, 2000))
+    arrays = stack([recording], target="choice", inputs=INPUTS)
+    model = SwitchingGLM(2, n_init=1, tol=1e-4, random_state=0)
+    model.fit(arrays.X, arrays.y, sessions=arrays.sessions)
+    return model, Context([recording], [None], INPUTS, arrays.sessions)
+
+
+def test_table_holds_every_parameter(rat):
+    table = tabulate(*rat).set_index(["quantity", "component", "label"])["value"]
+    assert table["weight", "1", "s2"] == rat[0].weights_[1, 0, 1]
+    assert table["intercept", "0", "y"] == rat[0].intercept_[0, 0]
+    assert table["transition", "0", "1"] == rat[0].transition_matrix_[0, 1]
+
+
+def test_every_figure_is_drawn_with_labelled_axes(rat):
+    panels = draw(*rat)
+    names = [panel.name for panel in panels]
+    assert names == ["states", "weights", "dwell_times", "psychometric", "convergence"]
+    for panel in panels:
+        assert all(axes.get_ylabel() for axes in panel.figure.axes)
+
+
+def test_psychometric_curve_is_the_share_of_choices():
+    stimulus = np.repeat([-1.0, 0.0, 1.0], 30)
+    y = (np.tile(np.arange(30), 3) < np.repeat([3, 15, 27], 30)).astype(float)
+    (axes,) = plot_psychometric(stimulus, y, np.ones((90, 1)), "s").axes
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[-1, 0.1], [0, 0.5], [1, 0.9]])
+
+
+def test_dwell_times_end_with_a_session(rat):
+    path = np.array([0, 0, 0, 0, 1, 1])
+    (axes,) = plot_dwell_times(path, np.array([0, 0, 0, 1, 1, 1]), np.eye(2), rat[1]).axes
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[1, 1.0], [3, 0.5]])
+
+
+def test_a_model_without_inputs_is_reported_by_unit():
+    rng = np.random.default_rng(0)
+    made = make_recording(
+        rng.normal(size=(60, 2)) + 4.0 * (np.arange(60) // 15 % 2)[:, None],
+        units=["left", "right"],
+        rate_hz=1.0,
+        modality="fmri",
+    )
+    arrays = stack([made], target="signal", inputs=[])
+    model = SwitchingGLM(2, "gaussian", n_init=1, random_state=0)
+    model.fit(None, arrays.y, sessions=arrays.sessions)
+    context = Context([made], [None], [], arrays.sessions)
+    table = tabulate(model, context).set_index(["quantity", "component", "label"])["value"]
+    assert table["intercept", "1", "right"] == model.intercept_[1, 1]
+    panels = {panel.name: panel.figure for panel in draw(model, context)}
+    assert list(panels) == ["states", "intercepts", "dwell_times", "convergence"]
+    labels = [tick.get_text() for tick in panels["intercepts"].axes[0].get_xticklabels()]
+    assert labels == ["left", "right"]
