@@ -9,7 +9,7 @@ Worlds 0, 1, ... are those reported; settings were chosen on worlds 1234 and 123
 mean of three trials. Top-1 and two-way are in percent, of 300 candidates (chance 0.33) and of pairs
 (chance 50). Decoders that score candidates themselves are ranked by those scores, all others by the
 cosine of what they predict. With ``--small``, networks have half the width, 300 steps (200 to adapt)
-and brains half the voxels, which takes an eighth of the time.
+and brains half the voxels.
 """
 
 from __future__ import annotations
