@@ -36,11 +36,11 @@ print(f"{len(rat.y)} trials on {len(np.unique(rat.sessions))} days")
 
 template = SwitchingGLM(family="bernoulli", ridge=0.1, n_init=2, tol=1e-5, random_state=0)
 search = select_by_sessions(
-    template, {"n_states": [1, 2, 3, 4]}, rat.X, rat.y, sessions=rat.sessions, cv=4
+    template, {"n_states": [1, 2, 3, 4, 5]}, rat.X, rat.y, sessions=rat.sessions, cv=4
 )
 scores = search.cv_results_["mean_test_score"]
 gain = (scores - scores[0]) / np.log(2)
-for n_states, bits in zip([1, 2, 3, 4], gain, strict=True):
+for n_states, bits in zip([1, 2, 3, 4, 5], gain, strict=True):
     print(f"{n_states} states: {bits:+.4f} bits per held-out trial over one state")
 print("chosen:", search.best_params_)
 assert gain[1] > 0.01 and gain[2] > gain[1] + 0.005

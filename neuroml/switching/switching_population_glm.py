@@ -60,7 +60,11 @@ class SwitchingPopulationGLM(BaseEstimator):
         Of the weights. "gaussian": a pair's weights scatter over states around a mean that is
         learned, with standard deviation ``prior_scale``. "one-hot" (after Li et al. 2024): a pair
         is inhibitory, not connected or excitatory in all states, with a strength that depends on
-        the state; the sign is summed out exactly and enters once per data set.
+        the state; the prior enters once per data set, see `signs`.
+    signs : {"exact", "gumbel"}, default="exact"
+        How "one-hot" learns signs: summed out exactly, with an objective that never falls; or as
+        the authors do, relaxed to the simplex and drawn afresh in every step of Adam, which is
+        slower and noisier (``tol`` does not apply: it ends when ten iterations bring nothing).
     prior_scale : float or None, default=None
         For "one-hot" the typical strength of a connection. None: 1/3 for "gaussian" (the authors'
         value), 1 for "one-hot".
@@ -142,6 +146,7 @@ class SwitchingPopulationGLM(BaseEstimator):
         "link": [StrOptions({"softplus", "exp", "sigmoid"})],
         "shared_baseline": ["boolean"],
         "prior": [StrOptions({"none", "gaussian", "one-hot"})],
+        "signs": [StrOptions({"exact", "gumbel"})],
         "prior_scale": [Interval(Real, 0, None, closed="neither"), None],
         "ridge": [Interval(Real, 0, None, closed="left")],
         "basis": [StrOptions({"exponential", "raised-cosine", "lags"})],
@@ -164,6 +169,7 @@ class SwitchingPopulationGLM(BaseEstimator):
         link: str = "softplus",
         shared_baseline: bool = False,
         prior: str = "none",
+        signs: str = "exact",
         prior_scale: float | None = None,
         ridge: float = 0.01,
         basis: str = "exponential",
@@ -182,6 +188,7 @@ class SwitchingPopulationGLM(BaseEstimator):
         self.link = link
         self.shared_baseline = shared_baseline
         self.prior = prior
+        self.signs = signs
         self.prior_scale = prior_scale
         self.ridge = ridge
         self.basis = basis
@@ -242,20 +249,12 @@ class SwitchingPopulationGLM(BaseEstimator):
         pooled = pooled_fit(problem)
         tasks = [(problem, pooled, self.n_states, rng, self.tol) for rng in rngs]
         started = list(run_parallel(warm_up, tasks, n_jobs=self.n_jobs))
-        start = under_prior(problem, max(started, key=lambda one: one.objective))
-        done = climb(
-            partial(em_step, problem),
-            start,
-            start.objective,
-            max_iter=self.max_iter,
-            tol=self.tol,
-        )
+        start = max(started, key=lambda one: one.objective)
         self.glm_baseline_ = pooled.coefficients[0, :, 0].copy()
         self.glm_weights_ = pooled.weights[0].copy()
         self.glm_filter_mix_ = pooled.filters
-        best, _ = best_climb([done], name=type(self).__name__)
         self.restart_scores_ = np.array([one.objective for one in started])
-        self._keep(best)
+        self._keep(self._climb(problem, start, rngs[0]))
         return self
 
     def predict(
@@ -382,6 +381,16 @@ class SwitchingPopulationGLM(BaseEstimator):
                 draw_counts(path, self.baseline_, self.weights_, self.filters_, self.link, rng)
             )
         return np.concatenate(spikes), np.concatenate(states)
+
+    def _climb(self, problem: Problem, start: State, rng: np.random.Generator) -> Climb[State]:
+        if self.prior == "one-hot" and self.signs == "gumbel":
+            from neuroml.switching._gumbel_signs import climb_relaxed  # torch
+
+            return climb_relaxed(problem, start, rng, self.max_iter)
+        own = under_prior(problem, start)
+        step = partial(em_step, problem)
+        done = climb(step, own, own.objective, max_iter=self.max_iter, tol=self.tol)
+        return best_climb([done], name=type(self).__name__)[0]
 
     def _problem(self, counts: np.ndarray, sessions: np.ndarray) -> Problem:
         scale = self.prior_scale or {"gaussian": 1.0 / 3.0}.get(self.prior, 1.0)

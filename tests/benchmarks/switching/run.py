@@ -30,9 +30,10 @@ PARTS = {
     "false-states": lambda full: behaviour.false_states(50 if full else 6),
     "fuzz-glm": lambda full: behaviour.fuzz(2000 if full else 100),
     "fuzz-population": lambda full: population.fuzz(2000 if full else 100),
-    "recovery": lambda full: recovery.summarise(
-        recovery.recovery(10 if full else 2, [2000, 6000, 20_000] if full else [2000], [2.0, 0.0])
-    ).reset_index(),
+    "demo": lambda full: recovery.demo(),
+    "recovery-2000": lambda full: recovery.recovery(10 if full else 2, 2000),
+    "recovery-6000": lambda full: recovery.recovery(10 if full else 1, 6000),
+    "recovery-20000": lambda full: recovery.recovery(10 if full else 1, 20_000),
 }
 
 
