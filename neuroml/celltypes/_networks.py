@@ -150,7 +150,8 @@ class ResponseNetwork(nn.Module):
         else:
             stimuli = stimuli.unsqueeze(1)
         height, width = self.canvas
-        stimuli = stimuli.reshape(*stimuli.shape[:3], height, width)
+        # with channels last in memory, the gradient of a convolution takes several times longer
+        stimuli = stimuli.reshape(*stimuli.shape[:3], height, width).contiguous()
         if not self.is_centred:
             return functional.pad(stimuli, (self.reach,) * 4)
         row, column = height // 2, width // 2

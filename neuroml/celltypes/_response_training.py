@@ -47,6 +47,7 @@ def train_responses(
     clips = _Clips(model, module, stimuli, responses)
     clips.check_output(blocks[0][0])
     known = np.concatenate([np.arange(*block) for block in blocks])
+    constant = _constant_cells(responses[known])
     if isinstance(module, ResponseNetwork):
         _start(module, stimuli, responses, known, weight_rng)
     scale = torch.from_numpy(_error_scale(responses[known], model.loss)).to(clips.responses)
@@ -82,7 +83,22 @@ def train_responses(
     )
     if isinstance(module, ResponseNetwork):
         module.generator = None  # it cannot be copied or pickled
+        with torch.no_grad():
+            module.weights[torch.from_numpy(constant).to(module.weights.device)] = 0.0
     return training, held_out
+
+
+def _constant_cells(responses: np.ndarray) -> np.ndarray:
+    """Which cells (n_cells,) never change their response, with a warning."""
+    constant = np.ptp(responses, axis=0) == 0
+    if constant.any():
+        warnings.warn(
+            f"{constant.sum()} of {len(constant)} cells never change their response: "
+            f"{np.flatnonzero(constant)[:10].tolist()}",
+            UserWarning,
+            stacklevel=4,
+        )
+    return constant
 
 
 class _Clips:
@@ -142,14 +158,6 @@ def _start(
 ) -> None:
     """Biases that give the mean responses, places where the responses come from."""
     mean = responses[known].mean(axis=0)
-    constant = np.ptp(responses[known], axis=0) == 0
-    if constant.any():
-        warnings.warn(
-            f"{constant.sum()} of {len(constant)} cells never change their response: "
-            f"{np.flatnonzero(constant)[:10].tolist()}",
-            UserWarning,
-            stacklevel=4,
-        )
     bias = _INVERSES[module.architecture.nonlinearity](mean)
     seed = int(rng.integers(2**62))
     device = next(module.parameters()).device

@@ -68,6 +68,7 @@ class FacetedStimuli(BaseEstimator):
     seeds_ : ndarray of int of shape (n_seeds,)
         Which reference clips served as seeds, the one that drives the cell most first.
     n_facets_ : int
+    stimulus_axes_ : str
 
     References
     ----------
@@ -196,6 +197,7 @@ class FacetedStimuli(BaseEstimator):
             self.labels_ = _group(gradients, self.n_facets, self.facet_index_, group_rng)
             self.n_facets_ = int(self.labels_.max()) + 1
             self._optimise(view, reference, seeds, cell)
+        self.stimulus_axes_ = view.axes
         return self
 
     def _choose_seeds(self, view: ModelView, reference: Tensor, cell: int) -> np.ndarray:

@@ -307,7 +307,8 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
         -----
         UserWarning
             If cells do not respond (they are left out and counted in ``n_dropped_``), if J is at
-            its bound for all clusters, or if the readouts of a `ResponseModel` are not centred.
+            its bound for all clusters, if only one cluster is left, or if the readouts of a
+            `ResponseModel` are not centred.
         NotConvergedWarning
             If cells were still moving after ``max_iter`` iterations.
         """
@@ -391,7 +392,14 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
         shown = tested if held_out.any() else self.labels_
         self.confusion_ = confusion(state.responses - baseline, shown)
         bound = np.log(n_clusters)
-        if n_clusters > 1 and (self.objective_ > _SATURATED * bound).all():
+        if n_clusters == 1:
+            warnings.warn(
+                "All cells ended in one cluster, which leaves nothing to tell apart: raise "
+                "merge_threshold or lower min_cluster_size.",
+                UserWarning,
+                stacklevel=3,
+            )
+        elif (self.objective_ > _SATURATED * bound).all():
             warnings.warn(
                 f"J is at its bound of log({n_clusters}) = {bound:.3f} for every cluster, so "
                 "stimuli may drive their cells weakly: raise temperature.",

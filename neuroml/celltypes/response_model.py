@@ -249,7 +249,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If cells never change their response.
+            If cells never change their response; they are predicted to stay as they are.
         NotConvergedWarning
             If validation was still improving after ``max_epochs``.
         """
@@ -396,9 +396,22 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         -------
         float
             Cells that never change their response are left out; a constant prediction counts 0.
+
+        Raises
+        ------
+        DataError
+            If no cell changes its response, or shapes do not fit.
         """
         predicted, observed = self._compare(stimuli, responses, sessions)
-        return float(np.nanmean(correlation_to_mean(predicted, observed)))
+        correlation = correlation_to_mean(predicted, observed)
+        if np.isnan(correlation).all():
+            raise DataError(
+                "no cell ever changes its response",
+                expected="responses to correlate with",
+                found=f"{self.n_cells_} constant cells",
+                field="responses",
+            )
+        return float(np.nanmean(correlation))
 
     def feve(
         self,

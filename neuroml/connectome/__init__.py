@@ -3,6 +3,7 @@
 from neuroml.connectome._factors import factor_match
 from neuroml.connectome.affinity_tensor import AffinityTensor
 from neuroml.connectome.dynamic_connectome import DynamicConnectome
+from neuroml.connectome.inference import association, reliability, surrogate, surrogate_test
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.rank_selection import RankSelection, core_consistency, select_rank
 from neuroml.connectome.sliding_window import SlidingWindowConnectivity
@@ -18,7 +19,11 @@ __all__ = [
     "RowsOnDisk",
     "SlidingWindowConnectivity",
     "WeightedSBM",
+    "association",
     "core_consistency",
     "factor_match",
+    "reliability",
     "select_rank",
+    "surrogate",
+    "surrogate_test",
 ]

@@ -10,6 +10,7 @@ from neuroml.connectome._fibres import lay_out
 from neuroml.connectome._hals import Gaps, Penalty, Problem
 from neuroml.connectome._packed import Packed
 from neuroml.connectome._rows import BlockRows, MemoryRows, Rows
+from neuroml.exceptions import DataError
 
 __all__ = ["kernels_for", "pose"]
 
@@ -70,5 +71,14 @@ def _squared_norm(rows: Rows, weights: np.ndarray) -> float:
     total = 0.0
     for first, block in rows.blocks():
         squares = rows.kernels.squared_norms(block)
+        given_in_blocks = not isinstance(rows, MemoryRows)
+        if given_in_blocks and not (np.isfinite(squares).all() and float(block.min()) >= 0):
+            place = first + int(np.argmin(np.isfinite(squares)))
+            raise DataError(
+                "rows hold values that cannot be factorised",
+                expected="finite values >= 0; leave a fibre with missing values out of the index",
+                found=f"minimum {float(block.min()):.4g} in the rows from {place} on",
+                field="X",
+            )
         total += float(np.dot(weights[first : first + len(block)], squares))
     return total

@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from neuroml._core.validation import check_sequences, session_slices
 from neuroml.connectome._affinity import METHODS, WINDOWED, prepare_signals
+from neuroml.connectome._cohort import as_list
 from neuroml.connectome._pair_rows import Animal, PairRows
 from neuroml.connectome.tensors import FibreTensor
 from neuroml.exceptions import DataError
@@ -158,7 +159,7 @@ class AffinityTensor(TransformerMixin, BaseEstimator):
             unit is NaN for part of an animal's samples, "unsigned" is to have opposite signs, a
             window is longer than a session, or animals differ in their number of samples.
         """
-        X, sessions = check_sequences(self, _listed(X), sessions, reset=True, on_nan="keep")
+        X, sessions = check_sequences(self, as_list(X), sessions, reset=True, on_nan="keep")
         parts, _ = self._animals(X, sessions, groups)
         seen = np.array([~np.isnan(X[part]).any(axis=0) for part, _ in parts])
         pairs = np.column_stack(np.triu_indices(X.shape[1], k=1))
@@ -200,7 +201,7 @@ class AffinityTensor(TransformerMixin, BaseEstimator):
             As in `fit`, and if a unit never changes.
         """
         check_is_fitted(self)
-        X, sessions = check_sequences(self, _listed(X), sessions, reset=False, on_nan="keep")
+        X, sessions = check_sequences(self, as_list(X), sessions, reset=False, on_nan="keep")
         parts, names = self._animals(X, sessions, groups)
         animals, index = [], []
         for number, (part, slices) in enumerate(parts):
@@ -316,10 +317,6 @@ class AffinityTensor(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def _listed(X: Any) -> Any:
-    return list(X) if getattr(X, "ndim", 0) == 3 else X
 
 
 def _check_missing(X: np.ndarray, parts: list[np.ndarray], names: np.ndarray) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
@@ -20,8 +19,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
-from neuroml._core.recording import break_points, stack
+from neuroml._core.recording import break_points
 from neuroml.connectome._affinity import METHODS
+from neuroml.connectome._cohort import as_arrays
 from neuroml.connectome.affinity_tensor import AffinityTensor
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.weighted_sbm import WeightedSBM
@@ -92,11 +92,16 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     See Also
     --------
     select_rank : chooses ``n_components``.
+    surrogate_test : whether components are more than chance.
+    reliability : whether they come back in other animals.
 
     Notes
     -----
     All animals must share one time axis, as under the same sequence of stimuli. For recordings at
     rest, where nothing happens at the same time, the time courses mean nothing across animals.
+
+    Pairs that share a unit have similar affinities even where units are unrelated, so that a motif
+    of noise can have two blocks: `surrogate_test` says whether they are more than that.
 
     References
     ----------
@@ -200,7 +205,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         NotConvergedWarning
             If the factorisation or a block model did not converge.
         """
-        X, sessions, groups = _as_arrays(X, sessions, groups)
+        X, sessions, groups = as_arrays(X, sessions, groups)
         seeds = [
             int(rng.integers(2**31))
             for rng in spawn_generators(self.random_state, 1 + self.n_components)
@@ -288,7 +293,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _tensor(self, X: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Any:
         check_is_fitted(self)
-        X, sessions, groups = _as_arrays(X, sessions, groups)
+        X, sessions, groups = as_arrays(X, sessions, groups)
         return self.affinity_.transform(X, sessions=sessions, groups=groups)
 
     def _tabulate(self, animals: np.ndarray, times: np.ndarray) -> pd.DataFrame:
@@ -321,14 +326,6 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _as_arrays(X: Any, sessions: Any, groups: Any) -> tuple[Any, Any, Any]:
-    """Recordings as arrays with their own sessions and animals; anything else as it is."""
-    if isinstance(X, list | tuple) and len(X) and isinstance(X[0], xr.Dataset):
-        arrays = stack(X)
-        return pd.DataFrame(arrays.X, columns=arrays.units), arrays.sessions, arrays.groups
-    return X, sessions, groups
 
 
 def _fit_blocks(motif: np.ndarray, max_blocks: int, seed: int) -> WeightedSBM:

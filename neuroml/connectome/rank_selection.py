@@ -31,10 +31,9 @@ class RankSelection:
         The smallest rank whose held-out error is not above the lowest one by more than the
         standard error of their difference over folds.
     table : pandas.DataFrame
-        One row per rank: ``rank``; the ``ridge`` that suits it best; ``held_out`` and
-        ``held_out_se``, mean and standard error over folds of the relative error on what was left
-        out; ``error`` on all data; ``match``, the median agreement of further starts with the best
-        one; ``core_consistency``, in percent.
+        One row per rank: ``rank``; ``held_out`` and ``held_out_se``, mean and standard error over
+        folds of the relative error on what was left out; ``error`` on all data; ``match``, the
+        median agreement of further starts with the best one; ``core_consistency``, in percent.
     folds : ndarray of shape (n_ranks, n_folds)
         Held-out error of each fold.
     """
@@ -50,7 +49,6 @@ def select_rank(
     *,
     holdout: str = "fibre",
     n_folds: int = 5,
-    ridges: Sequence[float] = (0.001, 0.01, 0.1),
     model: NonnegativeCP | None = None,
     random_state: RandomState = None,
 ) -> RankSelection:
@@ -66,13 +64,10 @@ def select_rank(
         Leave out whole fibres at random (a pair in an animal), each place in one fold; or in every
         animal a block of time of its own, which also asks that time courses are shared.
     n_folds : int, default=5
-    ridges : sequence of float, default=(0.001, 0.01, 0.1)
-        Of the fits that are compared; each rank is judged by the one that suits it best. Without a
-        ridge the held-out error explodes as soon as a pair is seen in fewer animals than there are
-        components; a small one prefers too few components, and a large one too many, since it costs
-        less to split a component in two.
     model : NonnegativeCP, optional
-        Whose other parameters are taken.
+        Whose parameters other than the rank are taken. Its ridge matters: without one the held-out
+        error explodes as soon as a pair is seen in fewer animals than there are components, and a
+        large one prefers too many, since it costs less to split a component in two.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
@@ -103,21 +98,13 @@ def select_rank(
     for k, (rank, rng) in enumerate(zip(ranks, generators[1:], strict=True)):
         estimator = clone(model or NonnegativeCP())
         estimator.set_params(n_components=rank, random_state=int(rng.integers(2**31)))
-        errors = {
-            ridge: [
-                _held_out_error(estimator.set_params(ridge=ridge), tensor, values, mask)
-                for mask in masks
-            ]
-            for ridge in ridges
-        }
-        ridge = min(ridges, key=lambda one: float(np.mean(errors[one])))
-        folds[k] = errors[ridge]
-        estimator.set_params(ridge=ridge).fit(tensor)
+        folds[k] = [_held_out_error(estimator, tensor, values, mask) for mask in masks]
+        estimator.fit(tensor)
         others = np.delete(estimator.restart_matches_, estimator.restart_errors_.argmin())
         match = np.median(others) if len(others) else np.nan
         consistency = core_consistency(estimator.cp_, tensor)
-        rows.append((rank, ridge, estimator.reconstruction_err_, match, consistency))
-    table = pd.DataFrame(rows, columns=["rank", "ridge", "error", "match", "core_consistency"])
+        rows.append((rank, estimator.reconstruction_err_, match, consistency))
+    table = pd.DataFrame(rows, columns=["rank", "error", "match", "core_consistency"])
     table.insert(1, "held_out", folds.mean(axis=1))
     table.insert(2, "held_out_se", folds.std(axis=1, ddof=1) / np.sqrt(n_folds))
     return RankSelection(int(ranks[_choose(folds)]), table, folds)

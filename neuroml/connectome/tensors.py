@@ -21,7 +21,7 @@ class RowsOnDisk:
     Parameters
     ----------
     path : path-like
-        Written by `numpy.save`, or by `neuroml.connectome.AffinityTensor` with ``store=``.
+        Written by `numpy.save`, or row by row through `numpy.lib.format.open_memmap`.
     block_bytes : int, default=32 MiB
         Memory for one block.
 

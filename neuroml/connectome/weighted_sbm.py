@@ -242,9 +242,8 @@ class WeightedSBM(BaseEstimator):
         self.n_blocks_ = len(order)
         self.block_means_ = means[np.ix_(order, order)]
         self.icl_ = kept.objective
-        self.coassignment_ = np.mean(
-            [one.state[:, None] == one.state for one in every], axis=0, dtype=np.float64
-        )
+        together = np.array([one.state[:, None] == one.state for one in every])
+        self.coassignment_ = np.asarray(together.mean(axis=0))
         self.converged_ = kept.converged
         self.n_iter_ = kept.n_iter
 

@@ -73,13 +73,18 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 subject=subject,
                 field="X",
             )
-        mean, scale = self._centre_and_spread(X[seen])
+        mean, scale = self._centre_and_spread(X if seen.all() else X[seen])
         self.mean_[subject] = mean
         self.scale_[subject] = scale if self.standardize else np.ones_like(scale)
-        return np.where(seen[:, None], self._scaled(X, subject), 0)
+        scaled = self._scaled(X, subject)
+        scaled[~seen] = 0
+        return scaled
 
     def _scaled(self, X: np.ndarray, subject: Subject) -> np.ndarray:
-        return (X - self.mean_[subject]) / self.scale_[subject]
+        centred = X - self.mean_[subject]
+        if self.standardize:
+            centred /= self.scale_[subject]
+        return centred
 
     def add_subject(self, X: ArrayLike, *, subject: Subject) -> CohortAligner:
         """Learn a new subject's map from samples shared with the cohort; the others stay.

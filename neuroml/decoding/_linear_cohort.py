@@ -16,7 +16,7 @@ import numpy as np
 from neuroml.decoding._components import Components
 from neuroml.decoding._readouts import (
     cosine_scores,
-    gains_and_noise,
+    gains,
     measurement_scores,
     mix_predictions,
     mix_scores,
@@ -143,7 +143,8 @@ def fit_linear_decoder(
     voxels : Voxels
     y : ndarray of shape (n_samples, n_targets)
     components : Components
-        Found without these rows: they would look better than they are in rows that chose them.
+        To lean on, they must be found without these rows: in rows that chose them, components look
+        better than they are.
     alphas : ndarray of shape (n_alphas,), optional
         Penalties to choose from; see `Spectrum.default_alphas`.
     lean : bool
@@ -197,7 +198,7 @@ def _measurement(
     left_out: np.ndarray, truth: np.ndarray, decodability: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gains, pulled towards the cohort's profile, and the whitener of the noise."""
-    own, _ = gains_and_noise(left_out, truth)
+    own = gains(left_out, truth)
     profile = decodability * (own @ decodability) / (decodability @ decodability)
     power = (truth**2).sum(axis=0)
     gain = (power * own + _PRIOR_ROWS * profile) / (power + _PRIOR_ROWS)

@@ -33,29 +33,24 @@ def fit(
     for s, part in voxels.items():
         penalties = part.spectrum.default_alphas() if alphas is None else alphas
         parts[s] = explained(y[s], part.spectrum.solve(y[s], penalties).left_out)
-    shared = _shared(model, y, parts, set(X))
+    shared = _shared(model, y, parts)
     model.components_ = vars(shared)
     model.maps_, model.decoders_ = {}, {}
     for s in X:
         own = fit_linear_decoder(voxels[s], y[s], shared, alphas, lean=False)
         model.maps_[s] = model.decoders_[s] = vars(own)
         if len(X) > 1:
-            others = _shared(model, y, parts, set(X) - {s})
+            rest = [other for other in X if other != s]
+            others = _shared(model, {o: y[o] for o in rest}, {o: parts[o] for o in rest})
             model.decoders_[s] = vars(fit_linear_decoder(voxels[s], y[s], others, alphas))
 
 
 def _shared(
-    model: CrossSubjectDecoder,
-    y: dict[Subject, np.ndarray],
-    parts: dict[Subject, np.ndarray],
-    subjects: set[Subject],
+    model: CrossSubjectDecoder, y: dict[Subject, np.ndarray], parts: dict[Subject, np.ndarray]
 ) -> Components:
-    """Components of some of the subjects."""
-    chosen = [s for s in y if s in subjects]
-    n_components = min(model.n_components, y[chosen[0]].shape[1])
-    return shared_components(
-        [y[s] for s in chosen], [parts[s] for s in chosen], n_components, _SHRINKAGE
-    )
+    """Components of subjects with targets y and explained parts."""
+    n_components = min(model.n_components, next(iter(y.values())).shape[1])
+    return shared_components(list(y.values()), list(parts.values()), n_components, _SHRINKAGE)
 
 
 def adapt(

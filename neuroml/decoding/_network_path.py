@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["adapt", "build", "build_module", "fit", "predict", "score_candidates", "transform"]
 
-STRATEGIES = {"auto": "reset", "reset": "reset", "full": "full", "ridge": "ridge"}
+STRATEGIES = ("auto", "full", "reset", "ridge")
 _MSE_WEIGHT = 1e4
 
 
@@ -55,7 +55,8 @@ def adapt(
     source: Any,
 ) -> None:
     """Give the network a new subject: trained alone, with everything, or in closed form."""
-    kind = STRATEGIES[strategy]
+    trains_builder = model.alpha_rec or model.alpha_cyc or source is not None
+    kind = ("reset" if trains_builder else "ridge") if strategy == "auto" else strategy
     fresh = subject not in model.subjects_ or kind != "full"
     number = _place(model, X, subject, flat=kind == "ridge", fresh=fresh)
     if kind == "ridge":

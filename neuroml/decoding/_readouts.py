@@ -15,16 +15,15 @@ from sklearn.preprocessing import normalize
 
 __all__ = [
     "cosine_scores",
-    "gains_and_noise",
-    "gaussian_measurement",
+    "gains",
     "measurement_scores",
     "mix_predictions",
     "mix_scores",
 ]
 
 
-def gains_and_noise(decoded: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and noise variance, each (n_components,), of decoded = gain * truth + noise.
+def gains(decoded: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Gain (n_components,), not below zero, of decoded = gain * truth + noise.
 
     Parameters
     ----------
@@ -32,41 +31,7 @@ def gains_and_noise(decoded: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray,
         Of samples that the decoder was not fitted to.
     """
     power = np.maximum((truth**2).sum(axis=0), 1e-12)
-    gains = np.maximum((decoded * truth).sum(axis=0) / power, 0.0)
-    noise = ((decoded - gains * truth) ** 2).mean(axis=0)
-    return gains, np.maximum(noise, 1e-12)
-
-
-def gaussian_measurement(
-    decoded: np.ndarray, truth: np.ndarray, *, ridge: float = 0.1, shrinkage: float = 0.5
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gain matrix and whitener of the noise of decoded = truth @ gain + noise.
-
-    Parameters
-    ----------
-    decoded, truth : ndarray of shape (n_samples, n_targets)
-        Centred; of samples that the decoder was not fitted to.
-    ridge : float
-        Penalty of the regression, as a fraction of the mean variance of the truth.
-    shrinkage : float
-        Of the noise covariance towards a multiple of the identity.
-
-    Returns
-    -------
-    gain : ndarray of shape (n_targets, n_targets)
-    whitener : ndarray of shape (n_targets, n_targets)
-        ``whitener @ whitener.T`` is the precision of the noise.
-    """
-    n_samples, n_targets = truth.shape
-    eye = np.eye(n_targets)
-    covariance = truth.T @ truth / n_samples
-    penalty = ridge * max(np.trace(covariance) / n_targets, 1e-12)
-    gain = np.linalg.solve(covariance + penalty * eye, truth.T @ decoded / n_samples)
-    residual = decoded - truth @ gain
-    noise = residual.T @ residual / n_samples
-    level = max(np.trace(noise) / n_targets, 1e-12)
-    shrunk = (1 - shrinkage) * noise + shrinkage * level * eye
-    return gain, np.linalg.cholesky(np.linalg.inv(shrunk))
+    return np.maximum((decoded * truth).sum(axis=0) / power, 0.0)
 
 
 def measurement_scores(decoded: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -352,10 +352,11 @@ class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator)
         strategy : {"auto", "reset", "full", "ridge"}, default="auto"
             Linear readout: "auto" (or "reset": nothing but the subject's own part is ever fitted)
             leans on the cohort as far as leave-one-out predictions say; "ridge" is the subject's
-            own ridge, the baseline; there is no "full". Network: "auto" and "reset" train the
-            subject's embedder and builder, from random weights, against the frozen rest; "full"
-            trains everything; "ridge" fits a linear embedder in closed form to the latents that the
-            frozen network has for such targets.
+            own ridge, the baseline; there is no "full". Network: "reset" trains the subject's
+            embedder and builder, from random weights, against the frozen rest; "full" trains
+            everything; "ridge" fits a linear embedder in closed form to the latents that the frozen
+            network has for such targets; "auto" is "reset" where builders are trained or a source
+            is given, otherwise "ridge", which decodes better.
         source : (X, y) of known subjects, optional
             Network: rows of one of these join every step, as more negatives and for the cycle.
 

@@ -151,7 +151,7 @@ class SharedResponseModel(CohortAligner):
         response = response @ np.linalg.svd(response, full_matrices=False)[2].T
         self.shared_response_ = response
         self.basis_ = {
-            s: self._fit_basis(part[seen[s]], response[seen[s]], s) for s, part in centred.items()
+            s: self._fit_basis(part, response * seen[s][:, None], s) for s, part in centred.items()
         }
         noise = state.noise.tolist() if isinstance(state, maths.Posterior) else []
         self.noise_variance_: dict[Subject, float] = dict(zip(centred, noise, strict=False))

@@ -57,14 +57,15 @@ def _count_listed(
     listed: np.ndarray,
     starts: np.ndarray,
     cells: np.ndarray,
+    counters: np.ndarray,
     overlaps: np.ndarray,
 ) -> None:
     for q in range(len(starts) - 1):
-        row = overlaps[q]
-        row[:] = 0
+        counters[:] = 0
         for cell in cells[starts[q] : starts[q + 1]]:
             for segment in listed[list_starts[cell] : list_starts[cell + 1]]:
-                row[segment] += 1
+                counters[segment] += 1
+        overlaps[q] = counters
 
 
 def _packed(patterns: sparse.csr_array) -> np.ndarray:
@@ -98,8 +99,14 @@ def _build_inverted(synapses: sparse.csr_array) -> Index:
 
 
 def _overlaps_by_inverted_index(index: Index, queries: sparse.csr_array) -> np.ndarray:
-    overlaps = np.empty((queries.shape[0], int(index["n_segments"])), dtype=np.int32)
-    _count_listed(index["starts"], index["segments"], queries.indptr, queries.indices, overlaps)
+    n_segments = int(index["n_segments"])
+    overlaps = np.empty((queries.shape[0], n_segments), dtype=np.int32)
+    # Increments are scattered over memory: counters of one byte stay in the cache.
+    small = np.diff(queries.indptr).max(initial=0) <= np.iinfo(np.uint8).max
+    counters = np.empty(n_segments, dtype=np.uint8 if small else np.int32)
+    _count_listed(
+        index["starts"], index["segments"], queries.indptr, queries.indices, counters, overlaps
+    )
     return overlaps
 
 

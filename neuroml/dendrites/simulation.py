@@ -234,7 +234,9 @@ def _simulate(
     """Run a kernel of `_monte_carlo` and count the trials whose overlap reaches each threshold."""
     if any(np.ptp(count) for count in counts):
         raise DataError("only theta can be an array here", expected="the other counts as integers")
-    check_counts(n_trials=n_trials)
+    (trials,) = check_counts(n_trials=n_trials)
+    if trials < 1:
+        raise DataError("nothing to simulate", expected="n_trials >= 1", found=n_trials)
     numbers = [int(count.flat[0]) for count in counts]
     tally = np.zeros(max(numbers) + 2, dtype=np.int64)
     kernel(spawn_generators(random_state, 1)[0], *numbers, tally, n_trials)

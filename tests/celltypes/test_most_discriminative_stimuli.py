@@ -290,6 +290,13 @@ def test_saturation_and_an_early_end_are_told():
         assert not short.fit(retina.module).converged_
 
 
+def test_a_single_cluster_in_the_end_is_told(retina):
+    mds = MostDiscriminativeStimuli(2, min_cluster_size=10, n_steps=3, random_state=0)
+    with pytest.warns(UserWarning, match="ended in one cluster"):
+        assert mds.fit(retina.module).n_clusters_ == 1
+    assert (mds.labels_ == 0).all()
+
+
 def test_several_starts_keep_the_best(ten):
     mds = MostDiscriminativeStimuli(10, init="random", n_init=3, n_steps=10, random_state=0)
     mds.fit(ten.module)

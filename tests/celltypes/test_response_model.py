@@ -239,7 +239,14 @@ class TestFitting:
         responses[:, 2] = 0
         with pytest.warns(UserWarning, match="1 of 8 cells never change"):
             model = ResponseModel("linear", **FAST).fit(retina.stimuli, responses)
-        assert np.isfinite(model.predict(retina.test_stimuli)[9:]).all()
+        predicted = model.predict(retina.test_stimuli)[9:]
+        assert np.isfinite(predicted).all()
+        assert (np.ptp(predicted, axis=0) == 0).nonzero()[0].tolist() == [2]
+        mds = MostDiscriminativeStimuli(2, n_steps=3, max_iter=1, random_state=0)
+        with pytest.warns(UserWarning, match="1 of 8 cells answer alike"):
+            assert mds.fit(model.centred()).n_dropped_ == 1
+        with pytest.raises(DataError, match="no cell ever changes"):
+            model.score(retina.stimuli, np.zeros_like(responses))
 
 
 class Own(torch.nn.Module):

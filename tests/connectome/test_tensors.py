@@ -44,3 +44,14 @@ def test_rows_that_cannot_be_read_in_blocks(values, tmp_path):
 def test_bad_fibres(index, shape, message):
     with pytest.raises(DataError, match=message):
         FibreTensor(np.ones((2, 3)), np.array(index), shape)
+
+
+@pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
+def test_rows_on_disk_are_checked_as_they_are_read(bad, tmp_path):
+    values = np.ones((6, 5))
+    values[4, 2] = bad
+    np.save(tmp_path / "rows.npy", values)
+    index = np.column_stack([part.ravel() for part in np.indices((3, 2))])
+    tensor = FibreTensor(RowsOnDisk(tmp_path / "rows.npy", block_bytes=80), index, (3, 2, 5))
+    with pytest.raises(DataError, match="finite values >= 0.*rows from 4 on"):
+        NonnegativeCP(1, random_state=0).fit(tensor)

@@ -125,6 +125,18 @@ def test_source_rows_join_adaptation_only_if_given(cohort):
         model.adapt(*data, subject="s3", source=({"s9": data[0]}, {"s9": data[1]}))
 
 
+def test_a_network_without_builders_adapts_in_closed_form_unless_there_is_a_source(cohort):
+    model = CrossSubjectDecoder("network", **(NETWORK | {"alpha_rec": 0.0})).fit(*sources(cohort))
+    data, X = (cohort.X["s3"], cohort.y["s3"]), cohort.X_test["s3"]
+
+    def found(**options):
+        return model.adapt(*data, subject="s3", **options).predict(X, subject="s3")
+
+    np.testing.assert_array_equal(found(), found(strategy="ridge"))
+    joined = found(source=sources(cohort))
+    np.testing.assert_array_equal(joined, found(source=sources(cohort), strategy="reset"))
+
+
 def test_mindbridge_runs_small_with_all_its_switches(cohort):
     model = CrossSubjectDecoder.mindbridge(
         hidden=16, n_pool=32, adapter_rank=4, max_steps=10, adapt_steps=5, random_state=0
@@ -226,6 +238,29 @@ def test_a_cohort_that_shares_nothing_does_no_harm(seed):
     adapted = model.adapt(*few, subject="s4")
     ridge = model.adapt(*few, subject="s4", strategy="ridge")
     assert top_1(adapted, cohort) > top_1(ridge, cohort) - 0.02
+
+
+def test_seen_subjects_lean_on_the_others_and_a_subject_alone_is_ridge():
+    cohort, _ = world(0)
+    rows = {s: slice(0, 80) for s in cohort.X}
+    X, y = ({s: d[s][rows[s]] for s in rows} for d in (cohort.X, cohort.y))
+    together = CrossSubjectDecoder().fit(X, y)
+    others = CrossSubjectDecoder().fit(*({s: d[s] for s in d if s != "s4"} for d in (X, y)))
+    expected = others.adapt(X["s4"], y["s4"], subject="s4")
+    gallery = cohort.y_test
+    scores = [
+        model.score_candidates(cohort.X_test["s4"], gallery, subject="s4")
+        for model in (together, expected)
+    ]
+    centred = [s - s.mean(axis=1, keepdims=True) for s in scores]
+    assert np.corrcoef(centred[0].ravel(), centred[1].ravel())[0, 1] > 0.999
+    alone = CrossSubjectDecoder().fit({"s4": X["s4"]}, {"s4": y["s4"]})
+    ridge = RidgeDecoder().fit({"s4": X["s4"]}, {"s4": y["s4"]})
+    np.testing.assert_allclose(
+        alone.predict(cohort.X_test["s4"], subject="s4"),
+        ridge.predict(cohort.X_test["s4"], subject="s4"),
+        atol=1e-6,
+    )
 
 
 def test_voxels_synthesised_for_another_brain_are_like_its_own(cohort):

@@ -7,7 +7,15 @@ from scipy import sparse
 from neuroml.dendrites._overlaps import BACKENDS, cheapest
 from neuroml.simulate import make_patterns
 
-SHAPES = [(1, 1, 1, 1), (63, 5, 9, 40), (64, 64, 64, 10), (65, 30, 20, 130), (3000, 24, 40, 500)]
+SHAPES = [
+    (1, 1, 1, 1),
+    (63, 5, 9, 40),
+    (64, 64, 64, 10),
+    (65, 30, 20, 130),
+    (3000, 24, 40, 500),
+    (255, 255, 255, 3),  # the largest overlap that a counter of one byte holds, and one more
+    (256, 256, 256, 3),
+]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

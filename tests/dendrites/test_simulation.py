@@ -79,5 +79,7 @@ def test_bad_input():
         simulate_false_match([3, 4], 300, [24, 25], 64)
     with pytest.raises(DataError, match="n_trials must be a count"):
         simulate_false_match(3, 300, 24, 64, n_trials=1e6)
+    with pytest.raises(DataError, match="n_trials >= 1"):
+        simulate_false_match(3, 300, 24, 64, n_trials=0)
     with pytest.raises(DataError, match="s <= a"):
         simulate_false_negative(3, 24, 20, 5)

@@ -10,6 +10,7 @@ from torch import nn
 
 from neuroml.dendrites._counts import check_probability
 from neuroml.dendrites.layers.sparse_linear import mask_
+from neuroml.exceptions import DataError
 
 __all__ = ["prune_rnn_"]
 
@@ -38,7 +39,7 @@ def prune_rnn_(
     Raises
     ------
     DataError
-        If amount is not in [0, 1].
+        If rnn is no recurrent network of torch, or amount is not in [0, 1].
 
     Examples
     --------
@@ -48,6 +49,13 @@ def prune_rnn_(
     >>> int((rnn.weight_hh_l0 != 0).sum()), int((rnn.weight_ih_l0 != 0).sum())
     (15, 45)
     """
+    if not isinstance(rnn, nn.RNNBase):
+        raise DataError(
+            "only recurrent networks are pruned here",
+            expected="torch.nn.RNN, GRU or LSTM",
+            found=type(rnn).__name__,
+            field="rnn",
+        )
     if which not in ("ih", "hh", "both"):
         raise ValueError(f"which must be 'ih', 'hh' or 'both', got {which!r}")
     check_probability(amount, "amount")

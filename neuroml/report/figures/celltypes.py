@@ -32,7 +32,7 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:  # noqa: ARG001
         ]
     if isinstance(model, FacetedStimuli):
         caption = "The stimuli that one cell responds to; brightness about the mean stimulus."
-        return [Panel("facets", plot_stimuli(model.facets_, _axes_of(model.facets_)), caption)]
+        return [Panel("facets", plot_stimuli(model.facets_, model.stimulus_axes_), caption)]
     return [
         Panel(
             "stimuli",
@@ -51,10 +51,6 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:  # noqa: ARG001
             "Cells by the two main directions of their standardised responses to the stimuli.",
         ),
     ]
-
-
-def _axes_of(stimuli: np.ndarray) -> str:
-    return {1: "T", 2: "HW", 3: "THW", 4: "THWC"}[stimuli.ndim - 1]
 
 
 def plot_stimuli(

@@ -18,6 +18,7 @@ __all__ = [
     "draw_blocks",
     "draw_connectome",
     "plot_blocks",
+    "plot_brain",
     "plot_connectogram",
     "plot_motifs",
     "plot_traces",
@@ -39,6 +40,15 @@ def draw_blocks(model: WeightedSBM) -> list[Panel]:
 def draw_connectome(model: DynamicConnectome, context: Context) -> list[Panel]:
     """When, in which animals and between whom; the strongest edges; the traces behind them."""
     first = int(np.argmax(model.communities_.max(axis=1)))
+    places = _places(context)
+    brain = [] if places is None else [
+        Panel(
+            "brain",
+            plot_brain(model.motifs_[first], model.communities_[first], places),
+            f"The strongest connections of component {first} in the brain. Colours of regions are "
+            "communities, grey ones belong to none.",
+        )
+    ]  # fmt: skip
     return [
         Panel(
             "components",
@@ -58,6 +68,7 @@ def draw_connectome(model: DynamicConnectome, context: Context) -> list[Panel]:
             f"Traces of the recording with the largest loading on component {first}, sorted by "
             "community; white lines are the borders of its active intervals.",
         ),
+        *brain,
     ]
 
 
@@ -104,6 +115,7 @@ def plot_motifs(model: DynamicConnectome, context: Context) -> Figure:
         left.fill_between(time, 0, 1.05, where=course > model.activity, color="0.88", linewidth=0)
         left.plot(time, course, color=colour(r))
         tidy(left, y="loading (share)", title=f"component {r}").set_ylim(0, 1.05)
+        _mark_events(left, context)
         loading = model.subject_loadings_[:, r]
         middle.bar(range(len(loading)), loading, color=colour(r))
         tidy(middle, y="loading")
@@ -111,6 +123,64 @@ def plot_motifs(model: DynamicConnectome, context: Context) -> Figure:
         figure.colorbar(image, ax=right, label="motif")
     grid[-1, 0].set_xlabel(context.time_label)
     grid[-1, 1].set_xlabel("animal")
+    return figure
+
+
+def _mark_events(axes: Axes, context: Context) -> None:
+    """Bars above a time course while something happened, one colour for each type of trial."""
+    events = context.events[0]
+    if events is None or not len(events):
+        return
+    for k, (_, one) in enumerate(events.groupby("trial_type", sort=True)):
+        spans = list(zip(one["onset"], one["duration"], strict=True))
+        axes.broken_barh(spans, (1.01, 0.04), facecolors=colour(k + 1), linewidth=0)
+
+
+def _places(context: Context) -> np.ndarray | None:
+    """Coordinates of the units in MNI space (n_units, 3) in mm, if they have them."""
+    units = context.recordings[0]["unit"].coords
+    if not {"x", "y", "z", "space"} <= set(units) or len(context.columns) != units["unit"].size:
+        return None
+    space = np.atleast_1d(units["space"].values)
+    if not all(str(name).startswith("MNI") for name in space):
+        return None
+    return np.column_stack([units[axis].values for axis in "xyz"])
+
+
+def plot_brain(matrix: np.ndarray, labels: np.ndarray, places: np.ndarray) -> Figure:
+    """The strongest connections on a glass brain, by nilearn.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_units, n_units)
+        NaN for pairs that were left out.
+    labels : ndarray of int of shape (n_units,)
+        -1 for units in no community.
+    places : ndarray of shape (n_units, 3)
+        MNI coordinates, mm.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from nilearn.plotting import plot_connectome
+
+    values = np.nan_to_num(matrix)
+    strongest = min(1.0, 2 * _MOST_EDGES / values.size)
+    figure = new_figure(8.0, 2.8)
+    figure.set_layout_engine("none")
+    plot_connectome(
+        values,
+        places,
+        node_color=[colour(k) if k >= 0 else "0.7" for k in labels],
+        node_size=12,
+        edge_cmap=MAP,
+        edge_vmin=0.0,
+        edge_vmax=float(values.max()),
+        edge_threshold=f"{100 * (1 - strongest):.3f}%",
+        colorbar=True,
+        figure=figure,
+    )
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Communities and components against what was planted: ``python communities.py [n_seeds]``.
+"""Communities and components against what was planted: ``python communities.py [n_seeds [part ...]]``.
 
 ``NEUROML_PEERS`` names the Python with leidenalg, ``NEUROML_GRAPH_TOOL`` the one with graph-tool.
 All scores are adjusted for chance, at the level a method returns by itself, never an oracle's.
@@ -199,10 +199,7 @@ def show_pipeline(n_seeds):
         print(text + (f", ARI {np.mean(aris):.2f}" if schedule == "static" else ""), flush=True)
 
 
-if __name__ == "__main__":
-    n_seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    warnings.simplefilter("ignore", NotConvergedWarning)
-    by_sbm([make_planted_weights([10, 10], random_state=0).W])  # compiles
+def show_graphs(n_seeds):
     print(f"{'graphs':12s} {'method':26s} {'ARI':>6s} {'AMI':>6s} {'blocks':>7s} {'CPU s':>8s}")
     for ratio in (1.6, 2.0, 3.0, 5.0):
         planted = [make_planted_weights(ratio=ratio, random_state=s) for s in range(n_seeds)]
@@ -211,6 +208,17 @@ if __name__ == "__main__":
         first = 100 if setting == "mut=0.5" else 0
         seeds = range(first, first + n_seeds)
         compare(setting, [make_weighted_lfr(random_state=s, **arguments) for s in seeds])
-    show_nulls(n_seeds)
-    show_recovery(n_seeds)
-    show_pipeline(n_seeds)
+
+
+if __name__ == "__main__":
+    n_seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    warnings.simplefilter("ignore", NotConvergedWarning)
+    by_sbm([make_planted_weights([10, 10], random_state=0).W])  # compiles
+    parts = {
+        "graphs": show_graphs,
+        "nulls": show_nulls,
+        "recovery": show_recovery,
+        "pipeline": show_pipeline,
+    }
+    for name in sys.argv[2:] or parts:
+        parts[name](n_seeds)

@@ -67,3 +67,5 @@ def test_bad_input():
         prune_rnn_(nn.RNN(2, 3), 1.1)
     with pytest.raises(ValueError, match="which must be"):
         prune_rnn_(nn.RNN(2, 3), 0.5, "all")
+    with pytest.raises(DataError, match="RNN, GRU or LSTM; found Linear"):
+        prune_rnn_(nn.Linear(2, 3), 0.5)

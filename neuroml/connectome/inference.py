@@ -1,0 +1,369 @@
+"""Whether components mean anything: nulls, what they go with, whether they come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.optimize import linear_sum_assignment
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.validation import check_sequences, check_sessions, session_slices
+from neuroml.connectome._cohort import as_arrays, as_list
+from neuroml.connectome.dynamic_connectome import DynamicConnectome
+from neuroml.exceptions import DataError
+
+__all__ = ["association", "reliability", "surrogate", "surrogate_test"]
+
+
+def surrogate(
+    X: ArrayLike,
+    kind: str = "shift",
+    *,
+    sessions: ArrayLike | None = None,
+    random_state: RandomState = None,
+) -> np.ndarray:
+    r"""Traces whose units have nothing to do with each other any more.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_units)
+        Time first; NaN throughout a session for units that were not seen.
+    kind : {"shift", "phase"}, default="shift"
+        "shift" turns every unit's trace around by a time of its own within each session, which
+        keeps its distribution and its autocorrelation. "phase" draws the phases of its Fourier
+        coefficients anew, which keeps the power spectrum only [1]_.
+    sessions : array-like of shape (n_samples,), optional
+    random_state : int, RandomState, Generator or None, default=None
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_units)
+
+    References
+    ----------
+    .. [1] J. Theiler et al. (1992). Testing for nonlinearity in time series: the method of
+       surrogate data. Physica D 58.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.connectome import surrogate
+    >>> X = np.random.default_rng(0).normal(size=(50, 3)).cumsum(axis=0)
+    >>> np.array_equal(np.sort(surrogate(X, random_state=0), axis=0), np.sort(X, axis=0))
+    True
+    """
+    makers = {"shift": _shift, "phase": _draw_phases}
+    if kind not in makers:
+        raise ValueError(f"kind must be one of {sorted(makers)}; found {kind!r}")
+    X = np.array(X, dtype=np.float64)
+    (rng,) = spawn_generators(random_state, 1)
+    for part in session_slices(check_sessions(sessions, len(X))):
+        X[part] = makers[kind](X[part], rng)
+    return X
+
+
+def _shift(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    by = rng.integers(len(x), size=x.shape[1])
+    return x[(np.arange(len(x))[:, None] - by) % len(x), np.arange(x.shape[1])]
+
+
+def _draw_phases(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    spectrum = np.fft.rfft(x, axis=0)
+    turns = np.exp(2j * np.pi * rng.uniform(size=spectrum.shape))
+    turns[0] = 1
+    if len(x) % 2 == 0:
+        turns[-1] = 1
+    return np.fft.irfft(spectrum * turns, n=len(x), axis=0)
+
+
+def surrogate_test(
+    model: DynamicConnectome,
+    X: Any,
+    *,
+    sessions: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    kind: str = "shift",
+    n_surrogates: int = 99,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+) -> pd.DataFrame:
+    """Weights and block contrasts of components against cohorts of unrelated units.
+
+    The whole pipeline is fitted anew to every surrogate, communities included, so that choosing
+    them from the same data costs no validity. Contrasts are compared with the largest one of each
+    surrogate, which corrects for the number of components; weights with the one of the same rank.
+    Contrasts are the sharper test: unrelated units have affinities, too, so weights hardly differ.
+
+    Parameters
+    ----------
+    model : DynamicConnectome
+        Fitted to ``X``.
+    X, sessions, groups
+        As in `DynamicConnectome.fit`.
+    kind : {"shift", "phase"}, default="shift"
+        Of `surrogate`, for every unit of every animal by itself.
+    n_surrogates : int, default=99
+    n_jobs : int or None, default=None
+        Processes over surrogates.
+    random_state : int, RandomState, Generator or None, default=None
+
+    Returns
+    -------
+    DataFrame
+        One row per component: ``component``; ``weight``, the norm of the component; ``contrast``,
+        the correlation over pairs of the motif with belonging to the same community (0 without
+        communities); ``weight_p`` and ``contrast_p``.
+    """
+    check_is_fitted(model)
+    X, sessions, groups = _rows(model, X, sessions, groups)
+    rngs = spawn_generators(random_state, n_surrogates)
+    tasks = [(model, X, sessions, groups, kind, rng) for rng in rngs]
+    null = np.array(list(run_parallel(_of_surrogate, tasks, n_jobs=n_jobs)))
+    null[:, 1] = null[:, 1].max(axis=1, keepdims=True)
+    observed = _statistics(model)
+    p = (1 + (null >= observed).sum(axis=0)) / (1 + n_surrogates)
+    columns = ["weight", "contrast", "weight_p", "contrast_p"]
+    table = pd.DataFrame(np.concatenate([observed, p]).T, columns=columns)
+    return table.rename_axis("component").reset_index()
+
+
+def _of_surrogate(
+    model: DynamicConnectome,
+    X: np.ndarray,
+    sessions: np.ndarray,
+    groups: np.ndarray,
+    kind: str,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    X = surrogate(X, kind, sessions=sessions, random_state=rng)
+    return _statistics(clone(model).fit(X, sessions=sessions, groups=groups))
+
+
+def _statistics(model: DynamicConnectome) -> np.ndarray:
+    """Weight and block contrast of every component (2, n_components)."""
+    weights = model.factorisation_.cp_.weights
+    both = zip(model.motifs_, model.communities_, strict=True)
+    return np.array([weights, [_block_contrast(motif, labels) for motif, labels in both]])
+
+
+def _block_contrast(motif: np.ndarray, labels: np.ndarray) -> float:
+    i, j = np.nonzero(np.triu(~np.isnan(motif), k=1))
+    values, inside = motif[i, j], (labels[i] == labels[j]) & (labels[i] >= 0)
+    if inside.all() or not inside.any():
+        return 0.0
+    return float(np.corrcoef(values, inside)[0, 1])
+
+
+def association(
+    time_courses: ArrayLike,
+    target: ArrayLike,
+    *,
+    block: int,
+    sessions: ArrayLike | None = None,
+    n_permutations: int = 999,
+    random_state: RandomState = None,
+) -> pd.DataFrame:
+    """Correlation of time courses with events or behaviour, tested by permuting blocks of time.
+
+    Parameters
+    ----------
+    time_courses : array-like of shape (n_times, n_components)
+    target : array-like of shape (n_times,)
+        What happened: a behaviour, or 0 and 1 for an event (`neuroml.data.labels_from_events`).
+    block : int
+        Samples in a block; longer than what both remember of their past, or p-values come out too
+        small. Blocks change places within their session, after it was turned by a random time.
+    sessions : array-like of shape (n_times,), optional
+    n_permutations : int, default=999
+    random_state : int, RandomState, Generator or None, default=None
+
+    Returns
+    -------
+    DataFrame
+        One row per component: ``component``, ``correlation``, its two-sided ``p``, and
+        ``p_corrected`` against the largest correlation of any component.
+
+    Raises
+    ------
+    DataError
+        If lengths differ, the target never changes or is not finite, or no session has two blocks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.connectome import association
+    >>> rng = np.random.default_rng(0)
+    >>> event = np.repeat(rng.integers(2, size=40), 10)
+    >>> courses = rng.uniform(size=(400, 2))
+    >>> courses[:, 1] += event
+    >>> found = association(courses, event, block=20, random_state=0)
+    >>> (found["p"] < 0.05).tolist()
+    [False, True]
+    """
+    courses, values = np.asarray(time_courses, float), np.asarray(target, float)
+    if values.shape != courses.shape[:1] or not np.isfinite(values).all() or not np.ptp(values):
+        raise DataError(
+            "nothing can be associated with this target",
+            expected=f"{len(courses)} finite values, not all the same",
+            found=f"shape {values.shape}, {int((~np.isfinite(values)).sum())} not finite",
+            field="target",
+        )
+    slices = session_slices(check_sessions(sessions, len(values)))
+    if max(part.stop - part.start for part in slices) < 2 * block:
+        raise DataError(
+            "there is nothing to permute: no session has two blocks",
+            expected=f"a session of >= {2 * block} samples",
+            found=f"sessions of {[part.stop - part.start for part in slices][:10]}",
+            field="block",
+        )
+    z = (courses - courses.mean(axis=0)) / np.where(np.ptp(courses, axis=0), courses.std(axis=0), 1)
+    spread = (values - values.mean()) / values.std() / len(values)
+    observed = spread @ z
+    rngs = spawn_generators(random_state, n_permutations)
+    null = np.abs([spread[_permuted(slices, block, rng)] @ z for rng in rngs])
+    columns = {
+        "component": np.arange(len(observed)),
+        "correlation": observed,
+        "p": (null >= np.abs(observed)).sum(axis=0),
+        "p_corrected": (null.max(axis=1)[:, None] >= np.abs(observed)).sum(axis=0),
+    }
+    table = pd.DataFrame(columns)
+    table[["p", "p_corrected"]] = (1 + table[["p", "p_corrected"]]) / (1 + n_permutations)
+    return table
+
+
+def _permuted(slices: list[slice], block: int, rng: np.random.Generator) -> np.ndarray:
+    """Samples in a new order: each session turned, cut into blocks, and the blocks shuffled."""
+    order = []
+    for part in slices:
+        n = part.stop - part.start
+        turned = part.start + (np.arange(n) + rng.integers(n)) % n
+        pieces = np.split(turned, np.arange(block, n, block))
+        order += [pieces[k] for k in rng.permutation(len(pieces))]
+    return np.concatenate(order)
+
+
+def reliability(
+    model: DynamicConnectome,
+    X: Any,
+    *,
+    sessions: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    scheme: str = "leave_one_out",
+    n_splits: int = 10,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+) -> pd.DataFrame:
+    """Whether components come back in other animals.
+
+    Each fit takes the units that its animals show, and is compared on the pairs that both have.
+
+    Parameters
+    ----------
+    model : DynamicConnectome
+        Fitted to ``X``.
+    X, sessions, groups
+        As in `DynamicConnectome.fit`.
+    scheme : {"leave_one_out", "split_half"}, default="leave_one_out"
+        Compare fits without one animal to ``model``, or fits to two random halves with each other.
+    n_splits : int, default=10
+        Times that the animals are halved.
+    n_jobs : int or None, default=None
+        Processes over splits.
+    random_state : int, RandomState, Generator or None, default=None
+
+    Returns
+    -------
+    DataFrame
+        One row per split and component of ``model``: ``split``, ``left_out`` (the animals that the
+        first fit did not see), ``component``, ``motif`` and ``time_course`` (correlations between
+        the two fits' matched components; 0 by chance but for the choice of the match), and
+        ``held_out``, the first fit's relative error on those animals.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than three animals (four for halves).
+    """
+    check_is_fitted(model)
+    X, sessions, groups = _rows(model, X, sessions, groups)
+    animals = np.unique(groups)
+    fewest = {"leave_one_out": 3, "split_half": 4}
+    if scheme not in fewest:
+        raise ValueError(f"scheme must be one of {sorted(fewest)}; found {scheme!r}")
+    if len(animals) < fewest[scheme]:
+        raise DataError(
+            "too few animals to leave any out",
+            expected=f">= {fewest[scheme]} animals",
+            found=f"{len(animals)}",
+            field="X",
+        )
+    if scheme == "leave_one_out":
+        outs = [animals[k : k + 1] for k in range(len(animals))]
+    else:
+        rngs = spawn_generators(random_state, n_splits)
+        outs = [np.sort(rng.permutation(animals)[: len(animals) // 2]) for rng in rngs]
+    tasks = [(model, X, sessions, groups, out, scheme == "split_half") for out in outs]
+    rows = []
+    for split, (found, error) in enumerate(run_parallel(_compare, tasks, n_jobs=n_jobs)):
+        left_out = ", ".join(str(animal) for animal in outs[split])
+        rows += [(split, left_out, r, *both, error) for r, both in enumerate(found)]
+    columns = ["split", "left_out", "component", "motif", "time_course", "held_out"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _compare(
+    model: DynamicConnectome,
+    X: np.ndarray,
+    sessions: np.ndarray,
+    groups: np.ndarray,
+    out: np.ndarray,
+    halves: bool,
+) -> tuple[list[tuple[float, float]], float]:
+    """Agreement of each component between two fits, and the first one's held-out error."""
+    held = np.isin(groups, out)
+
+    def fitted(rows: np.ndarray) -> tuple[DynamicConnectome, np.ndarray]:
+        """The fit to some animals, of the units that these show."""
+        seen = np.flatnonzero(~np.isnan(X[rows]).all(axis=0))
+        part = X[np.ix_(rows, seen)]
+        return clone(model).fit(part, sessions=sessions[rows], groups=groups[rows]), seen
+
+    whole = (model, np.arange(X.shape[1]))
+    first = fitted(np.flatnonzero(~held))
+    second = fitted(np.flatnonzero(held)) if halves else whole
+    orders = [linear_sum_assignment(-_alike(whole, one).sum(axis=0))[1] for one in (first, second)]
+    alike = _alike(first, second)
+    error = -first[0].score(X[held][:, first[1]], sessions=sessions[held], groups=groups[held])
+    return [
+        (float(alike[0, a, b]), float(alike[1, a, b])) for a, b in zip(*orders, strict=True)
+    ], error
+
+
+def _alike(
+    a: tuple[DynamicConnectome, np.ndarray], b: tuple[DynamicConnectome, np.ndarray]
+) -> np.ndarray:
+    """Correlations of motifs and of time courses between two fits' components (2, R, R)."""
+    n = a[0].n_components
+    units, in_a, in_b = np.intersect1d(a[1], b[1], return_indices=True)
+    i, j = np.triu_indices(len(units), k=1)
+    first = a[0].motifs_[:, in_a[i], in_a[j]]
+    second = b[0].motifs_[:, in_b[i], in_b[j]]
+    shared = ~np.isnan(first[0] + second[0])
+    motifs = np.corrcoef(first[:, shared], second[:, shared])[:n, n:]
+    courses = np.corrcoef(a[0].time_courses_.T, b[0].time_courses_.T)[:n, n:]
+    return np.nan_to_num([motifs, courses])
+
+
+def _rows(
+    model: DynamicConnectome, X: Any, sessions: Any, groups: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The cohort as one array, with the session and the animal of every sample."""
+    X, sessions, groups = as_arrays(as_list(X), sessions, groups)
+    X, sessions = check_sequences(clone(model), X, sessions, reset=True, on_nan="keep")
+    return X, sessions, sessions if groups is None else np.asarray(groups)
