@@ -91,9 +91,10 @@ psychometric = plot_psychometric(
 # -------------------------
 #
 # Before collecting data: simulate the design from a pilot's model, fit it, and see what comes back.
-# Here the weights do, but the state of a single trial does not, even to a model that knows the true
-# parameters (the oracle): these states last a few trials only. So ask for weights and shares of
-# states, not for the strategy behind one choice.
+# Here the weights do. The state of a single trial is found in about three trials of four, and
+# hardly more often by a model that knows the true parameters (the oracle): more data would not
+# help, these states last too few trials. So ask for weights and shares of states rather than for
+# the strategy behind one choice.
 
 ten = rat.sessions < 10
 study = recovery_study(
@@ -105,4 +106,5 @@ study = recovery_study(
     random_state=0,
 )
 print(study[["state_accuracy", "oracle_accuracy", "weight_correlation"]].round(2).to_string())
-assert study["weight_correlation"].mean() > 0.9 and study["oracle_accuracy"].mean() < 0.7
+assert study["weight_correlation"].mean() > 0.9
+assert study["state_accuracy"].mean() > study["oracle_accuracy"].mean() - 0.05
