@@ -7,6 +7,7 @@ factorised.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 __all__ = ["BlockRows", "MemoryRows", "Rows"]
 
 
-class Rows:
+class Rows(ABC):
     """Rows that come in blocks.
 
     Parameters
@@ -29,9 +30,9 @@ class Rows:
         self.shape = shape
         self.kernels = kernels
 
+    @abstractmethod
     def blocks(self) -> Iterator[tuple[int, Any]]:
         """Yield (number of the first row, rows) for all rows, in order."""
-        raise NotImplementedError
 
     def along(self, factors: Sequence[Any]) -> list[Any]:
         """Contract with each of several factors (length, R) along the rows: (n_rows, R)."""

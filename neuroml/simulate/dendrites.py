@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Literal
 
 import numba
@@ -72,7 +73,7 @@ def make_patterns(
     Raises
     ------
     DataError
-        If a is not between 0 and n.
+        If an argument is no whole number, or a is not between 0 and n.
 
     Examples
     --------
@@ -81,6 +82,9 @@ def make_patterns(
     >>> patterns.shape, patterns.sum(axis=1).tolist()
     ((3, 100), [5, 5, 5])
     """
+    for name, count in {"n_patterns": n_patterns, "n": n, "a": a}.items():
+        if not isinstance(count, Integral):
+            raise DataError(f"{name} must be a count", expected="an int", found=count, field=name)
     if not 0 <= a <= n:
         raise DataError("too many active cells", expected=f"0 <= a <= n = {n}", found=a, field="a")
     chosen = np.empty((n_patterns, a), dtype=np.int32)

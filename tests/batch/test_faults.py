@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from neuroml.batch import plan, read_recipe, report, run, runner
@@ -193,16 +194,13 @@ def test_a_full_disk_ends_in_a_failure_and_leaves_nothing_half(good_cohort, full
 
 def local_workers():
     """Process numbers of joblib's workers below this process."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    children = psutil.Process().children()
     return [
-        int(child)
-        for child in children
-        if b"popen_loky" in Path(f"/proc/{child}/cmdline").read_bytes()
+        child.pid for child in children if any("popen_loky" in part for part in child.cmdline())
     ]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the workers through /proc")
 def test_a_worker_that_is_killed_loses_nothing(good_cohort, tmp_path):
     recipe = read_recipe(good_cohort / "recipe.toml")
     list(run(recipe, tmp_path / "undisturbed"))

@@ -1,9 +1,13 @@
+from itertools import product
+
 import numpy as np
 import pytest
 
 from neuroml.connectome import AffinityTensor, NonnegativeCP
 from neuroml.connectome._affinity import METHODS, SEPARABLE, prepare_signals, windowed_mean
 from neuroml.exceptions import DataError
+
+SIGNED = [method for method in METHODS if method != "unsigned"]
 
 
 def worms(n=3, length=60, units=5, unseen=((0, 2),), seed=0):
@@ -33,11 +37,8 @@ def by_hand(method, a, b, window):
     return out
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("method", "sign"), [*product(METHODS, [1]), *product(SIGNED, [-1])])
 def test_values_are_those_written_out(method, sign):
-    if method == "unsigned" and sign < 0:
-        pytest.skip("has no sign")
     (animal,) = worms(1, unseen=())
     transformer = AffinityTensor(method, window=9, opposite="drop" if sign > 0 else "separate")
     tensor = transformer.fit_transform([animal]).to_dense()
@@ -81,12 +82,11 @@ def test_unseen_units_leave_no_fibre():
     assert len(tensor.index) == dense.shape[0] * 3 - touched.sum()
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("opposite", ["drop", "separate"])
+@pytest.mark.parametrize(
+    ("method", "opposite"), [*product(METHODS, ["drop"]), *product(SIGNED, ["separate"])]
+)
 @pytest.mark.parametrize("stride", [1, 3])
 def test_implicit_tensor_gives_the_same_factors(method, opposite, stride):
-    if method == "unsigned" and opposite == "separate":
-        pytest.skip("has no sign")
     fits = [
         NonnegativeCP(2, random_state=0, dtype="float64", max_iter=8, tol=0).fit
         for implicit in (False, True)

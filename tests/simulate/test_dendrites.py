@@ -57,6 +57,8 @@ def test_unions():
 def test_bad_input():
     with pytest.raises(DataError, match="too many active cells; expected 0 <= a <= n = 5; found 6"):
         make_patterns(1, n=5, a=6)
+    with pytest.raises(DataError, match="n must be a count; expected an int; found 50.0"):
+        make_patterns(1, n=50.0, a=6)
     patterns = make_patterns(2, n=10, a=6, random_state=0)
     with pytest.raises(DataError, match="cannot swap 5 cells.*>= 5 silent"):
         add_pattern_noise(patterns, 5)
