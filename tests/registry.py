@@ -1,8 +1,10 @@
 """Every public estimator, with a small instance of it and the checks it is expected to fail.
 
 Estimators that take a 2-D X stand in ``TWO_DIMENSIONAL`` and pass scikit-learn's own suite, except
-for the checks named here with a reason (three at most). The others stand in ``CONTRACT`` with a
-function that makes arguments for their ``fit``, and pass the house's contract.
+for the checks named here with a reason (three at most). An expected failure fails on every processor:
+by a refusal, or by numbers that differ by more than rounding. A check whose outcome rounding decides
+is left out. The others stand in ``CONTRACT`` with a function that makes arguments for their ``fit``,
+and pass the house's contract.
 """
 
 from __future__ import annotations
@@ -65,16 +67,18 @@ def _graph() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Entry:
-    """A small instance, what it may fail of scikit-learn's suite and why, and how to fit it."""
+    """A small instance, what of scikit-learn's suite it fails or leaves out and why, how to fit it."""
 
     estimator: BaseEstimator
     expected_failures: dict[str, str] = field(default_factory=dict)
     fit_arguments: Callable[[], dict[str, Any]] = _samples
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 _ORDER = "windows over time depend on the order of samples"
 _SUBSET = "a window needs neighbouring samples, so single rows cannot be transformed"
 
+_SINGLE = "single precision: whether sums of another order agree to 1e-7 is up to the processor"
 _ORDER_OF_STATES = "the probability of a hidden state depends on the bins before and after"
 
 TWO_DIMENSIONAL = [
@@ -123,9 +127,12 @@ TWO_DIMENSIONAL = [
         {
             "check_fit_score_takes_y": "the second argument is called responses",
             "check_n_features_in_after_fitting": "the second argument is called responses",
-            "check_methods_subset_invariance": "single precision: equal to 1e-6, not 1e-7",
         },
         lambda: dict(zip(("stimuli", "responses"), _samples().values(), strict=True)),
+        {  # tests/celltypes/test_response_model.py holds both to single precision
+            "check_methods_subset_invariance": _SINGLE,
+            "check_methods_sample_order_invariance": _SINGLE,
+        },
     ),
     Entry(CrossSubjectDecoder()),
     Entry(HierarchicalRidgeDecoder()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import uuid
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 __all__ = ["atomic_path", "atomic_write", "exclusive", "sha256_of_dataset", "sha256_of_file"]
+
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # what NFS and SMB without a lock service answer
 
 
 @contextmanager
@@ -27,7 +31,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb") as handle:
+        with temporary.open("r+b") as handle:  # Windows flushes only what is open for writing
             os.fsync(handle.fileno())
         temporary.replace(path)
     finally:
@@ -42,29 +46,31 @@ def atomic_write(path: Path | str, content: str | bytes) -> None:
 
 @contextmanager
 def exclusive(path: Path | str) -> Iterator[bool]:
-    """Hold the lock of an existing file or folder; yield whether another process had it before.
+    """Hold the lock of a file or folder; yield whether another process had it before.
 
-    The system frees the lock when a process ends, however it ends. Where there are no such locks
-    (Windows, some network drives), nothing is held.
+    The lock is a hidden file beside ``path``, which stays. The system frees it when a process ends,
+    however it ends; on drives without such locks (some network drives), the file's presence is the
+    lock, and one that a process of this machine left behind when it was killed is taken over.
     """
+    path = Path(path)
+    name = path.with_name(f".{path.name}.lock")
+    lock: BaseFileLock = FileLock(name)
     try:
-        import fcntl
-    except ImportError:
-        yield False
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
+        lock.acquire(blocking=False)
         waited = False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waited = True
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:
-            pass
+    except Timeout:
+        lock.acquire()
+        waited = True
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        held = name.with_suffix(".held")
+        waited, lock = held.exists(), SoftFileLock(held)
+        lock.acquire()
+    try:
         yield waited
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def sha256_of_file(path: Path | str) -> str:

@@ -1,8 +1,18 @@
+import errno
+import threading
+
+import filelock
 import numpy as np
 import pytest
 import xarray as xr
 
-from neuroml._core.files import atomic_path, atomic_write, sha256_of_dataset, sha256_of_file
+from neuroml._core.files import (
+    atomic_path,
+    atomic_write,
+    exclusive,
+    sha256_of_dataset,
+    sha256_of_file,
+)
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -49,3 +59,40 @@ def test_dataset_hash_ignores_memory_layout():
     c = xr.Dataset({"x": (("a", "b"), values)})
     f = xr.Dataset({"x": (("a", "b"), np.asfortranarray(values))})
     assert sha256_of_dataset(c) == sha256_of_dataset(f)
+
+
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_a_lock_is_held_by_one_and_says_who_waited(tmp_path, monkeypatch, has_locks):
+    def refuse(self):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    if not has_locks:  # a network drive without a lock service
+        monkeypatch.setattr(filelock.FileLock, "_acquire", refuse)
+    seen, inside = [], threading.Event()
+
+    def second():
+        inside.set()
+        with exclusive(tmp_path / "job") as waited:
+            seen.append(("second", waited))
+
+    with exclusive(tmp_path / "job") as waited:
+        seen.append(("first", waited))
+        thread = threading.Thread(target=second)
+        thread.start()
+        inside.wait()
+        thread.join(0.3)
+        assert thread.is_alive(), "the second went on while the first held the lock"
+        seen.append(("first", "done"))
+    thread.join(10)
+    assert seen == [("first", False), ("first", "done"), ("second", True)]
+    with exclusive(tmp_path / "job") as waited:
+        assert not waited
+
+
+def test_other_errors_of_a_lock_are_not_hidden(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(errno.EACCES, "not yours")
+
+    monkeypatch.setattr(filelock.FileLock, "_acquire", refuse)
+    with pytest.raises(PermissionError), exclusive(tmp_path / "job"):
+        pass

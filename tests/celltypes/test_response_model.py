@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -220,6 +222,22 @@ class TestFitting:
         np.testing.assert_array_equal(
             first.predict(retina.test_stimuli), second.predict(retina.test_stimuli)
         )
+
+    @pytest.mark.parametrize("core", ["linear", "conv2d", "conv3d"])
+    def test_what_is_predicted_beside_an_image_or_in_another_order_changes_rounding_only(
+        self, core
+    ):
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((300, 6, 7)).astype(np.float32)
+        Y = rng.poisson(2.0, (300, 3))
+        model = ResponseModel(core, n_lags=1, kernel_size=3, max_epochs=3, random_state=0)
+        with warnings.catch_warnings(action="ignore"):
+            whole = model.fit(X, Y).predict(X)
+        order = rng.permutation(300)
+        single = {"rtol": 1e-4, "atol": 1e-5 * np.abs(whole).max()}  # ~100 roundings of 6e-8
+        np.testing.assert_allclose(model.predict(X[order]), whole[order], **single)
+        for size in (1, 7, 299):
+            np.testing.assert_allclose(model.predict(X[:size]), whole[:size], **single)
 
     def test_save_and_load_centred_or_not(self, retina, tmp_path):
         model = ResponseModel("conv3d", **FAST).fit(retina.stimuli, retina.responses)

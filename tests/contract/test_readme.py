@@ -3,10 +3,32 @@
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(name):
+    """The lines of a command's block: comments, and what is run."""
+    (found,) = re.findall(rf"<!-- command: {name} -->\n```bash\n(.+?)\n```", README, re.DOTALL)
+    lines = found.splitlines()
+    comments = [line for line in lines if line.startswith("#")]
+    return comments, [line for line in lines if not line.startswith("#")]
 
 
 def test_ci_runs_the_test_command_as_written():
-    readme = (ROOT / "README.md").read_text()
-    (command,) = re.findall(r"<!-- command: test -->\n```bash\n(.+)\n```", readme)
-    assert f"bash -c '{command}'\n" in (ROOT / ".ci" / "run").read_text()
+    _, (command,) = block("test")
+    assert f"bash -c '{command}'\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["run", "test"])
+def test_each_block_says_how_to_do_without_cuda(name):
+    (comment,), (command,) = block(name)
+    environment = re.match(
+        r"python3 -m venv (\S+) && \1/bin/pip install -c constraints.txt", command
+    )
+    (torch,) = re.findall(r"^torch==\S+$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert (
+        f"python3 -m venv {environment[1]} && {environment[1]}/bin/pip install {torch} " in comment
+    )

@@ -50,8 +50,10 @@ def test_forms_of_input_agree(cohort, fitted):
     )
     listed = CrossSubjectDecoder(**fitted.get_params()).fit([*X.values()], [*y.values()])
     expected = fitted.predict(X["s2"], subject="s2")
-    np.testing.assert_array_equal(again.predict(X["s2"], subject="s2"), expected)
-    np.testing.assert_array_equal(listed.predict(X["s2"], subject=1), expected)
+    np.testing.assert_allclose(
+        again.predict(X["s2"], subject="s2"), expected, rtol=1e-9, atol=1e-12
+    )
+    np.testing.assert_allclose(listed.predict(X["s2"], subject=1), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_retrieval_follows_the_scores(cohort, fitted):
