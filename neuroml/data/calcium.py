@@ -98,14 +98,7 @@ def read_traces(
     """
     path = Path(path)
     neuropil = None
-    if units_first is not None and _knows_its_axes(path):
-        raise DataError(
-            "the file says itself which axis is time",
-            expected="units_first= for tables and arrays only",
-            found=f"units_first={units_first}",
-            file=path,
-            field="units_first",
-        )
+    _check_options(path, time, units_first)
     if path.is_dir():
         matrix, neuropil, path = _suite2p(path, variable, units, rate_hz)
     elif path.suffix.lower() == ".nwb":
@@ -115,15 +108,6 @@ def read_traces(
         matrix, rate_hz, value_units = read_caiman(path, variable, rate_hz)
         matrix = _chosen(matrix, units)
     else:
-        if isinstance(time, str) and not may_be_seconds(time):
-            raise DataError(
-                "the timestamps are not in seconds, by their name",
-                expected="seconds",
-                found=time,
-                fix="Pass them in seconds as an array: time=values / 1000 for milliseconds.",
-                file=path,
-                field="time",
-            )
         if isinstance(time, str) and not is_table(path):
             time = read_vector(path, time)
         matrix, time = _from_array(path, time, variable, units, units_first)
@@ -133,17 +117,7 @@ def read_traces(
             raise DataError("rate_hz is not a frequency", expected="> 0", found=rate_hz, file=path)
         segment = None
     else:
-        measured_hz, segment = rate_and_segments(time, rate_hz, file=path)
-        if rate_hz is None and measured_hz is not None and measured_hz < _SLOWEST_HZ:
-            raise DataError(
-                "the timestamps may be milliseconds or frames",
-                expected=f"seconds, and more than {_SLOWEST_HZ:g} frames per second",
-                found=f"{measured_hz:g} Hz",
-                fix="Pass the timestamps in seconds as an array, or confirm the rate by rate_hz=.",
-                file=path,
-                field="time",
-            )
-        rate_hz = measured_hz
+        rate_hz, segment = _clock(time, rate_hz, path)
     settled = settle_units(matrix.values, names, on_nan, segment=segment, file=path)
     variables = {}
     if neuropil is not None:
@@ -164,8 +138,41 @@ def read_traces(
     )
 
 
-def _knows_its_axes(path: Path) -> bool:
-    return path.is_dir() or path.suffix.lower() == ".nwb" or (path.is_file() and is_caiman(path))
+def _check_options(path: Path, time: str | ArrayLike | None, units_first: bool | None) -> None:
+    """Refuse options that the file contradicts."""
+    knows_axes = path.is_dir() or path.suffix.lower() == ".nwb"
+    if units_first is not None and (knows_axes or (path.is_file() and is_caiman(path))):
+        raise DataError(
+            "the file says itself which axis is time",
+            expected="units_first= for tables and arrays only",
+            found=f"units_first={units_first}",
+            file=path,
+            field="units_first",
+        )
+    if isinstance(time, str) and not may_be_seconds(time):
+        raise DataError(
+            "the timestamps are not in seconds, by their name",
+            expected="seconds",
+            found=time,
+            fix="Pass them in seconds as an array: time=values / 1000 for milliseconds.",
+            file=path,
+            field="time",
+        )
+
+
+def _clock(time: ArrayLike, rate_hz: float | None, path: Path) -> tuple[float | None, np.ndarray]:
+    """The rate and an id per stretch without a gap, if the timestamps can be seconds."""
+    measured_hz, segment = rate_and_segments(time, rate_hz, file=path)
+    if rate_hz is None and measured_hz is not None and measured_hz < _SLOWEST_HZ:
+        raise DataError(
+            "the timestamps may be milliseconds or frames",
+            expected=f"seconds, and more than {_SLOWEST_HZ:g} frames per second",
+            found=f"{measured_hz:g} Hz",
+            fix="Pass the timestamps in seconds as an array, or confirm the rate by rate_hz=.",
+            file=path,
+            field="time",
+        )
+    return measured_hz, segment
 
 
 def _from_array(
