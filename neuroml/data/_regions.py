@@ -28,6 +28,10 @@ __all__ = [
 
 Units = Sequence[str] | pd.DataFrame | str | Path
 
+_IDS = ("id", "index")
+_LABELS = ("label", "name", "region")
+_SIDES = ("hemisphere", "hemi")
+
 
 @dataclass(frozen=True)
 class Series:
@@ -190,11 +194,14 @@ def _names_from_table(
     units: pd.DataFrame | str | Path, ids: np.ndarray
 ) -> tuple[list[str], dict[str, np.ndarray]]:
     file = None if isinstance(units, pd.DataFrame) else units
-    table = units if isinstance(units, pd.DataFrame) else read_text_table(units).columns
+    if isinstance(units, pd.DataFrame):
+        table = units
+    else:
+        table = read_text_table(units, text=[*_LABELS, *_SIDES]).columns
     by_lower = {str(name).lower(): name for name in table.columns}
     found = [
         next((by_lower[name] for name in choices if name in by_lower), None)
-        for choices in (("id", "index"), ("label", "name", "region"), ("hemisphere", "hemi"))
+        for choices in (_IDS, _LABELS, _SIDES)
     ]
     if found[0] is None or found[1] is None:
         raise DataError(

@@ -1,10 +1,18 @@
-"""Text tables (csv, tsv, txt): separator, header and numbers, with every doubt said aloud."""
+"""Text tables (csv, tsv, txt): read literally, with every doubt said aloud.
+
+A line is a row, whatever is in it; a row has as many cells as the first line; a cell is what stands
+between two separators, or between two double quotes. What has two readings is refused.
+"""
 
 from __future__ import annotations
 
+import csv
 import gzip
-import warnings
-from dataclasses import dataclass, field
+import math
+import re
+from array import array
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +21,18 @@ import pandas as pd
 from neuroml.data._arrays import existing_file, gzip_size
 from neuroml.exceptions import DataError
 
-__all__ = ["Table", "is_table", "read_numbers", "read_text_table"]
+__all__ = ["Table", "check_named", "is_table", "read_numbers", "read_text_table"]
 
-_EMPTY = ["", "n/a", "N/A", "NA", "na", "NaN", "nan"]
+_EMPTY = ("", "n/a")
+"""What no column of text has as a word."""
+_MISSING = (*_EMPTY, "N/A", "NA", "na", "NaN", "nan")
 _SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
+_BLANKS = " "
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_LONG = re.compile(r"[+-]?[0-9]{16,}")
+_PADDED = re.compile(r"[+-]?0[0-9]")
+_ONE_COMMA = re.compile(r" *-?[0-9]+,[0-9]+ *")
+_NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas", _BLANKS: "blanks"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,18 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """How a file is to be cut into cells: found from its first lines."""
+
+    path: Path
+    separator: str
+    names: list[str]
+    has_names: bool
+    rows: list[tuple[int, str]]
+    notes: list[str]
+
+
 def is_table(path: Path | str) -> bool:
     """Whether a file is a text table, by its name; ``.gz`` may follow."""
     return Path(str(path).lower().removesuffix(".gz")).suffix in _SUFFIXES
@@ -48,53 +76,293 @@ def read_numbers(path: Path | str) -> Table:
     Raises
     ------
     DataError
-        If a cell is not a number, a name repeats, or rows are longer than the header.
+        If a cell is not a number, or as `read_text_table`.
     """
-    table = read_text_table(path)
-    numbers = {}
-    for name, column in table.columns.items():
-        values = pd.to_numeric(column, errors="coerce")
-        wrong = np.flatnonzero(values.isna() & column.notna())
-        if len(wrong):
-            raise DataError(
-                f"column {name!r} has a cell that is not a number",
-                expected="numbers, with a point before decimals",
-                found=f"{column.iloc[wrong[0]]!r} in data row {wrong[0] + 1}",
-                fix="Correct the cell, or take the column out.",
-                file=path,
-                field=name,
-            )
-        numbers[name] = values.to_numpy(dtype=np.float64)
-    return Table(pd.DataFrame(numbers), table.has_names, table.notes)
+    layout = _layout(path)
+    values = array("d")
+    for row, cells in enumerate(_cut(layout)):
+        for name, cell in zip(layout.names, cells, strict=True):
+            try:
+                values.append(_number(cell))
+            except ValueError:
+                raise DataError(
+                    f"column {name!r} has a cell that is not a number",
+                    expected="numbers, with a point before decimals",
+                    found=f"{cell!r} in data row {row + 1}",
+                    fix="Correct the cell (nothing, NaN or n/a where a value is missing), "
+                    "or take the column out.",
+                    file=layout.path,
+                    field=name,
+                ) from None
+    numbers = np.frombuffer(values, dtype=np.float64).reshape(-1, len(layout.names)).copy()
+    columns = pd.DataFrame(numbers, columns=layout.names)
+    return _without_row_counter(Table(columns, layout.has_names, layout.notes))
 
 
-def read_text_table(path: Path | str) -> Table:
+def read_text_table(path: Path | str, *, text: Collection[str] = ()) -> Table:
     """Read a table whose columns may hold text.
 
-    The separator is the one most frequent in the first line (tab, semicolon, comma, or blanks).
-    That line is a header if any of its cells is not a number, or if it counts 0, 1, 2, ...; so is
-    a comment (#) before it with as many cells.
-    An unnamed first column that counts rows is left out, with a note.
+    The separator is a tab, semicolon, comma, or blanks: the one in the first line by which all rows
+    have the same number of cells. That line is a header if none of its cells is a number, or if it
+    counts 0, 1, 2, ... above decimals; so is a comment (#) before it with as many cells.
+    An unnamed first column that counts rows is left out, with a note; so are comments below.
+
+    A column is of numbers if all its cells are, apart from the empty ones. Other columns keep their
+    text as it stands, where only an empty cell and n/a are missing.
+
+    Parameters
+    ----------
+    path : path-like
+    text : collection of str
+        Names, in lower case, of columns that are text even if they look like numbers.
 
     Raises
     ------
     DataError
-        If the file is not text, names repeat, or rows are longer than the header.
+        If the file is not text in UTF-8, names repeat, rows differ in length, a quote is not closed
+        in its cell, or separator, header or a comment can be understood in two ways.
     """
+    layout = _layout(path)
+    rows = list(_cut(layout))
+    columns = {
+        name: _typed(cells, name.lower() in text)
+        for name, *cells in zip(layout.names, *rows, strict=True)
+    }
+    return _without_row_counter(Table(pd.DataFrame(columns), layout.has_names, layout.notes))
+
+
+def check_named(table: Table, fix: str, *, file: object) -> None:
+    """Raise DataError if a column has no name: it may be a clock, an index or a signal."""
+    if table.has_names and "" in table.columns:
+        at = list(table.columns).index("")
+        raise DataError(
+            "a column has no name: it may be a clock, an index or a signal",
+            expected="a name for each column in the first line",
+            found=f"none for column {at + 1}, which begins with "
+            f"{', '.join(map(str, table.columns[''][:3]))}",
+            fix=fix,
+            file=file,
+        )
+
+
+def _number(cell: str) -> float:
+    """The number in a cell, NaN if it is empty; ValueError if Python's own reading is in doubt."""
+    cell = cell.strip()
+    if cell in _MISSING:
+        return math.nan
+    value = float(cell)
+    if "_" in cell or (math.isinf(value) and "inf" not in cell.lower()):  # 1_000, 1e999
+        raise ValueError(cell)
+    return value
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        _number(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _typed(cells: list[str], as_text: bool) -> pd.Series:
+    """A column as numbers if that changes none of its cells, otherwise as text."""
+    filled = [cell.strip() for cell in cells if cell.strip() not in _MISSING]
+    if not as_text and not any(map(_PADDED.match, filled)) and all(map(_is_number, filled)):
+        if len(filled) == len(cells) and all(map(_WHOLE.fullmatch, filled)):
+            return pd.Series([int(cell) for cell in filled], dtype=np.int64)
+        if not any(map(_LONG.fullmatch, filled)):
+            return pd.Series([_number(cell) for cell in cells], dtype=np.float64)
+    if not as_text and set(cells) <= {"True", "False"}:
+        return pd.Series([cell == "True" for cell in cells])
+    return pd.Series([None if cell.strip() in _EMPTY else cell for cell in cells])
+
+
+def _layout(path: Path | str) -> _Layout:
     path = existing_file(path)
-    comment, first, skipped = _first_lines(path)
-    separator = max("\t;,", key=first.count)
-    if not first.count(separator):
-        separator = r"\s+"
-    cells, titles = (_cells(line, separator) for line in (first, comment))
-    counted = len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
-    in_first = counted or not all(map(_is_number, cells))
-    if not in_first and len(titles) == len(cells):
-        cells, has_names = titles, True
+    comment, lines, empty = _lines(path)
+    separator = _separator(path, [line for _, line in lines])
+    cells, below = (
+        [cell.strip() for cell in _cells_of(*line, separator, path)]
+        for line in (lines[0], lines[min(1, len(lines) - 1)])
+    )
+    titles = _titles(comment, separator)
+    kind = _kind_of_first_line(cells, below if len(lines) > 1 else [], path)
+    has_titles = len(titles) == len(cells) and (kind != "header" or len(cells) > 1)
+    if has_titles and kind == "header" and not _is_more_numeric(below, cells):
+        raise _doubt_about_first_line(titles, path)
+    if kind == "header":
+        while len(cells) > 1 and not cells[-1]:  # the lines end in separators
+            cells.pop()
+        names = cells
     else:
-        has_names = in_first and not counted
-    repeated = sorted({cell for cell in cells if cells.count(cell) > 1})
-    if has_names and repeated:
+        names = titles if has_titles else [str(i) for i in range(len(cells))]
+    _refuse_repeated(names, path)
+    rows = lines if kind == "data" else lines[1:]
+    notes = ["the first line, which counts columns"] if kind == "counts" else []
+    has_names = kind == "header" or has_titles
+    layout = _without_comments(_Layout(path, separator, names, has_names, rows, notes))
+    if not layout.rows:
+        raise DataError("the table has a header but no rows", file=path)
+    _refuse_doubtful_cells(layout, empty)
+    return layout
+
+
+def _lines(path: Path) -> tuple[str, list[tuple[int, str]], list[int]]:
+    """The last comment (#) before the first line with content; the other lines, numbered.
+
+    And the numbers of the empty lines that are followed by others.
+    """
+    comment, lines = "", list[tuple[int, str]]()
+    empty = list[int]()
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        if line.startswith("#") and not lines:
+            comment, empty = line, []
+        elif line.strip(" "):
+            lines.append((number, line))
+        else:
+            empty.append(number)
+    if not any(line.strip() for _, line in lines):
+        raise DataError("the table has no lines with content", file=path)
+    return comment, lines, [number for number in empty if number < lines[-1][0]]
+
+
+def _text(path: Path) -> str:
+    """The content in UTF-8, with every end of line as a line feed."""
+    content = path.read_bytes()
+    if path.suffix.lower() == ".gz":
+        gzip_size(path)
+        content = gzip.decompress(content)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_text(path, content[error.start], error.start) from error
+    if "\0" in text:
+        raise _not_text(path, 0, text.index("\0"))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _not_text(path: Path, byte: int, at: int) -> DataError:
+    return DataError(
+        "this is not a text file",
+        expected="a table in UTF-8",
+        found=f"byte {byte:#04x} at position {at}",
+        fix="Export it as a CSV file in UTF-8.",
+        file=path,
+    )
+
+
+def _separator(path: Path, lines: list[str]) -> str:
+    """The mark by which the first line has cells, and if several, all lines have as many."""
+    found = [mark for mark in "\t;," if _n_cells(lines[0], mark) > 1]
+    if len(found) < 2:
+        return found[0] if found else _BLANKS
+    rows = [line for line in lines if not line.startswith("#")]
+    even = [mark for mark in found if len({_n_cells(line, mark) for line in rows}) == 1]
+    if len(even) > 1:
+        raise DataError(
+            "the separator is in doubt",
+            expected="one mark by which all rows have the same number of cells",
+            found=f"{' and '.join(_NAMES[mark] for mark in even)}, as in {lines[0][:80]!r}",
+            fix="Put cells that hold such a mark between double quotes, and write decimals with "
+            "a point.",
+            file=path,
+        )
+    return (even or found)[0]
+
+
+def _n_cells(line: str, separator: str) -> int:
+    try:
+        return len(_cells(line, separator))
+    except ValueError:
+        return 0
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    """Cells of a line; ValueError where it depends on the program what a quote means."""
+    is_blank = separator == _BLANKS
+    if is_blank:
+        line = line.replace("\t", " ").strip(" ")
+    if '"' not in line:
+        cells = line.split(separator)
+        return [cell for cell in cells if cell] if is_blank else cells
+    try:
+        literal, without_blanks = (
+            next(csv.reader([line], delimiter=separator, strict=True, skipinitialspace=skip))
+            for skip in (is_blank, True)
+        )
+    except csv.Error as error:
+        raise ValueError("a quote is not closed in its cell") from error
+    if [cell.lstrip(" ") for cell in literal] != [cell.lstrip(" ") for cell in without_blanks]:
+        raise ValueError("a blank stands before a quote")
+    return literal
+
+
+def _cells_of(number: int, line: str, separator: str, path: Path) -> list[str]:
+    try:
+        return _cells(line, separator)
+    except ValueError as error:
+        raise DataError(
+            str(error),
+            expected="double quotes around whole cells, and two for each one within them",
+            found=f"{line[:80]!r} in line {number}",
+            fix="Take the quote out, or put the whole cell between quotes.",
+            file=path,
+        ) from error
+
+
+def _titles(comment: str, separator: str) -> list[str]:
+    """The cells of a comment, which name the columns if they are as many."""
+    try:
+        marked = [cell.strip() for cell in _cells(comment, separator)]
+        if len(marked) > 1 and all(cell.startswith("#") and cell != "#" for cell in marked):
+            return marked  # "#1 #2 #3": the mark belongs to the names
+        return [cell.strip() for cell in _cells(comment.lstrip("# "), separator)]
+    except ValueError:  # a remark
+        return []
+
+
+def _kind_of_first_line(cells: list[str], below: list[str], path: Path) -> str:
+    """Whether the first line is "data", a "header", or "counts" columns, as pandas writes it."""
+    filled = [cell for cell in cells if cell not in _MISSING]
+    n_numbers = sum(map(_is_number, filled))
+    if not n_numbers:
+        return "header" if filled else "data"
+    if len(cells) > 1 and cells == [str(i) for i in range(len(cells))]:
+        if all(map(_WHOLE.fullmatch, below)):
+            raise _doubt_about_first_line(cells, path)
+        return "counts"
+    has_index = not cells[0] and all(map(_WHOLE.fullmatch, cells[1:]))
+    if n_numbers == len(filled) and not has_index:
+        return "data"
+    # an index or a clock, named or not, before columns that pandas or R counts
+    n_named = next(i for i, cell in enumerate(cells) if cell not in _MISSING and _is_number(cell))
+    counts = [[str(i + start) for i in range(len(cells) - n_named)] for start in (0, 1)]
+    if cells[n_named:] not in counts:
+        raise _doubt_about_first_line(cells, path)
+    return "header"
+
+
+def _is_more_numeric(below: list[str], first: list[str]) -> bool:
+    """Whether a column has a number below a word."""
+    return any(
+        _is_number(cell) and cell not in _MISSING and not _is_number(title)
+        for cell, title in zip(below, first, strict=False)
+    )
+
+
+def _doubt_about_first_line(cells: list[str], path: Path) -> DataError:
+    return DataError(
+        "the first line may be a header or a row",
+        expected="a name in each of its cells, or a number in each",
+        found=", ".join(cells[:10]),
+        fix="Name every column in the first line (not by numbers), and delete other titles.",
+        file=path,
+    )
+
+
+def _refuse_repeated(names: list[str], path: Path) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
         raise DataError(
             "column names repeat",
             expected="one name per column",
@@ -102,87 +370,71 @@ def read_text_table(path: Path | str) -> Table:
             fix="Rename them in the header.",
             file=path,
         )
-    names = cells if has_names else [str(i) for i in range(len(cells))]
-    frame = _parse(path, separator, skipped + in_first, names)
-    if frame.empty:
-        raise DataError("the table has a header but no rows", file=path)
-    notes = ["the first line, which counts columns"] if counted else []
-    return _without_row_counter(Table(frame, has_names, notes))
 
 
-def _cells(line: str, separator: str) -> list[str]:
-    cells = line.split() if separator == r"\s+" else line.split(separator)
-    return [cell.strip().strip('"') for cell in cells]
-
-
-def _first_lines(path: Path) -> tuple[str, str, int]:
-    """The last comment (#) before the first line with content, that line, and its number."""
-    compressed = path.suffix.lower() == ".gz"
-    if compressed:
-        gzip_size(path)
-    comment = ""
-    try:
-        opener = gzip.open if compressed else open
-        with opener(path, "rt", encoding="utf-8-sig") as handle:
-            for number, line in enumerate(handle):
-                text = line.strip("\n\r ")
-                if text.startswith("#"):
-                    comment = text.lstrip("# ")
-                elif text.strip():
-                    return comment, text, number
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "this is not a text file",
-            expected="a table in UTF-8",
-            found=f"byte {error.object[error.start]:#04x} at position {error.start}",
-            fix="Export it as a CSV file in UTF-8.",
-            file=path,
-        ) from error
-    raise DataError("the table has no lines with content", file=path)
-
-
-def _is_number(cell: str) -> bool:
-    if cell in _EMPTY[1:]:
-        return True
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _parse(path: Path, separator: str, skiprows: int, names: list[str]) -> pd.DataFrame:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                path,
-                sep=separator,
-                header=None,
-                names=names,
-                skiprows=skiprows,
-                index_col=False,
-                comment="#",
-                keep_default_na=False,
-                na_values=_EMPTY,
-                encoding="utf-8-sig",
-                low_memory=False,
+def _without_comments(layout: _Layout) -> _Layout:
+    """Leave out lines that begin with # and cannot be rows; refuse those that can."""
+    marked = [(number, line) for number, line in layout.rows if line.startswith("#")]
+    for number, line in marked:
+        if _n_cells(line, layout.separator) == len(layout.names):
+            raise DataError(
+                "a line that begins with # may be a comment or a row",
+                expected="comments before the first row only",
+                found=f"{line[:80]!r} in line {number}",
+                fix="Delete it if it is a comment, or put its first cell between double quotes.",
+                file=layout.path,
             )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
+    rows = [(number, line) for number, line in layout.rows if not line.startswith("#")]
+    notes = [f"{len(marked)} comments (#) below the first line"] if marked else []
+    return replace(layout, rows=rows, notes=layout.notes + notes)
+
+
+def _refuse_doubtful_cells(layout: _Layout, empty: list[int]) -> None:
+    """Refuse what may be a missing value in a single column, or a decimal comma in a single one."""
+    if len(layout.names) == 1 and empty:
         raise DataError(
-            f"the rows do not have the same number of cells ({str(error).splitlines()[0]})",
-            expected=f"{len(names)} as in the first line",
-            fix="Look for a missing or extra separator.",
-            file=path,
-        ) from error
+            "an empty line may be a missing value",
+            expected="a value in each line of a table of one column",
+            found=f"nothing in line {empty[0]}",
+            fix="Delete the line, or write nan into it.",
+            file=layout.path,
+        )
+    is_pair = layout.separator == "," and len(layout.names) == 2 and not layout.has_names
+    if is_pair and all(_ONE_COMMA.fullmatch(line) for _, line in layout.rows):
+        raise DataError(
+            "the rows may be decimals or pairs of whole numbers",
+            expected="a comma that separates, and a point before decimals",
+            found=f"{layout.rows[0][1]!r} in line {layout.rows[0][0]}",
+            fix="Write a point before decimals, or name the two columns in a first line.",
+            file=layout.path,
+        )
+
+
+def _cut(layout: _Layout) -> Iterator[list[str]]:
+    """The cells of each row, as many as the table has columns."""
+    n_columns = len(layout.names)
+    for number, line in layout.rows:
+        cells = _cells_of(number, line, layout.separator, layout.path)
+        if len(cells) > n_columns and not any(cell.strip() for cell in cells[n_columns:]):
+            cells = cells[:n_columns]  # the lines end in separators
+        if len(cells) != n_columns:
+            raise DataError(
+                "the rows do not have the same number of cells",
+                expected=f"{n_columns} as in the first line, separated by "
+                f"{_NAMES[layout.separator]}",
+                found=f"{len(cells)} in line {number}",
+                fix="Look for a missing or extra separator; R's row names need a name, too.",
+                file=layout.path,
+            )
+        yield cells
 
 
 def _without_row_counter(table: Table) -> Table:
-    first = str(table.columns.columns[0])
+    first = table.columns.columns[0]
     if not table.has_names or first not in ("", "Unnamed: 0"):
         return table
-    values = pd.to_numeric(table.columns[first], errors="coerce").to_numpy()
-    if not np.array_equal(values - values[0], np.arange(len(values))):
+    values = pd.to_numeric(table.columns[first], errors="coerce").to_numpy(dtype=np.float64)
+    if values[0] not in (0, 1) or not np.array_equal(values - values[0], np.arange(len(values))):
         return table
     note = "the first column, which has no name and counts rows"
     return Table(table.columns.drop(columns=first), True, [*table.notes, note])

@@ -15,7 +15,7 @@ from neuroml._core.recording import RecordingKey, make_recording, name_of
 from neuroml._core.validation import session_slices
 from neuroml.data._arrays import read_array
 from neuroml.data._caiman import is_caiman, read_caiman
-from neuroml.data._matrix import Matrix, read_matrix, read_vector
+from neuroml.data._matrix import Matrix, may_be_seconds, read_matrix, read_vector
 from neuroml.data._nwb import read_roi_series
 from neuroml.data._tables import is_table
 from neuroml.data._time import rate_and_segments
@@ -23,6 +23,9 @@ from neuroml.data._units import OnNaN, settle_units
 from neuroml.exceptions import DataError
 
 __all__ = ["delta_f_over_f", "read_traces", "subtract_neuropil"]
+
+_SLOWEST_HZ = 0.1
+"""No microscope is so slow; seconds taken from milliseconds are."""
 
 
 def read_traces(
@@ -59,7 +62,8 @@ def read_traces(
         cells are taken.
     units_first : bool, optional
         Whether the file has one unit per row. If None, the number of units or timestamps decides;
-        failing that time is first, and an array with more columns than rows is refused.
+        failing that time is first, and an array that has more columns than rows, is square, or is
+        smoother along its rows is refused.
     value_units : str
         Units of the values, such as "dF/F"; NWB files say it themselves.
     on_nan : {"raise", "drop_units", "interpolate", "keep"}
@@ -94,6 +98,7 @@ def read_traces(
     """
     path = Path(path)
     neuropil = None
+    _check_options(path, time, units_first)
     if path.is_dir():
         matrix, neuropil, path = _suite2p(path, variable, units, rate_hz)
     elif path.suffix.lower() == ".nwb":
@@ -112,7 +117,7 @@ def read_traces(
             raise DataError("rate_hz is not a frequency", expected="> 0", found=rate_hz, file=path)
         segment = None
     else:
-        rate_hz, segment = rate_and_segments(time, rate_hz, file=path)
+        rate_hz, segment = _clock(time, rate_hz, path)
     settled = settle_units(matrix.values, names, on_nan, segment=segment, file=path)
     variables = {}
     if neuropil is not None:
@@ -131,6 +136,43 @@ def read_traces(
         sha256=sha256_of_file(path),
         dropped=matrix.notes + settled.notes,
     )
+
+
+def _check_options(path: Path, time: str | ArrayLike | None, units_first: bool | None) -> None:
+    """Refuse options that the file contradicts."""
+    knows_axes = path.is_dir() or path.suffix.lower() == ".nwb"
+    if units_first is not None and (knows_axes or (path.is_file() and is_caiman(path))):
+        raise DataError(
+            "the file says itself which axis is time",
+            expected="units_first= for tables and arrays only",
+            found=f"units_first={units_first}",
+            file=path,
+            field="units_first",
+        )
+    if isinstance(time, str) and not may_be_seconds(time):
+        raise DataError(
+            "the timestamps are not in seconds, by their name",
+            expected="seconds",
+            found=time,
+            fix="Pass them in seconds as an array: time=values / 1000 for milliseconds.",
+            file=path,
+            field="time",
+        )
+
+
+def _clock(time: ArrayLike, rate_hz: float | None, path: Path) -> tuple[float | None, np.ndarray]:
+    """The rate and an id per stretch without a gap, if the timestamps can be seconds."""
+    measured_hz, segment = rate_and_segments(time, rate_hz, file=path)
+    if rate_hz is None and measured_hz is not None and measured_hz < _SLOWEST_HZ:
+        raise DataError(
+            "the timestamps may be milliseconds or frames",
+            expected=f"seconds, and more than {_SLOWEST_HZ:g} frames per second",
+            found=f"{measured_hz:g} Hz",
+            fix="Pass the timestamps in seconds as an array, or confirm the rate by rate_hz=.",
+            file=path,
+            field="time",
+        )
+    return measured_hz, segment
 
 
 def _from_array(

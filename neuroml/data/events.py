@@ -38,7 +38,7 @@ def read_events(path: Path | str) -> pd.DataFrame:
     DataError
         If a column is missing, or an onset or duration is not a number.
     """
-    return _checked_events(read_text_table(path).columns, file=path)
+    return _checked_events(read_text_table(path, text=["trial_type"]).columns, file=path)
 
 
 def _checked_events(events: pd.DataFrame, *, file: object = None) -> pd.DataFrame:

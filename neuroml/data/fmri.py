@@ -24,7 +24,7 @@ from neuroml.data._regions import (
     series_from_surface,
 )
 from neuroml.data._surfaces import is_surface_file, series_from_file
-from neuroml.data._tables import read_numbers
+from neuroml.data._tables import check_named, read_numbers
 from neuroml.data._units import OnNaN, settle_units
 from neuroml.exceptions import DataError
 
@@ -33,7 +33,7 @@ __all__ = ["read_fmri"]
 Confounds = pd.DataFrame | str | Path | Sequence[str] | Mapping[str, Any]
 
 
-def read_fmri(
+def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not say
     source: Any,
     *,
     labels: Any = None,
@@ -42,6 +42,7 @@ def read_fmri(
     tr_s: float | None = None,
     units: Units | None = None,
     variable: str | None = None,
+    units_first: bool | None = None,
     on_nan: OnNaN = "raise",
     key: RecordingKey = ("", "", ""),
 ) -> xr.Dataset:
@@ -78,6 +79,10 @@ def read_fmri(
         columns, those to take.
     variable : str, optional
         Which array of an npz, mat or h5 file.
+    units_first : bool, optional
+        Whether a table or array without names has one region per row. If None, the number of names
+        in ``units`` decides; failing that time is first, and an array that has more columns than
+        rows, is square, or is smoother along its rows is refused.
     on_nan : {"raise", "drop_units", "interpolate", "keep"}
         What to do with units with missing values, and with units that never vary: refuse; leave
         out; fill gaps on a straight line through time (and leave out the constant ones); keep.
@@ -109,6 +114,15 @@ def read_fmri(
     (10, ['front', 'back'], 0.5)
     """
     path = Path(source) if isinstance(source, str | Path) else None
+    is_picture = path is None or is_surface_file(path) or is_image(path)
+    if units_first is not None and is_picture:
+        raise DataError(
+            "an image has no rows of units",
+            expected="units_first= for tables and arrays only",
+            found=f"units_first={units_first}",
+            file=path,
+            field="units_first",
+        )
     if is_surface(source):
         series = series_from_surface(source, labels, mask, units)
         rate_hz: float | None = 1 / tr_of(source, needed(tr_s))
@@ -126,7 +140,7 @@ def read_fmri(
             raise DataError(
                 "labels and mask need a brain image", expected="a NIfTI image", file=path
             )
-        series = _from_table(existing_file(path), variable, units, _names(confounds))
+        series = _from_table(existing_file(path), variable, units, _names(confounds), units_first)
         rate_hz = None if tr_s is None else 1 / tr_of(None, tr_s)
     settled = settle_units(series.values, series.names, on_nan, file=path)
     table, outlier = _confounds(confounds, series, path)
@@ -163,11 +177,17 @@ def _names(confounds: Confounds | None) -> list[str]:
 
 
 def _from_table(
-    path: Path, variable: str | None, units: Units | None, confounds: list[str]
+    path: Path,
+    variable: str | None,
+    units: Units | None,
+    confounds: list[str],
+    units_first: bool | None,
 ) -> Series:
     if isinstance(units, str | Path | pd.DataFrame):
         raise DataError("a region table needs names", expected="units= as a list", field="units")
-    matrix = read_matrix(path, variable=variable, units=units, side=confounds)
+    matrix = read_matrix(
+        path, variable=variable, units=units, units_first=units_first, side=confounds
+    )
     names = matrix.names or [f"region{i}" for i in range(matrix.values.shape[1])]
     return Series(matrix.values, names, {}, matrix.side, list(matrix.notes))
 
@@ -184,7 +204,9 @@ def _confounds(
     if isinstance(confounds, pd.DataFrame):
         table, file = confounds, None
     elif isinstance(confounds, str | Path):
-        table, file = read_numbers(confounds).columns, confounds
+        found, file = read_numbers(confounds), confounds
+        check_named(found, "Name the column in the file, or take it out.", file=file)
+        table = found.columns
     elif not series.side.empty:
         return series.side, {}
     else:

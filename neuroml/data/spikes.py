@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from neuroml._core.files import sha256_of_file
@@ -22,6 +23,15 @@ __all__ = ["bin_edges", "read_spikes"]
 
 _MAX_COUNTS = 10**9
 _DECIMALS = 9
+_UNIT_COLUMNS = ("unit", "unit_id", "neuron", "cell")
+_TIME_COLUMNS = ("time", "time_s", "times", "spike_time", "spike_times")
+_SECONDS_COLUMN = "time_s"
+_LONG_S, _SLOWEST_HZ = 3600.0, 0.01
+"""Units that fire less than this on average over hours: milliseconds, more likely than silence."""
+_SAY_UNIT = (
+    "Pass time_unit_s=: 1 if they are seconds, 0.001 if milliseconds, 1 / rate if they number "
+    "samples at a rate in Hz."
+)
 
 
 def read_spikes(
@@ -33,6 +43,7 @@ def read_spikes(
     epochs: Sequence[tuple[float, float]] | None = None,
     units: Sequence[str] | None = None,
     variable: str | None = None,
+    time_unit_s: float | None = None,
     key: RecordingKey = ("", "", ""),
 ) -> xr.Dataset:
     """Count spikes in bins.
@@ -48,7 +59,7 @@ def read_spikes(
         columns in this order, or one column for one unit; an npz file with one array per unit; a
         mat or h5 file with one array per unit or a cell array (see ``variable``); an NWB file
         (extra ``nwb``); a mapping of unit names to arrays; a pynapple ``TsGroup`` or ``Ts``.
-        Times are seconds.
+        Times are seconds, unless ``time_unit_s`` says otherwise.
     bin_s : float
         Width of a bin in seconds.
     start_s, stop_s : float, optional
@@ -61,7 +72,12 @@ def read_spikes(
     units : sequence of str, optional
         Names of the units to take, also such as have no spike.
     variable : str, optional
-        The cell array or matrix of a mat, npz or h5 file.
+        The cell array or vector of a mat, npz or h5 file.
+    time_unit_s : float, optional
+        How many seconds a time of 1 is: 0.001 for milliseconds, 1 / 30000 for sample numbers at
+        30 kHz. If None they are seconds, and times of a file that hardly can be are refused: a
+        unit with whole numbers only, or units that fire less than 0.01 times a second for over an
+        hour. A column ``time_s`` is in seconds.
     key : tuple of str
         (subject, session, run).
 
@@ -74,7 +90,9 @@ def read_spikes(
     Raises
     ------
     DataError
-        If times are not finite, stretches overlap or are shorter than a bin, or no spike is left.
+        If times are not finite, stretches overlap or are shorter than a bin, no spike is left, or
+        it is in doubt which numbers of a file are spike times, of which unit, and in which unit of
+        time.
 
     Examples
     --------
@@ -85,10 +103,11 @@ def read_spikes(
     [[0.0, 1.0, 0.0, 2.0], [0.0, 0.0, 1.0, 0.0]]
     """
     path = Path(source) if isinstance(source, str | Path) else None
-    trains, support = _trains(source, variable)
+    trains, support, are_seconds = _trains(source, variable)
     trains = _chosen(trains, units)
     for name, times in trains.items():
         _check_times(name, times, path)
+    trains = _in_seconds(trains, time_unit_s, are_seconds, path)
     if epochs is not None and not (start_s is None and stop_s is None):
         raise DataError("stretches were given twice", expected="epochs=, or start_s= and stop_s=")
     if epochs is None and support is not None and start_s is None and stop_s is None:
@@ -239,6 +258,45 @@ def _check_times(name: str, times: np.ndarray, path: Path | None) -> None:
         )
 
 
+def _in_seconds(
+    trains: dict[str, np.ndarray], time_unit_s: float | None, are_seconds: bool, path: Path | None
+) -> dict[str, np.ndarray]:
+    """The times in seconds, if it is sure what they are in."""
+    if time_unit_s is not None:
+        if not (math.isfinite(time_unit_s) and time_unit_s > 0):
+            raise DataError(
+                "time_unit_s is not a duration",
+                expected="seconds > 0",
+                found=time_unit_s,
+                field="time_unit_s",
+            )
+        return {name: times * time_unit_s for name, times in trains.items()}
+    if are_seconds:
+        return trains
+    for name, times in trains.items():
+        if len(times) and (times == np.round(times)).all():
+            raise DataError(
+                "spike times are whole numbers: they may be milliseconds, sample numbers, or ids",
+                expected="seconds",
+                found=f"{', '.join(f'{time:.12g}' for time in times[:4])}, ...",
+                fix=_SAY_UNIT,
+                file=path,
+                field=name,
+            )
+    spikes = np.concatenate(list(trains.values()))
+    span = float(np.ptp(spikes)) if len(spikes) else 0.0
+    if span > _LONG_S and len(spikes) < _SLOWEST_HZ * span * len(trains):
+        raise DataError(
+            "hardly a spike in hours: the times may be milliseconds, or sample numbers",
+            expected=f"seconds, and units that fire more often than {_SLOWEST_HZ:g} Hz",
+            found=f"{len(spikes)} spikes of {len(trains)} units over {span:.6g}",
+            fix=_SAY_UNIT,
+            file=path,
+            field="time_unit_s",
+        )
+    return trains
+
+
 def _chosen(trains: dict[str, np.ndarray], units: Sequence[str] | None) -> dict[str, np.ndarray]:
     if units is not None:
         absent = [unit for unit in units if unit not in trains]
@@ -259,17 +317,21 @@ Trains = dict[str, np.ndarray]
 Support = list[tuple[float, float]] | None
 
 
-def _trains(source: Any, variable: str | None) -> tuple[Trains, Support]:
-    """Spike times by unit, and the stretches in which they were recorded, where known."""
+def _trains(source: Any, variable: str | None) -> tuple[Trains, Support, bool]:
+    """Spike times by unit, the stretches of recording, where known, and if they are seconds."""
     if isinstance(source, str | Path):
-        return _from_file(existing_file(source), variable), None
+        path = existing_file(source)
+        if is_table(path):
+            trains, are_seconds = _from_table(path)
+            return trains, None, are_seconds
+        return _from_file(path, variable), None, False
     if hasattr(source, "time_support"):
         support = source.time_support
         stretches = list(zip(np.asarray(support.start), np.asarray(support.end), strict=True))
         members = {"unit0": source} if hasattr(source, "t") else dict(source.items())
-        return {str(name): _times_of(train) for name, train in members.items()}, stretches
+        return {str(name): _times_of(train) for name, train in members.items()}, stretches, True
     if isinstance(source, Mapping):
-        return {str(name): _times_of(train) for name, train in source.items()}, None
+        return {str(name): _times_of(train) for name, train in source.items()}, None, True
     raise DataError(
         "unknown source of spikes",
         expected="a path, a mapping of units to times, or a pynapple TsGroup or Ts",
@@ -290,8 +352,29 @@ def _times_of(train: Any) -> np.ndarray:
 def _from_file(path: Path, variable: str | None) -> Trains:
     if path.suffix.lower() == ".nwb":
         return read_unit_spikes(path)
-    if is_table(path):
-        return _from_table(path)
+    trains = _from_arrays(path, variable)
+    for name, times in trains.items():
+        _check_order(name, times, path)
+    return trains
+
+
+def _check_order(name: str, times: np.ndarray, path: Path) -> None:
+    """Refuse numbers in an order in which spike times do not come."""
+    falls = (np.diff(times) < 0).any()
+    if falls or len(np.unique(times)) <= len(times) / 2 < len(times):
+        raise DataError(
+            f"{name} may not be spike times",
+            expected="times of one unit, from the first to the last",
+            found=f"numbers that {'fall' if falls else 'mostly repeat'}: "
+            f"{', '.join(f'{time:.12g}' for time in times[:4])}, ...",
+            fix="If they are, pass a mapping of names to arrays; if they number the units, write "
+            "a table with the columns unit and time.",
+            file=path,
+            field=name,
+        )
+
+
+def _from_arrays(path: Path, variable: str | None) -> Trains:
     if variable is not None:
         value = read_array(
             path,
@@ -320,7 +403,7 @@ def _from_file(path: Path, variable: str | None) -> Trains:
 
 
 def _is_train(array: StoredArray) -> bool:
-    return array.kind == "numbers" and math.prod(array.shape) == max(array.shape, default=1)
+    return array.kind == "numbers" and math.prod(array.shape) == max(array.shape, default=-1)
 
 
 def _numbered(value: Any, path: Path, name: str) -> Trains:
@@ -344,41 +427,67 @@ def _numbered(value: Any, path: Path, name: str) -> Trains:
     return trains
 
 
-def _from_table(path: Path) -> Trains:
-    columns = read_text_table(path).columns
+def _from_table(path: Path) -> tuple[Trains, bool]:
+    """Spike times by unit, and whether the header says that they are seconds."""
+    table = read_text_table(path)
+    columns = table.columns
     if columns.shape[1] == 1:
-        return {"unit0": read_numbers(path).columns.iloc[:, 0].to_numpy()}
-    by_lower = {str(name).lower(): name for name in columns.columns}
-    unit = next((by_lower[n] for n in ("unit", "unit_id", "neuron", "cell") if n in by_lower), None)
-    time = next(
-        (by_lower[n] for n in ("time", "time_s", "times", "spike_time") if n in by_lower), None
-    )
-    if (unit is None) != (time is None) or (unit is None and columns.shape[1] != 2):
+        name = str(columns.columns[0]).lower()
+        if not table.has_names or name in _TIME_COLUMNS:
+            times = read_numbers(path).columns.iloc[:, 0].to_numpy()
+            _check_order("unit0", times, path)
+            return {"unit0": times}, name == _SECONDS_COLUMN
+    found = [
+        [name for name in columns.columns if name.lower() in choices]
+        for choices in (_UNIT_COLUMNS, _TIME_COLUMNS)
+    ]
+    if not table.has_names and columns.shape[1] == 2:
+        found = [[name] for name in columns.columns]
+    if [len(names) for names in found] != [1, 1]:
         raise DataError(
             "the table does not say which unit fired when",
-            expected="the columns unit and time",
+            expected="the columns unit and time, one of each",
             found=", ".join(map(str, columns.columns[:10])),
-            fix="Name them so in the header.",
+            fix="Name them so in the header (time_s if the times are seconds for sure).",
             file=path,
         )
-    unit, time = (unit, time) if unit is not None else columns.columns
+    (unit,), (time,) = found
     times = np.asarray(columns[time])
     if times.dtype.kind not in "iuf":
         raise DataError("times are not numbers", found=repr(times[0]), file=path, field=str(time))
-    if unit == "0" and (columns[unit] != np.round(columns[unit].astype(float))).any():
-        raise DataError(
-            "the first column does not number units",
-            expected="unit, then time",
-            found=f"{columns[unit].iloc[0]} in the first row",
-            file=path,
-        )
     if columns[unit].isna().any():
         raise DataError("a spike has no unit", file=path, field=str(unit))
-    labels = columns[unit].astype(str).str.removesuffix(".0")
-    return {
+    if not table.has_names and len(set(columns[unit])) > len(set(times)):
+        raise DataError(
+            "the first column has more different numbers than the second: it may hold the times",
+            expected="unit, then time",
+            found=f"{columns[unit].iloc[0]:g}, {times[0]:g} in the first row",
+            fix="Name the columns unit and time in the header.",
+            file=path,
+        )
+    labels = _labels(columns[unit], path, table.has_names)
+    trains = {
         str(label): times[labels == label].astype(np.float64)
         for label in sorted(labels.unique(), key=_by_number)
     }
+    return trains, time.lower() == _SECONDS_COLUMN
+
+
+def _labels(units: pd.Series, path: Path, has_names: bool) -> pd.Series:
+    """Names of the units: whole numbers as such, anything else as it stands in the file."""
+    is_number = units.dtype.kind in "iuf"
+    if is_number and (units == np.round(units)).all():
+        return units.astype(np.int64).astype(str)
+    if not has_names:
+        raise DataError(
+            "the first column does not number units",
+            expected="unit, then time",
+            found=f"{units.iloc[0]} in the first row",
+            fix="Name the columns unit and time in the header.",
+            file=path,
+        )
+    name = str(units.name)
+    return read_text_table(path, text=[name.lower()]).columns[name] if is_number else units
 
 
 def _by_number(label: str) -> tuple[int, str]:

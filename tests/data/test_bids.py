@@ -39,7 +39,7 @@ def test_derivatives_with_the_raw_folder_around_them(tree, atlas):
     keys = [tuple(r.attrs[k] for k in ("subject", "session", "run")) for r in data.recordings]
     assert keys == [("01", "", "rest_1"), ("01", "", "rest_2"), ("02", "", "rest_1")]
     assert all(r.signal.shape == (40, 3) for r in data.recordings)
-    assert [e.trial_type[0] for e in data.events] == [1, 2, 1]
+    assert [e.trial_type[0] for e in data.events] == ["1", "2", "1"]
     assert data.participants.participant_id.tolist() == ["01", "02"]
     assert data.participants.age.tolist() == [28, 31]
 

@@ -222,3 +222,26 @@ def test_real_worm_with_its_clock(shared_data):
     assert recording.sizes["time"] == 800
     assert recording.attrs["rate_hz"] == pytest.approx(1 / 0.6, rel=0.01)
     assert not recording.segment.any()
+
+
+@pytest.mark.parametrize("name", ["Time Stamp (ms)", "time_ms", "frame", "Timestamps [us]"])
+def test_clock_that_is_not_in_seconds(tmp_path, signal, name):
+    table = np.column_stack([np.arange(12) * 50.0, signal])
+    header = f"{name},a,b,c"
+    np.savetxt(tmp_path / "a.csv", table, delimiter=",", header=header, comments="")
+    with pytest.raises(DataError, match="not in seconds, by their name.*values / 1000"):
+        read_traces(tmp_path / "a.csv", time=name)
+
+
+def test_clock_that_is_too_slow_for_seconds(tmp_path, signal):
+    time = np.arange(12) * 50.0
+    np.savez(tmp_path / "a.npz", traces=signal, time=time)
+    with pytest.raises(DataError, match="may be milliseconds or frames.*rate_hz="):
+        read_traces(tmp_path / "a.npz", time="time")
+    recording = read_traces(tmp_path / "a.npz", time="time", rate_hz=0.02)
+    np.testing.assert_array_equal(recording.time, time)
+
+
+def test_units_first_of_a_folder_of_suite2p(suite2p):
+    with pytest.raises(DataError, match="says itself which axis is time"):
+        read_traces(suite2p[0], rate_hz=30.0, units_first=True)

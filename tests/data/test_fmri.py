@@ -234,3 +234,26 @@ def test_nitime_table(shared_data):
     run = read_fmri(path, confounds=["WM", "Vent", "Brain"], tr_s=1.89)
     assert run.signal.shape == (250, 28)
     assert run.confounds.shape == (250, 3)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "mat", "csv", "h5"])
+def test_units_first_in_every_format(tmp_path, signal, writers, kind):
+    path = tmp_path / f"a.{kind}"
+    writers[kind](path, signal.T)
+    with pytest.raises(DataError, match="more columns than rows.*units_first=True"):
+        read_fmri(path)
+    np.testing.assert_array_equal(read_fmri(path, units_first=True).signal, signal)
+    assert read_fmri(path, units_first=False).signal.shape == (3, 12)
+
+
+def test_units_first_of_an_image(save_image, volumes):
+    with pytest.raises(DataError, match="units_first= for tables and arrays only"):
+        read_fmri(save_image(volumes[0]), labels=save_image(volumes[2]), units_first=True)
+
+
+def test_confounds_without_a_name(tmp_path, written, signal):
+    pd.DataFrame(signal, columns=["x", "y", "z"], index=np.arange(12) / 10).to_csv(
+        tmp_path / "c.csv"
+    )
+    with pytest.raises(DataError, match="column has no name.*none for column 1"):
+        read_fmri(written, confounds=tmp_path / "c.csv")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neuroml.data._matrix import read_matrix, read_vector
+from neuroml.data._matrix import is_smoother_along_rows, read_matrix, read_vector
 from neuroml.exceptions import DataError
 
 
@@ -71,13 +71,105 @@ def test_unknown_column(tmp_path, signal):
         read_matrix(table(tmp_path, "a,b,c", signal), side=["CSF"])
 
 
-@pytest.mark.parametrize("name", ["time", "Time_s", "t", "timestamps", "frame"])
+CLOCKS = ["time", "Time_s", "t", "timestamps", "frame", "Time (s)", "time_sec", "Time [s]", "TR"]
+CLOCKS += ["Timestamps_ms", "seconds", "volume", "Frame #", "index", "sample", "Time Stamp (ms)"]
+CLOCKS += ["Unnamed: 0", "row.names"]
+
+
+@pytest.mark.parametrize("name", CLOCKS)
 def test_clock_is_not_taken_for_a_unit(tmp_path, signal, name):
     path = table(tmp_path, f"{name},b,c", signal)
-    with pytest.raises(DataError, match="looks like a time axis"):
+    with pytest.raises(DataError, match="looks like a time axis.*units="):
         read_matrix(path)
     assert read_matrix(path, side=[name]).names == ["b", "c"]
     assert read_matrix(path, units=["b"]).names == ["b"]
+
+
+@pytest.mark.parametrize(
+    "name", ["time cell 3", "framework", "sample 3", "thalamus", "index finger"]
+)
+def test_names_of_units_are_no_clocks(tmp_path, signal, name):
+    assert read_matrix(table(tmp_path, f"{name},b,c", signal)).names == [name, "b", "c"]
+
+
+STEADY = np.round(np.arange(12) * 0.0333, 6)
+RISING = {
+    "counter": np.arange(12.0),
+    "seconds": STEADY,
+    "a gap": np.r_[0:5, 10:17].astype(float),
+    "jitter": np.cumsum(np.random.default_rng(0).integers(48, 53, 12)).astype(float),
+}
+
+
+@pytest.mark.parametrize("rising", RISING.values(), ids=RISING)
+@pytest.mark.parametrize("has_names", [True, False])
+def test_column_that_always_rises_is_no_unit_whatever_its_name(tmp_path, signal, rising, has_names):
+    signal[:, 1] = rising
+    if has_names:
+        path = table(tmp_path, "a,b,c", signal)
+    else:
+        path = tmp_path / "a.npy"
+        np.save(path, signal)
+    with pytest.raises(DataError, match="column ('b'|number 1) looks like a time axis"):
+        read_matrix(path)
+    np.testing.assert_array_equal(read_matrix(path, units=list("abc")).values, signal)
+
+
+@pytest.mark.parametrize("index", [np.arange(12) / 10, np.r_[0:5, 10:17], np.arange(12) + 5])
+def test_column_without_a_name_is_asked_about(tmp_path, signal, index):
+    path = table(tmp_path, ",b,c", np.column_stack([index, signal[:, :2]]))
+    with pytest.raises(DataError, match="column has no name.*none for column 1.*units="):
+        read_matrix(path)
+    assert read_matrix(path, units=["b", "c"]).names == ["b", "c"]
+    np.testing.assert_array_equal(read_matrix(path, side=[""]).side[""], index)
+
+
+def autoregressive(n_times, n_units, seed, coefficient=0.6):
+    """Time first; levels differ between units, and there is a signal that they share."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(n_times, n_units))
+    for at in range(1, n_times):
+        values[at] += coefficient * values[at - 1]
+    return values + np.linspace(0, 50, n_units) + np.cumsum(rng.normal(size=(n_times, 1)), axis=0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("shape", [(300, 200), (1018, 60), (60, 50)])
+def test_orientation_is_asked_where_rows_are_smoother(tmp_path, seed, shape):
+    upright, lying = autoregressive(*shape, seed), autoregressive(*shape[::-1], seed).T
+    assert not is_smoother_along_rows(upright)
+    assert is_smoother_along_rows(lying)
+    np.save(tmp_path / "a.npy", lying)
+    with pytest.raises(DataError, match="smoother along its rows.*units_first=True"):
+        read_matrix(tmp_path / "a.npy")
+    assert read_matrix(tmp_path / "a.npy", units_first=True).values.shape == shape[::-1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_has_no_orientation(seed):
+    rng = np.random.default_rng(seed)
+    assert not is_smoother_along_rows(rng.normal(size=(rng.integers(20, 200), 20)))
+
+
+def test_smoothness_without_values():
+    assert not is_smoother_along_rows(np.full((5, 3), np.nan))
+    assert not is_smoother_along_rows(np.ones((5, 3)))
+
+
+@pytest.mark.parametrize("told", [{}, {"n_times": 12}, {"units": [f"u{i}" for i in range(12)]}])
+def test_square_array_is_a_doubt(tmp_path, told):
+    values = np.random.default_rng(0).normal(size=(12, 12))
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(DataError, match="the array is square.*units_first=True or units_first=Fa"):
+        read_matrix(tmp_path / "a.npy", **told)
+    for units_first in (True, False):
+        read = read_matrix(tmp_path / "a.npy", units_first=units_first, **told).values
+        np.testing.assert_array_equal(read, values.T if units_first else values)
+
+
+def test_named_columns_are_units(tmp_path, signal):
+    with pytest.raises(DataError, match="named columns has a unit per column"):
+        read_matrix(table(tmp_path, "a,b,c", signal), units_first=True)
 
 
 def test_vector(tmp_path):

@@ -1,5 +1,6 @@
 import itertools
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -170,6 +171,13 @@ def test_table_of_one_column(tmp_path):
     [
         ("0.5 1\n0.7 2\n", "first column does not number units"),
         ("1 2 3\n4 5 6\n", "does not say which unit fired when"),
+        ("spike_times,spike_clusters\n0.5,1\n", "does not say which unit fired when"),
+        ("unit,time_ms\n1,500.5\n", "does not say which unit fired when.*time_s"),
+        ("unit,cell,time\n1,2,0.5\n", "does not say .* one of each; found unit, cell, time"),
+        ("position\n0.5\n0.7\n", "does not say which unit fired when"),
+        ("0.5\n0.7\n0.3\n", "unit0 may not be spike times.*numbers that fall"),
+        ("165 1\n410 1\n560 2\n", "first column has more different numbers than the second"),
+        ("unit,time\n1,500\n1,700\n", "whole numbers: .*time_unit_s=: 1 if they are seconds"),
         ("unit,when\n1,2\n", "does not say which unit fired when; expected .* found unit, when"),
         ("unit,time\na,1\n,2\n", "a spike has no unit"),
         ("unit,time\na,early\n", "times are not numbers"),
@@ -206,6 +214,78 @@ def test_bad_tables(tmp_path, text, message):
 def test_refusals(source, options, message):
     with pytest.raises(DataError, match=message):
         read_spikes(source, **{"bin_s": 0.1, **options})
+
+
+RNG = np.random.default_rng(0)
+SAMPLES = np.sort(RNG.integers(0, 1_800_000, 500))
+CLUSTERS = RNG.integers(0, 5, 500)
+NOT_SECONDS = {
+    "sample numbers": ({"times": SAMPLES}, "field times: spike times are whole numbers"),
+    "ids of clusters": ({"clusters": CLUSTERS}, "clusters may not be spike times.*that fall"),
+    "sorted ids": ({"clusters": np.sort(CLUSTERS)}, "may not be spike times.*mostly repeat"),
+    "times and ids": ({"t": SAMPLES / 3e4, "clusters": CLUSTERS}, "clusters may not be spike"),
+    "positions": ({"t": SAMPLES / 3e4, "x": RNG.uniform(0, 2, 500)}, "x may not be spike times"),
+    "a parameter": ({"t": SAMPLES / 3e4, "fs": 3e4}, "fs|not plain which arrays"),
+    "milliseconds": ({"a": SAMPLES / 3, "b": SAMPLES / 7}, "hardly a spike in hours"),
+}
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat", "h5", "cells"])
+@pytest.mark.parametrize(("arrays", "message"), NOT_SECONDS.values(), ids=NOT_SECONDS)
+def test_numbers_that_are_no_seconds(tmp_path, arrays, message, kind):
+    if kind == "npz":
+        np.savez(tmp_path / "a.npz", **arrays)
+    elif kind == "mat":
+        scipy.io.savemat(tmp_path / "a.mat", arrays)
+    elif kind == "h5":
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            for name, values in arrays.items():
+                file[name] = values
+    else:
+        kind, cell = "mat", np.empty((1, len(arrays)), dtype=object)
+        cell[0] = [np.atleast_2d(values) for values in arrays.values()]
+        scipy.io.savemat(tmp_path / "a.mat", {"spikes": cell})
+        message = "hardly|unit[01] may not|field unit[01]: spike times are whole"
+    with pytest.raises(DataError, match=message):
+        read_spikes(tmp_path / f"a.{kind}", bin_s=0.1)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.001, 1 / 30000])
+def test_unit_of_time_is_the_answer(tmp_path, factor):
+    times = np.unique(np.round(SAMPLES / (3e4 * factor)))
+    np.save(tmp_path / "a.npy", times)
+    with pytest.raises(DataError, match="whole numbers"):
+        read_spikes(tmp_path / "a.npy", bin_s=1.0)
+    recording = read_spikes(tmp_path / "a.npy", bin_s=1.0, time_unit_s=factor)
+    assert recording.signal.sum() == len(times)
+    assert 58 <= recording.sizes["time"] <= 61
+
+
+@pytest.mark.parametrize("unit", [0, -1.0, np.nan])
+def test_unit_of_time_is_a_duration(unit):
+    with pytest.raises(DataError, match="time_unit_s is not a duration"):
+        read_spikes({"a": [0.5]}, bin_s=0.1, time_unit_s=unit)
+
+
+def test_column_time_s_is_in_seconds(tmp_path):
+    (tmp_path / "a.csv").write_text("unit,time_s\na,1\nb,2\n")
+    assert read_spikes(tmp_path / "a.csv", bin_s=1.0).signal.sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        (["2.1", "2.10", "2.2"], ["2.1", "2.10", "2.2"]),
+        (["1.0", "2.0", "10.0"], ["1", "2", "10"]),
+        (["01", "1", "2"], ["01", "1", "2"]),
+        (["NA", "b", "c"], ["NA", "b", "c"]),
+    ],
+)
+def test_labels_of_units_stay_as_written(tmp_path, written, names):
+    rows = [f"{name},{0.15 + at}" for at, name in enumerate(written)]
+    (tmp_path / "a.csv").write_text("\n".join(["unit,time", *rows]))
+    found = read_spikes(tmp_path / "a.csv", bin_s=1.0).unit.values.tolist()
+    assert sorted(found) == sorted(names)
 
 
 def test_pynapple_group_and_its_time_support(expected):
