@@ -55,7 +55,15 @@ _WHEREABOUTS = ("source", "sha256")  # of a file, which may be moved or hold mor
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of a run's work: the recordings that one model is fitted to."""
+    """One piece of a run's work: the recordings that one model is fitted to.
+
+    Attributes
+    ----------
+    name : str
+        Also that of its folder.
+    keys : tuple of (str, str, str)
+        Subject, session and run of each recording.
+    """
 
     name: str
     keys: tuple[RecordingKey, ...]
