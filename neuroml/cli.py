@@ -40,10 +40,10 @@ def run_command(
     out: Annotated[
         Path | None, typer.Option(help="Folder for models, tables, figures, report.")
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Only check the recipe and count the work.")
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Only check the recipe and count its jobs.")
     ] = False,
-    jobs: Annotated[int, typer.Option(help="Worker processes.")] = 1,
+    workers: Annotated[int, typer.Option(help="Worker processes.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Do everything again.")] = False,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler to work on.")
@@ -51,39 +51,42 @@ def run_command(
     array_task: Annotated[
         str | None,
         typer.Option(
-            metavar="I/N", help="Do the I-th of N shares of the work, as a job array does."
+            metavar="I/N", help="Do the I-th of N shares of the jobs: one task of a job array."
         ),
     ] = None,
 ) -> None:
     """Fit a recipe's model to its recordings and write a report.
 
     Work that is done already, with the same recipe, data and code, is not done again: run the same
-    command after an interruption to go on. Exits with 3 if any unit failed.
+    command after an interruption to go on. Exits with 3 if any job failed.
     """
-    from neuroml.batch import RunSummary, plan, read_recipe, report, run
+    from neuroml.batch import RunSummary, check, report, run
     from neuroml.batch.runner import share
+    from neuroml.report.presenters import without_figures
 
-    checked = read_recipe(recipe)
-    units = plan(checked)
+    checked, planned = check(recipe)
     number = _array_task(array_task)
-    if check:
-        typer.echo(f"{recipe} is valid: {len(units)} units of work")
-        for unit in units:
-            typer.echo(f"  {unit.name} ({len(unit.keys)} recordings)")
+    if only_check:
+        typer.echo(f"{recipe} is valid: {len(planned)} jobs")
+        for job in planned:
+            typer.echo(f"  {job.name} ({len(job.keys)} recordings)")
+        note = without_figures(checked.fit.steps[-1].use)
+        if note is not None:
+            typer.echo(note)
         return
     if out is None:
         raise typer.BadParameter("name a folder for the results", param_hint="--out")
     counts = {"done": 0, "skipped": 0, "failed": 0}
     try:
         with _progress() as bar:
-            task = bar.add_task(checked.title, total=len(share(units, number)))
+            task = bar.add_task(checked.title, total=len(share(planned, number)))
             for record in run(
-                checked, out, n_jobs=jobs, force=force, scheduler=scheduler, array_task=number
+                checked, out, n_jobs=workers, force=force, scheduler=scheduler, array_task=number
             ):
                 counts[record["status"]] += 1
                 bar.advance(task)
                 if record["status"] == "failed":
-                    message = f"failed {record['unit']}: {record['error']}"
+                    message = f"failed {record['job']}: {record['error']}"
                     bar.console.print(message, style="red", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         errors.print(f"Interrupted: {RunSummary(**counts)}. The same command goes on from here.")
@@ -126,7 +129,7 @@ def report_command(
     typer.echo(f"report: {report(folder)}")
 
 
-@app.command(name="info", epilog="Example: neuroml info results/units/sub-01/model.safetensors")
+@app.command(name="info", epilog="Example: neuroml info results/jobs/sub-01/model.safetensors")
 def info_command(
     model: Annotated[Path, typer.Argument(help="A model written by neuroml.")],
 ) -> None:

@@ -32,7 +32,7 @@ def test_the_main_job_runs_outside_the_clone(tmp_path):
     assert result.stdout.splitlines()[-1] == "1 done, 0 skipped, 0 failed"
     assert (tmp_path / "results" / "report.html").is_file()
     assert (tmp_path / "results" / "manifest.jsonl").is_file()
-    info = neuroml("info", "results/units/sub-01/model.safetensors", cwd=tmp_path).stdout
+    info = neuroml("info", "results/jobs/sub-01/model.safetensors", cwd=tmp_path).stdout
     assert "neuroml.connectome.NonnegativeCP" in info and "reconstruction_err_: 0." in info
     again = neuroml("run", "nitime_fmri", "--out", "results", cwd=tmp_path)
     assert again.stdout.splitlines()[-1] == "0 done, 1 skipped, 0 failed"
@@ -49,8 +49,16 @@ def test_check_counts_the_work_and_writes_nothing(cohort):
     before = sorted(cohort.rglob("*"))
     result = CliRunner().invoke(cli.app, ["run", str(cohort / "recipe.toml"), "--check"])
     assert result.exit_code == 0
-    assert "is valid: 3 units of work" in result.output and "sub-02 (1 recordings)" in result.output
+    assert "is valid: 3 jobs" in result.output and "sub-02 (1 recordings)" in result.output
     assert sorted(cohort.rglob("*")) == before
+
+
+def test_check_says_what_the_report_will_not_show(cohort):
+    path = cohort / "recipe.toml"
+    path.write_text(path.read_text().split('[[fit.steps]]\nuse = "NonnegativeCP"')[0])
+    result = CliRunner().invoke(cli.app, ["run", str(path), "--check"])
+    assert result.exit_code == 0
+    assert "no figures of SlidingWindowConnectivity" in result.output
 
 
 @pytest.mark.parametrize(
@@ -87,7 +95,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(cohort, tmp_path):
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for _ in range(600):
-        if (tmp_path / "out" / "units" / "sub-01" / "summary.json").is_file():
+        if (tmp_path / "out" / "jobs" / "sub-01" / "summary.json").is_file():
             break
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)

@@ -100,7 +100,7 @@ from neuroml.report import Context
 from neuroml.report.figures.connectome import plot_components
 
 pipeline = Pipeline([("windows", windows), ("cp", model)])
-context = Context([cleaned], [None], arrays.units, arrays.sessions)
+context = Context.of([cleaned], [None], arrays).after(windows, tensor)
 figure = plot_components(pipeline, context)
 
 # %%
@@ -116,5 +116,5 @@ out = Path(tempfile.mkdtemp())
 recipe = read_recipe("nitime_fmri")
 for attempt in range(2):
     for record in run(recipe, out):
-        print(f"call {attempt + 1}: {record['unit']} {record['status']}")
+        print(f"call {attempt + 1}: {record['job']} {record['status']}")
 print(report(out).name, "holds figures, convergence and provenance on one page")

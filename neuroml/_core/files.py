@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,14 @@ import numpy as np
 import xarray as xr
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-__all__ = ["atomic_path", "atomic_write", "exclusive", "sha256_of_dataset", "sha256_of_file"]
+__all__ = [
+    "atomic_path",
+    "atomic_write",
+    "exclusive",
+    "remove_partial",
+    "sha256_of_dataset",
+    "sha256_of_file",
+]
 
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # what NFS and SMB without a lock service answer
 
@@ -42,6 +50,13 @@ def atomic_write(path: Path | str, content: str | bytes) -> None:
     """Write text (UTF-8) or bytes to ``path``, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what `atomic_path` left in a folder when its process was killed."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"\..+\.[0-9a-f]{8}\.part(\.\w+)?", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

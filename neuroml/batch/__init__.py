@@ -1,6 +1,6 @@
 """The batch runner: a recipe over many recordings becomes models, tables, figures and a report."""
 
 from neuroml.batch.recipe import Recipe, read_recipe
-from neuroml.batch.runner import RunSummary, plan, report, run
+from neuroml.batch.runner import Job, RunSummary, check, plan, report, run
 
-__all__ = ["Recipe", "RunSummary", "plan", "read_recipe", "report", "run"]
+__all__ = ["Job", "Recipe", "RunSummary", "check", "plan", "read_recipe", "report", "run"]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import Bunch
 from sklearn.utils.validation import has_fit_parameter
 
-from neuroml.batch.recipe import Recipe
+from neuroml.batch.recipe import DataSection, Recipe
 from neuroml.data import align_units, clean, stack
 from neuroml.exceptions import DataError
 from neuroml.report import Context
@@ -42,57 +44,89 @@ def fit_recipe(
     model : BaseEstimator
         The step itself, or a Pipeline if there are several.
     context : Context
-        What tables and figures need to know about the data.
+        What the last step was fitted to.
     """
-    section = recipe.data
-    if section.layout == "subjects":
-        return _fit_subjects(recipe, recordings, events)
-    arrays = stack(recordings, target=section.target, inputs=section.inputs, signal=section.signal)
-    columns = arrays.units
-    data, y, sessions = arrays.X if columns else None, arrays.y, arrays.sessions
-    if section.stimuli is not None:
-        data, y = np.concatenate([_shown(one, section.stimuli) for one in recordings]), arrays.X
     steps = [step.build(recipe.fit.random_state) for step in recipe.fit.steps]
+    context = _context_of(recipe.data, recordings, events)
     for step in steps[:-1]:
-        data = step.fit_transform(data, y, **_sessions_for(step, sessions))
-        if hasattr(step, "windows_"):
-            rows = step.windows_.mean(axis=1).astype(int)
-            y, sessions = None if y is None else y[rows], sessions[rows]
-        else:
-            columns = list(step.get_feature_names_out(columns))
-    steps[-1].fit(data, y, **_sessions_for(steps[-1], sessions))
-    context = Context(recordings, events, columns, arrays.sessions)
-    if len(steps) == 1:
-        return steps[0], context
-    return Pipeline([(type(step).__name__.lower(), step) for step in steps]), context
+        context = context.after(
+            step, step.fit_transform(context.X, context.y, **_extras_for(step, context))
+        )
+    steps[-1].fit(context.X, context.y, **_extras_for(steps[-1], context))
+    return steps[0] if len(steps) == 1 else make_pipeline(*steps), context
 
 
-def _fit_subjects(
-    recipe: Recipe, recordings: Sequence[xr.Dataset], events: Sequence[pd.DataFrame | None]
-) -> tuple[BaseEstimator, Context]:
-    """Fit the one step to a dict of subjects; the context keeps their recordings together."""
-    section = recipe.data
+def _context_of(
+    section: DataSection,
+    recordings: Sequence[xr.Dataset],
+    events: Sequence[pd.DataFrame | None],
+) -> Context:
+    """The arrays that the first step is fitted to."""
+    if section.layout == "subjects":
+        return _subjects(section, recordings, events)
+    names = _output_names(section, recordings[0])
+    arrays = _stacked(section, recordings)
+    context = Context.of(recordings, events, arrays, names)
+    if section.stimuli is None:
+        return context
+    shown = np.concatenate([_shown(one, section.stimuli) for one in recordings])
+    return replace(context, X=shown, y=arrays.X, columns=[], outputs=arrays.units)
+
+
+def _stacked(section: DataSection, recordings: Sequence[xr.Dataset]) -> Bunch:
+    return stack(recordings, target=section.target, inputs=section.inputs, signal=section.signal)
+
+
+def _output_names(section: DataSection, recording: xr.Dataset) -> list[str]:
+    """Names of the columns of y: the target's own, or the units of the signal."""
+    if section.target == section.signal:
+        return [str(unit) for unit in recording["unit"].values]
+    return [section.target] if isinstance(section.target, str) else list(section.target or [])
+
+
+def _subjects(
+    section: DataSection,
+    recordings: Sequence[xr.Dataset],
+    events: Sequence[pd.DataFrame | None],
+) -> Context:
+    """A dict of arrays by subject; each subject's recordings stand together."""
     order = sorted(range(len(recordings)), key=lambda i: recordings[i].attrs["subject"])
-    grouped = {
-        subject: stack(
-            list(parts), target=section.target, inputs=section.inputs, signal=section.signal
-        )
-        for subject, parts in groupby(
-            (recordings[i] for i in order), key=lambda one: one.attrs["subject"]
-        )
+    ordered = [recordings[i] for i in order]
+    parts = {
+        subject: _stacked(section, list(several))
+        for subject, several in groupby(ordered, key=lambda one: one.attrs["subject"])
     }
-    step = recipe.fit.steps[0].build(recipe.fit.random_state)
-    y = None if section.target is None else {s: part.y for s, part in grouped.items()}
-    step.fit({s: part.X for s, part in grouped.items()}, y)
-    counts = np.cumsum([0, *[part.sessions.max() + 1 for part in grouped.values()]])
-    sessions = [p.sessions + first for p, first in zip(grouped.values(), counts, strict=False)]
-    columns = next(iter(grouped.values())).units
-    ordered = [recordings[i] for i in order], [events[i] for i in order]
-    return step, Context(*ordered, columns, np.concatenate(sessions))
+    counts = np.cumsum([0, *[part.sessions.max() + 1 for part in parts.values()]])
+    sessions = [p.sessions + first for p, first in zip(parts.values(), counts, strict=False)]
+    units = [part.units for part in parts.values()]
+    return Context(
+        ordered,
+        [events[i] for i in order],
+        units[0] if all(names == units[0] for names in units) else [],
+        np.concatenate(sessions),
+        {subject: part.X for subject, part in parts.items()},
+        None if section.target is None else {subject: part.y for subject, part in parts.items()},
+        _output_names(section, ordered[0]),
+        np.concatenate([part.groups for part in parts.values()]),
+    )
 
 
-def _sessions_for(step: BaseEstimator, sessions: np.ndarray) -> dict[str, np.ndarray]:
-    return {"sessions": sessions} if has_fit_parameter(step, "sessions") else {}
+def _extras_for(step: BaseEstimator, context: Context) -> dict[str, np.ndarray]:
+    """Sessions and subjects of the rows, for a step that takes them and whose X has rows.
+
+    A step that takes both would count every session as a subject if it were not told. One that
+    takes subjects alone is told of them where there are several: one array is then one subject,
+    and a saved model predicts without being told.
+    """
+    if isinstance(context.X, dict):
+        return {}
+    extras = {}
+    if has_fit_parameter(step, "sessions"):
+        extras["sessions"] = context.sessions
+    if context.groups is not None and has_fit_parameter(step, "groups"):
+        if extras or len(np.unique(context.groups)) > 1:
+            extras["groups"] = context.groups
+    return extras
 
 
 def _shown(recording: xr.Dataset, name: str) -> np.ndarray:

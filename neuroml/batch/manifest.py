@@ -1,4 +1,4 @@
-"""The manifest: one JSON line per finished or failed unit, appended as it ends."""
+"""The manifest: one JSON line per finished or failed job, appended as it ends."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def append_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
-    """The last record of every unit, by the unit's name.
+    """The last record of every job, by the job's name.
 
-    A line cut short by a kill is passed over: its unit counts as not done.
+    A line cut short by a kill is passed over: its job counts as not done.
     """
     records: dict[str, dict[str, Any]] = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
+            with contextlib.suppress(json.JSONDecodeError, KeyError):
                 record = json.loads(line)
-                records[record["unit"]] = record
+                records[record["job"]] = record
     return records
 
 
 def is_done(record: dict[str, Any] | None, identity: str, folder: Path) -> bool:
-    """Whether a unit of this identity is done and its files are still as they were written."""
+    """Whether a job of this identity is done and its files are still as they were written."""
     if record is None or record["status"] != "done" or record["id"] != identity:
         return False
     return all(

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import importlib
-import inspect
 import json
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sklearn.base import BaseEstimator, clone
 
-import neuroml
-from neuroml.data import clean, list_datasets, read_card
+from neuroml.batch.checks import find_faults
+from neuroml.batch.vocabulary import did_you_mean, estimator_classes
+from neuroml.data import list_datasets, read_card
 from neuroml.exceptions import RecipeError
 
-__all__ = ["DataSection", "FitSection", "Recipe", "Step", "estimator_classes", "read_recipe"]
-
-_SKLEARN_STEPS = {"StandardScaler": "sklearn.preprocessing", "PCA": "sklearn.decomposition"}
-
-
-def estimator_classes() -> dict[str, type[BaseEstimator]]:
-    """Every class a step can name: neuroml's public estimators, and scalers of scikit-learn."""
-    classes: dict[str, type[BaseEstimator]] = {
-        name: getattr(importlib.import_module(module), name)
-        for name, module in _SKLEARN_STEPS.items()
-    }
-    for family in neuroml._SUBMODULES:
-        module = importlib.import_module(f"neuroml.{family}")
-        for name in module.__all__:
-            found = getattr(module, name)
-            if isinstance(found, type) and issubclass(found, BaseEstimator):
-                classes[name] = found
-    return classes
+__all__ = [
+    "DataSection",
+    "FitSection",
+    "Recipe",
+    "Step",
+    "load_recipe",
+    "read_recipe",
+    "refusal",
+    "validate_recipe",
+]
 
 
 class _Section(BaseModel):
@@ -83,41 +73,12 @@ class DataSection(_Section):
     layout: Literal["stacked", "subjects"] = "stacked"
     shared_by: int | None = None
 
-    @model_validator(mode="after")
-    def _one_source(self) -> DataSection:
-        if (self.dataset is None) == (self.files is None):
-            raise ValueError("name either a dataset or files")
-        if self.files is not None and self.reader is None:
-            raise ValueError("files need a reader: 'fmri', 'traces' or 'spikes'")
-        if self.dataset is not None and self.dataset not in list_datasets():
-            hint = _did_you_mean(self.dataset, list_datasets())
-            raise ValueError(f"there is no data set {self.dataset!r}{hint}")
-        return self
-
 
 class Step(BaseModel):
     """One ``[[fit.steps]]``: ``use`` names a class, every other key is a parameter of it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     use: str
-
-    @model_validator(mode="after")
-    def _valid(self) -> Step:
-        classes = estimator_classes()
-        if self.use not in classes:
-            raise ValueError(
-                f"there is no estimator {self.use!r}{_did_you_mean(self.use, classes)}"
-            )
-        known = classes[self.use]._get_param_names()
-        for name in self.parameters:
-            if name not in known:
-                raise ValueError(
-                    f"{self.use} has no parameter {name!r}{_did_you_mean(name, known)}"
-                    f" (it has {', '.join(known)})"
-                )
-        if hasattr(classes[self.use], "_parameter_constraints"):
-            self.build()._validate_params()
-        return self
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -170,23 +131,6 @@ class Recipe(_Section):
     fit: FitSection
     where: Path
 
-    @model_validator(mode="after")
-    def _one_step_for_subjects(self) -> Recipe:
-        if self.data.layout == "subjects" and len(self.fit.steps) != 1:
-            raise ValueError("layout = 'subjects' takes exactly one step")
-        return self
-
-    @model_validator(mode="after")
-    def _valid_clean(self) -> Recipe:
-        known = list(inspect.signature(clean).parameters)[1:]
-        for name in self.clean or {}:
-            if name not in known:
-                raise ValueError(
-                    f"clean has no option {name!r}{_did_you_mean(name, known)} "
-                    f"(it has {', '.join(known)})"
-                )
-        return self
-
     @property
     def sha256(self) -> str:
         """Fingerprint of everything in the recipe that changes results."""
@@ -207,22 +151,52 @@ def read_recipe(name: Path | str) -> Recipe:
     RecipeError
         With every fault found, each naming its key and, for a misspelt one, the nearest valid key.
     """
+    path, content = load_recipe(name)
+    recipe, faults = validate_recipe(content, path.resolve().parent)
+    if recipe is None:
+        raise refusal(path, faults)
+    return recipe
+
+
+def load_recipe(name: Path | str) -> tuple[Path, dict[str, Any]]:
+    """Find a recipe's file and parse it; nothing in it is checked.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such file, or it is not TOML.
+    """
     path = Path(name)
     if not path.is_file() and str(name) in list_datasets():
         path = read_card(str(name)).where / "recipe.toml"
     if not path.is_file():
-        hint = _did_you_mean(str(name), list_datasets())
+        hint = did_you_mean(str(name), list_datasets())
         raise RecipeError(
             f"There is no recipe {str(name)!r}{hint}: give a TOML file or a data set."
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Recipe(**content, where=path.resolve().parent)
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
+
+
+def validate_recipe(content: dict[str, Any], where: Path) -> tuple[Recipe | None, list[str]]:
+    """Return the recipe, or None and every fault in it."""
+    recipe, faults = None, []
+    try:
+        recipe = Recipe(**{**content, "where": where})
     except ValidationError as error:
-        faults = "\n".join(f"  {_explain(fault)}" for fault in error.errors())
-        raise RecipeError(f"{path} is not a valid recipe:\n{faults}") from error
+        faults = [_explain(fault) for fault in error.errors()]
+    if "where" in content:
+        faults.append("where: unknown key")
+    faults += find_faults(content, where)
+    return (None if faults else recipe), faults
+
+
+def refusal(path: Path, faults: Iterable[str]) -> RecipeError:
+    """The error that lists a recipe's faults."""
+    lines = "\n".join(f"  {fault}" for fault in faults)
+    return RecipeError(f"{path} is not a valid recipe:\n{lines}")
 
 
 def _explain(fault: Any) -> str:
@@ -232,14 +206,8 @@ def _explain(fault: Any) -> str:
         sections: dict[str, type[BaseModel]] = {"data": DataSection, "fit": FitSection}
         section = sections[str(fault["loc"][0])] if len(fault["loc"]) > 1 else Recipe
         known = [key for key in section.model_fields if key != "where"]
-        hint = _did_you_mean(str(fault["loc"][-1]), known)
+        hint = did_you_mean(str(fault["loc"][-1]), known)
         return f"{place}: unknown key{hint} (known: {', '.join(known)})"
     if fault["type"] == "missing":
         return f"{place}: this key is missing"
     return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), lower, n=1)
-    return f", did you mean {lower[near[0]]!r}?" if near else ""

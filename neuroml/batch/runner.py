@@ -1,4 +1,4 @@
-"""The runner: plans the units of a recipe, fits those not done yet, and keeps the record."""
+"""The runner: plans the jobs of a recipe, fits those not done yet, and keeps the record."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import json
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
+from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 import neuroml
@@ -23,6 +25,7 @@ from neuroml._core.files import (
     atomic_path,
     atomic_write,
     exclusive,
+    remove_partial,
     sha256_of_dataset,
     sha256_of_file,
 )
@@ -31,20 +34,36 @@ from neuroml._core.persistence import save
 from neuroml._core.recording import RecordingKey, name_of
 from neuroml.batch.fitting import fit_recipe, prepare
 from neuroml.batch.manifest import append_record, is_done, read_manifest
-from neuroml.batch.recipe import Recipe
+from neuroml.batch.recipe import (
+    DataSection,
+    Recipe,
+    load_recipe,
+    refusal,
+    validate_recipe,
+)
 from neuroml.batch.sources import Source, open_source, provenance
-from neuroml.exceptions import RecipeError
-from neuroml.report import draw, facts, tabulate
+from neuroml.data import list_datasets
+from neuroml.exceptions import DataError, RecipeError
+from neuroml.report import Context, draw, facts, tabulate
 from neuroml.report.html import write_report
 
-__all__ = ["RunSummary", "Unit", "plan", "report", "run"]
+__all__ = ["Job", "RunSummary", "check", "plan", "report", "run"]
 
 _LEVELS = ("subject", "session", "run")
+_WHEREABOUTS = ("source", "sha256")  # of a file, which may be moved or hold more than is read
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One piece of work: the recordings that one model is fitted to."""
+class Job:
+    """One piece of a run's work: the recordings that one model is fitted to.
+
+    Attributes
+    ----------
+    name : str
+        Also that of its folder.
+    keys : tuple of (str, str, str)
+        Subject, session and run of each recording.
+    """
 
     name: str
     keys: tuple[RecordingKey, ...]
@@ -52,7 +71,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """How many units were done, skipped because they were done before, and failed."""
+    """How many jobs were done, skipped because they were done before, and failed."""
 
     done: int
     skipped: int
@@ -62,8 +81,8 @@ class RunSummary:
         return f"{self.done} done, {self.skipped} skipped, {self.failed} failed"
 
 
-def plan(recipe: Recipe, source: Source | None = None) -> list[Unit]:
-    """List the units of a recipe without reading any recording.
+def plan(recipe: Recipe, source: Source | None = None) -> list[Job]:
+    """List the jobs of a recipe without reading any recording.
 
     Parameters
     ----------
@@ -78,41 +97,93 @@ def plan(recipe: Recipe, source: Source | None = None) -> list[Unit]:
     DataError
         If the data are not found.
     """
-    section = recipe.data
-    wanted = [section.subjects, section.sessions, section.runs]
-    keys = (source or open_source(recipe)).keys()
-    chosen = [
-        key
-        for key in keys
-        if all(only is None or part in only for only, part in zip(wanted, key, strict=True))
-    ]
-    for level, only, present in zip(_LEVELS, wanted, zip(*keys, strict=True), strict=True):
-        absent = [name for name in only or [] if name not in present]
-        if absent:
-            raise RecipeError(
-                f"data.{level}s: {absent} are not in the data, "
-                f"which have {sorted(set(present))[:20]}"
-            )
-    if not chosen:
-        raise RecipeError("The recipe's subjects, sessions and runs leave no recording.")
+    keys = (source or open_source(recipe.data, recipe.where)).keys()
+    faults = _selection_faults(recipe.data, keys)
+    if faults:
+        raise RecipeError("\n".join(faults))
+    chosen = _chosen(recipe.data, keys)
     if recipe.fit.scope == "cohort":
-        return [Unit("cohort", tuple(chosen))]
+        return [Job("cohort", tuple(chosen))]
     if recipe.fit.scope == "recording":
-        return [Unit(_unit_name(key), (key,)) for key in chosen]
+        return [Job(_job_name(key), (key,)) for key in chosen]
     subjects = dict.fromkeys(key[0] for key in chosen)
     return [
-        Unit(_unit_name((subject, "", "")), tuple(key for key in chosen if key[0] == subject))
+        Job(_job_name((subject, "", "")), tuple(key for key in chosen if key[0] == subject))
         for subject in subjects
     ]
 
 
-def _unit_name(key: RecordingKey) -> str:
+def check(name: Path | str) -> tuple[Recipe, list[Job]]:
+    """Read a recipe and list its jobs, without reading any recording.
+
+    Parameters
+    ----------
+    name : path-like
+        As in `read_recipe`.
+
+    Returns
+    -------
+    recipe : Recipe
+    jobs : list of Job
+
+    Raises
+    ------
+    RecipeError
+        With every fault found, in the recipe and in what it chooses from the data.
+    """
+    path, content = load_recipe(name)
+    where = path.resolve().parent
+    recipe, faults = validate_recipe(content, where)
+    with contextlib.suppress(ValidationError, KeyError, TypeError):  # told among the faults
+        faults = faults + _data_faults(DataSection(**content["data"]), where)
+    if recipe is None or faults:
+        raise refusal(path, faults)
+    return recipe, plan(recipe)
+
+
+def _data_faults(section: DataSection, where: Path) -> list[str]:
+    """What is wrong with the data that a recipe names."""
+    if section.dataset not in (None, *list_datasets()):
+        return []
+    try:
+        return _selection_faults(section, open_source(section, where).keys())
+    except DataError as error:
+        return [f"data: {error}"]
+
+
+def _chosen(section: DataSection, keys: Sequence[RecordingKey]) -> list[RecordingKey]:
+    """The recordings that a recipe's subjects, sessions and runs leave."""
+    wanted = [section.subjects, section.sessions, section.runs]
+    return [
+        key
+        for key in keys
+        if all(only is None or part in only for only, part in zip(wanted, key, strict=True))
+    ]
+
+
+def _selection_faults(section: DataSection, keys: Sequence[RecordingKey]) -> list[str]:
+    """Subjects, sessions and runs that the data do not have, or that leave nothing."""
+    wanted = [section.subjects, section.sessions, section.runs]
+    faults = []
+    for level, only, present in zip(_LEVELS, wanted, zip(*keys, strict=True), strict=True):
+        absent = [name for name in only or [] if name not in present]
+        if absent:
+            faults.append(
+                f"data.{level}s: {absent} are not in the data, "
+                f"which have {sorted(set(present))[:20]}"
+            )
+    if not faults and not _chosen(section, keys):
+        faults.append("data: its subjects, sessions and runs leave no recording")
+    return faults
+
+
+def _job_name(key: RecordingKey) -> str:
     return name_of(xr.Dataset(attrs=dict(zip(_LEVELS, key, strict=True)))).replace("/", "-")
 
 
-def share(units: list[Unit], array_task: tuple[int, int] | None) -> list[Unit]:
-    """The i-th of n shares of the units for ``array_task = (i, n)``; all of them for None."""
-    return units if array_task is None else units[array_task[0] - 1 :: array_task[1]]
+def share(jobs: list[Job], array_task: tuple[int, int] | None) -> list[Job]:
+    """The i-th of n shares of the jobs for ``array_task = (i, n)``; all of them for None."""
+    return jobs if array_task is None else jobs[array_task[0] - 1 :: array_task[1]]
 
 
 def run(
@@ -124,73 +195,74 @@ def run(
     scheduler: str | None = None,
     array_task: tuple[int, int] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Fit every unit that is not done yet; yield each unit's record as it ends.
+    """Fit every job that is not done yet; yield each job's record as it ends.
 
-    A unit is done if the manifest says so for the same recipe, the same data and the same code,
-    and its files are unchanged. A failing unit is recorded and the others go on.
+    A job is done if the manifest says so for the same recipe, the same data and the same code,
+    and its files are unchanged. A failing job is recorded and the others go on.
 
     Parameters
     ----------
     recipe : Recipe
     out : path-like
-        Folder of the run: ``manifest.jsonl``, ``run.json`` and ``units/<name>/``.
+        Folder of the run: ``manifest.jsonl``, ``run.json`` and ``jobs/<name>/``.
     n_jobs : int or None
         Worker processes.
     force : bool
-        Do every unit again.
+        Do every job again.
     scheduler : str, optional
-        Address of a running Dask scheduler whose workers do the units; they must see the same
+        Address of a running Dask scheduler whose workers do the jobs; they must see the same
         files under the same paths.
     array_task : (int, int), optional
-        ``(i, n)`` does the i-th of n shares of the units, 1 <= i <= n: one task of a job array. All
+        ``(i, n)`` does the i-th of n shares of the jobs, 1 <= i <= n: one task of a job array. All
         tasks write into the same folder.
     """
     out = Path(out).resolve()
-    source = open_source(recipe)
-    units = plan(recipe, source)
+    source = open_source(recipe.data, recipe.where)
+    jobs = plan(recipe, source)
     out.mkdir(parents=True, exist_ok=True)
-    atomic_write(out / "run.json", json.dumps(_describe(recipe, units), indent=1))
-    before = {} if force else read_manifest(out / "manifest.jsonl")
-    units = share(units, array_task)
+    atomic_write(out / "run.json", json.dumps(_describe(recipe, jobs), indent=1))
+    before = read_manifest(out / "manifest.jsonl")
+    jobs = share(jobs, array_task)
     tasks = [
-        _Task(recipe, source.only(unit.keys), unit, out, before.get(unit.name)) for unit in units
+        _Task(recipe, source.only(job.keys), job, out, before.get(job.name), force) for job in jobs
     ]
     yield from _on_cluster(tasks, scheduler) if scheduler else _on_this_machine(tasks, n_jobs)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker needs to do one unit."""
+    """What a worker needs to do one job."""
 
     recipe: Recipe
     source: Source
-    unit: Unit
+    job: Job
     out: Path
     before: dict[str, Any] | None
+    force: bool = False
 
 
 def _on_cluster(tasks: list[_Task], scheduler: str) -> Iterator[dict[str, Any]]:
-    for number, outcome in run_on_cluster(_run_unit, [(task,) for task in tasks], scheduler):
+    for number, outcome in run_on_cluster(_run_job, [(task,) for task in tasks], scheduler):
         yield _recorded(tasks[number], outcome) if isinstance(outcome, Exception) else outcome
 
 
 def _on_this_machine(tasks: list[_Task], n_jobs: int | None) -> Iterator[dict[str, Any]]:
-    """Do the units in worker processes; if one dies, those not done yet get one each."""
+    """Do the jobs in worker processes; if one dies, those not done yet get one each."""
     ended = 0
     try:
-        for record in run_parallel(_run_unit, [(task,) for task in tasks], n_jobs=n_jobs):
+        for record in run_parallel(_run_job, [(task,) for task in tasks], n_jobs=n_jobs):
             ended += 1
             yield record
     except BrokenProcessPool:
         records = read_manifest(tasks[0].out / "manifest.jsonl")
         for task in tasks[ended:]:
-            yield _alone(replace(task, before=records.get(task.unit.name)))
+            yield _alone(replace(task, before=records.get(task.job.name)))
 
 
 def _alone(task: _Task) -> dict[str, Any]:
-    """Do one unit in a worker process that no other unit shares."""
+    """Do one job in a worker process that no other job shares."""
     try:
-        (record,) = run_parallel(_run_unit, [(task,)], n_jobs=2)
+        (record,) = run_parallel(_run_job, [(task,)], n_jobs=2)
     except BrokenProcessPool as error:
         return _recorded(task, error)
     return record
@@ -198,25 +270,25 @@ def _alone(task: _Task) -> dict[str, Any]:
 
 def _recorded(task: _Task, error: Exception) -> dict[str, Any]:
     """Put a failure into the manifest and return its record."""
-    record = _failure(task.unit, error)
+    record = _failure(task, error)
     with contextlib.suppress(OSError):  # a full disk must not hide the error itself
         append_record(task.out / "manifest.jsonl", record)
     return record
 
 
-def _failure(unit: Unit, error: Exception) -> dict[str, Any]:
-    """The record of a unit that ended with an error."""
+def _failure(task: _Task, error: Exception) -> dict[str, Any]:
+    """The record of a job that ended with an error; what an earlier run wrote is still its own."""
     return {
-        "unit": unit.name,
+        "job": task.job.name,
         "id": None,
-        "files": {},
+        "files": (task.before or {}).get("files", {}),
         "status": "failed",
         "error": f"{type(error).__name__}: {error}",
         "traceback": "".join(traceback.format_exception(error)),
     }
 
 
-def _describe(recipe: Recipe, units: list[Unit]) -> dict[str, Any]:
+def _describe(recipe: Recipe, jobs: list[Job]) -> dict[str, Any]:
     return {
         "title": recipe.title,
         "description": recipe.description,
@@ -225,7 +297,7 @@ def _describe(recipe: Recipe, units: list[Unit]) -> dict[str, Any]:
         "code_sha256": _code_sha256(),
         "neuroml_version": neuroml.__version__,
         "data": provenance(recipe),
-        "units": [unit.name for unit in units],
+        "jobs": [job.name for job in jobs],
     }
 
 
@@ -239,8 +311,8 @@ def _code_sha256() -> str:
     return digest.hexdigest()
 
 
-def _run_unit(task: _Task) -> dict[str, Any]:
-    """Do one unit unless it is done; return its record, with the error if it failed."""
+def _run_job(task: _Task) -> dict[str, Any]:
+    """Do one job unless it is done; return its record, with the error if it failed."""
     try:
         return _attempt(task)
     except Exception as error:
@@ -249,23 +321,25 @@ def _run_unit(task: _Task) -> dict[str, Any]:
 
 def _attempt(task: _Task) -> dict[str, Any]:
     started = time.perf_counter()
-    recipe, unit, out, before = task.recipe, task.unit, task.out, task.before
-    folder = out / "units" / unit.name
+    recipe, job, out, before = task.recipe, task.job, task.out, task.before
+    folder = out / "jobs" / job.name
     folder.mkdir(parents=True, exist_ok=True)
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pairs = [task.source.read(key) for key in unit.keys]
-        identity = _identity(recipe, unit, [recording for recording, _ in pairs])
+        pairs = [task.source.read(key) for key in job.keys]
+        identity = _identity(recipe, job, pairs)
         with exclusive(folder) as waited:
-            if waited:  # another run had this unit in hand and may have done it
-                before = read_manifest(out / "manifest.jsonl").get(unit.name)
-            if is_done(before, identity, out):
-                return {"unit": unit.name, "status": "skipped"}
+            if waited:  # another run had this job in hand and may have done it
+                before = read_manifest(out / "manifest.jsonl").get(job.name)
+            if (waited or not task.force) and is_done(before, identity, out):
+                return {"job": job.name, "status": "skipped"}
+            files = _fit_and_write(recipe, job, pairs, out)
+            _remove_stale((before or {}).get("files", {}), files, folder)
             record = {
-                "unit": unit.name,
+                "job": job.name,
                 "id": identity,
                 "status": "done",
-                "files": _fit_and_write(recipe, unit, pairs, out),
+                "files": files,
                 "warnings": sorted({f"{w.category.__name__}: {w.message}" for w in caught}),
                 "seconds": round(time.perf_counter() - started, 3),
             }
@@ -273,17 +347,38 @@ def _attempt(task: _Task) -> dict[str, Any]:
             return record
 
 
-def _identity(recipe: Recipe, unit: Unit, recordings: list[xr.Dataset]) -> str:
-    parts = [recipe.sha256, _code_sha256(), str(recipe.data.dataset), repr(unit)]
-    parts += [sha256_of_dataset(recording) for recording in recordings]
+def _identity(recipe: Recipe, job: Job, pairs: list[Any]) -> str:
+    """Fingerprint of all that decides what a job writes: recipe, code, recordings and events."""
+    parts = [recipe.sha256, _code_sha256(), str(recipe.data.dataset), repr(job)]
+    for recording, events in pairs:
+        facts_of_file = {k: v for k, v in recording.attrs.items() if k not in _WHEREABOUTS}
+        parts += [sha256_of_dataset(recording), repr(sorted(facts_of_file.items()))]
+        parts.append("" if events is None else sha256_of_dataset(_as_dataset(events)))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _fit_and_write(recipe: Recipe, unit: Unit, pairs: list[Any], out: Path) -> dict[str, str]:
+def _as_dataset(events: pd.DataFrame) -> xr.Dataset:
+    return xr.Dataset.from_dataframe(events.reset_index(drop=True))
+
+
+def _remove_stale(before: dict[str, str], now: dict[str, str], folder: Path) -> None:
+    """Remove what an earlier run wrote into a job's folder and this one did not.
+
+    A file that was changed since is somebody else's by now and stays, as do all other files; what
+    a killed run left half written is removed.
+    """
+    for name in before.keys() - now.keys():
+        path = folder / Path(name).name
+        if path.is_file() and sha256_of_file(path) == before[name]:
+            path.unlink()
+    remove_partial(folder)
+
+
+def _fit_and_write(recipe: Recipe, job: Job, pairs: list[Any], out: Path) -> dict[str, str]:
     """Fit, write model, table, figures and summary, and return their fingerprints."""
     from neuroml.report.figures.style import save_figure
 
-    folder = out / "units" / unit.name
+    folder = out / "jobs" / job.name
     recordings = prepare(recipe, [recording for recording, _ in pairs])
     model, context = fit_recipe(recipe, recordings, [events for _, events in pairs])
     paths = [save(model, folder / "model.safetensors")]
@@ -292,20 +387,28 @@ def _fit_and_write(recipe: Recipe, unit: Unit, pairs: list[Any], out: Path) -> d
     paths.append(folder / "table.csv")
     panels = draw(model, context)
     for panel in panels:
-        paths += save_figure(panel.figure, folder / panel.name)
+        if panel.figure is not None:
+            paths += save_figure(panel.figure, folder / panel.name)
     summary = {
         "facts": facts(model),
         "samples": sum(recording.sizes["time"] for recording in recordings),
-        "columns": len(context.columns),
+        "columns": _n_columns(context),
         "recordings": [name_of(recording) for recording in recordings],
         "dropped": [note for recording in recordings for note in recording.attrs["dropped"]],
-        "figures": [[panel.name, panel.caption] for panel in panels],
+        "figures": [[panel.name, panel.caption] for panel in panels if panel.figure is not None],
+        "not_drawn": [panel.caption for panel in panels if panel.figure is None],
     }
     atomic_write(folder / "summary.json", json.dumps(summary, indent=1, sort_keys=True))
     paths.append(folder / "summary.json")
-    for stale in set(folder.iterdir()) - set(paths):
-        stale.unlink()
     return {str(path.relative_to(out)): sha256_of_file(path) for path in paths}
+
+
+def _n_columns(context: Context) -> str:
+    """How many columns the data of a job have, as the report says it."""
+    if isinstance(context.X, dict):
+        counts = sorted({part.shape[1] for part in context.X.values()})
+        return " to ".join(str(n) for n in dict.fromkeys([counts[0], counts[-1]]))
+    return str(len(context.columns) or len(context.outputs))
 
 
 def report(out: Path | str) -> Path:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pandas as pd
 import xarray as xr
@@ -14,16 +14,12 @@ import xarray as xr
 from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey
 from neuroml.batch.recipe import DataSection, Recipe
-from neuroml.data import open_dataset, read_card, read_fmri, read_spikes, read_traces
+from neuroml.batch.vocabulary import FILE_OPTIONS, READERS
+from neuroml.data import open_dataset, read_card
 from neuroml.exceptions import DataError
 
 __all__ = ["Source", "open_source", "provenance"]
 
-_READERS: dict[str, Callable[..., xr.Dataset]] = {
-    "fmri": read_fmri,
-    "traces": read_traces,
-    "spikes": read_spikes,
-}
 _ENTITIES = {"subject": "sub", "session": "ses", "run": "run"}
 
 
@@ -55,8 +51,14 @@ class FileSource:
     def read(self, key: RecordingKey) -> tuple[xr.Dataset, None]:
         """Read one file with the recipe's reader and options."""
         path = self.files[key]
-        options = {name: self._resolved(value) for name, value in self.section.options.items()}
-        recording = _READERS[str(self.section.reader)](path, key=key, **options)
+        reader = str(self.section.reader)
+        options = {
+            name: self.where / value
+            if name in FILE_OPTIONS[reader] and isinstance(value, str)
+            else value
+            for name, value in self.section.options.items()
+        }
+        recording = READERS[reader](path, key=key, **options)
         recording.attrs["sha256"] = recording.attrs["sha256"] or sha256_of_file(path)
         return recording, None
 
@@ -64,27 +66,26 @@ class FileSource:
         """The part that these recordings need."""
         return replace(self, files={key: self.files[key] for key in keys})
 
-    def _resolved(self, option: Any) -> Any:
-        """An option that names a file beside the recipe (an atlas, a mask) becomes its path."""
-        if isinstance(option, str) and (self.where / option).is_file():
-            return self.where / option
-        return option
 
-
-def open_source(recipe: Recipe) -> Source:
+def open_source(section: DataSection, where: Path) -> Source:
     """Open the data a recipe names.
+
+    Parameters
+    ----------
+    section : DataSection
+    where : Path
+        The folder that relative file names start from.
 
     Raises
     ------
     DataError
         If no file matches, two files have the same key, or the data set's files are not here.
     """
-    section = recipe.data
     if section.dataset is not None:
         return open_dataset(section.dataset)
     files: dict[RecordingKey, Path] = {}
     for pattern in section.files or []:
-        base = Path(pattern).anchor or recipe.where
+        base = Path(pattern).anchor or where
         relative = str(Path(pattern).relative_to(base)) if Path(pattern).is_absolute() else pattern
         for path in sorted(Path(base).glob(relative)):
             key = _key_of(path)
@@ -101,9 +102,9 @@ def open_source(recipe: Recipe) -> Source:
             "no file matches the recipe",
             expected=section.files,
             found="no files",
-            file=recipe.where,
+            file=where,
         )
-    return FileSource(section, recipe.where, files)
+    return FileSource(section, where, files)
 
 
 def _key_of(path: Path) -> RecordingKey:

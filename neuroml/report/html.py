@@ -26,14 +26,14 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
     """Write ``report.html`` from the records and outputs of a run.
 
     The page needs nothing beside itself: figures are embedded, there are no scripts and no
-    requests. Of a large run, the figures of the first units are embedded and the page says so.
+    requests. Of a large run, the figures of the first jobs are embedded and the page says so.
 
     Parameters
     ----------
     folder : path-like
         The output folder of a run.
     records : dict
-        The manifest's record of every unit, by the unit's name.
+        The manifest's record of every job, by the job's name.
 
     Returns
     -------
@@ -53,11 +53,11 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
             file=folder,
         )
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    units = [_unit(folder, name, records.get(name)) for name in run["units"]]
-    for number, unit in enumerate(unit for unit in units if unit["status"] == "done"):
+    jobs = [_job(folder, name, records.get(name)) for name in run["jobs"]]
+    for number, job in enumerate(job for job in jobs if job["status"] == "done"):
         if number < MOST_WITH_FIGURES:
-            unit["images"] = _images(folder, unit)
-    fitted = [unit["facts"] for unit in units if unit["status"] == "done"]
+            job["images"] = _images(folder, job)
+    fitted = [job["facts"] for job in jobs if job["status"] == "done"]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("neuroml.report", "templates"),
         autoescape=True,
@@ -66,12 +66,12 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
     )
     page = environment.get_template("report.html.j2").render(
         run=run,
-        units=units,
+        jobs=jobs,
         fact_names=sorted({name for each in fitted for name in each}),
         overview=_overview(fitted) if len(fitted) >= FEWEST_FOR_OVERVIEW else None,
-        counts={s: sum(u["status"] == s for u in units) for s in ("done", "failed", "missing")},
+        counts={s: sum(u["status"] == s for u in jobs) for s in ("done", "failed", "missing")},
         most=MOST_WITH_FIGURES,
-        seconds=sum(unit.get("seconds", 0.0) for unit in units),
+        seconds=sum(job.get("seconds", 0.0) for job in jobs),
         versions={name: metadata.version(name) for name in _PACKAGES},
         python=platform.python_version(),
     )
@@ -79,33 +79,33 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
     return folder / "report.html"
 
 
-def _unit(folder: Path, name: str, record: dict[str, Any] | None) -> dict[str, Any]:
+def _job(folder: Path, name: str, record: dict[str, Any] | None) -> dict[str, Any]:
     if record is None:
         return {"name": name, "status": "missing"}
-    unit = {"name": name, **record}
+    job = {"name": name, **record}
     if record["status"] == "done":
-        summary = folder / "units" / name / "summary.json"
-        unit |= json.loads(summary.read_text(encoding="utf-8"))
-    return unit
+        summary = folder / "jobs" / name / "summary.json"
+        job |= json.loads(summary.read_text(encoding="utf-8"))
+    return job
 
 
-def _images(folder: Path, unit: dict[str, Any]) -> list[dict[str, str]]:
+def _images(folder: Path, job: dict[str, Any]) -> list[dict[str, str]]:
     images = []
-    for name, caption in unit["figures"]:
-        data = (folder / "units" / unit["name"] / f"{name}.png").read_bytes()
+    for name, caption in job["figures"]:
+        data = (folder / "jobs" / job["name"] / f"{name}.png").read_bytes()
         images.append({"name": name, "caption": caption, "source": _embedded(data)})
     return images
 
 
 def _overview(fitted: list[dict[str, Any]]) -> str | None:
-    """A figure of every number that differs between units, as an embedded image."""
+    """A figure of every number that differs between jobs, as an embedded image."""
+    from neuroml.report.figures.jobs import plot_jobs
     from neuroml.report.figures.style import save_figure, styled
-    from neuroml.report.figures.units import plot_units
 
     with tempfile.TemporaryDirectory() as folder, styled():
-        figure = plot_units(fitted)
+        figure = plot_jobs(fitted)
         return (
-            _embedded(save_figure(figure, Path(folder) / "units")[0].read_bytes())
+            _embedded(save_figure(figure, Path(folder) / "jobs")[0].read_bytes())
             if figure
             else None
         )

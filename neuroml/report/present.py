@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
 from neuroml.report.context import Context
+from neuroml.report.presenters import last_step, presenter, without_figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,23 +22,20 @@ TABLE_COLUMNS = ["quantity", "component", "axis", "label", "value"]
 
 @dataclass(frozen=True)
 class Panel:
-    """A figure with the name of its file and the caption under it."""
+    """A figure with the name of its file and the caption under it.
+
+    Where ``figure`` is None it cannot be drawn, and the caption says why.
+    """
 
     name: str
-    figure: Figure
+    figure: Figure | None
     caption: str
-
-
-def _family(kind: str, model: BaseEstimator) -> ModuleType:
-    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    return importlib.import_module(f"neuroml.report.{kind}.{type(last).__module__.split('.')[1]}")
 
 
 def facts(model: BaseEstimator) -> dict[str, Any]:
     """Fitted attributes of a model that are single numbers, words or truth values."""
-    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
     found = {}
-    for name, value in vars(last).items():
+    for name, value in vars(last_step(model)).items():
         plain = value.item() if isinstance(value, np.generic) else value
         if (
             name.endswith("_")
@@ -57,7 +52,7 @@ def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
     Parameters
     ----------
     model : BaseEstimator
-        A fitted estimator of neuroml, or a Pipeline that ends in one.
+        A fitted estimator, or a Pipeline that ends in one.
     context : Context
         What the model was fitted to.
 
@@ -75,7 +70,10 @@ def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
         ],
         columns=TABLE_COLUMNS,
     )
-    return pd.concat([scores, _family("tables", model).tabulate(model, context)], ignore_index=True)
+    tables = presenter("tables", model)
+    if tables is None:
+        return scores
+    return pd.concat([scores, tables.tabulate(model, context)], ignore_index=True)
 
 
 def draw(model: BaseEstimator, context: Context) -> list[Panel]:
@@ -84,16 +82,20 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
     Parameters
     ----------
     model : BaseEstimator
-        A fitted estimator of neuroml, or a Pipeline that ends in one.
+        A fitted estimator, or a Pipeline that ends in one.
     context : Context
         What the model was fitted to.
 
     Returns
     -------
     list of Panel
-        Each with a name, a matplotlib figure and a caption.
+        Each with a name, a matplotlib figure and a caption. A panel without figure says what
+        cannot be drawn, and why.
     """
     from neuroml.report.figures.style import styled
 
+    figures, name = presenter("figures", model), type(last_step(model)).__name__
     with styled():
-        return _family("figures", model).draw(model, context)
+        panels = [] if figures is None else figures.draw(model, context)
+    said = without_figures(name) or f"No figure of {name} applies to this model's parameters."
+    return panels or [Panel("figures", None, said)]

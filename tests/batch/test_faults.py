@@ -26,7 +26,7 @@ def command(recipe, out, *more):
 
 def contents(out):
     """Bytes of every model, table, figure and summary, and the page without its timing."""
-    found = {str(p.relative_to(out)): p.read_bytes() for p in sorted((out / "units").rglob("*.*"))}
+    found = {str(p.relative_to(out)): p.read_bytes() for p in sorted((out / "jobs").rglob("*.*"))}
     page = report(out).read_text()
     head, rest = page.split("<!-- timing -->")
     return found | {"page": head + rest.split("<!-- /timing -->")[1]}
@@ -69,9 +69,9 @@ def test_two_runs_at_once_do_not_corrupt_each_other(good_cohort, tmp_path):
 
 def test_tasks_of_a_job_array_share_one_folder(good_cohort, tmp_path):
     recipe = read_recipe(good_cohort / "recipe.toml")
-    first = [r["unit"] for r in run(recipe, tmp_path / "out", array_task=(1, 3))]
-    second = [r["unit"] for r in run(recipe, tmp_path / "out", array_task=(2, 3))]
-    third = [r["unit"] for r in run(recipe, tmp_path / "out", array_task=(3, 3))]
+    first = [r["job"] for r in run(recipe, tmp_path / "out", array_task=(1, 3))]
+    second = [r["job"] for r in run(recipe, tmp_path / "out", array_task=(2, 3))]
+    third = [r["job"] for r in run(recipe, tmp_path / "out", array_task=(3, 3))]
     assert (first, second, third) == (["sub-01", "sub-05"], ["sub-03"], ["sub-04"])
     assert all(r["status"] == "skipped" for r in run(recipe, tmp_path / "out"))
 
@@ -145,20 +145,18 @@ def test_a_dask_cluster_gives_the_same_outputs(good_cohort, cluster, tmp_path, k
 
 def test_an_unreadable_input_is_a_recorded_failure(good_cohort, tmp_path):
     (good_cohort / "sub-03.csv").write_bytes(b"\x00\xff garbage")
-    records = {
-        r["unit"]: r for r in run(read_recipe(good_cohort / "recipe.toml"), tmp_path / "out")
-    }
+    records = {r["job"]: r for r in run(read_recipe(good_cohort / "recipe.toml"), tmp_path / "out")}
     assert records["sub-03"]["status"] == "failed" and "sub-03.csv" in records["sub-03"]["error"]
     assert read_manifest(tmp_path / "out" / "manifest.jsonl")["sub-03"]["status"] == "failed"
 
 
 def test_a_folder_that_cannot_be_written_is_a_recorded_failure(good_cohort, tmp_path):
     out = tmp_path / "out"
-    (out / "units").mkdir(parents=True)
-    (out / "units" / "sub-03").touch()  # a file where the folder should be: works as root too
-    records = {r["unit"]: r for r in run(read_recipe(good_cohort / "recipe.toml"), out)}
+    (out / "jobs").mkdir(parents=True)
+    (out / "jobs" / "sub-03").touch()  # a file where the folder should be: works as root too
+    records = {r["job"]: r for r in run(read_recipe(good_cohort / "recipe.toml"), out)}
     assert records["sub-03"]["status"] == "failed"
-    assert [r["status"] for u, r in records.items() if u != "sub-03"] == ["done"] * 3
+    assert [r["status"] for name, r in records.items() if name != "sub-03"] == ["done"] * 3
 
 
 @pytest.fixture
@@ -227,10 +225,10 @@ def test_a_recording_that_takes_its_worker_down_is_a_recorded_failure(good_cohor
     deadly, good = plan(recipe)[:2]
     tasks = [
         runner._Task(recipe, Deadly(), deadly, tmp_path / "out", None),
-        runner._Task(recipe, open_source(recipe), good, tmp_path / "out", None),
+        runner._Task(recipe, open_source(recipe.data, recipe.where), good, tmp_path / "out", None),
     ]
-    records = {r["unit"]: r for r in runner._on_this_machine(tasks, n_jobs=2)}
+    records = {r["job"]: r for r in runner._on_this_machine(tasks, n_jobs=2)}
     failed = records.pop(deadly.name)
     assert failed["status"] == "failed" and "unexpectedly terminated" in failed["error"]
     assert records[good.name]["status"] in ("done", "skipped")
-    assert read_manifest(tmp_path / "out" / "manifest.jsonl")[failed["unit"]] == failed
+    assert read_manifest(tmp_path / "out" / "manifest.jsonl")[failed["job"]] == failed

@@ -9,6 +9,7 @@ from neuroml.batch.fitting import fit_recipe
 from neuroml.data import make_recording
 from neuroml.decoding import RidgeDecoder
 from neuroml.exceptions import RecipeError
+from neuroml.report import draw, tabulate
 
 RECIPE = """
 title = "test"
@@ -58,3 +59,68 @@ def test_only_one_step(tmp_path):
     steps = RECIPE.replace("[[fit.steps]]", '[[fit.steps]]\nuse = "StandardScaler"\n[[fit.steps]]')
     with pytest.raises(RecipeError, match="exactly one step"):
         recipe(tmp_path, steps)
+
+
+CHOICES = """
+title = "test"
+[data]
+files = ["absent.csv"]
+reader = "fmri"
+inputs = ["contrast", "side"]
+target = "choice"
+[fit]
+[[fit.steps]]
+use = "StandardScaler"
+[[fit.steps]]
+use = "SwitchingGLM"
+n_states = 2
+family = "bernoulli"
+n_init = 2
+"""
+
+
+def test_figures_of_scaled_inputs_show_what_the_model_was_fitted_to(tmp_path):
+    """Columns of a user's table as inputs, far from standard units."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal([50.0, -3.0], [20.0, 0.1], size=(600, 2))
+    follows = np.where(np.arange(600) // 100 % 2, 1, -1)  # the contrast, or its opposite
+    evidence = 2.0 * follows * (inputs[:, 0] - 50) / 20
+    choice = (rng.uniform(size=600) < 1 / (1 + np.exp(-evidence))).astype(float)
+    made = make_recording(
+        np.column_stack([inputs, choice]), units=["contrast", "side", "choice"], modality="fmri"
+    )
+    model, context = fit_recipe(recipe(tmp_path, CHOICES), [made], [None])
+    scaled = (inputs - inputs.mean(axis=0)) / inputs.std(axis=0)
+    posterior = model[-1].predict_proba(scaled, choice)
+    panels = {panel.name: panel for panel in draw(model, context)}
+    assert list(panels) == ["states", "weights", "dwell_times", "psychometric", "convergence"]
+    lower = panels["states"].figure.axes[1]
+    shown = np.column_stack([line.get_ydata() for line in lower.lines])
+    np.testing.assert_allclose(shown, posterior, atol=1e-9)
+    errors = model[-1].standard_errors(scaled, choice).weights
+    bars = panels["weights"].figure.axes[0].collections[0].get_segments()
+    lengths = [segment[1, 1] - segment[0, 1] for segment in bars]
+    np.testing.assert_allclose(lengths, 2 * 1.96 * errors[0, 0], rtol=1e-6)
+    assert panels["psychometric"].figure.axes[0].get_xlabel() == "contrast after StandardScaler"
+    labels = tabulate(model, context).query("quantity == 'weight'")
+    assert set(labels["label"]) == {"contrast", "side"}
+    assert set(labels["axis"]) == {"input of choice"}
+
+
+def test_gaps_of_one_animal_do_not_make_it_several(tmp_path):
+    """Sessions are borders; who was recorded is the subject."""
+    text = CHOICES[: CHOICES.index("inputs")] + '[fit]\n[[fit.steps]]\nuse = "AffinityTensor"'
+    made = make_recording(
+        np.random.default_rng(0).normal(size=(80, 3)),
+        units=list("abc"),
+        modality="fmri",
+        key=("a", "", ""),
+        segment=np.repeat([0, 1], 40),
+        rate_hz=1.0,
+    )
+    both = [made, made.assign_attrs(subject="b")]
+    steps = f'{text}\n[[fit.steps]]\nuse = "NonnegativeCP"\nn_components = 1\nn_init = 1'
+    model, context = fit_recipe(recipe(tmp_path, steps), both, [None, None])
+    assert context.X.shape == (3, 2, 80)
+    rows = tabulate(model, context).query("axis == 'animal'")
+    assert rows["label"].tolist() == ["a", "b"]

@@ -7,16 +7,16 @@ from neuroml._core.files import sha256_of_file
 from neuroml.batch.manifest import append_record, is_done, read_manifest
 
 
-def record(unit, **more):
-    return {"unit": unit, "status": "done", "id": "x", "files": {}, **more}
+def record(job, **more):
+    return {"job": job, "status": "done", "id": "x", "files": {}, **more}
 
 
-def test_the_last_record_of_a_unit_counts(tmp_path):
+def test_the_last_record_of_a_job_counts(tmp_path):
     path = tmp_path / "manifest.jsonl"
     append_record(path, record("a", status="failed"))
     append_record(path, record("b"))
     append_record(path, record("a"))
-    assert [json.loads(line)["unit"] for line in path.read_text().splitlines()] == ["a", "b", "a"]
+    assert [json.loads(line)["job"] for line in path.read_text().splitlines()] == ["a", "b", "a"]
     assert read_manifest(path)["a"]["status"] == "done"
     assert read_manifest(tmp_path / "absent.jsonl") == {}
 

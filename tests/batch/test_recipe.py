@@ -1,6 +1,9 @@
+import re
+
+import numpy as np
 import pytest
 
-from neuroml.batch import plan, read_recipe
+from neuroml.batch import check, plan, read_recipe
 from neuroml.batch.sources import open_source
 from neuroml.data import list_datasets, read_card
 from neuroml.exceptions import DataError, RecipeError
@@ -92,8 +95,8 @@ def test_every_recipe_that_ships_is_valid(path):
 
 
 class TestPlan:
-    def test_files_become_units_named_by_their_entities(self, cohort):
-        assert [unit.name for unit in plan(read_recipe(cohort / "recipe.toml"))] == [
+    def test_files_become_jobs_named_by_their_entities(self, cohort):
+        assert [job.name for job in plan(read_recipe(cohort / "recipe.toml"))] == [
             "sub-01",
             "sub-02",
             "sub-03",
@@ -112,12 +115,12 @@ class TestPlan:
             (cohort / f"{name}.tsv").touch()
         text = (cohort / "recipe.toml").read_text()
         text = text.replace("sub-*.csv", "*.tsv").replace('"recording"', f'"{scope}"')
-        assert [unit.name for unit in plan(read_recipe(write(cohort, text)))] == names
+        assert [job.name for job in plan(read_recipe(write(cohort, text)))] == names
 
     def test_choice_of_subjects(self, cohort):
         text = (cohort / "recipe.toml").read_text()
         chosen = text.replace("reader", 'subjects = ["03"]\nreader')
-        assert [u.name for u in plan(read_recipe(write(cohort, chosen)))] == ["sub-03"]
+        assert [job.name for job in plan(read_recipe(write(cohort, chosen)))] == ["sub-03"]
         absent = text.replace("reader", 'subjects = ["9"]\nreader')
         with pytest.raises(
             RecipeError, match=r"data.subjects: \['9'\].*which have \['01', '02', '03'\]"
@@ -127,7 +130,8 @@ class TestPlan:
     def test_files_without_entities_go_by_their_stem(self, cohort):
         (cohort / "mouse.csv").write_text("a\n1\n")
         text = (cohort / "recipe.toml").read_text().replace("sub-*", "mouse")
-        assert open_source(read_recipe(write(cohort, text))).keys() == [("mouse", "", "")]
+        recipe = read_recipe(write(cohort, text))
+        assert open_source(recipe.data, recipe.where).keys() == [("mouse", "", "")]
 
     def test_two_files_with_one_key(self, cohort):
         (cohort / "sub-01.csv").rename(cohort / "sub-01_task-a.csv")
@@ -144,3 +148,80 @@ class TestPlan:
         elsewhere = tmp_path_factory.mktemp("elsewhere")
         text = (cohort / "recipe.toml").read_text().replace("sub-*", f"{cohort}/sub-*")
         assert len(plan(read_recipe(write(elsewhere, text)))) == 3
+
+
+MANY = """
+title = "t"
+[data]
+files = ["nothing-*.csv"]
+reader = "fmri"
+subjects = ["9"]
+options = { tr_sec = 2.0, labels = "absent_atlas.nii.gz", mask = "absent_mask.nii.gz" }
+inputs = []
+[clean]
+high_pas_hz = 1
+detrnd = true
+[fit]
+scpoe = "recording"
+[[fit.steps]]
+use = "SwitchingGLM"
+n_stats = 3
+family = "gauss"
+n_init = 0
+[[fit.steps]]
+use = "RidgeDecoder"
+"""
+FAULTS = [
+    "unknown key, did you mean 'scope'",
+    "data: file .*no file matches the recipe",
+    "data.options.tr_sec: read_fmri has no such option, did you mean 'tr_s'",
+    "data.options.labels: there is no file '.*absent_atlas.nii.gz'",
+    "data.options.mask: there is no file '.*absent_mask.nii.gz'",
+    "clean has no option 'high_pas_hz'",
+    "clean has no option 'detrnd'",
+    "fit.steps.0: SwitchingGLM has no parameter 'n_stats'",
+    "fit.steps.0: The 'family' parameter",
+    "fit.steps.0: The 'n_init' parameter",
+    "fit.steps.0: SwitchingGLM hands no new X on",
+    "data: RidgeDecoder needs a y",
+]
+
+
+def test_check_tells_faults_of_every_group_at_once(tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        check(write(tmp_path, MANY))
+    for fault in FAULTS:
+        assert re.search(fault, str(caught.value)), fault
+    assert len(str(caught.value).splitlines()) == len(FAULTS) + 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('use = "NonnegativeCP"', 'use = "SegmentBank"', "SegmentBank has no parameter 'n_comp"),
+        (GOOD[GOOD.index("[[") :], "steps = []", "fit.steps: name at least one step"),
+        ("[fit]", 'reader = "fmri"\n[fit]', "data.reader: a named data set has a reader"),
+        ("[fit]", "options = { tr_s = 1 }\n[fit]", "data.options: a named data set has"),
+        ("[fit]", "inputs = []\n[fit]", "an empty list is no X, and NonnegativeCP needs one"),
+        ("[fit]", 'stimuli = "s"\ntarget = "t"\n[fit]', "data.target: with stimuli"),
+        ("[fit]", 'stimuli = "s"\nlayout = "subjects"\n[fit]', "stimuli are for layout"),
+        (
+            'dataset = "nitime_fmri"',
+            'files = ["*.npz"]\nreader = "spikes"',
+            "data.options: read_spikes needs bin_s",
+        ),
+    ],
+)
+def test_combinations_that_would_be_ignored_or_fail_later(tmp_path, old, new, message):
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(write(tmp_path, GOOD.replace(old, new, 1)))
+
+
+def test_only_options_that_name_files_become_paths(cohort):
+    """A name that is also that of a file beside the recipe stays a name."""
+    np.savez(cohort / "sub-09.npz", signal=np.random.default_rng(0).normal(size=(30, 3)))
+    (cohort / "signal").touch()
+    text = (cohort / "recipe.toml").read_text().replace("sub-*.csv", "sub-*.npz")
+    recipe = read_recipe(write(cohort, text.replace("tr_s = 2.0", 'variable = "signal"')))
+    recording, _ = open_source(recipe.data, recipe.where).read(("09", "", ""))
+    assert recording.sizes["time"] == 30

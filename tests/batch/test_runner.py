@@ -1,24 +1,27 @@
 import json
+from dataclasses import dataclass
 
 import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 from batch.conftest import RECIPE
+from sklearn.base import clone
 
 import neuroml
-from neuroml.batch import read_recipe, report, run
+from neuroml.batch import plan, read_recipe, report, run, runner
 from neuroml.batch.manifest import read_manifest
+from neuroml.batch.sources import open_source
 from neuroml.exceptions import DataError
 
 
 def statuses(recipe, out, **options):
-    return {record["unit"]: record["status"] for record in run(recipe, out, **options)}
+    return {record["job"]: record["status"] for record in run(recipe, out, **options)}
 
 
 def contents(out):
-    """Bytes of everything a run writes for its units."""
-    return {str(p.relative_to(out)): p.read_bytes() for p in sorted((out / "units").rglob("*.*"))}
+    """Bytes of everything a run writes for its jobs."""
+    return {str(p.relative_to(out)): p.read_bytes() for p in sorted((out / "jobs").rglob("*.*"))}
 
 
 def test_a_bad_recording_is_recorded_and_the_others_go_on(cohort, tmp_path):
@@ -27,7 +30,7 @@ def test_a_bad_recording_is_recorded_and_the_others_go_on(cohort, tmp_path):
     assert statuses(recipe, out) == {"sub-01": "done", "sub-02": "failed", "sub-03": "done"}
     failed = read_manifest(out / "manifest.jsonl")["sub-02"]
     assert "constant" in failed["error"] and "Traceback" in failed["traceback"]
-    assert sorted(p.name for p in (out / "units" / "sub-01").iterdir()) == sorted(
+    assert sorted(p.name for p in (out / "jobs" / "sub-01").iterdir()) == sorted(
         ["model.safetensors", "table.csv", "summary.json"]
         + [f"{n}.{s}" for n in ("components", "convergence", "groups") for s in ("png", "svg")]
     )
@@ -35,7 +38,7 @@ def test_a_bad_recording_is_recorded_and_the_others_go_on(cohort, tmp_path):
 
 def test_outputs_can_be_read_back(cohort, tmp_path):
     list(run(read_recipe(cohort / "recipe.toml"), tmp_path / "out"))
-    folder = tmp_path / "out" / "units" / "sub-01"
+    folder = tmp_path / "out" / "jobs" / "sub-01"
     model = neuroml.load(folder / "model.safetensors")
     table = pd.read_csv(folder / "table.csv")
     assert list(table.columns) == ["quantity", "component", "axis", "label", "value"]
@@ -64,7 +67,7 @@ def test_only_what_changed_is_done_again(cohort, tmp_path):
     table = pd.read_csv(cohort / "sub-01.csv")
     table.iloc[0, 0] += 1e-9
     table.to_csv(cohort / "sub-01.csv", index=False)
-    (out / "units" / "sub-03" / "table.csv").write_text("damaged")
+    (out / "jobs" / "sub-03" / "table.csv").write_text("damaged")
     (cohort / "sub-02.csv").write_text((cohort / "sub-03.csv").read_text())
     assert statuses(recipe, out) == {"sub-01": "done", "sub-02": "done", "sub-03": "done"}
     assert set(statuses(recipe, out).values()) == {"skipped"}
@@ -92,13 +95,76 @@ def test_a_failure_does_not_lose_what_was_finished_before(cohort, tmp_path):
     assert contents(out) == before
 
 
-def test_figures_that_are_drawn_no_more_are_removed(cohort, tmp_path):
-    out = tmp_path / "out"
+@pytest.mark.parametrize("fails_between", [False, True])
+def test_a_rerun_removes_what_the_run_wrote_and_nothing_else(cohort, tmp_path, fails_between):
+    out, path = tmp_path / "out", cohort / "recipe.toml"
+    path.write_text(path.read_text().replace("reader", 'subjects = ["01"]\nreader'))
+    assert statuses(read_recipe(path), out) == {"sub-01": "done"}
+    folder = out / "jobs" / "sub-01"
+    (folder / "mine" / "deeper").mkdir(parents=True)
+    (folder / "mine" / "deeper" / "components.png").write_text("a user's")
+    (folder / "notes.png").write_text("a user's")
+    (folder / "groups.png").write_text("a figure that a user drew over the run's")
+    (folder / ".groups.0123abcd.part.svg").write_text("half written by a run that was killed")
+    first, _ = path.read_text().split('[[fit.steps]]\nuse = "NonnegativeCP"')
+    if fails_between:
+        path.write_text(first.replace("window = 10", "window = 1000"))
+        assert statuses(read_recipe(path), out) == {"sub-01": "failed"}
+    path.write_text(first)
+    assert statuses(read_recipe(path), out) == {"sub-01": "done"}
+    assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} == {
+        "model.safetensors",
+        "table.csv",
+        "summary.json",
+        "notes.png",
+        "groups.png",
+        "mine/deeper/components.png",
+    }
+    assert "no figures of SlidingWindowConnectivity" in report(out).read_text()
+
+
+@dataclass(frozen=True)
+class WithEvents:
+    """A source that hands on what another one reads, with events."""
+
+    files: object
+    events: pd.DataFrame | None
+
+    def read(self, key):
+        return self.files.read(key)[0], self.events
+
+
+def test_other_events_make_it_another_job(cohort, tmp_path):
     recipe = read_recipe(cohort / "recipe.toml")
-    statuses(recipe, out)
-    (out / "units" / "sub-01" / "old.png").touch()
-    statuses(recipe, out, force=True)
-    assert not (out / "units" / "sub-01" / "old.png").exists()
+    files, job = open_source(recipe.data, recipe.where), plan(recipe)[0]
+    events = pd.DataFrame({"onset": [1.0, 5.0], "duration": 0.5, "trial_type": ["a", "b"]})
+    later = events.assign(onset=[1.0, 6.0])
+    renamed = events.assign(trial_type=["a", "c"])
+    before = None
+    for shown, status in [
+        (events, "done"),
+        (events.copy(), "skipped"),
+        (later, "done"),
+        (renamed, "done"),
+        (None, "done"),
+    ]:
+        task = runner._Task(recipe, WithEvents(files, shown), job, tmp_path, before)
+        record = runner._run_job(task)
+        assert record["status"] == status
+        before = read_manifest(tmp_path / "manifest.jsonl")[job.name]
+
+
+def test_two_steps_of_one_class_make_a_valid_pipeline(cohort, tmp_path):
+    text = (cohort / "recipe.toml").read_text().split("[[fit.steps]]")[0]
+    steps = ["[[fit.steps]]\nuse = 'PCA'\nn_components = 3", "[[fit.steps]]\nuse = 'PCA'"]
+    (cohort / "recipe.toml").write_text("\n".join([text, *steps]))
+    assert set(statuses(read_recipe(cohort / "recipe.toml"), tmp_path / "out").values()) == {"done"}
+    model = neuroml.load(tmp_path / "out" / "jobs" / "sub-01" / "model.safetensors")
+    assert [name for name, _ in model.steps] == ["pca-1", "pca-2"]
+    X = pd.read_csv(cohort / "sub-01.csv").to_numpy()
+    np.testing.assert_allclose(model.transform(X), model[1].transform(model[0].transform(X)))
+    assert set(model.get_params(deep=False)) >= {"steps"}
+    clone(model).fit(X)
 
 
 def test_a_cohort_keeps_recordings_apart(cohort, tmp_path):
@@ -106,7 +172,7 @@ def test_a_cohort_keeps_recordings_apart(cohort, tmp_path):
     text = (cohort / "recipe.toml").read_text().replace('"recording"', '"cohort"')
     (cohort / "recipe.toml").write_text(text)
     assert statuses(read_recipe(cohort / "recipe.toml"), tmp_path / "out") == {"cohort": "done"}
-    model = neuroml.load(tmp_path / "out" / "units" / "cohort" / "model.safetensors")
+    model = neuroml.load(tmp_path / "out" / "jobs" / "cohort" / "model.safetensors")
     windows = model[0].windows_
     assert len(windows) == 2 * 31 and not ((windows[:, 0] < 40) & (windows[:, 1] > 40)).any()
 
@@ -114,7 +180,7 @@ def test_a_cohort_keeps_recordings_apart(cohort, tmp_path):
 def test_not_converging_is_in_the_record(cohort, tmp_path):
     text = (cohort / "recipe.toml").read_text() + "max_iter = 2\n"
     (cohort / "recipe.toml").write_text(text)
-    records = {r["unit"]: r for r in run(read_recipe(cohort / "recipe.toml"), tmp_path / "out")}
+    records = {r["job"]: r for r in run(read_recipe(cohort / "recipe.toml"), tmp_path / "out")}
     assert any("NotConvergedWarning" in note for note in records["sub-01"]["warnings"])
     page = report(tmp_path / "out").read_text()
     assert "NotConvergedWarning" in page
@@ -184,5 +250,5 @@ def test_images_are_read_through_a_mask_beside_the_recipe(tmp_path):
         )
     )
     assert statuses(read_recipe(folder / "recipe.toml"), tmp_path / "out") == {"sub-01": "done"}
-    table = pd.read_csv(tmp_path / "out" / "units" / "sub-01" / "table.csv")
+    table = pd.read_csv(tmp_path / "out" / "jobs" / "sub-01" / "table.csv")
     assert set(table.query("axis == 'pair'")["label"]) == {"pca0--pca1", "pca0--pca2", "pca1--pca2"}

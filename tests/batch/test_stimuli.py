@@ -61,7 +61,7 @@ def test_x_is_the_frame_shown_at_each_sample_and_y_the_signal(tmp_path):
     expected = recipe(tmp_path).fit.steps[0].build(3)
     expected.fit(light, signal, sessions=np.repeat([0, 1], 160))
     np.testing.assert_array_equal(model.predict(light), expected.predict(light))
-    assert context.columns == recordings[0]["unit"].values.tolist()
+    assert context.outputs == recordings[0]["unit"].values.tolist()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,6 @@ def test_bad_stimuli(tmp_path, name, options, words):
 def test_the_chirp_recipe_predicts_the_bipolar_cells(shared_data):
     data = load_dataset("retina_bc_ac_chirp", data_dir=shared_data)
     model, context = fit_recipe(read_recipe("retina_bc_ac_chirp"), data.recordings[:1], [None])
-    assert context.columns[0] == "BC00" and model.n_cells_ == 49
+    assert context.outputs[0] == "BC00" and model.n_cells_ == 49
     best = min(entry["validation"] for entry in model.history_)
     assert best < 0.9

@@ -19,7 +19,7 @@ def cohort():
         for s, v in [("a", 8), ("b", 9), ("c", 7)]
     }
     recordings = [make_recording(x, modality="fmri", key=(s, "", "")) for s, x in X.items()]
-    context = Context(recordings, [None] * 3, [f"u{i}" for i in range(8)], np.repeat(range(3), 60))
+    context = Context(recordings, [None] * 3, [], np.repeat(range(3), 60), X)
     return X, {s: shared for s in X}, context
 
 

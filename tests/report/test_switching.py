@@ -18,13 +18,13 @@ def rat():
     arrays = stack([recording], target="choice", inputs=INPUTS)
     model = SwitchingGLM(2, n_init=1, tol=1e-4, random_state=0)
     model.fit(arrays.X, arrays.y, sessions=arrays.sessions)
-    return model, Context([recording], [None], INPUTS, arrays.sessions)
+    return model, Context.of([recording], [None], arrays, ["choice"])
 
 
 def test_table_holds_every_parameter(rat):
     table = tabulate(*rat).set_index(["quantity", "component", "label"])["value"]
     assert table["weight", "1", "s2"] == rat[0].weights_[1, 0, 1]
-    assert table["intercept", "0", "y"] == rat[0].intercept_[0, 0]
+    assert table["intercept", "0", "choice"] == rat[0].intercept_[0, 0]
     assert table["transition", "0", "1"] == rat[0].transition_matrix_[0, 1]
 
 
@@ -60,7 +60,7 @@ def test_a_model_without_inputs_is_reported_by_unit():
     arrays = stack([made], target="signal", inputs=[])
     model = SwitchingGLM(2, "gaussian", n_init=1, random_state=0)
     model.fit(None, arrays.y, sessions=arrays.sessions)
-    context = Context([made], [None], [], arrays.sessions)
+    context = Context.of([made], [None], arrays, ["left", "right"])
     table = tabulate(model, context).set_index(["quantity", "component", "label"])["value"]
     assert table["intercept", "1", "right"] == model.intercept_[1, 1]
     panels = {panel.name: panel.figure for panel in draw(model, context)}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neuroml.data import make_recording
+from neuroml.data import make_recording, stack
 from neuroml.report import Context
 from neuroml.report.present import draw, tabulate
 from neuroml.simulate import make_switching_spikes
@@ -24,8 +24,7 @@ def fitted():
         random_state=0,
     )  # fmt: skip
     model.fit(data.spikes, sessions=data.sessions)
-    units = [str(unit) for unit in recordings[0]["unit"].values]
-    return model, Context(recordings, [None, None], units, data.sessions)
+    return model, Context.of(recordings, [None, None], stack(recordings))
 
 
 def test_table_holds_couplings_and_signs(fitted):
@@ -53,3 +52,21 @@ def test_raster_shows_every_spike(fitted):
     (raster,) = (panel.figure for panel in draw(model, context) if panel.name == "states")
     counts = np.concatenate([recording.signal.values for recording in context.recordings])
     assert len(raster.axes[1].lines[0].get_xdata()) == (counts > 0).sum()
+
+
+def test_stacked_recordings_are_drawn_one_after_the_other(fitted):
+    model, context = fitted
+    (raster,) = (panel.figure for panel in draw(model, context) if panel.name == "states")
+    posterior, spikes = raster.axes
+    last = 2 * 300 / 50.0
+    assert last - 1.0 < max(spikes.lines[0].get_xdata()) <= last
+    drawn = posterior.collections[0].get_paths()[0].get_extents()
+    assert last - 1.0 < drawn.x1 <= last
+    assert "2 recordings end to end" in spikes.get_xlabel()
+
+
+def test_starts_under_another_prior_are_not_drawn_and_it_is_said(fitted):
+    (panel,) = (panel for panel in draw(*fitted) if panel.name == "convergence")
+    (line,) = panel.figure.axes[0].lines
+    np.testing.assert_array_equal(line.get_ydata(), fitted[0].log_likelihood_trace_)
+    assert "another prior" in panel.caption

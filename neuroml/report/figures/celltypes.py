@@ -13,6 +13,7 @@ from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, Respons
 from neuroml.report.context import Context
 from neuroml.report.figures.style import MAP, colour, new_figure, tidy
 from neuroml.report.present import Panel
+from neuroml.report.presenters import last_step
 
 __all__ = ["draw", "plot_confusion", "plot_map", "plot_stimuli", "plot_training"]
 
@@ -22,6 +23,7 @@ _MAX_FRAMES = 8
 
 def draw(model: BaseEstimator, context: Context) -> list[Panel]:  # noqa: ARG001
     """Stimuli, confusion and map of a clustering; training of a model; facets of a cell."""
+    model = last_step(model)
     if isinstance(model, ResponseModel):
         return [
             Panel(

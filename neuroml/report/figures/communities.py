@@ -13,6 +13,7 @@ from neuroml.connectome import DynamicConnectome, WeightedSBM
 from neuroml.report.context import Context
 from neuroml.report.figures.style import MAP, colour, new_figure, tidy
 from neuroml.report.present import Panel
+from neuroml.report.tables.connectome import animal_names
 
 __all__ = [
     "draw_blocks",
@@ -40,15 +41,6 @@ def draw_blocks(model: WeightedSBM) -> list[Panel]:
 def draw_connectome(model: DynamicConnectome, context: Context) -> list[Panel]:
     """When, in which animals and between whom; the strongest edges; the traces behind them."""
     first = int(np.argmax(model.communities_.max(axis=1)))
-    places = _places(context)
-    brain = [] if places is None else [
-        Panel(
-            "brain",
-            plot_brain(model.motifs_[first], model.communities_[first], places),
-            f"The strongest connections of component {first} in the brain. Colours of regions are "
-            "communities, grey ones belong to none.",
-        )
-    ]  # fmt: skip
     return [
         Panel(
             "components",
@@ -62,14 +54,36 @@ def draw_connectome(model: DynamicConnectome, context: Context) -> list[Panel]:
             f"The strongest connections of component {first}. Colours are communities, grey units "
             "belong to none.",
         ),
-        Panel(
-            "traces",
-            plot_traces(model, context, first),
-            f"Traces of the recording with the largest loading on component {first}, sorted by "
-            "community; white lines are the borders of its active intervals.",
-        ),
-        *brain,
+        _traces_panel(model, context, first),
+        _brain_panel(model, context, first),
     ]
+
+
+def _traces_panel(model: DynamicConnectome, context: Context, component: int) -> Panel:
+    if context.X is None or not context.rows_of_subjects():
+        return Panel(
+            "traces", None, "The traces are not drawn: they did not come along with the model."
+        )
+    return Panel(
+        "traces",
+        plot_traces(model, context, component),
+        f"Traces of the subject with the largest loading on component {component}, sorted by "
+        "community; white lines are the borders of its active intervals.",
+    )
+
+
+def _brain_panel(model: DynamicConnectome, context: Context, component: int) -> Panel:
+    places = _places(context)
+    if places is None:
+        return Panel(
+            "brain", None, "The brain is not drawn: not all units have coordinates in an MNI space."
+        )
+    return Panel(
+        "brain",
+        plot_brain(model.motifs_[component], model.communities_[component], places),
+        f"The strongest connections of component {component} in the brain. Colours of regions are "
+        "communities, grey ones belong to none.",
+    )
 
 
 def by_community(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +119,7 @@ def plot_blocks(axes: Axes, matrix: np.ndarray, labels: np.ndarray) -> AxesImage
 def plot_motifs(model: DynamicConnectome, context: Context) -> Figure:
     """One row per component: time course with active intervals, animals, sorted motif."""
     n_times = len(model.time_courses_)
-    time = context.time[: n_times * model.stride : model.stride]
+    time = context.running_time[: n_times * model.stride : model.stride]
     figure = new_figure(9.0, 2.0 * model.n_components + 0.4)
     grid = figure.subplots(
         model.n_components, 3, squeeze=False, width_ratios=[3, 1.5, 1.6], sharex="col"
@@ -122,6 +136,9 @@ def plot_motifs(model: DynamicConnectome, context: Context) -> Figure:
         image = plot_blocks(right, model.motifs_[r], model.communities_[r])
         figure.colorbar(image, ax=right, label="motif")
     grid[-1, 0].set_xlabel(context.time_label)
+    names = animal_names(model, context)
+    step = -(-len(names) // 12)
+    grid[-1, 1].set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=7)
     grid[-1, 1].set_xlabel("animal")
     return figure
 
@@ -223,13 +240,11 @@ def plot_traces(model: DynamicConnectome, context: Context, component: int) -> F
     """Traces of the animal that has most of a component, units sorted by community."""
     labels = model.communities_[component]
     animal = int(model.subject_loadings_[:, component].argmax())
-    n_samples = len(context.time) // len(model.subject_loadings_)
-    rows = np.concatenate([r.signal.values for r in context.recordings])
-    shown = rows[animal * n_samples : (animal + 1) * n_samples]
+    rows = list(context.rows_of_subjects().values())[animal]
     order, borders = by_community(labels)
-    shown = shown[:, order]
+    shown = context.X[rows][:, order]
     z = (shown - shown.mean(axis=0)) / np.where(shown.std(axis=0) > 0, shown.std(axis=0), 1)
-    time = context.time[:n_samples]
+    time = context.running_time[: len(rows)]
     figure = new_figure(8.0, 3.6)
     axes = figure.subplots()
     extent = (float(time[0]), float(time[-1]), len(order) - 0.5, -0.5)
@@ -238,7 +253,7 @@ def plot_traces(model: DynamicConnectome, context: Context, component: int) -> F
         axes.axhline(border - 0.5, color="white", linewidth=0.8)
     active = model.table_[model.table_.component == component]
     for edge in np.unique(active[["start", "stop"]].to_numpy(dtype=int)):
-        axes.axvline(time[min(edge, n_samples - 1)], color="white", linestyle="--")
+        axes.axvline(time[min(edge, len(rows) - 1)], color="white", linestyle="--")
     axes.set(xlabel=context.time_label, ylabel="unit, sorted by community")
     figure.colorbar(image, ax=axes, label="signal (z)")
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
@@ -14,7 +15,8 @@ from neuroml.report.context import Context
 from neuroml.report.figures.communities import draw_blocks, draw_connectome
 from neuroml.report.figures.style import MAP, colour, new_figure, tidy
 from neuroml.report.present import Panel
-from neuroml.report.tables.connectome import affinity_of, cp_of, mode_labels, windows_of
+from neuroml.report.presenters import last_step
+from neuroml.report.tables.connectome import affinity_of, mode_labels
 
 __all__ = [
     "draw",
@@ -28,7 +30,7 @@ __all__ = [
 
 def draw(model: BaseEstimator, context: Context) -> list[Panel]:
     """Components over time, groups of units or animals, and how the fit converged."""
-    last = cp_of(model)
+    last = last_step(model)
     if isinstance(last, WeightedSBM):
         return draw_blocks(last)
     if isinstance(last, DynamicConnectome):
@@ -53,13 +55,13 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
             "components",
             plot_components(model, context),
             "Left: strength of each component over time, as a share of the largest value of all. "
-            "Right: the pattern of connectivity that the component stands for, units sorted by the "
-            "component on which they load most.",
+            "Right: the pattern that the component stands for, units sorted by the component on "
+            "which they load most (a matrix between units, or the loadings of units or pairs).",
         ),
         Panel(
             "groups",
             plot_groups(model, context),
-            "Loading of every unit on every component, as a share of the component's largest.",
+            "Loading of every unit or pair on every component, as a share of its largest.",
         ),
         convergence,
     ]
@@ -72,26 +74,25 @@ def unit_order(loadings: np.ndarray) -> np.ndarray:
 
 
 def plot_components(model: BaseEstimator, context: Context) -> Figure:
-    """One row per component: its time course and its pattern of connectivity.
+    """One row per component: its time course and the pattern that it stands for.
 
     Parameters
     ----------
     model : Pipeline or NonnegativeCP
-        Fitted to a tensor whose first mode is time.
+        Fitted to an array whose first mode is time.
     context : Context
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    weights, factors = cp_of(model).cp_
-    (x_name, x), *_ = mode_labels(model, context)
-    windows = windows_of(model)
-    firsts = windows.windows_[:, 0] if windows is not None else np.arange(len(x))
-    starts = break_points(context.sessions[firsts]) if windows is not None else np.array([0])
+    weights, factors = last_step(model).cp_
+    axes = mode_labels(model, context)
+    timed = len(factors[0]) == len(context.sessions)
+    x = context.running_time if timed else axes[0][1]
+    starts = break_points(context.sessions) if timed else np.array([0])
     courses = factors[0] * weights
     share = courses / courses.max()
-    order = unit_order(factors[1])
     figure = new_figure(8.0, 1.7 * len(weights) + 0.4)
     grid = figure.subplots(len(weights), 2, squeeze=False, width_ratios=[3, 1.3], sharex="col")
     for r, (left, right) in enumerate(grid):
@@ -99,18 +100,28 @@ def plot_components(model: BaseEstimator, context: Context) -> Figure:
             left.plot(x[first:last], share[first:last, r], color=colour(r))
         tidy(left, y="share of largest", title=f"component {r}")
         left.set_ylim(0, 1.05)
-        pattern = factors[1][order, r, None] * factors[-1][order, r]
-        image = right.imshow(pattern / pattern.max(), cmap=MAP, vmin=0, vmax=1)
-        right.set(xticks=[], yticks=[], ylabel="unit, sorted")
-        figure.colorbar(image, ax=right, label="share")
-    grid[-1, 0].set_xlabel(x_name)
-    grid[-1, 1].set_xlabel("unit, sorted")
+        _plot_pattern(right, [factor[:, r] for factor in factors[1:]], unit_order(factors[1]), r)
+    name = axes[0][0].replace(context.time_label, context.running_label) if timed else axes[0][0]
+    grid[-1, 0].set_xlabel(name)
+    grid[-1, 1].set_xlabel(f"{axes[1][0]}, sorted")
     return figure
+
+
+def _plot_pattern(axes: Axes, loadings: list[np.ndarray], order: np.ndarray, r: int) -> None:
+    """What a component stands for: a matrix of two modes, or the loadings on a single one."""
+    if len(loadings) == 1:
+        axes.plot(loadings[0][order] / loadings[0].max(), color=colour(r))
+        tidy(axes, y="share of largest").set_ylim(0, 1.05)
+        return
+    pattern = loadings[0][order, None] * loadings[-1][order]
+    image = axes.imshow(pattern / pattern.max(), cmap=MAP, vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[], ylabel="unit, sorted")
+    axes.figure.colorbar(image, ax=axes, label="share")
 
 
 def plot_groups(model: BaseEstimator, context: Context) -> Figure:
     """Heat map of units by components."""
-    loadings = cp_of(model).cp_.factors[1]
+    loadings = last_step(model).cp_.factors[1]
     _, labels = mode_labels(model, context)[1]
     order = unit_order(loadings)
     figure = new_figure(max(3.2, 1.6 + 0.45 * loadings.shape[1]), 0.9 + 0.15 * min(len(order), 80))
@@ -126,7 +137,7 @@ def plot_groups(model: BaseEstimator, context: Context) -> Figure:
 
 def plot_convergence(model: BaseEstimator) -> Figure:
     """Error against sweeps, with the final error of every start."""
-    cp = cp_of(model)
+    cp = last_step(model)
     figure = new_figure(4.5, 2.6)
     axes = tidy(figure.subplots(), x="sweep", y="relative error")
     axes.plot(cp.error_trace_, color=colour(0))
@@ -159,7 +170,7 @@ def plot_cohort(model: BaseEstimator, affinity: AffinityTensor, context: Context
     -------
     matplotlib.figure.Figure
     """
-    weights, (pairs, animals, courses) = cp_of(model).cp_
+    weights, (pairs, animals, courses) = last_step(model).cp_
     _, (_, names), (x_name, x) = mode_labels(model, context)
     order = _clustered(np.nan_to_num(pair_matrix(pairs[:, 0], affinity)))
     figure = new_figure(9.0, 1.8 * len(weights) + 0.4)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from neuroml.report.context import Context
 from neuroml.report.figures.style import colour, new_figure, tidy
 from neuroml.report.present import Panel
+from neuroml.report.presenters import last_step
 from neuroml.report.tables.decoding import agreement
 
 __all__ = ["draw", "plot_agreement", "plot_decodability", "plot_penalties", "plot_shared_response"]
@@ -19,14 +21,11 @@ _N_COURSES = 4
 
 def draw(model: Any, context: Context) -> list[Panel]:
     """What the fitted model has: its alignment, its shared components, or its penalties."""
+    model = last_step(model)
     panels = []
     if hasattr(model, "basis_"):
         panels += [
-            Panel(
-                "agreement",
-                plot_agreement(model, context),
-                "Every aligned subject against the mean of the others, on the data of the fit.",
-            ),
+            _agreement_panel(model, context),
             Panel(
                 "shared_response",
                 plot_shared_response(model),
@@ -53,9 +52,19 @@ def draw(model: Any, context: Context) -> list[Panel]:
     return panels
 
 
-def plot_agreement(model: Any, context: Context) -> Figure:
-    """Correlation with the others, subject by subject, sorted."""
-    values = agreement(model, context).sort_values()
+def _agreement_panel(model: Any, context: Context) -> Panel:
+    values = agreement(model, context)
+    if not len(values):
+        return Panel(
+            "agreement", None, "Agreement between subjects is not drawn: it needs two or more."
+        )
+    caption = "Every aligned subject against the mean of the others, on the data of the fit."
+    return Panel("agreement", plot_agreement(values), caption)
+
+
+def plot_agreement(values: pd.Series) -> Figure:
+    """Correlation with the others (indexed by subject), sorted."""
+    values = values.sort_values()
     figure = new_figure(4.6, 0.9 + 0.15 * len(values))
     axes = tidy(figure.subplots(), x="correlation with the mean of the others", y="subject")
     axes.plot(values, np.arange(len(values)), "o", color=colour(0), markersize=4)

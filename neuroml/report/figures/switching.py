@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator
 
-from neuroml._core.recording import break_points, stack
+from neuroml._core.recording import break_points
 from neuroml.report.context import Context
 from neuroml.report.figures.style import colour, new_figure, tidy
 from neuroml.report.figures.switching_population import population_panels
 from neuroml.report.present import Panel
-from neuroml.report.tables.switching import output_names, switching_of
+from neuroml.report.presenters import last_step
+from neuroml.report.tables.switching import output_names
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 __all__ = [
@@ -27,78 +26,110 @@ __all__ = [
 ]
 
 _N_BINS = 9
-
-
-class _Data(NamedTuple):
-    """What a SwitchingGLM was fitted to: X (n, f) if any, y (n,) or (n, m), sessions (n,)."""
-
-    X: np.ndarray | None
-    y: np.ndarray
-    sessions: np.ndarray
+_MOST_INPUTS = 20
+_MOST_OUTPUTS = 6
 
 
 def draw(model: BaseEstimator, context: Context) -> list[Panel]:
     """States over time, weights, psychometric curves, dwell times, and how the fit converged."""
-    switching, data = switching_of(model), _data_of(context)
-    panels = []
+    switching = last_step(model)
     if isinstance(switching, SwitchingPopulationGLM):
-        panels = population_panels(switching, context)
-        path = switching.predict(stack(context.recordings).X, sessions=context.sessions)
-        panels.append(_dwell_panel(path, context.sessions, switching, context))
-    elif data is not None:
-        posterior = switching.predict_proba(data.X, data.y, sessions=data.sessions)
-        path = switching.predict(data.X, data.y, sessions=data.sessions)
-        panels = [
-            Panel(
-                "states",
-                plot_states(posterior, data.sessions, context),
-                "Above: share of every session that each state takes. Below: probability of the "
-                "states given all data, in the session with the most balanced states.",
-            ),
-            _weights_panel(switching, data, context),
-            _dwell_panel(path, data.sessions, switching, context),
-        ]
-        if switching.family == "bernoulli" and data.X is not None:
-            panels.append(
-                Panel(
-                    "psychometric",
-                    plot_psychometric(data.X[:, 0], data.y, posterior, str(context.columns[0])),
-                    "Share of choices 1 against the first input in bins of equal size, every trial "
-                    "weighted by its probability of the state. Bars: 95 % intervals.",
-                )
-            )
-    panels.append(
+        panels = _population(switching, context)
+    else:
+        panels = _glm(switching, context)
+    return [*panels, _convergence_panel(switching)]
+
+
+def _population(model: SwitchingPopulationGLM, context: Context) -> list[Panel]:
+    if context.X is None:
+        return [_without_data("States, couplings and visits")]
+    path = model.predict(context.X, sessions=context.sessions)
+    return [*population_panels(model, context), _dwell_panel(path, model, context)]
+
+
+def _glm(model: SwitchingGLM, context: Context) -> list[Panel]:
+    if context.y is None:
+        return [_without_data("States, weights, visits and psychometric curves")]
+    posterior = model.predict_proba(context.X, context.y, sessions=context.sessions)
+    path = model.predict(context.X, context.y, sessions=context.sessions)
+    return [
         Panel(
-            "convergence",
-            plot_convergence(switching),
-            "Penalised log-likelihood after each iteration of the kept start (line), and at the "
-            "end of every start (dots). A wide spread of dots means local maxima.",
+            "states",
+            plot_states(posterior, context.sessions, context),
+            "Above: share of every session that each state takes. Below: probability of the "
+            "states given all data, in the session with the most balanced states.",
+        ),
+        _weights_panel(model, context),
+        _dwell_panel(path, model, context),
+        *_psychometric_panels(model, context, posterior),
+    ]
+
+
+def _without_data(what: str) -> Panel:
+    caption = f"{what} are not drawn: the data did not come along with the model."
+    return Panel("states", None, caption)
+
+
+def _psychometric_panels(
+    model: SwitchingGLM, context: Context, posterior: np.ndarray
+) -> list[Panel]:
+    """One panel for a model of choices between two; it needs an input."""
+    if model.family != "bernoulli":
+        return []
+    if context.X is None:
+        caption = "Psychometric curves are not drawn: the model has no inputs."
+        return [Panel("psychometric", None, caption)]
+    return [
+        Panel(
+            "psychometric",
+            plot_psychometric(
+                context.X[:, 0], np.ravel(context.y), posterior, context.input_label(0)
+            ),
+            "Share of choices 1 against the first input in bins of equal size, every trial "
+            "weighted by its probability of the state. Bars: 95 % intervals.",
         )
-    )
-    return panels
+    ]
 
 
-def _weights_panel(model: SwitchingGLM, data: _Data, context: Context) -> Panel:
-    if data.X is None:
+def _weights_panel(model: SwitchingGLM, context: Context) -> Panel:
+    if context.X is None:
         caption = "Intercept of every output in every state: its mean, on the scale of the link."
         return Panel("intercepts", plot_intercepts(model, context), caption)
-    errors = model.standard_errors(data.X, data.y, sessions=data.sessions).weights
+    errors = model.standard_errors(context.X, context.y, sessions=context.sessions).weights
+    known = bool(np.isfinite(errors).all())
+    after = f" Inputs are those after {', '.join(context.through)}." if context.through else ""
+    n_outputs = model.weights_.shape[1]
+    first = f" on the first {_MOST_OUTPUTS} outputs" if n_outputs > _MOST_OUTPUTS else ""
+    bars = (
+        "with 95 % Wald intervals from the observed information."
+        if known
+        else "without intervals: the observed information does not determine all of them."
+    )
     return Panel(
         "weights",
-        plot_weights(model, context, errors),
-        "Weights of every state, with 95 % Wald intervals from the observed information.",
+        plot_weights(model, context, errors if known else None),
+        f"Weights of every state{first}, {bars}{after}",
     )
 
 
-def _dwell_panel(
-    path: np.ndarray, sessions: np.ndarray, model: BaseEstimator, context: Context
-) -> Panel:
+def _dwell_panel(path: np.ndarray, model: BaseEstimator, context: Context) -> Panel:
     return Panel(
         "dwell_times",
-        plot_dwell_times(path, sessions, model.transition_matrix_, context),
+        plot_dwell_times(path, context.sessions, model.transition_matrix_, context),
         "Share of visits that last at least so long: of the most probable path (dots), and of "
         "the fitted chain (line), whose visits are geometric.",
     )
+
+
+def _convergence_panel(model: BaseEstimator) -> Panel:
+    line = "Objective (log-likelihood with the logarithm of the prior) after each iteration of the"
+    dots = (
+        "kept start. The other starts ended under another prior, so their values are not drawn."
+        if isinstance(model, SwitchingPopulationGLM)
+        else "kept start (line), and at the end of every start (dots). A wide spread of dots means "
+        "local maxima."
+    )
+    return Panel("convergence", plot_convergence(model), f"{line} {dots}")
 
 
 def plot_states(posterior: np.ndarray, sessions: np.ndarray, context: Context) -> Figure:
@@ -130,7 +161,7 @@ def plot_states(posterior: np.ndarray, sessions: np.ndarray, context: Context) -
 
 
 def plot_weights(model: SwitchingGLM, context: Context, errors: np.ndarray | None = None) -> Figure:
-    """One panel per output: the weight of every input in every state.
+    """One panel for each of the first outputs: the weight of every input in every state.
 
     Parameters
     ----------
@@ -145,10 +176,12 @@ def plot_weights(model: SwitchingGLM, context: Context, errors: np.ndarray | Non
     matplotlib.figure.Figure
     """
     n_states, n_outputs, n_inputs = model.weights_.shape
+    n_outputs = min(n_outputs, _MOST_OUTPUTS)
     names = np.asarray(context.columns)
     if model.emission_columns is not None:
         names = names[np.asarray(model.emission_columns, dtype=int)]
-    figure = new_figure(1.6 + 0.75 * (n_inputs + 1), 2.9 * n_outputs)
+    shown = range(0, n_inputs, -(-n_inputs // _MOST_INPUTS))
+    figure = new_figure(1.6 + 0.75 * (min(n_inputs, _MOST_INPUTS) + 1), 2.9 * n_outputs)
     for m, axes in enumerate(figure.subplots(n_outputs, 1, squeeze=False)[:, 0]):
         axes.axhline(0.0, color="0.7", linewidth=0.8)
         for k in range(n_states):
@@ -157,7 +190,7 @@ def plot_weights(model: SwitchingGLM, context: Context, errors: np.ndarray | Non
             axes.errorbar(
                 at, model.weights_[k, m], bars, fmt="o", color=colour(k), label=f"state {k}"
             )
-        axes.set_xticks(range(n_inputs), names, rotation=30, ha="right")
+        axes.set_xticks(shown, names[shown], rotation=30, ha="right")
         tidy(axes, y="weight (log-odds per unit)", title=output_names(model, context)[m])
         if model.family in ("gaussian", "poisson", "negative_binomial"):
             axes.set_ylabel("weight")
@@ -273,22 +306,15 @@ def plot_dwell_times(
 
 
 def plot_convergence(model: BaseEstimator) -> Figure:
-    """Objective against iterations, with the end of every start."""
+    """Objective against iterations, with the end of every start that has the same objective.
+
+    The starts of a `SwitchingPopulationGLM` are compared under a prior of their own, so that their
+    values do not belong on this axis.
+    """
     figure = new_figure(4.5, 2.6)
-    axes = tidy(figure.subplots(), x="iteration", y="log-likelihood (nats per bin)")
+    axes = tidy(figure.subplots(), x="iteration", y="objective (nats per bin)")
     axes.plot(model.log_likelihood_trace_, color=colour(0))
-    ends = model.restart_scores_
-    axes.plot(np.full(len(ends), model.n_iter_), ends, "o", color=colour(1))
+    if not isinstance(model, SwitchingPopulationGLM):
+        ends = model.restart_scores_
+        axes.plot(np.full(len(ends), model.n_iter_), ends, "o", color=colour(1))
     return figure
-
-
-def _data_of(context: Context) -> _Data | None:
-    """Inputs and observations, where there are no inputs but covariates of the recordings."""
-    columns = [str(name) for name in context.columns]
-    for recording in context.recordings:
-        known = set(recording["feature"].values) if "feature" in recording.coords else set()
-        if not set(columns) <= known:
-            return None
-    arrays = stack(context.recordings, target="signal", inputs=columns)
-    y = arrays.y[:, 0] if arrays.y.shape[1] == 1 else arrays.y
-    return _Data(arrays.X if columns else None, y, arrays.sessions)

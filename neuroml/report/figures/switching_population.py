@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from neuroml._core.recording import break_points
-from neuroml.data import stack
 from neuroml.report.context import Context
 from neuroml.report.figures.style import colour, new_figure, tidy
 from neuroml.report.present import Panel
@@ -19,11 +18,10 @@ _MOST_BINS = 2000
 
 def population_panels(model: SwitchingPopulationGLM, context: Context) -> list[Panel]:
     """States over spikes, couplings per state, and filters."""
-    counts = stack(context.recordings).X.astype(np.float64)
     return [
         Panel(
             "states",
-            plot_raster(model, counts, context),
+            plot_raster(model, np.asarray(context.X, dtype=np.float64), context),
             f"Posterior of the states over the spikes of the first {_MOST_BINS} bins at most, "
             "units sorted by their rate. Grey lines: borders of sessions.",
         ),
@@ -49,10 +47,11 @@ def plot_raster(model: SwitchingPopulationGLM, counts: np.ndarray, context: Cont
     model : SwitchingPopulationGLM
     counts : ndarray of shape (n_bins, n_units)
     context : Context
+        Recordings are drawn one after the other.
     """
     shown = slice(0, min(_MOST_BINS, len(counts)))
     posterior = model.predict_proba(counts, sessions=context.sessions)[shown]
-    time = context.time[shown]
+    time = context.running_time[shown]
     figure = new_figure(8.0, 4.0)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
     top.stackplot(time, posterior.T, colors=[colour(k) for k in range(model.n_states)], step="mid")
@@ -60,7 +59,7 @@ def plot_raster(model: SwitchingPopulationGLM, counts: np.ndarray, context: Cont
     order = np.argsort(counts.mean(axis=0))
     at, unit = np.nonzero(counts[shown][:, order])
     bottom.plot(time[at], unit, "|", color="black", markersize=3)
-    tidy(bottom, x=context.time_label, y="unit, sorted")
+    tidy(bottom, x=context.running_label, y="unit, sorted")
     for start in break_points(context.sessions[shown])[1:]:
         for axes in (top, bottom):
             axes.axvline(time[start], color="0.5", linewidth=0.8)

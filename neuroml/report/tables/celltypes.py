@@ -9,12 +9,14 @@ from sklearn.base import BaseEstimator
 from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
 from neuroml.report.context import Context
 from neuroml.report.present import TABLE_COLUMNS
+from neuroml.report.presenters import last_step
 
 __all__ = ["tabulate"]
 
 
 def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
     """Clusters and their objective, or training and places; facets of a cell."""
+    model = last_step(model)
     if isinstance(model, MostDiscriminativeStimuli):
         rows = _clusters(model, context)
     elif isinstance(model, ResponseModel):
@@ -64,6 +66,6 @@ def _training(model: ResponseModel, context: Context) -> list[tuple]:
 
 
 def _names(context: Context, n_cells: int) -> list[str]:
-    """Names of the cells, or their numbers where the context's columns are others."""
-    columns = [str(name) for name in context.columns]
-    return columns if len(columns) == n_cells else [str(i) for i in range(n_cells)]
+    """Names of the cells, or their numbers where the context does not know them."""
+    outputs = [str(name) for name in context.outputs]
+    return outputs if len(outputs) == n_cells else [str(i) for i in range(n_cells)]

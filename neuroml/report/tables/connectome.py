@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
@@ -12,73 +10,36 @@ from sklearn.pipeline import Pipeline
 from neuroml.connectome import (
     AffinityTensor,
     DynamicConnectome,
-    SlidingWindowConnectivity,
     WeightedSBM,
 )
 from neuroml.report.context import Context
 from neuroml.report.present import TABLE_COLUMNS
+from neuroml.report.presenters import last_step
 
-__all__ = ["affinity_of", "cp_of", "mode_labels", "tabulate", "windows_of"]
+__all__ = ["affinity_of", "animal_names", "mode_labels", "tabulate"]
 
 Row = tuple[str, str, str, str, float]
 
 
 def mode_labels(model: BaseEstimator, context: Context) -> list[tuple[str, np.ndarray]]:
     """Name and labels of every mode of the factorised tensor."""
-    factors = cp_of(model).cp_.factors
-    affinity = affinity_of(model)
-    if affinity is not None:
-        times = context.time[: len(factors[2]) * affinity.stride : affinity.stride]
-        return [
-            ("pair", np.asarray(context.columns)),
-            ("animal", _animal_names(context, len(factors[1]))),
-            (context.time_label, times),
-        ]
-    sizes = [len(factor) for factor in factors]
-    windows = windows_of(model)
-    labels: list[tuple[str, np.ndarray]] = [
-        (f"mode {m}", np.arange(n)) for m, n in enumerate(sizes)
-    ]
-    if windows is not None:
-        centres = windows.windows_.mean(axis=1).astype(int)
-        labels[0] = (f"window centre, {context.time_label}", context.time[centres])
-        units = np.asarray(context.columns)
-        if windows.vectorize:
-            labels[1] = ("pair", windows.get_feature_names_out(units))
-        else:
-            labels[1:] = [("unit", units), ("unit, second", units)]
-    return labels
-
-
-def cp_of(model: BaseEstimator) -> Any:
-    """The estimator, most often a factorisation, at the end of the model."""
-    return model.steps[-1][1] if isinstance(model, Pipeline) else model
-
-
-def windows_of(model: BaseEstimator) -> SlidingWindowConnectivity | None:
-    """The windows that the tensor came from, if the model has such a step."""
-    return _step_of(model, SlidingWindowConnectivity)
+    if context.axes:
+        return list(context.axes)
+    factors = last_step(model).cp_.factors
+    if len(factors) == 2 and len(context.columns) == len(factors[1]):
+        return [(context.time_label, context.time), ("unit", np.asarray(context.columns))]
+    return [(f"mode {m}", np.arange(len(factor))) for m, factor in enumerate(factors)]
 
 
 def affinity_of(model: BaseEstimator) -> AffinityTensor | None:
     """The affinities that the tensor came from, if the model has such a step."""
-    return _step_of(model, AffinityTensor)
-
-
-def _step_of(model: BaseEstimator, kind: type[BaseEstimator]) -> Any:
     steps = model.steps if isinstance(model, Pipeline) else []
-    return next((step for _, step in steps if isinstance(step, kind)), None)
-
-
-def _animal_names(context: Context, n_animals: int) -> np.ndarray:
-    """Subjects if each has one recording, else numbers."""
-    subjects = [recording.attrs["subject"] for recording in context.recordings]
-    return np.array(subjects) if len(subjects) == n_animals else np.arange(n_animals)
+    return next((step for _, step in steps if isinstance(step, AffinityTensor)), None)
 
 
 def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
     """Weights of components and loadings on every mode, or the communities of units."""
-    last = cp_of(model)
+    last = last_step(model)
     if isinstance(last, WeightedSBM):
         rows = _labels(context, "block", "", last.labels_)
     elif isinstance(last, DynamicConnectome):
@@ -86,6 +47,12 @@ def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
     else:
         rows = _loadings(model, context)
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
+
+
+def animal_names(model: DynamicConnectome, context: Context) -> list[str]:
+    """Subjects as the context knows them, else numbers."""
+    names, n_animals = list(context.rows_of_subjects()), len(model.subject_loadings_)
+    return names if len(names) == n_animals else [str(a) for a in range(n_animals)]
 
 
 def _labels(context: Context, quantity: str, component: str, labels: np.ndarray) -> list[Row]:
@@ -98,8 +65,8 @@ def _cohort(model: DynamicConnectome, context: Context) -> list[Row]:
     rows: list[Row] = []
     for r, labels in enumerate(model.communities_):
         rows += _labels(context, "community", str(r), labels)
-        animals = enumerate(model.subject_loadings_[:, r])
-        rows += [("loading", str(r), "animal", str(a), float(v)) for a, v in animals]
+        animals = zip(animal_names(model, context), model.subject_loadings_[:, r], strict=True)
+        rows += [("loading", str(r), "animal", name, float(v)) for name, v in animals]
     active = model.table_[["component", "start", "stop"]].drop_duplicates()
     for r, start, stop in active.itertuples(index=False):
         rows += [("active", str(r), "start", str(start), float(start))]
@@ -108,7 +75,7 @@ def _cohort(model: DynamicConnectome, context: Context) -> list[Row]:
 
 
 def _loadings(model: BaseEstimator, context: Context) -> list[Row]:
-    cp = cp_of(model).cp_
+    cp = last_step(model).cp_
     rows = [("weight", str(r), "", "", float(w)) for r, w in enumerate(cp.weights)]
     for (axis, labels), factor in zip(mode_labels(model, context), cp.factors, strict=True):
         for label, loadings in zip(labels, factor, strict=True):

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from neuroml.data import stack
 from neuroml.decoding.metrics import intersubject_correlation
 from neuroml.report.context import Context
 from neuroml.report.present import TABLE_COLUMNS
+from neuroml.report.presenters import last_step
 
 __all__ = ["agreement", "tabulate"]
 
 
 def agreement(model: Any, context: Context) -> pd.Series:
-    """Correlation of every aligned subject with the mean of the others, mean over columns."""
-    parts: dict[str, list] = {}
-    for recording in context.recordings:
-        parts.setdefault(recording.attrs["subject"], []).append(recording)
-    aligned = model.transform({s: stack(recordings).X for s, recordings in parts.items()})
+    """Correlation of every aligned subject with the mean of the others, mean over columns.
+
+    Empty if the model was fitted to one array, which is one subject.
+    """
+    if not isinstance(context.X, Mapping) or len(context.X) < 2:
+        return pd.Series(dtype=float)
+    aligned = model.transform(context.X)
     return pd.Series(intersubject_correlation(aligned).mean(axis=1), index=list(aligned))
 
 
 def tabulate(model: Any, context: Context) -> pd.DataFrame:
     """What is known of every subject, and how well brains carry the shared components."""
+    model = last_step(model)
     rows: list[tuple[str, str, str, str, float]] = []
     if hasattr(model, "components_"):
         shares = model.components_["decodability"]

@@ -5,37 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
 from neuroml.report.context import Context
 from neuroml.report.present import TABLE_COLUMNS
+from neuroml.report.presenters import last_step
 from neuroml.report.tables.switching_population import sign_rows
 from neuroml.switching import SwitchingGLM
 
-__all__ = ["output_names", "switching_of", "tabulate"]
-
-
-def switching_of(model: BaseEstimator) -> BaseEstimator:
-    """The switching model at the end of a pipeline, or the model itself."""
-    return model.steps[-1][1] if isinstance(model, Pipeline) else model
+__all__ = ["output_names", "tabulate"]
 
 
 def output_names(model: BaseEstimator, context: Context) -> list[str]:
     """One name for each row of a state's weights."""
-    switching, n_outputs = switching_of(model), switching_of(model).weights_.shape[1]
+    switching, n_outputs = last_step(model), last_step(model).weights_.shape[1]
     if not isinstance(switching, SwitchingGLM):
         return [str(name) for name in context.columns]
     if switching.family == "categorical":
         return [f"class {c + 1}" for c in range(n_outputs)]
-    units = [str(unit) for unit in context.recordings[0]["unit"].values]
-    if not len(context.columns) and len(units) == n_outputs:
-        return units
+    if len(context.outputs) == n_outputs:
+        return [str(name) for name in context.outputs]
     return ["y"] if n_outputs == 1 else [f"y{m}" for m in range(n_outputs)]
 
 
 def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
     """Weights, constants, transitions and first-state probabilities of every state."""
-    switching, outputs = switching_of(model), output_names(model, context)
+    switching, outputs = last_step(model), output_names(model, context)
     inputs = np.asarray(context.columns)
     if getattr(switching, "emission_columns", None) is not None:
         inputs = inputs[np.asarray(switching.emission_columns, dtype=int)]

@@ -47,7 +47,7 @@ def finish(process: subprocess.Popen) -> str:
 
 def contents(out: Path) -> dict[str, bytes]:
     """Bytes of all outputs, and the report without its timing."""
-    found = {str(p.relative_to(out)): p.read_bytes() for p in (out / "units").rglob("*.*")}
+    found = {str(p.relative_to(out)): p.read_bytes() for p in (out / "jobs").rglob("*.*")}
     page = (out / "report.html").read_text()
     timing = r"<!-- timing -->.*<!-- /timing -->"
     return found | {"report": re.sub(timing, "", page, flags=re.S).encode()}
@@ -62,16 +62,16 @@ def compared(out: Path, undisturbed: dict[str, bytes]) -> str:
 
 
 def done_so_far(out: Path) -> int:
-    """How many units the manifest counts as done."""
+    """How many jobs the manifest counts as done."""
     path = out / "manifest.jsonl"
     lines = path.read_text().splitlines() if path.is_file() else []
-    units = set()
+    jobs = set()
     for line in lines:
         try:
-            units.add(json.loads(line)["unit"])
+            jobs.add(json.loads(line)["job"])
         except json.JSONDecodeError:
             continue
-    return len(units)
+    return len(jobs)
 
 
 def killed(recipe: str, out: Path, n_kills: int, seconds: float) -> list[str]:
@@ -87,7 +87,7 @@ def killed(recipe: str, out: Path, n_kills: int, seconds: float) -> list[str]:
         process.communicate()
         half = len([p for p in out.rglob("*.part*")]) if out.is_dir() else 0
         rows.append(
-            f"kill {number:>2} after {after:5.1f} s: {done_so_far(out):>3} units kept, "
+            f"kill {number:>2} after {after:5.1f} s: {done_so_far(out):>3} jobs kept, "
             f"{half} temporary files left"
         )
     rows.append(f"then resumed: {finish(start(recipe, out))}")
@@ -171,7 +171,7 @@ from neuroml.batch import read_recipe, runner
 from neuroml.connectome import SlidingWindowConnectivity
 
 class Context:
-    columns = ()
+    X, columns, outputs = None, (), ()
 
 model = SlidingWindowConnectivity()
 runner.fit_recipe = lambda recipe, recordings, events: (model, Context)
@@ -211,9 +211,9 @@ def cost(up_to: int) -> None:
                 done = subprocess.run(
                     [*command, str(folder / "out")], stdout=subprocess.PIPE, text=True, check=True
                 )
-                units, wall, cpu, mebibytes = map(float, done.stdout.split())
+                jobs, wall, cpu, mebibytes = map(float, done.stdout.split())
                 print(
-                    f"{n:>10}  {call:<7}{1000 * wall / units:>13.1f}{1000 * cpu / units:>13.1f}"
+                    f"{n:>10}  {call:<7}{1000 * wall / jobs:>13.1f}{1000 * cpu / jobs:>13.1f}"
                     f"{mebibytes:>10.0f}",
                     flush=True,
                 )

@@ -1,4 +1,4 @@
-"""One figure for a whole run: how its units compare."""
+"""One figure for a whole run: how its jobs compare."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from matplotlib.figure import Figure
 
 from neuroml.report.figures.style import colour, new_figure, tidy
 
-__all__ = ["plot_units"]
+__all__ = ["plot_jobs"]
 
 
-def plot_units(facts: list[dict[str, Any]]) -> Figure | None:
-    """One panel for each number that varies between units, one dot per unit.
+def plot_jobs(facts: list[dict[str, Any]]) -> Figure | None:
+    """One panel for each number that varies between jobs, one dot per job.
 
     Parameters
     ----------
     facts : list of dict
-        Of each unit, as `neuroml.report.facts` gives them.
+        Of each job, as `neuroml.report.facts` gives them.
 
     Returns
     -------

@@ -1,0 +1,182 @@
+"""What is wrong with a recipe that its schema does not see: every fault, not the first one.
+
+Each check looks at one part of the recipe as it stands in the file and passes over what the schema
+refuses anyway, so that no fault hides another.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import (
+    InvalidParameterError,
+    validate_parameter_constraints,
+)
+
+from neuroml.batch.vocabulary import FILE_OPTIONS, READERS, did_you_mean, estimator_classes
+from neuroml.data import clean, list_datasets
+
+__all__ = ["find_faults"]
+
+_FROM_RECORDINGS = ("X", "spikes", "stimuli")
+
+
+def find_faults(content: dict[str, Any], where: Path) -> list[str]:
+    """List what is wrong with a recipe's content, each fault with its key.
+
+    Parameters
+    ----------
+    content : dict
+        The recipe as TOML gives it.
+    where : Path
+        The folder that relative file names start from.
+
+    Returns
+    -------
+    list of str
+    """
+    data, fit = _table(content, "data"), _table(content, "fit")
+    steps = fit.get("steps")
+    steps = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    return [
+        *_source_faults(data),
+        *_option_faults(data, where),
+        *_stimulus_faults(data),
+        *_clean_faults(_table(content, "clean")),
+        *(fault for i, step in enumerate(steps) for fault in _step_faults(i, step)),
+        *_chain_faults(data, fit, steps),
+    ]
+
+
+def _table(content: dict[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _source_faults(data: dict[str, Any]) -> Iterator[str]:
+    dataset, files = data.get("dataset"), data.get("files")
+    if (dataset is None) == (files is None):
+        yield "data: name either a dataset or files"
+    if files is not None and data.get("reader") is None:
+        yield "data: files need a reader: 'fmri', 'traces' or 'spikes'"
+    if isinstance(dataset, str) and dataset not in list_datasets():
+        hint = did_you_mean(dataset, list_datasets())
+        yield f"data: there is no data set {dataset!r}{hint}"
+    if dataset is not None and files is None:
+        for key in ("reader", "options"):
+            if key in data:
+                yield f"data.{key}: a named data set has a reader of its own; this is for files"
+
+
+def _option_faults(data: dict[str, Any], where: Path) -> Iterator[str]:
+    reader, options = data.get("reader"), _table(data, "options")
+    if not isinstance(reader, str) or reader not in READERS:
+        return
+    _, *parameters = inspect.signature(READERS[reader]).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.name != "key"]
+    for name in options:
+        if name not in known:
+            yield (
+                f"data.options.{name}: read_{reader} has no such option"
+                f"{did_you_mean(name, known)} (it has {', '.join(known)})"
+            )
+    for parameter in parameters:
+        if parameter.default is parameter.empty and parameter.name not in options:
+            yield f"data.options: read_{reader} needs {parameter.name}"
+    for name in FILE_OPTIONS[reader]:
+        file = options.get(name)
+        if isinstance(file, str) and not (where / file).is_file():
+            yield f"data.options.{name}: there is no file {str(where / file)!r}"
+
+
+def _stimulus_faults(data: dict[str, Any]) -> Iterator[str]:
+    if data.get("stimuli") is None:
+        return
+    for key in ("target", "inputs"):
+        if data.get(key) is not None:
+            yield f"data.{key}: with stimuli, X is the stimulus and y the signal; leave it out"
+    if data.get("layout") == "subjects":
+        yield "data.layout: stimuli are for layout = 'stacked'"
+
+
+def _clean_faults(options: dict[str, Any]) -> Iterator[str]:
+    known = list(inspect.signature(clean).parameters)[1:]
+    for name in options:
+        if name not in known:
+            yield (
+                f"clean: clean has no option {name!r}{did_you_mean(name, known)} "
+                f"(it has {', '.join(known)})"
+            )
+
+
+def _step_faults(number: int, step: dict[str, Any]) -> Iterator[str]:
+    """Class, names and values of one step's parameters."""
+    place, classes, use = f"fit.steps.{number}", estimator_classes(), step.get("use")
+    if not isinstance(use, str):
+        return
+    if use not in classes:
+        yield f"{place}: there is no estimator {use!r}{did_you_mean(use, classes)}"
+        return
+    known = classes[use]._get_param_names()
+    parameters = {name: value for name, value in step.items() if name != "use"}
+    for name in parameters:
+        if name not in known:
+            yield (
+                f"{place}: {use} has no parameter {name!r}{did_you_mean(name, known)}"
+                f" (it has {', '.join(known)})"
+            )
+    constraints = getattr(classes[use], "_parameter_constraints", {})
+    for name in [name for name in parameters if name in constraints]:
+        try:
+            validate_parameter_constraints(constraints, {name: parameters[name]}, use)
+        except InvalidParameterError as error:
+            yield f"{place}: {error}"
+
+
+def _chain_faults(
+    data: dict[str, Any], fit: dict[str, Any], steps: list[dict[str, Any]]
+) -> Iterator[str]:
+    """Whether each step can take what the one before it, or the data, hand on."""
+    if fit.get("steps") == []:
+        yield "fit.steps: name at least one step"
+    if data.get("layout") == "subjects" and len(steps) > 1:
+        yield "fit.steps: layout = 'subjects' takes exactly one step"
+    known, every = estimator_classes(), [str(step.get("use")) for step in steps]
+    for number, use in enumerate(every):
+        if use in known:
+            place, last = f"fit.steps.{number}", number == len(every) - 1
+            yield from (f"{place}: {fault}" for fault in _place_faults(known[use], last=last))
+    if every and every[0] in known and data.get("inputs") == []:
+        if not _takes_no_x(known[every[0]]):
+            yield f"data.inputs: an empty list is no X, and {every[0]} needs one"
+    if every and every[-1] in known and _needs_y(known[every[-1]]):
+        if data.get("target") is None and data.get("stimuli") is None:
+            yield f"data: {every[-1]} needs a y: name a target (or stimuli)"
+
+
+def _place_faults(kind: type[BaseEstimator], *, last: bool) -> Iterator[str]:
+    first = _fit_parameters(kind)[0].name
+    if first not in _FROM_RECORDINGS:
+        yield (
+            f"{kind.__name__} is fitted to a {first if len(first) > 1 else 'matrix'}, which no "
+            "step makes of recordings, so that it cannot stand in a recipe"
+        )
+    elif not last and not (hasattr(kind, "transform") and hasattr(kind, "get_feature_names_out")):
+        yield f"{kind.__name__} hands no new X on, so that it can only be the last step"
+
+
+def _fit_parameters(kind: type[BaseEstimator]) -> list[inspect.Parameter]:
+    return list(inspect.signature(kind.fit).parameters.values())[1:]
+
+
+def _needs_y(kind: type[BaseEstimator]) -> bool:
+    positional = [p for p in _fit_parameters(kind) if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return len(positional) > 1 and positional[1].default is inspect.Parameter.empty
+
+
+def _takes_no_x(kind: type[BaseEstimator]) -> bool:
+    return "None" in str(_fit_parameters(kind)[0].annotation).split(" | ")

@@ -1,0 +1,47 @@
+"""What a recipe can name: estimators, readers and their options; and the nearest word."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable
+
+import xarray as xr
+from sklearn.base import BaseEstimator
+
+import neuroml
+from neuroml.data import read_fmri, read_spikes, read_traces
+
+__all__ = ["FILE_OPTIONS", "READERS", "did_you_mean", "estimator_classes"]
+
+READERS: dict[str, Callable[..., xr.Dataset]] = {
+    "fmri": read_fmri,
+    "traces": read_traces,
+    "spikes": read_spikes,
+}
+FILE_OPTIONS = {"fmri": ("labels", "mask", "confounds", "units"), "traces": (), "spikes": ()}
+"""Options of a reader in which a text is the name of a file, relative to the recipe."""
+
+_SKLEARN_STEPS = {"StandardScaler": "sklearn.preprocessing", "PCA": "sklearn.decomposition"}
+
+
+def estimator_classes() -> dict[str, type[BaseEstimator]]:
+    """Every class a step can name: neuroml's public estimators, and scalers of scikit-learn."""
+    classes: dict[str, type[BaseEstimator]] = {
+        name: getattr(importlib.import_module(module), name)
+        for name, module in _SKLEARN_STEPS.items()
+    }
+    for family in neuroml._SUBMODULES:
+        module = importlib.import_module(f"neuroml.{family}")
+        for name in module.__all__:
+            found = getattr(module, name)
+            if isinstance(found, type) and issubclass(found, BaseEstimator):
+                classes[name] = found
+    return classes
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown word: the nearest known one, if one is near."""
+    lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), lower, n=1)
+    return f", did you mean {lower[near[0]]!r}?" if near else ""
