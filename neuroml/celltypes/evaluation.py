@@ -70,7 +70,8 @@ def cluster_features(
     (rng,) = spawn_generators(random_state, 1)
     seed = int(rng.integers(2**31))
     n_components = min(_N_COMPONENTS, *scores.shape)
-    reduced = PCA(n_components, random_state=seed).fit_transform(scores)
+    pca = PCA(n_components, random_state=seed).set_output(transform="default")
+    reduced = pca.fit_transform(scores)
     if method == "kmeans":
         return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(reduced)
     if method != "gmm":

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from neuroml._core.estimator import TableOutputMixin
 from neuroml._core.validation import check_sequences, session_slices
 from neuroml.connectome._affinity import METHODS, WINDOWED, prepare_signals
 from neuroml.connectome._cohort import as_list
@@ -22,7 +23,7 @@ from neuroml.exceptions import DataError
 __all__ = ["AffinityTensor"]
 
 
-class AffinityTensor(TransformerMixin, BaseEstimator):
+class AffinityTensor(TableOutputMixin, BaseEstimator):
     r"""Affinity of every pair of units, in every animal, at every moment.
 
     The tensor has the modes pairs i < j, animals and time. A unit that was not seen in an animal

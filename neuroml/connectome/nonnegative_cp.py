@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.utils import Tags, check_array
@@ -20,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tensorly.cp_tensor import CPTensor
 
 from neuroml._core.em import best_climb
+from neuroml._core.estimator import TableOutputMixin
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.connectome._factors import (
     factor_match,
@@ -42,7 +42,7 @@ _ARRAYS: Any = {
 }
 
 
-class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator):
     r"""Sum of non-negative rank-one parts of a tensor (canonical polyadic decomposition).
 
     A tensor of pairs by animals by time becomes components, each a pattern of connectivity that is
@@ -254,6 +254,10 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             As in `fit`, and if the other modes have another size than in fit.
         """
         return self._project(X)[0]
+
+    @property
+    def _rows_are_samples(self) -> bool:
+        return self.sample_mode == 0
 
     def score(self, X: ArrayLike | FibreTensor, y: Any = None) -> float:
         """Minus the relative error on new data, of which only the loadings are fitted."""

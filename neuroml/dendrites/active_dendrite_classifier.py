@@ -206,15 +206,16 @@ class ActiveDendriteClassifier(ClassifierMixin, BaseEstimator):
             self.segment_classes_ = np.empty(0, dtype=np.int64)
             self.encoder_ = None
             if self.n_cells is not None:
-                self.encoder_ = KWinnersEncoder(
+                encoder = KWinnersEncoder(
                     self.n_cells, self.n_active, random_state=self.random_state
-                ).fit(X)
+                )
+                self.encoder_ = encoder.set_output(transform="default").fit(X)
             self.bank_ = SegmentBank(
                 self.n_synapses,
                 self.threshold,
                 max_false_match=self.max_false_match,
                 random_state=self.random_state,
-            )
+            ).set_output(transform="default")
         labels = np.searchsorted(self.classes_, y)
         known = np.isin(y, self.classes_)
         if not known.all():
