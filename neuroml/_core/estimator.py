@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DEVICE", "RANDOM_STATE", "TableOutputMixin", "check_option", "resolve_device"]
 
-RANDOM_STATE = ["random_state", np.random.Generator]
-DEVICE = ["no_validation"]  # `resolve_device` says more than scikit-learn's check could
+RANDOM_STATE: list[Any] = ["random_state", np.random.Generator]
+DEVICE = "no_validation"  # `resolve_device` says more than scikit-learn's check could
 _DEVICE_NAMES = '"auto", "cpu", "cuda", "cuda:0" (any number), "mps" or a torch.device'
 
 

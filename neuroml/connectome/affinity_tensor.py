@@ -33,8 +33,9 @@ class AffinityTensor(TableOutputMixin, BaseEstimator):
 
     Parameters
     ----------
-    method : str, default="same_sign"
-        With :math:`g` the smoothed derivative, scaled so that 95 % of it lie within 1, and cut:
+    method : {"unsigned", "same_sign", "min", "ratio", "mtd", "correlation", "edge"}
+        "same_sign" by default. With :math:`g` the smoothed derivative, scaled so that 95 % of it
+        lie within 1, and cut:
 
         - "unsigned": :math:`\sqrt{|g_i g_j|}`, closest to the prose of [1]_, which has no formula;
         - "same_sign": :math:`\sqrt{\max(g_i g_j, 0)}`;

@@ -17,7 +17,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import TableOutputMixin
+from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml.connectome._affinity import METHODS
@@ -40,8 +40,9 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseE
     ----------
     n_components : int, default=4
         `select_rank` helps to choose it.
-    method : str, default="mtd"
-        Of `AffinityTensor`. Affinities that are averages over windows are the most robust to noise.
+    method : {"unsigned", "same_sign", "min", "ratio", "mtd", "correlation", "edge"}
+        Of `AffinityTensor`, "mtd" by default. Affinities that are averages over windows are the
+        most robust to noise.
     sigma : float, default=2.0
         Width of the derivative's Gaussian, in samples.
     window, stride : int, default=15, 1
@@ -134,7 +135,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseE
         "max_blocks": [Interval(Integral, 1, None, closed="left")],
         "activity": [Interval(Real, 0, 1, closed="both")],
         "n_jobs": [Integral, None],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(  # noqa: PLR0913 - one keyword for each parameter

@@ -16,7 +16,7 @@ from sklearn.base import (
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from neuroml._core.estimator import TableOutputMixin
+from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
 from neuroml._core.parallel import spawn_generators
 from neuroml.exceptions import DataError
 
@@ -65,7 +65,7 @@ class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEst
     _parameter_constraints = {
         "n_cells": [Interval(Integral, 1, None, closed="left")],
         "n_active": [Interval(Integral, 1, None, closed="left")],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(

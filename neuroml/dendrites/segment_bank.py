@@ -18,7 +18,7 @@ from sklearn.base import (
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from neuroml._core.estimator import TableOutputMixin
+from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
 from neuroml._core.parallel import spawn_generators
 from neuroml.dendrites._hypergeometric import log1mexp, log_tail
 from neuroml.dendrites._overlaps import BACKENDS, cheapest
@@ -144,7 +144,7 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimat
         "patterns_per_segment": [Interval(Integral, 1, None, closed="left")],
         "max_false_match": [Interval(Real, 0, 1, closed="both")],
         "backend": [StrOptions({"auto", *BACKENDS})],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(
