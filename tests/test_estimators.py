@@ -113,6 +113,9 @@ def compare(first, second, where="estimator"):
         assert len(first) == len(second), where
         for i, (a, b) in enumerate(zip(first, second, strict=True)):
             compare(a, b, f"{where}[{i}]")
+    elif isinstance(first, np.ndarray) and first.dtype == object:
+        assert first.shape == second.shape and second.dtype == object, where
+        compare(first.ravel().tolist(), second.ravel().tolist(), where)
     elif isinstance(first, np.ndarray):
         np.testing.assert_array_equal(first, second, err_msg=where)
     elif hasattr(first, "state_dict"):

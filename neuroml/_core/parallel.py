@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
+
+from neuroml.exceptions import DataError
 
 __all__ = ["run_on_cluster", "run_parallel", "spawn_generators"]
 
@@ -19,13 +22,25 @@ def spawn_generators(random_state: RandomState, n: int) -> list[np.random.Genera
 
     A ``RandomState`` or ``Generator`` is advanced by one draw, so that a second call with the same
     object gives other streams.
+
+    Raises
+    ------
+    DataError
+        If ``random_state`` is something else, or a negative number.
     """
     if isinstance(random_state, np.random.RandomState):
         seed: Any = random_state.randint(2**31, size=4)
     elif isinstance(random_state, np.random.Generator):
         seed = random_state.integers(2**31, size=4)
-    else:
+    elif random_state is None or (isinstance(random_state, Integral) and random_state >= 0):
         seed = random_state
+    else:
+        raise DataError(
+            "random numbers cannot be drawn from this",
+            expected="an integer >= 0, a NumPy RandomState or Generator, or None",
+            found=repr(random_state),
+            field="random_state",
+        )
     return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(n)]
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_VERSION", "describe", "load", "save"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _SKLEARN_CLASSES = {
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing.StandardScaler",
@@ -214,6 +214,12 @@ class _Writer:
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
 
+    def set_aside(self, array: np.ndarray, where: str) -> str:
+        """Keep an array under a name of its own: paths are for readers, and may coincide."""
+        key = f"{len(self.arrays)}:{where}"
+        self.arrays[key] = array
+        return key
+
     def encode(self, value: Any, where: str) -> Any:
         if value is None or type(value) in (bool, int, str):
             return value
@@ -282,14 +288,15 @@ def _encode_array(writer: _Writer, value: np.ndarray, where: str) -> dict[str, A
     plain = native if kind != "c" else native.reshape(*native.shape, 1).view(native.real.dtype)
     # safetensors stores wrong values for arrays that are not C-contiguous, without an error.
     self_contained = np.ascontiguousarray(plain).reshape(plain.shape)
-    writer.arrays[where] = self_contained
-    return {"key": where, "complex": kind == "c", "shape": value.shape}
+    key = writer.set_aside(self_contained, where)
+    return {"key": key, "complex": kind == "c", "shape": value.shape}
 
 
 def _decode_array(reader: _Reader, encoded: dict[str, Any]) -> np.ndarray:
     if "items" in encoded:
         flat = np.empty(len(encoded["items"]), dtype=encoded["dtype"])
-        flat[:] = reader.decode(encoded["items"])
+        for place, item in enumerate(encoded["items"]):  # one by one: items may be arrays
+            flat[place] = reader.decode(item)
         return flat.reshape(encoded["shape"])
     array = reader.arrays[encoded["key"]]
     if encoded["complex"]:
@@ -302,19 +309,70 @@ def _encode_dict(writer: _Writer, value: dict[Any, Any], where: str) -> dict[str
     return {"items": pairs}
 
 
+def _encode_index(writer: _Writer, value: pd.Index, where: str) -> dict[str, Any]:
+    """Labels with their type and names; a MultiIndex as its levels and codes, a range as such."""
+    names = writer.encode(list(value.names), where)
+    if isinstance(value, pd.RangeIndex):
+        return {"names": names, "range": [value.start, value.stop, value.step]}
+    if isinstance(value, pd.MultiIndex):
+        levels = [writer.encode(level, f"{where}/level") for level in value.levels]
+        codes = [writer.encode(np.asarray(codes), f"{where}/codes") for codes in value.codes]
+        return {"names": names, "levels": levels, "codes": codes}
+    return {"names": names, **_encode_values(writer, value, where)}
+
+
+def _decode_index(reader: _Reader, encoded: dict[str, Any]) -> pd.Index:
+    names = reader.decode(encoded["names"])
+    if "range" in encoded:
+        start, stop, step = encoded["range"]
+        return pd.RangeIndex(start, stop, step, name=names[0])
+    if "levels" in encoded:
+        levels, codes = reader.decode(encoded["levels"]), reader.decode(encoded["codes"])
+        return pd.MultiIndex(levels=levels, codes=codes, names=names)
+    return pd.Index(reader.decode(encoded["values"]), dtype=encoded["dtype"], name=names[0])
+
+
+def _encode_values(writer: _Writer, value: pd.Index | pd.Series, where: str) -> dict[str, Any]:
+    """Values and type of an index or a column."""
+    dtype: Any = value.dtype
+    is_text = isinstance(dtype, pd.StringDtype)
+    if not is_text and not (isinstance(dtype, np.dtype) and dtype.kind in "biufcO"):
+        raise DataError(
+            "tables with values of this type cannot be saved",
+            expected="numbers, truth values, text or objects",
+            found=dtype,
+            fix="Convert the column with astype(float) or astype(str).",
+            field=where,
+        )
+    # numpy names keep the byte order away: arrays come back in the machine's own
+    name = ("str" if dtype == "str" else "string") if is_text else dtype.newbyteorder("=").name
+    values = value.to_numpy()
+    if is_text:  # what is missing in text is no text: None, whatever pandas calls it
+        values = np.array([None if pd.isna(item) else item for item in value], dtype=object)
+    return {"values": writer.encode(values, where), "dtype": name}
+
+
 def _encode_table(writer: _Writer, value: pd.DataFrame, where: str) -> dict[str, Any]:
-    columns = {str(name): value[name].to_numpy() for name in value.columns}
+    columns = [value.iloc[:, place] for place in range(value.shape[1])]
     return {
-        "index": writer.encode(value.index.to_numpy(), f"{where}/index"),
-        "columns": {
-            name: writer.encode(column, f"{where}/{name}") for name, column in columns.items()
-        },
+        "index": writer.encode(value.index, f"{where}/index"),
+        "columns": writer.encode(value.columns, f"{where}/columns"),
+        "data": [_encode_values(writer, column, f"{where}/{column.name}") for column in columns],
     }
 
 
 def _decode_table(reader: _Reader, encoded: dict[str, Any]) -> pd.DataFrame:
-    columns = {name: reader.decode(column) for name, column in encoded["columns"].items()}
-    return pd.DataFrame(columns, index=reader.decode(encoded["index"]))
+    index = reader.decode(encoded["index"])
+    if "data" not in encoded:  # format 1: labels as text, the index as an array
+        columns = {name: reader.decode(column) for name, column in encoded["columns"].items()}
+        return pd.DataFrame(columns, index=index)
+    data = {
+        place: pd.Series(reader.decode(column["values"]), index=index, dtype=column["dtype"])
+        for place, column in enumerate(encoded["data"])
+    }
+    table = pd.DataFrame(data, index=index)
+    table.columns = reader.decode(encoded["columns"])
+    return table
 
 
 def _encode_cp(writer: _Writer, value: CPTensor, where: str) -> dict[str, Any]:
@@ -334,7 +392,7 @@ def _encode_estimator(writer: _Writer, value: BaseEstimator, where: str) -> dict
     state = {
         name: writer.encode(item, f"{where}.{name}")
         for name, item in vars(value).items()
-        if name not in ("_sklearn_output_config", "_metadata_request")
+        if name != "_metadata_request"
     }
     return {"class": _public_name(value), "state": state}
 
@@ -345,8 +403,10 @@ def _decode_estimator(reader: _Reader, encoded: dict[str, Any]) -> BaseEstimator
         k: v for k, v in encoded["state"].items() if isinstance(v, dict) and v[_TAG] == "module"
     }
     state = {k: reader.decode(v) for k, v in encoded["state"].items() if k not in modules}
-    parameters = cls._get_param_names()
-    estimator = cls(**{name: state.get(name, reader.module) for name in parameters})
+    # a parameter younger than the file keeps its default; a user's module is the one passed in
+    parameters = set(cls._get_param_names())
+    given = {name: state[name] for name in parameters & state.keys()}
+    estimator = cls(**given, **dict.fromkeys(parameters & modules.keys(), reader.module))
     for name, value in state.items():
         setattr(estimator, name, value)
     for name, weights in modules.items():
@@ -396,6 +456,12 @@ _CODECS = {
     ),
     "array": _Codec(lambda value: type(value) is np.ndarray, _encode_array, _decode_array),
     "table": _Codec(lambda value: isinstance(value, pd.DataFrame), _encode_table, _decode_table),
+    "index": _Codec(lambda value: isinstance(value, pd.Index), _encode_index, _decode_index),
+    "device": _Codec(
+        _is_a("torch.device"),
+        lambda writer, value, where: {"name": str(value)},
+        lambda reader, encoded: importlib.import_module("torch").device(encoded["name"]),
+    ),
     "cp_tensor": _Codec(_is_a("tensorly.cp_tensor.CPTensor"), _encode_cp, _decode_cp),
     "module": _Codec(
         _is_a("torch.nn.modules.module.Module"), _encode_module, lambda reader, encoded: None

@@ -58,7 +58,8 @@ class ResponseNetwork(nn.Module):
         Shape of one frame: (), (channels,), (height, width) or (height, width, channels).
     n_cells : int
     mean, sd : Tensor
-        What stimuli are standardised with, numbers or one per channel.
+        What stimuli are standardised with, numbers or one per channel; all weights have their
+        type, whatever torch's default is.
     centred : bool
         Read all cells out at the pixel in the middle, and compute only what this depends on.
     """
@@ -85,15 +86,15 @@ class ResponseNetwork(nn.Module):
         spatial = len(self.frame_shape) >= 2
         self.canvas = self.frame_shape[:2] if spatial else (1, 1)
         self.reach = architecture.kernel_size // 2 if spatial else 0
-        self.core = _build_core(architecture, n_channels, 2 * self.reach + 1)
+        self.core = _build_core(architecture, n_channels, 2 * self.reach + 1, mean.dtype)
         n_features = next(m for m in reversed(self.core) if isinstance(m, nn.Conv3d)).out_channels
-        self.place = nn.Parameter(torch.zeros(n_cells, 2), requires_grad=spatial)
+        self.place = nn.Parameter(torch.zeros(n_cells, 2, dtype=mean.dtype), requires_grad=spatial)
         self.spread = nn.Parameter(
-            torch.full((n_cells,), math.log(_START_SPREAD)),
+            torch.full((n_cells,), math.log(_START_SPREAD), dtype=mean.dtype),
             requires_grad=spatial and architecture.readout == "gaussian",
         )
-        self.weights = nn.Parameter(torch.zeros(n_cells, n_features))
-        self.bias = nn.Parameter(torch.zeros(n_cells))
+        self.weights = nn.Parameter(torch.zeros(n_cells, n_features, dtype=mean.dtype))
+        self.bias = nn.Parameter(torch.zeros(n_cells, dtype=mean.dtype))
         self.generator: torch.Generator | None = None  # of places drawn in training
 
     @property
@@ -134,8 +135,8 @@ class ResponseNetwork(nn.Module):
         """Row and column of each cell's readout in pixels (n_cells, 2)."""
         height, width = self.canvas
         if self.is_centred:
-            return torch.tensor([height // 2, width // 2]).to(self.place).expand_as(self.place)
-        half = (torch.tensor([height, width]).to(self.place) - 1) / 2
+            return self.place.new_tensor([height // 2, width // 2]).expand_as(self.place)
+        half = (self.place.new_tensor([height, width]) - 1) / 2
         return (self.place.clamp(-1, 1) + 1) * half
 
     def _respond(self, stimuli: torch.Tensor) -> torch.Tensor:
@@ -165,7 +166,9 @@ class ResponseNetwork(nn.Module):
             return features[..., 0, 0].transpose(1, 2) @ self.weights.T
         place: torch.Tensor = self.place
         if self.training and self.architecture.readout == "gaussian":
-            noise = torch.randn(place.shape, generator=self.generator).to(place)
+            noise = torch.randn(
+                place.shape, generator=self.generator, dtype=place.dtype, device=place.device
+            )
             place = place + self.spread.exp()[:, None] * noise
         # Interpolation as a product of matrices: faster than grid_sample for canvases of this size.
         values = features.flatten(start_dim=3) @ self._interpolation(place).T
@@ -176,7 +179,8 @@ class ResponseNetwork(nn.Module):
         along = []
         for axis, size in enumerate(self.canvas):
             position = (place[:, axis, None].clamp(-1, 1) + 1) * (size - 1) / 2
-            along.append((1 - (position - torch.arange(size).to(position)).abs()).clamp_min(0))
+            pixels = torch.arange(size, dtype=position.dtype, device=position.device)
+            along.append((1 - (position - pixels).abs()).clamp_min(0))
         return (along[0][:, :, None] * along[1][:, None]).flatten(start_dim=1)
 
 
@@ -190,13 +194,15 @@ class _FiltersOverTime(nn.Conv3d):
         return found.reshape(batch, height, width, *found.shape[1:]).permute(0, 3, 4, 1, 2)
 
 
-def _build_core(architecture: Architecture, n_channels: int, size: int) -> nn.Sequential:
+def _build_core(
+    architecture: Architecture, n_channels: int, size: int, dtype: torch.dtype
+) -> nn.Sequential:
     """Convolutions without padding, weights not yet drawn."""
     a = architecture
 
     def layer(inputs: int, outputs: int, time: int, space: int) -> nn.Module:
         kind = _FiltersOverTime if space == 1 and time > 1 else nn.Conv3d
-        return nn.utils.skip_init(kind, inputs, outputs, (time, space, space))
+        return nn.utils.skip_init(kind, inputs, outputs, (time, space, space), dtype=dtype)
 
     if a.core == "linear":
         return nn.Sequential(layer(n_channels, a.n_filters, a.n_lags, size))

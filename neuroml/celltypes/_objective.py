@@ -15,7 +15,7 @@ def membership(labels: np.ndarray, n_clusters: int, like: torch.Tensor) -> torch
 
     Cells labelled -1 belong to none. ``like`` gives the tensor's type and device.
     """
-    members = torch.as_tensor(labels[None] == np.arange(n_clusters)[:, None])
+    members = torch.from_numpy(labels[None] == np.arange(n_clusters)[:, None])
     members = members.to(device=like.device, dtype=like.dtype)
     return members / members.sum(dim=1, keepdim=True)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from neuroml._core.torch_state import as_tensor, seeded
 from neuroml._core.training import Training, train
 from neuroml.celltypes._networks import ResponseNetwork
 from neuroml.celltypes._receptive_fields import response_centres
@@ -41,7 +42,7 @@ def train_responses(
     held_out : list of (start, stop)
         The blocks that served validation.
     """
-    block_rng, weight_rng, batch_rng = streams
+    block_rng, weight_rng, batch_rng, module_rng = streams
     runs = frames_with_history(sessions, model.n_lags)
     blocks, held_out = split_blocks(runs, model.validation_fraction, model.n_blocks, block_rng)
     clips = _Clips(model, module, stimuli, responses)
@@ -72,15 +73,17 @@ def train_responses(
         plateau.step(left)
         return left
 
-    training = train(
-        module,
-        loss,
-        lambda epoch: clips.batches(blocks, batch_rng),
-        optimizer,
-        max_epochs=model.max_epochs,
-        validate=validate if held_out else None,
-        patience=model.patience,
-    )
+    # a module of the user's may draw (dropout) from torch's own stream
+    with seeded(module_rng, next(module.parameters()).device):
+        training = train(
+            module,
+            loss,
+            lambda epoch: clips.batches(blocks, batch_rng),
+            optimizer,
+            max_epochs=model.max_epochs,
+            validate=validate if held_out else None,
+            patience=model.patience,
+        )
     if isinstance(module, ResponseNetwork):
         module.generator = None  # it cannot be copied or pickled
         with torch.no_grad():
@@ -112,8 +115,8 @@ class _Clips:
         self.static = model.n_lags == 1 and stimuli.ndim > 1
         self.length = 1 if self.static else model.clip_length
         self.batch = model.batch_size * (model.clip_length if self.static else 1)
-        self.stimuli = torch.from_numpy(stimuli).to(like)
-        self.responses = torch.from_numpy(responses).to(like)
+        self.stimuli = as_tensor(stimuli).to(like)
+        self.responses = as_tensor(responses).to(like)
 
     def batches(
         self, runs: Sequence[Run], rng: np.random.Generator | None = None
@@ -131,8 +134,8 @@ class _Clips:
             if self.static:
                 yield self.stimuli[part], self.responses[part]
                 continue
-            answered = part[:, None] + torch.arange(length)
-            seen = part[:, None] + torch.arange(1 - self.n_lags, length)
+            answered = part[:, None] + torch.arange(length, device=part.device)
+            seen = part[:, None] + torch.arange(1 - self.n_lags, length, device=part.device)
             yield self.stimuli[seen], self.responses[answered]
 
     def check_output(self, first: int) -> None:

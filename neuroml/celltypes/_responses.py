@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
+from neuroml._core.torch_state import as_tensor, own_torch_state
 from neuroml.celltypes._space import along_channels, check_axes
 from neuroml.exceptions import DataError
 from neuroml.simulate import make_pink_stimuli
@@ -86,8 +87,16 @@ def opened(
             field="stimulus_shape",
         )
     axes = stimulus_axes or getattr(module, "stimulus_axes", None)
-    with frozen(module):
+    with own_torch_state(_like(module).device), frozen(module):
         yield ModelView(module, tuple(int(n) for n in shape), axes, window)
+
+
+def _like(module: nn.Module) -> torch.Tensor:
+    """An empty tensor of the type and on the device that a module computes with."""
+    tensors = [*module.parameters(), *module.buffers()]
+    floats = (tensor for tensor in tensors if tensor.is_floating_point())
+    found = next(floats, torch.empty(0, dtype=torch.float32, device="cpu"))
+    return torch.empty(0, dtype=found.dtype, device=found.device)
 
 
 class ModelView:
@@ -108,13 +117,11 @@ class ModelView:
         self, module: nn.Module, shape: tuple[int, ...], axes: str | None, window: int | None
     ) -> None:
         self.shape, self.axes = shape, check_axes(shape, axes)
-        tensors = [*module.parameters(), *module.buffers()]
-        found = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
-        self.like = torch.empty(0, dtype=found.dtype, device=found.device)
+        self.like = _like(module)
         self._module, self._window = module, window
         self._mean = along_channels(getattr(module, "stimulus_mean", 0.0), shape, self.axes)
         self._sd = along_channels(getattr(module, "stimulus_sd", 1.0), shape, self.axes)
-        self._origin = torch.as_tensor(self._mean).to(self.like)
+        self._origin = as_tensor(self._mean).to(self.like)
         trained = getattr(module, "stimulus_range", None)
         self.trained_range = None if trained is None else self.as_range(trained)
         self.n_cells = self._check()
@@ -164,7 +171,7 @@ class ModelView:
         """A range of pixel values as bounds of deviations."""
         if limits is None:
             return None
-        low, high = (torch.as_tensor(limit - self._mean).to(self.like) for limit in limits)
+        low, high = (as_tensor(limit - self._mean).to(self.like) for limit in limits)
         return low, high
 
     def clips(self, n_stimuli: int, rng: np.random.Generator) -> torch.Tensor:

@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
+from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.celltypes._matching import standardise
 from neuroml.celltypes.most_discriminative_stimuli import MostDiscriminativeStimuli
@@ -59,6 +60,7 @@ def cluster_features(
     >>> bool(labels[0] == labels[1] and labels[2] == labels[3] and labels[0] != labels[2])
     True
     """
+    check_option(method, ("kmeans", "gmm"), "method")
     scores = np.nan_to_num(standardise(np.asarray(features, dtype=float).T)).T
     if len(scores) < n_clusters:
         raise DataError(
@@ -70,13 +72,10 @@ def cluster_features(
     (rng,) = spawn_generators(random_state, 1)
     seed = int(rng.integers(2**31))
     n_components = min(_N_COMPONENTS, *scores.shape)
-    reduced = PCA(n_components, random_state=seed).fit_transform(scores)
+    pca = PCA(n_components, random_state=seed).set_output(transform="default")
+    reduced = pca.fit_transform(scores)
     if method == "kmeans":
         return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(reduced)
-    if method != "gmm":
-        raise DataError(
-            "unknown method", expected="'kmeans' or 'gmm'", found=repr(method), field="method"
-        )
     mixture = GaussianMixture(
         n_clusters, covariance_type="diag", n_init=10, reg_covar=1e-3, random_state=seed
     )

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClusterMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from neuroml._core.em import Climb, best_climb
+from neuroml._core.estimator import RANDOM_STATE
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.celltypes._matching import (
     cluster_templates,
@@ -223,7 +224,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
         "min_cluster_size": [Interval(Integral, 1, None, closed="left")],
         "holdout": [Interval(Real, 0, 1, closed="left")],
         "n_reference": [Interval(Integral, 2, None, closed="left")],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(  # noqa: PLR0913

@@ -13,7 +13,9 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from neuroml._core.estimator import DEVICE, RANDOM_STATE, resolve_device
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.torch_state import as_tensor, own_torch_state
 from neuroml._core.validation import check_sessions
 from neuroml.celltypes._fit_quality import correlation_to_mean, explained_variance
 from neuroml.celltypes._windows import check_recording, frames_with_history
@@ -81,8 +83,9 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
     patience : int, default=5
         Epochs without improvement of validation before training stops.
     random_state : int, RandomState, Generator or None, default=None
-    device : str, default="auto"
-        Where to train: "cpu", "cuda", ...; "auto" takes a GPU if there is one.
+    device : str or torch.device, default="auto"
+        Where to train: "cpu", "cuda", "cuda:1", "mps"; "auto" takes a GPU if there is one. A model
+        that was saved is on the CPU when it is loaded: ``model.module_.to("cuda")`` moves it.
 
     Attributes
     ----------
@@ -164,8 +167,8 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
-        "random_state": ["random_state", np.random.Generator],
-        "device": [str],
+        "random_state": RANDOM_STATE,
+        "device": DEVICE,
     }
 
     def __init__(  # noqa: PLR0913
@@ -191,7 +194,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         max_epochs: int = 100,
         patience: int = 5,
         random_state: RandomState = None,
-        device: str = "auto",
+        device: Any = "auto",
     ) -> None:
         self.core = core
         self.n_lags = n_lags
@@ -242,9 +245,9 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If shapes do not fit, values are not finite, sessions are shorter than ``n_lags``,
-            responses are negative under the Poisson loss, or a module of your own gives another
-            shape than it should.
+            If ``kernel_size`` is even, the device is not there, shapes do not fit, values are not
+            finite, sessions are shorter than ``n_lags``, responses are negative under the Poisson
+            loss, or a module of your own gives another shape than it should.
 
         Warns
         -----
@@ -255,6 +258,15 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         """
         from neuroml.celltypes._response_training import train_responses
 
+        device = resolve_device(self.device)
+        if self.kernel_size % 2 == 0:
+            raise DataError(
+                "filters have no pixel in the middle",
+                expected="an odd number of pixels",
+                found=self.kernel_size,
+                fix=f"Use {self.kernel_size + 1}.",
+                field="kernel_size",
+            )
         X = self._check_stimuli(stimuli, reset=True)
         Y = check_recording(responses, len(X), positive=self.loss == "poisson")
         self._single = Y.ndim == 1
@@ -266,10 +278,11 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         self.stimulus_sd_ = np.where(sd > 0, sd, 1.0)
         self.stimulus_range_ = np.array([X.min(axis=over), X.max(axis=over)])
         self._is_centred = False
-        self.module_: Any = self._build_module()
-        training, held_out = train_responses(
-            self, self.module_, X, Y.reshape(len(Y), -1), labels, self._streams()
-        )
+        with own_torch_state(device):
+            self.module_: Any = self._build_module().to(device)
+            training, held_out = train_responses(
+                self, self.module_, X, Y.reshape(len(Y), -1), labels, self._streams()
+            )
         self.validation_blocks_ = np.array(held_out, dtype=int).reshape(-1, 2)
         self.history_ = training.history
         self.n_iter_, self.converged_ = len(training.history), training.converged
@@ -277,7 +290,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         return self
 
     def _streams(self) -> list[np.random.Generator]:
-        return spawn_generators(self.random_state, 3)
+        return spawn_generators(self.random_state, 4)
 
     def _describe(self) -> None:
         """What the network says about the cells."""
@@ -313,8 +326,9 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
             )
         return X
 
+    @own_torch_state()
     def _build_module(self) -> nn.Module:
-        """The network before training; the saver fills it with weights."""
+        """The network before training, on the CPU; the saver fills it with weights."""
         import torch
 
         from neuroml.celltypes._networks import Architecture, ResponseNetwork
@@ -338,13 +352,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
                 sd=torch.as_tensor(self.stimulus_sd_, dtype=torch.float32),
                 centred=self._is_centred,
             )
-        return module.to(self._device()).eval()
-
-    def _device(self) -> str:
-        import torch
-
-        automatic = "cuda" if torch.cuda.is_available() else "cpu"
-        return automatic if self.device == "auto" else self.device
+        return module.eval()
 
     def predict(self, stimuli: ArrayLike, *, sessions: ArrayLike | None = None) -> np.ndarray:
         """Predict responses.
@@ -369,14 +377,14 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         check_is_fitted(self)
         X = self._check_stimuli(stimuli, reset=False)
         runs = frames_with_history(check_sessions(sessions, len(X)), self.n_lags)
-        device = next(self.module_.parameters()).device
+        like = next(self.module_.parameters())
         result = np.full((len(X), self.n_cells_), np.nan)
         static = self.n_lags == 1 and X.ndim > 1
-        with torch.no_grad():
+        with own_torch_state(like.device), torch.no_grad():
             for start, stop in runs:
                 for first in range(start, stop, _CHUNK):
                     last = min(first + _CHUNK, stop)
-                    seen = torch.from_numpy(X[first - self.n_lags + 1 : last]).to(device)
+                    seen = as_tensor(X[first - self.n_lags + 1 : last]).to(like)
                     found = self.module_(seen) if static else self.module_(seen[None])[0]
                     result[first:last] = found.cpu().numpy()
         return result[:, 0] if self._single else result
@@ -476,6 +484,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         known = np.isfinite(predicted[:, 0])
         return predicted[known], repeats[:, known]
 
+    @own_torch_state()
     def centred(self) -> ResponseModel:
         """The same model with every cell's place at the canvas centre.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
+from neuroml._core.estimator import resolve_device
 from neuroml.connectome._fibres import lay_out
 from neuroml.connectome._hals import Gaps, Penalty, Problem
 from neuroml.connectome._packed import Packed
@@ -15,15 +17,14 @@ from neuroml.exceptions import DataError
 __all__ = ["kernels_for", "pose"]
 
 
-def kernels_for(device: str) -> ModuleType:
+def kernels_for(device: Any) -> Any:
     """The compute kernels of a device; "auto" takes a GPU where torch finds one."""
-    if device != "cpu":
-        import torch
-
-        if device == "cuda" or torch.cuda.is_available():
+    if device != "cpu":  # which does without torch
+        found = resolve_device(device, double=True)
+        if found.type != "cpu":
             from neuroml.connectome import _torch_kernels
 
-            return _torch_kernels
+            return _torch_kernels.on_device(found)
     from neuroml.connectome import _kernels
 
     return _kernels

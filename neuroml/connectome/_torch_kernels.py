@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from neuroml._core.torch_state import as_tensor
 from neuroml.connectome._fibres import Entries
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "gather_grams",
     "hals",
     "join",
+    "on_device",
     "squared_norms",
     "stack",
     "sum_by",
@@ -30,10 +34,18 @@ _BLOCK = 2048
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "int64": torch.int64}
 
 
-def array(values: Any, dtype: Any = np.float64) -> Tensor:
-    """A contiguous tensor of the given values, on the GPU if there is one."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.as_tensor(values, dtype=_DTYPES[np.dtype(dtype).name], device=device).contiguous()
+def array(values: Any, dtype: Any = np.float64, *, device: Any = "cpu") -> Tensor:
+    """A contiguous tensor of the given values, on the given device."""
+    wanted = _DTYPES[np.dtype(dtype).name]
+    if isinstance(values, Tensor):
+        return values.to(device=device, dtype=wanted).contiguous()
+    return as_tensor(values, dtype=wanted, device=device)
+
+
+def on_device(device: torch.device) -> SimpleNamespace:
+    """These functions, with arrays on that device."""
+    every = {name: globals()[name] for name in __all__ if name != "on_device"}
+    return SimpleNamespace(**every | {"array": partial(array, device=device)})
 
 
 def to_numpy(values: Tensor) -> np.ndarray:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from neuroml._core.estimator import TableOutputMixin
 from neuroml._core.validation import check_sequences, session_slices
 from neuroml.connectome._affinity import METHODS, WINDOWED, prepare_signals
 from neuroml.connectome._cohort import as_list
@@ -22,7 +23,7 @@ from neuroml.exceptions import DataError
 __all__ = ["AffinityTensor"]
 
 
-class AffinityTensor(TransformerMixin, BaseEstimator):
+class AffinityTensor(TableOutputMixin, BaseEstimator):
     r"""Affinity of every pair of units, in every animal, at every moment.
 
     The tensor has the modes pairs i < j, animals and time. A unit that was not seen in an animal
@@ -32,8 +33,9 @@ class AffinityTensor(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    method : str, default="same_sign"
-        With :math:`g` the smoothed derivative, scaled so that 95 % of it lie within 1, and cut:
+    method : {"unsigned", "same_sign", "min", "ratio", "mtd", "correlation", "edge"}
+        "same_sign" by default. With :math:`g` the smoothed derivative, scaled so that 95 % of it
+        lie within 1, and cut:
 
         - "unsigned": :math:`\sqrt{|g_i g_j|}`, closest to the prose of [1]_, which has no formula;
         - "same_sign": :math:`\sqrt{\max(g_i g_j, 0)}`;

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml.connectome._affinity import METHODS
@@ -29,7 +29,7 @@ from neuroml.connectome.weighted_sbm import WeightedSBM
 __all__ = ["DynamicConnectome"]
 
 
-class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator):
     """Motifs of connectivity, their time courses, the animals that have them, their communities.
 
     Three steps [1]_: `AffinityTensor` of all pairs of units, animals and moments; `NonnegativeCP`
@@ -40,8 +40,9 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     ----------
     n_components : int, default=4
         `select_rank` helps to choose it.
-    method : str, default="mtd"
-        Of `AffinityTensor`. Affinities that are averages over windows are the most robust to noise.
+    method : {"unsigned", "same_sign", "min", "ratio", "mtd", "correlation", "edge"}
+        Of `AffinityTensor`, "mtd" by default. Affinities that are averages over windows are the
+        most robust to noise.
     sigma : float, default=2.0
         Width of the derivative's Gaussian, in samples.
     window, stride : int, default=15, 1
@@ -134,7 +135,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         "max_blocks": [Interval(Integral, 1, None, closed="left")],
         "activity": [Interval(Real, 0, 1, closed="both")],
         "n_jobs": [Integral, None],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(  # noqa: PLR0913 - one keyword for each parameter
@@ -228,7 +229,8 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             ridge=self.ridge,
             sample_mode=1,
             random_state=seeds[0],
-        ).fit(tensor)
+        ).set_output(transform="default")
+        self.factorisation_.fit(tensor)
         pairs, animals, times = self.factorisation_.cp_.factors
         self.motifs_ = np.full(
             (self.n_components, self.n_features_in_, self.n_features_in_), np.nan
@@ -250,6 +252,10 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.table_ = self._tabulate(tensor.labels[1], tensor.labels[2])
         self._n_features_out = self.n_components
         return self
+
+    @property
+    def _rows_are_samples(self) -> bool:
+        return False  # but animals
 
     def transform(
         self, X: Any, *, sessions: ArrayLike | None = None, groups: ArrayLike | None = None

@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.validation import check_sequences, check_sessions, session_slices
 from neuroml.connectome._cohort import as_arrays, as_list
@@ -18,6 +19,8 @@ from neuroml.connectome.dynamic_connectome import DynamicConnectome
 from neuroml.exceptions import DataError
 
 __all__ = ["association", "reliability", "surrogate", "surrogate_test"]
+
+_KINDS = ("shift", "phase")
 
 
 def surrogate(
@@ -57,9 +60,8 @@ def surrogate(
     >>> np.array_equal(np.sort(surrogate(X, random_state=0), axis=0), np.sort(X, axis=0))
     True
     """
-    makers = {"shift": _shift, "phase": _draw_phases}
-    if kind not in makers:
-        raise ValueError(f"kind must be one of {sorted(makers)}; found {kind!r}")
+    makers = dict(zip(_KINDS, (_shift, _draw_phases), strict=True))
+    check_option(kind, makers, "kind")
     X = np.array(X, dtype=np.float64)
     (rng,) = spawn_generators(random_state, 1)
     for part in session_slices(check_sessions(sessions, len(X))):
@@ -119,6 +121,7 @@ def surrogate_test(
         the correlation over pairs of the motif with belonging to the same community (0 without
         communities); ``weight_p`` and ``contrast_p``.
     """
+    check_option(kind, _KINDS, "kind")
     check_is_fitted(model)
     X, sessions, groups = _rows(model, X, sessions, groups)
     rngs = spawn_generators(random_state, n_surrogates)
@@ -290,12 +293,11 @@ def reliability(
     DataError
         If there are fewer than three animals (four for halves).
     """
+    fewest = {"leave_one_out": 3, "split_half": 4}
+    check_option(scheme, fewest, "scheme")
     check_is_fitted(model)
     X, sessions, groups = _rows(model, X, sessions, groups)
     animals = np.unique(groups)
-    fewest = {"leave_one_out": 3, "split_half": 4}
-    if scheme not in fewest:
-        raise ValueError(f"scheme must be one of {sorted(fewest)}; found {scheme!r}")
     if len(animals) < fewest[scheme]:
         raise DataError(
             "too few animals to leave any out",

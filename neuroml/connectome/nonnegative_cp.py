@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.utils import Tags, check_array
@@ -20,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tensorly.cp_tensor import CPTensor
 
 from neuroml._core.em import best_climb
+from neuroml._core.estimator import DEVICE, RANDOM_STATE, TableOutputMixin
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.connectome._factors import (
     factor_match,
@@ -42,7 +42,7 @@ _ARRAYS: Any = {
 }
 
 
-class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator):
     r"""Sum of non-negative rank-one parts of a tensor (canonical polyadic decomposition).
 
     A tensor of pairs by animals by time becomes components, each a pattern of connectivity that is
@@ -85,7 +85,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     dtype : {"float32", "float64"}, default="float32"
         Of the data in memory. Factors and sums are float64 in any case. With "float32", a relative
         error below about 1e-3 is not resolved.
-    device : {"cpu", "cuda", "auto"}, default="cpu"
+    device : str or torch.device, default="cpu"
         "auto" takes a GPU where torch finds one.
     random_state : int, RandomState, Generator or None, default=None
 
@@ -156,8 +156,8 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "init": [CPTensor, tuple, None],
         "sample_mode": [Integral],
         "dtype": [StrOptions({"float32", "float64"})],
-        "device": [StrOptions({"cpu", "cuda", "auto"})],
-        "random_state": ["random_state", np.random.Generator],
+        "device": DEVICE,
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(  # noqa: PLR0913 - one keyword for each parameter
@@ -174,7 +174,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         init: CPTensor | None = None,
         sample_mode: int = 0,
         dtype: str = "float32",
-        device: str = "cpu",
+        device: Any = "cpu",
         random_state: RandomState = None,
     ) -> None:
         self.n_components = n_components
@@ -209,11 +209,13 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         ------
         DataError
             If entries are negative, an index of a mode is never observed, slices said to be
-            symmetric are not, or there are more components than the tensor's shape allows.
+            symmetric are not, there are more components than the tensor's shape allows, or the
+            device is not there.
         """
+        kernels = kernels_for(self.device)
         tensor = self._check_tensor(X, reset=True)
         packed = pack(tensor, self.symmetric_modes)
-        problem = self._pose(packed)
+        problem = self._pose(packed, kernels)
         starts = [
             [problem.kernels.array(factors[mode]) for mode in packed.order]
             for factors in self._starts(tensor.shape, float(np.sqrt(problem.squared_norm)))
@@ -255,6 +257,10 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         return self._project(X)[0]
 
+    @property
+    def _rows_are_samples(self) -> bool:
+        return self.sample_mode == 0
+
     def score(self, X: ArrayLike | FibreTensor, y: Any = None) -> float:
         """Minus the relative error on new data, of which only the loadings are fitted."""
         return -self._project(X)[1]
@@ -274,7 +280,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 field="X",
             )
         packed = pack(tensor, self.symmetric_modes, check_unseen=False)
-        problem = replace(self._pose(packed), penalty=Penalty())
+        problem = replace(self._pose(packed, kernels_for(self.device)), penalty=Penalty())
         factors = [problem.kernels.array(self.cp_.factors[k]) for k in packed.order]
         place = packed.order.index(mode)
         factors[place] = problem.kernels.array(np.ones((tensor.shape[mode], self.n_components)))
@@ -285,9 +291,9 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         loss = quadratic(problem, wanted, gram, loadings)
         return loadings, problem.relative(loss)
 
-    def _pose(self, packed: Packed) -> Problem:
+    def _pose(self, packed: Packed, kernels: Any) -> Problem:
         penalty = Penalty(self.ridge, self.sparsity, self.smoothness)
-        return pose(packed, penalty, dtype=self.dtype, kernels=kernels_for(self.device))
+        return pose(packed, penalty, dtype=self.dtype, kernels=kernels)
 
     def _starts(self, shape: tuple[int, ...], norm: float) -> list[list[np.ndarray]]:
         """Factors to start from, one list per start, modes as in the tensor."""

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from tensorly.cp_tensor import CPTensor
 
+from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.tensors import FibreTensor
@@ -89,6 +90,7 @@ def select_rank(
     >>> select_rank(tensor, [1, 2, 3], random_state=0).best_rank
     2
     """
+    check_option(holdout, ("fibre", "time_block"), "holdout")
     if not isinstance(tensor, FibreTensor):
         tensor = FibreTensor.from_dense(np.asarray(tensor, dtype=np.float64))
     values = _values_of(tensor)
@@ -164,12 +166,10 @@ def _folds(
     if holdout == "fibre":
         fold = rng.permutation(np.arange(n_fibres) % n_folds)
         masks = [(fold == f)[:, None] for f in range(n_folds)]
-    elif holdout == "time_block":
+    else:
         block = np.arange(length) * n_folds // length
         turn = rng.integers(n_folds, size=tensor.shape[1])[tensor.index[:, 1]]
         masks = [(block + turn[:, None]) % n_folds == f for f in range(n_folds)]
-    else:
-        raise ValueError(f"holdout must be 'fibre' or 'time_block'; found {holdout!r}")
     for mask in masks:
         yield _keep_every_index(tensor, mask)
 

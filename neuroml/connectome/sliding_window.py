@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from neuroml._core.estimator import TableOutputMixin
 from neuroml._core.validation import check_sequences
 from neuroml.connectome._windows import taper_weights, window_bounds, windowed_connectivity
 
@@ -20,7 +21,7 @@ __all__ = ["SlidingWindowConnectivity"]
 _COVARIANCES = {"empirical": EmpiricalCovariance, "ledoit-wolf": LedoitWolf}
 
 
-class SlidingWindowConnectivity(TransformerMixin, BaseEstimator):
+class SlidingWindowConnectivity(TableOutputMixin, BaseEstimator):
     """Correlation or partial correlation between units in windows that slide over time.
 
     Windows never cross the border of a session. Neighbouring windows share samples, so their
@@ -173,6 +174,11 @@ class SlidingWindowConnectivity(TransformerMixin, BaseEstimator):
             first, second = np.triu_indices(self.n_features_in_, k=1)
             values = values[:, first, second]
         return values
+
+    @property
+    def _rows_are_samples(self) -> bool:
+        """Only with a window around each sample."""
+        return self.edges == "shrink" and self.step == 1
 
     def fit_transform(
         self, X: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None

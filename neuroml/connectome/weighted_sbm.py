@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from neuroml._core.em import Climb, best_climb
+from neuroml._core.estimator import RANDOM_STATE
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml.connectome._block_model import FAMILIES, search
 from neuroml.exceptions import DataError
@@ -119,7 +120,7 @@ class WeightedSBM(BaseEstimator):
         "n_shuffles": [Interval(Integral, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(

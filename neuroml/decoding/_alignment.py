@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils.validation import check_is_fitted
 
+from neuroml._core.estimator import TableOutputMixin
 from neuroml.decoding._subjects import (
     Subject,
     check_cohort,
@@ -27,7 +28,7 @@ from neuroml.exceptions import DataError
 __all__ = ["CohortAligner"]
 
 
-class CohortAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator, ABC):
     """Scaling, transforming and adding subjects, around ``basis_`` of shape (n_voxels, n_out)."""
 
     standardize: bool

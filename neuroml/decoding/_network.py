@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Adapter", "Architecture", "Builder", "CrossSubjectNetwork", "Embedder"]
+__all__ = ["Adapter", "Architecture", "Builder", "CrossSubjectNetwork", "Embedder", "flat_embedder"]
+
+# whatever torch's default dtype is, so that the same seed gives the same weights
+_Linear = partial(nn.Linear, dtype=torch.float32)
+_LayerNorm = partial(nn.LayerNorm, dtype=torch.float32)
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class Adapter(nn.Module):
 
     def __init__(self, size: int, rank: int) -> None:
         super().__init__()
-        self.down = nn.Linear(size, rank)
-        self.up = nn.Linear(rank, size)
+        self.down = _Linear(size, rank)
+        self.up = _Linear(rank, size)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
@@ -66,8 +71,8 @@ class Embedder(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             _adapter(n_inputs, shape.adapter_rank),
-            nn.Linear(n_inputs, shape.hidden),
-            nn.LayerNorm(shape.hidden),
+            _Linear(n_inputs, shape.hidden),
+            _LayerNorm(shape.hidden),
             nn.GELU(),
         )
 
@@ -75,17 +80,22 @@ class Embedder(nn.Module):
         return self.layers(x)
 
 
+def flat_embedder(n_inputs: int, shape: Architecture) -> nn.Linear:
+    """A linear map in the place of an embedder, to be fitted in closed form."""
+    return _Linear(n_inputs, shape.hidden)
+
+
 class Builder(nn.Module):
     """The shared latent space back to the voxels of one subject."""
 
     def __init__(self, n_inputs: int, shape: Architecture) -> None:
         super().__init__()
-        linear = nn.Linear(shape.hidden, n_inputs)
+        linear = _Linear(shape.hidden, n_inputs)
         self.layers = (
             nn.Sequential(linear)
             if shape.linear_builder
             else nn.Sequential(
-                linear, nn.LayerNorm(n_inputs), nn.GELU(), _adapter(n_inputs, shape.adapter_rank)
+                linear, _LayerNorm(n_inputs), nn.GELU(), _adapter(n_inputs, shape.adapter_rank)
             )
         )
 
@@ -97,7 +107,7 @@ class _Block(nn.Module):
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(size, size), nn.LayerNorm(size), nn.GELU(), nn.Dropout(dropout)
+            _Linear(size, size), _LayerNorm(size), nn.GELU(), nn.Dropout(dropout)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,7 +134,7 @@ class CrossSubjectNetwork(nn.Module):
         super().__init__()
         self.shape = shape
         self.embedders = nn.ModuleList(
-            nn.Linear(size, shape.hidden) if flat else Embedder(size, shape)
+            flat_embedder(size, shape) if flat else Embedder(size, shape)
             for size, flat in zip(n_inputs, linear, strict=True)
         )
         self.builders = nn.ModuleList(Builder(size, shape) for size in n_inputs)
@@ -132,7 +142,7 @@ class CrossSubjectNetwork(nn.Module):
         self.translator = nn.Sequential(
             *[_Block(shape.hidden, shape.block_dropout) for _ in range(shape.n_blocks)]
         )
-        self.heads = nn.ModuleList(nn.Linear(shape.hidden, size) for size in n_outputs)
+        self.heads = nn.ModuleList(_Linear(shape.hidden, size) for size in n_outputs)
 
     def decode(self, latent: Tensor) -> list[Tensor]:
         """Targets of each head from latents (n_rows, hidden)."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neuroml._core.torch_state import as_tensor, seeded
 from neuroml._core.training import Training, train
 from neuroml.decoding._losses import cosine_loss, soft_clip_loss
 from neuroml.decoding._network import CrossSubjectNetwork
@@ -121,7 +122,7 @@ def fit_network(
     schedule: Schedule,
     rng: np.random.Generator,
     *,
-    device: str,
+    device: torch.device,
     target: int | None = None,
 ) -> Training:
     """Train what requires gradients, in place, and leave the network on the CPU in eval mode.
@@ -135,13 +136,13 @@ def fit_network(
     schedule : Schedule
     rng : numpy.random.Generator
         Of the order of rows, the pairs and, through a seed, dropout.
-    device : str
+    device : torch.device
     target : int, optional
         In adaptation, the new subject: each step joins it with one of the others, in turn.
     """
     network.to(device)
-    X = {s: torch.as_tensor(x, dtype=torch.float32, device=device) for s, x in inputs.items()}
-    y = {s: torch.as_tensor(t, dtype=torch.float32, device=device) for s, t in targets.items()}
+    X = {s: as_tensor(x, dtype=torch.float32, device=device) for s, x in inputs.items()}
+    y = {s: as_tensor(t, dtype=torch.float32, device=device) for s, t in targets.items()}
     optimizer = _optimizer(network, schedule)
     per_epoch = max(1, -(-max(len(x) for x in X.values()) // schedule.batch_size))
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -165,9 +166,7 @@ def fit_network(
             objective,
         )
 
-    devices = [torch.device(device)] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(int(rng.integers(2**31)))
+    with seeded(rng, device):
         done = train(
             network,
             loss,
@@ -207,7 +206,7 @@ def _batches(
     batch_size: int,
     rng: np.random.Generator,
     target: int | None,
-    device: str,
+    device: torch.device,
 ) -> Iterator[Batch]:
     """Endless batches with as many rows of each subject, whatever their numbers are."""
     streams = {s: _row_stream(n, min(n, batch_size), rng) for s, n in n_rows.items()}
@@ -215,7 +214,7 @@ def _batches(
     step = 0
     while True:
         pair, members = _members(list(n_rows), sources, target, step, rng)
-        rows = {s: torch.as_tensor(next(streams[s]), device=device) for s in members}
+        rows = {s: as_tensor(next(streams[s]), device=device) for s in members}
         yield Batch(rows, pair)
         step += 1
 

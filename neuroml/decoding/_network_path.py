@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from neuroml._core.estimator import resolve_device
 from neuroml._core.parallel import spawn_generators
+from neuroml._core.torch_state import as_tensor, own_torch_state, seeded
 from neuroml.decoding._linear_cohort import Voxels
-from neuroml.decoding._network import Architecture, Builder, CrossSubjectNetwork, Embedder
+from neuroml.decoding._network import (
+    Architecture,
+    Builder,
+    CrossSubjectNetwork,
+    Embedder,
+    flat_embedder,
+)
 from neuroml.decoding._network_fit import Objective, Schedule, fit_network
 from neuroml.decoding._pooling import pool, unpool
 from neuroml.decoding._readouts import cosine_scores
@@ -29,15 +36,17 @@ STRATEGIES = ("auto", "full", "reset", "ridge")
 _MSE_WEIGHT = 1e4
 
 
+@own_torch_state()
 def fit(
     model: CrossSubjectDecoder, X: dict[Subject, np.ndarray], y: dict[Subject, np.ndarray]
 ) -> None:
     """Train embedders, translator and heads on all subjects."""
+    resolve_device(model.device)
     model.subjects_ = list(X)
     model.linear_embedders_ = [False] * len(X)
     model.scaling_ = {s: _scaling(part) for s, part in X.items()}
     weights_rng, rng = spawn_generators(model.random_state, 2)
-    with _seeded(weights_rng):
+    with seeded(weights_rng):
         model.network_ = build_module(model)
     inputs = {i: _inputs(model, s, X[s]) for i, s in enumerate(X)}
     targets = dict(enumerate(y.values()))
@@ -46,6 +55,7 @@ def fit(
     model.latent_map_ = _latent_map(model, X, y)
 
 
+@own_torch_state()
 def adapt(
     model: CrossSubjectDecoder,
     X: np.ndarray,
@@ -55,6 +65,7 @@ def adapt(
     source: Any,
 ) -> None:
     """Give the network a new subject: trained alone, with everything, or in closed form."""
+    resolve_device(model.device)
     trains_builder = model.alpha_rec or model.alpha_cyc or source is not None
     kind = ("reset" if trains_builder else "ridge") if strategy == "auto" else strategy
     fresh = subject not in model.subjects_ or kind != "full"
@@ -82,9 +93,9 @@ def _place(
         model.scaling_ = model.scaling_ | {subject: _scaling(X)}
         model.linear_embedders_[number] = flat
         size, shape = _n_inputs(model, X.shape[1]), model.network_.shape
-        with _seeded(spawn_generators(model.random_state, 4)[2]):
+        with seeded(spawn_generators(model.random_state, 4)[2]):
             model.network_.embedders[number] = (
-                nn.Linear(size, shape.hidden) if flat else Embedder(size, shape)
+                flat_embedder(size, shape) if flat else Embedder(size, shape)
             )
             model.network_.builders[number] = Builder(size, shape)
     return number
@@ -147,15 +158,20 @@ def _train(
         warmup=model.warmup,
         decay_norms=model.decay_norms,
     )
-    device = model.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     done = fit_network(
-        model.network_, inputs, targets, objective, schedule, rng, device=device, target=target
+        model.network_,
+        inputs,
+        targets,
+        objective,
+        schedule,
+        rng,
+        device=resolve_device(model.device),
+        target=target,
     )
     model.loss_curve_ = np.array([entry["loss"] for entry in done.history])
 
 
+@own_torch_state()
 def build_module(model: CrossSubjectDecoder) -> CrossSubjectNetwork:
     """The network of the model's parameters and subjects, with initial weights."""
     shape = Architecture(
@@ -171,14 +187,6 @@ def build_module(model: CrossSubjectDecoder) -> CrossSubjectNetwork:
         sizes, model.linear_embedders_, model.target_space_["sizes"], shape
     )
     return network.eval()
-
-
-@contextmanager
-def _seeded(rng: np.random.Generator) -> Iterator[None]:
-    """Weights are drawn from torch's own stream, which is put back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**31)))
-        yield
 
 
 def _n_inputs(model: CrossSubjectDecoder, n_voxels: int) -> int:
@@ -197,11 +205,12 @@ def _inputs(model: CrossSubjectDecoder, subject: Subject, X: np.ndarray) -> np.n
     return standard if model.pooling is None else pool(standard, model.n_pool, model.pooling)
 
 
+@own_torch_state()
 def _run(model: CrossSubjectDecoder, subject: Subject, X: np.ndarray) -> tuple[Any, Any]:
     """Latents and decoded coordinates of the trained network, as float64."""
     number = model.subjects_.index(subject)
     with torch.no_grad():
-        x = torch.as_tensor(_inputs(model, subject, X), dtype=torch.float32)
+        x = as_tensor(_inputs(model, subject, X), dtype=torch.float32)
         latent = model.network_.embedders[number](x)
         decoded = torch.cat(model.network_.decode(latent), dim=1)
     return latent.numpy().astype(np.float64), decoded.numpy().astype(np.float64)
@@ -232,6 +241,7 @@ def transform(model: CrossSubjectDecoder, subject: Subject, X: np.ndarray) -> np
     return _run(model, subject, X)[0]
 
 
+@own_torch_state()
 def build(model: CrossSubjectDecoder, subject: Subject, latents: np.ndarray) -> np.ndarray:
     """Voxels in their own units; from pooled ones, each is the mean of its windows."""
     number = model.subjects_.index(subject)
@@ -243,7 +253,7 @@ def build(model: CrossSubjectDecoder, subject: Subject, latents: np.ndarray) -> 
             subject=subject,
         )
     with torch.no_grad():
-        x = torch.as_tensor(latents, dtype=torch.float32)
+        x = as_tensor(latents, dtype=torch.float32)
         built = model.network_.builders[number](x).numpy().astype(np.float64)
     scaling = model.scaling_[subject]
     voxels = built if model.pooling is None else unpool(built, len(scaling["mean"]))
@@ -279,5 +289,5 @@ def _fit_embedder(model: CrossSubjectDecoder, number: int, X: np.ndarray, y: np.
     coef, intercept = voxels.affine(fitted.weights, latents.mean(axis=0))
     embedder = model.network_.embedders[number]
     with torch.no_grad():
-        embedder.weight.copy_(torch.as_tensor(coef.T))
-        embedder.bias.copy_(torch.as_tensor(intercept))
+        embedder.weight.copy_(as_tensor(coef.T))
+        embedder.bias.copy_(as_tensor(intercept))

@@ -14,6 +14,7 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from neuroml._core.estimator import DEVICE, RANDOM_STATE, resolve_device
 from neuroml.decoding._ridge_path import check_penalties
 from neuroml.decoding._subjects import (
     CohortRegressorMixin,
@@ -102,7 +103,7 @@ class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator)
     calibrate : bool, default=True
         Rescale the network's predictions, target by target, on the training rows.
     random_state : int, RandomState, Generator or None, default=None
-    device : str, default="auto"
+    device : str or torch.device, default="auto"
         Where the network is trained; results and the fitted model are on the CPU.
 
     Attributes
@@ -177,8 +178,8 @@ class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator)
         "warmup": [Interval(Real, 0, 1, closed="both")],
         "decay_norms": ["boolean"],
         "calibrate": ["boolean"],
-        "random_state": ["random_state"],
-        "device": [str],
+        "random_state": RANDOM_STATE,
+        "device": DEVICE,
     }
 
     def __init__(  # noqa: PLR0913 - estimator constructors are exempt
@@ -213,7 +214,7 @@ class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator)
         decay_norms: bool = False,
         calibrate: bool = True,
         random_state: Any = None,
-        device: str = "auto",
+        device: Any = "auto",
     ) -> None:
         self.readout = readout
         self.n_components = n_components
@@ -318,6 +319,8 @@ class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator)
         UserWarning
             If voxels are constant.
         """
+        if self.device != "auto":  # the linear readout does without torch
+            resolve_device(self.device)
         data, targets = check_cohort(self, X, y, groups=groups, needs_y=True)
         self.n_constant_ = warn_constant(data)
         columns = {s: part.reshape(len(part), -1) for s, part in targets.items()}

@@ -15,6 +15,7 @@ from scipy.stats import bootstrap
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_array
 
+from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.decoding._subjects import Subject, by_subject, check_same_rows
 from neuroml.exceptions import DataError
@@ -390,6 +391,7 @@ def permutation_test(
     PermutationTest
         ``p_value = (1 + #null >= score) / (1 + n_permutations)``.
     """
+    check_option(scheme, ("shuffle", "shift"), "scheme")
     first, second = by_subject(predicted), by_subject(truth)
     pairs = [_pair(first[s], second[s]) for s in first]
     score = float(np.mean([metric(p, t) for p, t in pairs]))

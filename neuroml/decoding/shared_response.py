@@ -13,6 +13,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from neuroml._core.em import Climb, best_climb, climb
+from neuroml._core.estimator import RANDOM_STATE
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.decoding import _shared_response as maths
 from neuroml.decoding._alignment import CohortAligner
@@ -94,7 +95,7 @@ class SharedResponseModel(CohortAligner):
         "gamma": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from neuroml._core.estimator import RANDOM_STATE
 from neuroml.dendrites.k_winners_encoder import KWinnersEncoder
 from neuroml.dendrites.segment_bank import SegmentBank
 from neuroml.exceptions import DataError
@@ -74,7 +75,7 @@ class ActiveDendriteClassifier(ClassifierMixin, BaseEstimator):
         "n_active": [Interval(Integral, 1, None, closed="left")],
         "max_false_match": [Interval(Real, 0, 1, closed="both")],
         "abstain_label": "no_validation",
-        "random_state": ["random_state"],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(
@@ -206,15 +207,16 @@ class ActiveDendriteClassifier(ClassifierMixin, BaseEstimator):
             self.segment_classes_ = np.empty(0, dtype=np.int64)
             self.encoder_ = None
             if self.n_cells is not None:
-                self.encoder_ = KWinnersEncoder(
+                encoder = KWinnersEncoder(
                     self.n_cells, self.n_active, random_state=self.random_state
-                ).fit(X)
+                )
+                self.encoder_ = encoder.set_output(transform="default").fit(X)
             self.bank_ = SegmentBank(
                 self.n_synapses,
                 self.threshold,
                 max_false_match=self.max_false_match,
                 random_state=self.random_state,
-            )
+            ).set_output(transform="default")
         labels = np.searchsorted(self.classes_, y)
         known = np.isin(y, self.classes_)
         if not known.all():

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from neuroml._core.estimator import check_option
 from neuroml.dendrites._counts import LARGEST_COUNT, check_counts, check_matching, check_probability
 from neuroml.dendrites.theory import bank_false_match, false_match, false_negative, largest
-from neuroml.dendrites.unions import union_false_match
+from neuroml.dendrites.unions import UNION_METHODS, union_false_match
 from neuroml.exceptions import DataError
 
 __all__ = ["capacity", "min_synapses", "optimal_threshold", "sweep", "union_capacity"]
@@ -217,6 +218,7 @@ def union_capacity(
     >>> print(union_capacity(15, n=20_000, s=25, a=100, max_false_match=1e-9))
     15
     """
+    check_option(method, UNION_METHODS, "method")
     arrays = check_matching(theta, n, s, a)
     log_limit = _log_limit(max_false_match)
     result = np.empty(arrays[0].shape, dtype=np.int64)

@@ -11,19 +11,19 @@ from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
 from neuroml._core.parallel import spawn_generators
 from neuroml.exceptions import DataError
 
 __all__ = ["KWinnersEncoder"]
 
 
-class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator):
     r"""Random projection onto many cells, of which the most strongly driven few become active.
 
     The drive of cell j is :math:`w_j \cdot (x - \mu) + b_j r` with standard normal :math:`w_j` and
@@ -65,7 +65,7 @@ class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     _parameter_constraints = {
         "n_cells": [Interval(Integral, 1, None, closed="left")],
         "n_active": [Interval(Integral, 1, None, closed="left")],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(

@@ -13,12 +13,12 @@ from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
 from neuroml._core.parallel import spawn_generators
 from neuroml.dendrites._hypergeometric import log1mexp, log_tail
 from neuroml.dendrites._overlaps import BACKENDS, cheapest
@@ -82,7 +82,7 @@ def expected_false_match(theta: int, n: int, sizes: np.ndarray, active: np.ndarr
     return float(np.average(-np.expm1(n_segments @ log_none), weights=n_patterns))
 
 
-class SegmentBank(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator):
     """Segments that each sample a few active cells of a pattern, and match what overlaps enough.
 
     A cell is active where ``X > 0``. The segment made for a pattern has synapses on a random
@@ -144,7 +144,7 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         "patterns_per_segment": [Interval(Integral, 1, None, closed="left")],
         "max_false_match": [Interval(Real, 0, 1, closed="both")],
         "backend": [StrOptions({"auto", *BACKENDS})],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(

@@ -26,6 +26,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuroml._core.estimator import check_option
 from neuroml.dendrites._counts import (
     check_counts,
     check_matching,
@@ -149,15 +150,14 @@ def false_match(
     >>> print(f"{false_match(100, n=200_000, s=100, a=200, log=True):.6f}")
     -721.089899
     """
+    check_option(method, ("exact", "binomial", "bound"), "method")
     theta, n, s, a = check_matching(theta, n, s, a)
     if method == "exact":
         value = log_tail(theta, n, s, a)
     elif method == "binomial":
         value = log_binomial_tail(theta, s, a / n)
-    elif method == "bound":
-        value = np.minimum(log_choose(s, theta) + log_pmf(theta, n, theta, a), 0.0)
     else:
-        raise ValueError(f"method must be 'exact', 'binomial' or 'bound', got {method!r}")
+        value = np.minimum(log_choose(s, theta) + log_pmf(theta, n, theta, a), 0.0)
     return _result(value, log)
 
 
@@ -291,6 +291,7 @@ def bank_false_match(
     >>> print(f"{bank_false_match(p, 1_000_000):.5g}")
     1.0492e-09
     """
+    check_option(method, ("exact", "bound"), "method")
     (M,) = check_counts(M=M)
     p = check_probability(p, "p", log=log)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -299,10 +300,8 @@ def bank_false_match(
         if method == "exact":
             none = np.where(M > 0, M * log1mexp(logp), 0.0)
             value = np.where(bound < -37, bound, log1mexp(none))
-        elif method == "bound":
-            value = np.minimum(bound, 0.0)
         else:
-            raise ValueError(f"method must be 'exact' or 'bound', got {method!r}")
+            value = np.minimum(bound, 0.0)
     return _result(value, log)
 
 

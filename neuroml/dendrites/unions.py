@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuroml._core.estimator import check_option
 from neuroml.dendrites._counts import check_counts, check_matching, check_population
 from neuroml.dendrites._hypergeometric import log_binomial_tail, log_pmf, log_tail
 from neuroml.dendrites.theory import Floats
@@ -18,6 +19,7 @@ from neuroml.exceptions import DataError
 
 __all__ = ["union_false_match", "union_size_mean", "union_size_pmf"]
 
+UNION_METHODS = ("exact", "plugin", "bloom")
 _LARGEST_TABLE = 2 * 10**8
 
 
@@ -135,15 +137,14 @@ def union_false_match(
     1.698e-12
     1.735e-12
     """
+    check_option(method, UNION_METHODS, "method")
     theta, n, s, a, M = check_matching(theta, n, s, a, M=M)
     if method == "exact":
         value = _mixture(theta, n, s, a, M)
     elif method == "plugin":
         value = log_tail(theta, n, np.rint(n * _share(n, s, M)).astype(np.int64), a)
-    elif method == "bloom":
-        value = log_binomial_tail(theta, a, _share(n, s, M))
     else:
-        raise ValueError(f"method must be 'exact', 'plugin' or 'bloom', got {method!r}")
+        value = log_binomial_tail(theta, a, _share(n, s, M))
     return value[()] if log else np.exp(value)[()]
 
 

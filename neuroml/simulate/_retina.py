@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from neuroml._core.torch_state import own_torch_state
+
 __all__ = ["RetinaModule"]
 
 
@@ -102,6 +104,7 @@ class RetinaModule(nn.Module):
         """Mean rates (n_stimuli, n_cells) of stimuli (n_stimuli, *stimulus_shape)."""
         return self.gain * functional.softplus(self.drive(stimuli)).mean(dim=-1)
 
+    @own_torch_state()
     def rates(self, movie: np.ndarray) -> np.ndarray:
         """Rates (n_frames, n_cells) over a movie (n_frames, ...) that follows a grey screen."""
         grey = np.zeros((self.n_lags - 1, *movie.shape[1:]), dtype=movie.dtype)

@@ -12,6 +12,7 @@ from scipy.signal import lfilter
 from sklearn.utils import Bunch
 
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.torch_state import own_torch_state
 from neuroml.exceptions import DataError
 from neuroml.simulate.stimuli import make_pink_stimuli
 
@@ -190,6 +191,7 @@ def _standardised(kinds: Sequence[CellType], shape: tuple[int, ...], n_lags: int
     ]
 
 
+@own_torch_state()
 def make_retina(  # noqa: PLR0913 - one keyword for each property of the simulation
     cell_types: Sequence[str] | str = _TEN_TYPES,
     n_cells: int | Mapping[str, int] = 15,

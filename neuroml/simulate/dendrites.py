@@ -9,6 +9,7 @@ import numba
 import numpy as np
 from scipy import sparse
 
+from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.exceptions import DataError
 
@@ -129,8 +130,7 @@ def add_pattern_noise(
     >>> patterns.multiply(noisy).sum(axis=1).tolist()
     [3, 3]
     """
-    if kind not in ("swap", "drop", "add"):
-        raise ValueError(f"kind must be 'swap', 'drop' or 'add', got {kind!r}")
+    check_option(kind, ("swap", "drop", "add"), "kind")
     n_removed, n_added = (0 if kind == "add" else v), (0 if kind == "drop" else v)
     n = patterns.shape[1]
     sizes = np.diff(patterns.indptr)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import brentq
 from sklearn.utils import Bunch
 
+from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.exceptions import DataError
 
@@ -75,8 +76,7 @@ def make_planted_weights(
         "lognormal": lambda rng, mean: mean * np.exp(rng.normal(size=mean.shape) - 0.5),
         "normal": lambda rng, mean: rng.normal(mean),
     }
-    if family not in draws:
-        raise DataError("unknown family", expected=sorted(draws), found=family, field="family")
+    check_option(family, draws, "family")
     (rng,) = spawn_generators(random_state, 1)
     communities = np.repeat(np.arange(len(sizes)), sizes)
     same = (communities[:, None] == communities) & (communities >= n_silent)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.utils import Bunch
 
+from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.exceptions import DataError
 
@@ -147,6 +148,7 @@ def make_switching_spikes(  # noqa: PLR0913 - one keyword per part of the design
     >>> data.spikes.shape, data.weights.shape
     ((300, 5), (2, 5, 5))
     """
+    check_option(link, _INVERSES, "link")
     design_rng, *session_rngs = spawn_generators(random_state, 1 + n_sessions)
     weights = _draw_weights(
         (n_states, n_units, n_units),

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from neuroml._core.torch_state import as_tensor, own_torch_state
+
 __all__ = ["smooth_by_scan"]
 
 
@@ -57,13 +59,14 @@ def _scan(elements: _Element) -> _Element:
     return prefixes
 
 
+@own_torch_state()
 def smooth_by_scan(
     log_emissions: np.ndarray,
     transition: np.ndarray,
     initial: np.ndarray,
     starts: np.ndarray,
     *,
-    device: str,
+    device: torch.device,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return posterior (T, K), pair sums (1, K, K) and session log-likelihoods (S,).
 
@@ -71,12 +74,12 @@ def smooth_by_scan(
     ----------
     log_emissions, transition, initial, starts
         As in ``_forward_backward``.
-    device : str
-        A torch device that computes in float64.
+    device : torch.device
+        One that computes in float64.
     """
     n_bins, n_states = log_emissions.shape
     log_b, onward, first, bounds = (
-        torch.from_numpy(array).to(device) for array in (log_emissions, transition, initial, starts)
+        as_tensor(array, device=device) for array in (log_emissions, transition, initial, starts)
     )
     tops = log_b.amax(dim=1, keepdim=True)
     log_b = log_b - tops

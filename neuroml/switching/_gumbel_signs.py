@@ -25,6 +25,7 @@ from torch.distributions import RelaxedOneHotCategorical
 from torch.nn.functional import softplus
 
 from neuroml._core.em import Climb
+from neuroml._core.torch_state import own_torch_state
 from neuroml._core.training import train
 from neuroml.switching._chain import update_chain
 from neuroml.switching._one_hot import one_hot_prior
@@ -65,7 +66,7 @@ class _RelaxedSigns(nn.Module):
     def log_density(self) -> torch.Tensor:
         """Of the signs of all states around the shared ones."""
         around = RelaxedOneHotCategorical(
-            torch.tensor(_TEMPERATURE), logits=self.shared, validate_args=False
+            self.shared.new_tensor(_TEMPERATURE), logits=self.shared, validate_args=False
         )
         return around.log_prob(self.logits.softmax(dim=-1).clamp(min=_LEAST_SHARE)).sum()
 
@@ -87,6 +88,7 @@ def _log_probabilities(kind: int, y: torch.Tensor, eta: torch.Tensor) -> torch.T
     return y * rate.clamp(min=1e-30).log() - rate
 
 
+@own_torch_state()
 def climb_relaxed(
     problem: Problem, start: State, rng: np.random.Generator, max_iter: int
 ) -> Climb[State]:
@@ -115,7 +117,8 @@ def climb_relaxed(
         return repeat(torch.from_numpy(reached[-1].smoothed.posterior).float(), _STEPS)
 
     def loss(posterior: torch.Tensor) -> torch.Tensor:
-        uniform = torch.rand(module.logits.shape, generator=generator).clamp(1e-20, 1.0 - 1e-7)
+        drawn = torch.rand(module.logits.shape, generator=generator, dtype=module.logits.dtype)
+        uniform = drawn.clamp(1e-20, 1.0 - 1e-7)
         weights = module.weights(-(-uniform.log()).log())
         eta = torch.einsum("tj,kij->tki", histories, weights) + module.baseline
         expected = (posterior * _log_probabilities(problem.kind, counts, eta).sum(dim=-1)).sum()

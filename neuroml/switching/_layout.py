@@ -52,7 +52,7 @@ def arrange(
         _check_no_inputs(model, reset=reset)
     else:
         X, labels = check_sequences(model, X, sessions, reset=reset, dtype=np.float64)
-    family = _family(model, None if reset else model.n_classes_)
+    family = _family(model, None if reset else getattr(model, "n_classes_", None))
     targets = _targets(model, family, y, len(X), reset=reset)
     inputs = X if model.emission_columns is None else _columns(X, model.emission_columns)
     if model.fit_intercept:

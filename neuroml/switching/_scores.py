@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp
 
+from neuroml._core.estimator import check_option
 from neuroml.switching._chain import filter_chain, transitions
 from neuroml.switching._emissions import Emissions
 from neuroml.switching._fit import Model, Problem
@@ -47,8 +48,7 @@ def bits_per_event(
     rng : Generator
         For the shuffle.
     """
-    if null not in NULLS:
-        raise ValueError(f"null is one of {NULLS}, not {null!r}")
+    check_option(null, NULLS, "null")
     values = problem.family.values(model.emissions, problem.design)
     predicted = predicted_states(problem, model, values)
     gain = _mixture(values, predicted)

@@ -8,11 +8,12 @@ n_states)`` with entry t leading from bin t to t + 1 (entries across session bor
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuroml._core.estimator import resolve_device
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.validation import check_sessions
@@ -54,7 +55,7 @@ def forward_backward(
     initial: ArrayLike,
     sessions: ArrayLike | None = None,
     *,
-    device: str = "cpu",
+    device: Any = "cpu",
 ) -> Posterior:
     """Smooth: the probability of every state in every bin given all observations.
 
@@ -64,8 +65,8 @@ def forward_backward(
     transition : array-like of shape (n_states, n_states) or (n_bins - 1, n_states, n_states)
     initial : array-like of shape (n_states,)
     sessions : array-like of shape (n_bins,), optional
-    device : str
-        "cpu" runs compiled recursions; any other torch device an associative scan over time
+    device : str or torch.device, default="cpu"
+        "cpu" runs compiled recursions; "cuda", "cuda:0", ... an associative scan over time
         (Särkkä and García-Fernández 2021), whose depth grows with log(n_bins).
 
     Returns
@@ -88,7 +89,9 @@ def forward_backward(
     [[0.72, 0.28], [0.46, 0.54], [0.19, 0.81]]
     """
     arrays = _check(log_emissions, transition, initial, sessions)
-    if device == "cpu":
+    if device != "cpu":  # which does without torch
+        device = resolve_device(device, double=True)
+    if str(device) == "cpu":
         from neuroml.switching._forward_backward import smooth
 
         n_bins, n_states = arrays.log_emissions.shape

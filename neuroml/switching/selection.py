@@ -39,8 +39,9 @@ def match_states(reference: ArrayLike, other: ArrayLike) -> np.ndarray:
     -------
     ndarray of int of shape (n_states,)
         Entry k is the state of ``other`` that shares the most bins with state k of ``reference``,
-        each used once; -1 where ``other`` has no state left. So ``model.weights_[order]`` has its
-        states in the order of the reference.
+        each used once; -1 where ``other`` has no state left. With as many states in both,
+        ``model.weights_[order]`` has its states in the order of the reference; with fewer in
+        ``other``, leave the -1 out first, since -1 as an index would take the last state.
 
     Raises
     ------

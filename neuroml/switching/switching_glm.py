@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.em import best_climb
+from neuroml._core.estimator import RANDOM_STATE
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml.exceptions import DataError
 from neuroml.switching import inference
@@ -24,6 +25,10 @@ from neuroml.switching._layout import FAMILIES, arrange, join_weights, required,
 from neuroml.switching._scores import bits_per_event
 
 __all__ = ["SwitchingGLM"]
+
+
+_WITH_SPREAD = ("gaussian", "negative_binomial")
+_WITH_CLASSES = ("bernoulli", "categorical")
 
 
 class SwitchingGLM(BaseEstimator):
@@ -76,7 +81,7 @@ class SwitchingGLM(BaseEstimator):
     intercept_ : ndarray of shape (n_states, n_outputs)
     spread_ : ndarray
         Gaussian: covariances (n_states, n_outputs, n_outputs). Negative binomial: r
-        (n_states, n_outputs). Otherwise of no meaning.
+        (n_states, n_outputs). Absent for the other families.
     transition_matrix_ : ndarray of shape (n_states, n_states)
         From row to column; with input-driven transitions, at zero input.
     transition_weights_ : ndarray of shape (n_transition_inputs, n_states, n_states)
@@ -86,7 +91,10 @@ class SwitchingGLM(BaseEstimator):
     occupancy_ : ndarray of shape (n_states,)
         Share of the training bins.
     glm_weights_, glm_intercept_, glm_spread_ : ndarray
-        The one-state model of the same data, each with a first axis of length one.
+        The one-state model of the same data, each with a first axis of length one; the last is
+        absent where `spread_` is.
+    n_classes_ : int
+        Bernoulli: 2. Categorical: the highest class seen, plus one. Absent for the other families.
     log_likelihood_trace_ : ndarray of shape (n_iter + 1,)
         Penalised log-likelihood, nats per observed bin, at the start and after every iteration.
     restart_scores_ : ndarray of shape (n_init,)
@@ -145,7 +153,7 @@ class SwitchingGLM(BaseEstimator):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_jobs": [Integral, None],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": RANDOM_STATE,
     }
 
     def __init__(  # noqa: PLR0913 - an estimator's settings
@@ -229,8 +237,8 @@ class SwitchingGLM(BaseEstimator):
         self.occupancy_ = occupancy[order]
         self._store(best.state.of_states(order))
         self.glm_weights_, self.glm_intercept_ = split_weights(self, glm.weights)
-        self.glm_spread_ = glm.spread
-        self.n_classes_ = glm.weights.shape[1] + 1
+        self._set_if(_WITH_SPREAD, "glm_spread_", glm.spread)
+        self._set_if(_WITH_CLASSES, "n_classes_", glm.weights.shape[1] + 1)
         self.log_likelihood_trace_ = np.array(best.trace)
         self.restart_scores_ = np.array([one.objective for one in every])
         self.converged_ = best.converged
@@ -341,7 +349,8 @@ class SwitchingGLM(BaseEstimator):
             For the shuffle.
         """
         problem = self._arrange(X, required(self, y), sessions)
-        glm = join_weights(self, self.glm_weights_, self.glm_intercept_, self.glm_spread_)
+        spread = getattr(self, "glm_spread_", np.ones_like(self.glm_intercept_))
+        glm = join_weights(self, self.glm_weights_, self.glm_intercept_, spread)
         (rng,) = spawn_generators(random_state, 1)
         per_spike = self.family in ("poisson", "negative_binomial")
         n_events = np.nansum(problem.design.targets) if per_spike else problem.n_observed
@@ -440,7 +449,7 @@ class SwitchingGLM(BaseEstimator):
         initial : array-like of shape (n_states,), optional
             Uniform if not given.
         spread : array-like, optional
-            As `spread_`; Gaussian families need it, others take ones.
+            As `spread_`; for Gaussian and negative binomial families.
         **parameters
             Of the constructor, such as ``family``.
 
@@ -452,12 +461,14 @@ class SwitchingGLM(BaseEstimator):
         n_states, n_outputs, n_features = emissions.shape
         model = cls(n_states=n_states, **parameters)
         model.weights_, model.intercept_ = emissions, np.asarray(intercept, dtype=np.float64)
-        model.spread_ = np.ones((n_states, n_outputs)) if spread is None else np.asarray(spread)
+        ones = np.ones((n_states, n_outputs))
+        model._set_if(_WITH_SPREAD, "spread_", ones if spread is None else np.asarray(spread))
         model.transition_matrix_ = np.asarray(transition_matrix, dtype=np.float64)
         model.transition_weights_ = np.zeros((0, n_states, n_states))
         even = np.full(n_states, 1.0 / n_states)
         model.initial_ = even if initial is None else np.asarray(initial, dtype=np.float64)
-        model.n_features_in_, model.n_classes_ = n_features, n_outputs + 1
+        model.n_features_in_ = n_features
+        model._set_if(_WITH_CLASSES, "n_classes_", n_outputs + 1)
         model.n_outputs_ = 1 if model.family == "categorical" else n_outputs
         return model
 
@@ -469,11 +480,19 @@ class SwitchingGLM(BaseEstimator):
 
     def _model(self) -> Model:
         chain = Chain(self.initial_, self.transition_matrix_, self.transition_weights_)
-        return Model(join_weights(self, self.weights_, self.intercept_, self.spread_), chain)
+        spread = getattr(self, "spread_", np.ones_like(self.intercept_))
+        return Model(join_weights(self, self.weights_, self.intercept_, spread), chain)
+
+    def _set_if(self, families: tuple[str, ...], name: str, value: Any) -> None:
+        """Set a fitted attribute that means something for these families only."""
+        if self.family in families:
+            setattr(self, name, value)
+        elif hasattr(self, name):  # from an earlier fit with another family
+            delattr(self, name)
 
     def _store(self, model: Model) -> None:
         self.weights_, self.intercept_ = split_weights(self, model.emissions.weights)
-        self.spread_ = model.emissions.spread
+        self._set_if(_WITH_SPREAD, "spread_", model.emissions.spread)
         self.initial_, self.transition_matrix_, self.transition_weights_ = model.chain
 
     def _filter(self, problem: Problem) -> tuple[np.ndarray, float]:

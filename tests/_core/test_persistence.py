@@ -31,6 +31,14 @@ def holding(value):
     return estimator
 
 
+def _object_array(*items):
+    """An array whose items may be arrays of equal lengths, which NumPy would join."""
+    array = np.empty(len(items), dtype=object)
+    for place, item in enumerate(items):
+        array[place] = item
+    return array
+
+
 VALUES = {
     "none": None,
     "numbers": [1, 2.5, True, "text", -0.0],
@@ -48,6 +56,13 @@ VALUES = {
     "big-endian": np.arange(4, dtype=">i4").astype(">f8"),
     "fortran": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
     "table": pd.DataFrame({"x": [1.5, np.nan], "n": [1, 2], "s": ["a", "b"]}, index=[10, 20]),
+    "keys of like text": {1: np.zeros(2), "1": np.ones(3), 1.5: np.zeros(1), "1.5": np.ones(2)},
+    "numpy keys": {np.int64(s): np.full(2, s) for s in (1, 2, 3)},
+    "other numpy keys": {kind(s): np.full(3, s) for kind in (np.float32, np.str_) for s in (1, 2)},
+    "tuples of numpy keys": {("sub", np.int8(s)): np.full(2, s) for s in (1, 2)},
+    "keys that look like paths": {"a": {"b": np.zeros(2)}, "a/b": np.ones(2), "a/'b'": np.ones(1)},
+    "arrays in an object array": _object_array(np.arange(2), np.arange(2.0), None),
+    "device": torch.device("cuda:1"),
     "cp": CPTensor((np.ones(2), [np.eye(2), np.arange(6.0).reshape(3, 2)])),
     "estimator": StandardScaler().fit([[0.0], [2.0]]),
 }
@@ -61,6 +76,58 @@ def test_every_kind_of_value_round_trips(value, tmp_path):
     compare(value, estimator.held_)
     if isinstance(value, np.ndarray):
         assert estimator.held_.dtype == value.dtype.newbyteorder("=")
+
+
+NUMBERS = np.arange(4.0).reshape(2, 2)
+TABLES = {
+    "integer columns": pd.DataFrame(NUMBERS, columns=[10, 20]),
+    "columns of like text": pd.DataFrame(NUMBERS, columns=[1, "1"]),
+    "columns of one name": pd.DataFrame(NUMBERS, columns=["x", "x"]),
+    "named axes": pd.DataFrame(NUMBERS).rename_axis(index="time", columns="unit"),
+    "small integers as index": pd.DataFrame(NUMBERS, index=np.array([1, 2], dtype=np.int16)),
+    "float index": pd.DataFrame(NUMBERS, index=[0.5, 1.5]),
+    "text index": pd.DataFrame(NUMBERS, index=["a", "b"]),
+    "mixed labels": pd.DataFrame(NUMBERS, columns=["a", 2], index=[1, "b"]),
+    "two levels": pd.DataFrame(
+        NUMBERS,
+        index=pd.MultiIndex.from_tuples([("s", 1), ("s", 2)], names=["subject", "run"]),
+        columns=pd.MultiIndex.from_product([["x"], [1, 2]]),
+    ),
+    "a range with a step": pd.DataFrame(NUMBERS, index=pd.RangeIndex(2, 6, 2, name="frame")),
+    "types": pd.DataFrame(
+        {
+            "b": np.array([True, False]),
+            "i": np.array([1, 2], dtype=np.int8),
+            "f": np.array([1, np.nan], dtype=np.float32),
+            "s": pd.Series(["a", None], dtype="string"),
+            "t": ["a", "b"],
+            "o": pd.Series([1, "a"], dtype=object),
+        }
+    ),
+    "no rows": pd.DataFrame({"x": np.empty(0), "n": np.empty(0, dtype=np.int32)}),
+    "no columns": pd.DataFrame(index=[1, 2]),
+}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
+def test_tables_keep_labels_names_and_types(table, tmp_path):
+    loaded = neuroml.load(neuroml.save(holding(table), tmp_path / "m.safetensors")).held_
+    pd.testing.assert_frame_equal(
+        table, loaded, check_column_type="exact", check_index_type="exact"
+    )
+
+
+def test_tables_of_other_types_are_refused(tmp_path):
+    table = pd.DataFrame({"x": pd.Categorical(["a", "b"])})
+    with pytest.raises(DataError, match=r"held_/x.*found category.*astype"):
+        neuroml.save(holding(table), tmp_path / "m.safetensors")
+
+
+def test_set_output_is_saved(tmp_path):
+    model = SlidingWindowConnectivity(window=10).set_output(transform="pandas")
+    loaded = neuroml.load(neuroml.save(model, tmp_path / "m.safetensors"))
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 3)))
+    assert isinstance(loaded.fit_transform(X), pd.DataFrame)
 
 
 def test_negative_zero_and_nan_payload_keep_their_bits(tmp_path):

@@ -48,7 +48,7 @@ def test_gaussian_noise_of_the_frames_is_averaged_out_over_a_recording():
 
 
 def test_bad_input():
-    with pytest.raises(DataError, match="unknown method"):
+    with pytest.raises(DataError, match="method has no such option"):
         cluster_features(np.eye(4), 2, method="dbscan")
     with pytest.raises(DataError, match="fewer cells"):
         cluster_features(np.eye(4), 5)

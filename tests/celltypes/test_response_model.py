@@ -383,3 +383,9 @@ def test_stimuli_for_the_polarity_of_real_bipolar_cells_hold_for_cells_left_out(
     ).fit(model)
     assert 3 <= (~mds.train_mask_).sum() <= 12
     np.testing.assert_array_equal(mds.labels_, polarity)
+
+
+def test_even_filters_are_refused():
+    model = ResponseModel("linear", n_lags=2, kernel_size=4)
+    with pytest.raises(DataError, match="field kernel_size: .*odd number.*found 4. Use 5."):
+        model.fit(np.zeros((20, 8, 8)), np.zeros((20, 2)))

@@ -161,7 +161,9 @@ def test_training_lowers_the_loss_and_leaves_torch_alone():
     targets = {0: rng.standard_normal((30, 8)), 1: rng.standard_normal((40, 8))}
     before = torch.get_rng_state()
     schedule = Schedule(200, 10, 1e-2, 0.01, 0.1, decay_norms=False)
-    done = fit_network(network, inputs, targets, objective(), schedule, rng, device="cpu")
+    done = fit_network(
+        network, inputs, targets, objective(), schedule, rng, device=torch.device("cpu")
+    )
     assert torch.equal(before, torch.get_rng_state())
     assert done.history[-1]["loss"] < 0.8 * done.history[0]["loss"]
     assert len(done.history) == 200 // 4

@@ -349,7 +349,7 @@ def test_bits_gained_over_null_models(choices, fitted):
     )
     assert over_glm == pytest.approx(gain / np.log(2), abs=1e-6)
     assert over_shuffle > 0.05
-    with pytest.raises(ValueError, match="null is one of"):
+    with pytest.raises(ValueError, match="null has no such option"):
         fitted.score_bits(*arguments, null="mean")
 
 
@@ -454,7 +454,7 @@ def check_hostile(rng, family, n_states):
         warnings.simplefilter("ignore", NotConvergedWarning)
         model.fit(X, y, sessions=sessions)
     for name in ("weights_", "intercept_", "spread_", "transition_matrix_", "initial_"):
-        assert np.isfinite(getattr(model, name)).all(), name
+        assert np.isfinite(getattr(model, name, 0.0)).all(), name
     trace = model.log_likelihood_trace_
     assert np.isfinite(trace).all()
     assert not model.converged_ or trace[-1] - trace[-2] <= model.tol
@@ -496,3 +496,35 @@ def test_a_class_that_was_not_seen_in_training_is_refused():
     model = SwitchingGLM(1, "categorical").fit(None, [0.0, 1.0, 2.0, 1.0])
     with pytest.raises(DataError, match="0 to 2"):
         model.score(None, [0.0, 3.0])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("family", "n_classes", "has_spread"),
+    [
+        ("bernoulli", 2, False),
+        ("categorical", 3, False),
+        ("gaussian", None, True),
+        ("poisson", None, False),
+        ("negative_binomial", None, True),
+    ],
+)
+def test_attributes_without_meaning_for_the_family_are_absent(family, n_classes, has_spread):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 1))
+    categories = rng.integers(0, 3, size=80)
+    y = np.minimum(categories, 1) if family == "bernoulli" else categories
+    model = SwitchingGLM(2, family="categorical", n_init=1, max_iter=3, random_state=0)
+    model.fit(X, categories)
+    model.set_params(family="gaussian").fit(X, rng.normal(size=80))
+    model.set_params(family=family).fit(X, y)  # nothing is left of the fits before
+    given = SwitchingGLM.from_parameters(
+        model.weights_, model.intercept_, model.transition_matrix_, family=family,
+        spread=getattr(model, "spread_", None),
+    )  # fmt: skip
+    for one in (model, given):
+        assert getattr(one, "n_classes_", None) == n_classes
+        assert hasattr(one, "spread_") == has_spread
+        assert one.predict_proba(X, y).shape == (80, 2)
+    assert hasattr(model, "glm_spread_") == has_spread
+    assert np.isfinite(model.score(X, y))

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from neuroml._core.estimator import check_option
 from neuroml.dendrites._counts import check_probability
 from neuroml.dendrites.layers.sparse_linear import mask_
 from neuroml.exceptions import DataError
@@ -49,6 +50,7 @@ def prune_rnn_(
     >>> int((rnn.weight_hh_l0 != 0).sum()), int((rnn.weight_ih_l0 != 0).sum())
     (15, 45)
     """
+    check_option(which, ("ih", "hh", "both"), "which")
     if not isinstance(rnn, nn.RNNBase):
         raise DataError(
             "only recurrent networks are pruned here",
@@ -56,8 +58,6 @@ def prune_rnn_(
             found=type(rnn).__name__,
             field="rnn",
         )
-    if which not in ("ih", "hh", "both"):
-        raise ValueError(f"which must be 'ih', 'hh' or 'both', got {which!r}")
     check_probability(amount, "amount")
     kinds = ("ih", "hh") if which == "both" else (which,)
     directions = ("", "_reverse") if rnn.bidirectional else ("",)

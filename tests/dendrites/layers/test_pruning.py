@@ -65,7 +65,7 @@ def test_all_and_nothing():
 def test_bad_input():
     with pytest.raises(DataError, match="amount is not a probability"):
         prune_rnn_(nn.RNN(2, 3), 1.1)
-    with pytest.raises(ValueError, match="which must be"):
+    with pytest.raises(ValueError, match="which has no such option"):
         prune_rnn_(nn.RNN(2, 3), 0.5, "all")
     with pytest.raises(DataError, match="RNN, GRU or LSTM; found Linear"):
         prune_rnn_(nn.Linear(2, 3), 0.5)
