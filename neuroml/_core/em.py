@@ -7,11 +7,11 @@ stops, and keeps the record that the estimators show as ``converged_``, ``n_iter
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from neuroml._core.warn import warn_caller
 from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
 
 __all__ = ["Climb", "best_climb", "climb", "climb_together"]
@@ -157,11 +157,10 @@ def _follow(
         return Climb(before.state, before.trace, False, "not finite")
     gain = value - before.objective
     if gain < -rounding * max(1.0, abs(before.objective)):
-        warnings.warn(
+        warn_caller(
             f"The objective fell by {-gain:.3g} at step {before.n_iter + 1} (to {value:.9g}); "
             "it should never fall.",
             MonotonicityWarning,
-            stacklevel=2,
         )
     converged = abs(gain) <= tol if done is None else done
     return Climb(state, (*before.trace, value), converged, "converged" if converged else "max_iter")
@@ -198,10 +197,9 @@ def best_climb(
         )
     best = max(finite, key=lambda one: one.objective)
     if not best.converged:
-        warnings.warn(
+        warn_caller(
             f"{name} stopped after {best.n_iter} iterations without converging "
             f"({best.stop_reason}). Increase max_iter or tol, or rescale the data.",
             NotConvergedWarning,
-            stacklevel=3,
         )
     return best, every
