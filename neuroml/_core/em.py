@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
 
-__all__ = ["Climb", "best_climb", "climb", "climb_together"]
+__all__ = ["Climb", "best_climb", "climb", "climb_together", "highest"]
 
 State = TypeVar("State")
 
@@ -166,6 +168,31 @@ def _follow(
     return Climb(state, (*before.trace, value), converged, "converged" if converged else "max_iter")
 
 
+def highest(climbs: Sequence[Any], *, name: str) -> int:
+    """Return which climb has the highest objective; one that is not finite never has it.
+
+    Parameters
+    ----------
+    climbs : sequence of Climb
+        Starts, or anything else with an ``objective``.
+    name : str
+        The estimator's name, for messages.
+
+    Raises
+    ------
+    FloatingPointError
+        If no climb has a finite objective.
+    """
+    objectives = np.array([one.objective for one in climbs], dtype=np.float64)
+    finite = np.isfinite(objectives)
+    if not finite.any():
+        raise FloatingPointError(
+            f"{name}: the objective is not finite at the start of any of {len(climbs)} restarts. "
+            "Check the scale of the data."
+        )
+    return int(np.where(finite, objectives, -np.inf).argmax())
+
+
 def best_climb(
     climbs: Iterable[Climb[State]], *, name: str
 ) -> tuple[Climb[State], list[Climb[State]]]:
@@ -189,13 +216,7 @@ def best_climb(
         If the best restart did not converge.
     """
     every = list(climbs)
-    finite = [one for one in every if math.isfinite(one.objective)]
-    if not finite:
-        raise FloatingPointError(
-            f"{name}: the objective is not finite at the start of any of {len(every)} restarts. "
-            "Check the scale of the data."
-        )
-    best = max(finite, key=lambda one: one.objective)
+    best = every[highest(every, name=name)]
     if not best.converged:
         warn_caller(
             f"{name} stopped after {best.n_iter} iterations without converging "

@@ -264,7 +264,8 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         ndarray of shape (n_animals, n_components)
-            The exact non-negative least-squares solution, from the pairs that an animal shows.
+            The exact non-negative least-squares solution, from the pairs that an animal shows; NaN
+            for an animal that shows none.
         """
         return self.factorisation_.transform(self._tensor(X, sessions, groups))
 

@@ -28,7 +28,7 @@ from neuroml.connectome._factors import (
     random_factors,
 )
 from neuroml.connectome._hals import Penalty, Problem, climb_factors, normal_equations, quadratic
-from neuroml.connectome._packed import Packed, pack
+from neuroml.connectome._packed import Packed, pack, unobserved
 from neuroml.connectome._problem import kernels_for, pose
 from neuroml.connectome.tensors import FibreTensor
 from neuroml.exceptions import DataError
@@ -244,14 +244,16 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Returns
         -------
         ndarray of shape (size along sample_mode, n_components)
-            The exact non-negative least-squares solution. Multiplied with the other modes'
+            The exact non-negative least-squares solution, NaN where nothing of a slice was
+            observed. Multiplied with the other modes'
             unit-norm factors it gives the data: for those seen in fit, the factor times
             ``cp_.weights``.
 
         Raises
         ------
         DataError
-            As in `fit`, and if the other modes have another size than in fit.
+            As in `fit`, if the other modes have another size than in fit, and if nothing at all is
+            observed.
         """
         return self._project(X)[0]
 
@@ -283,6 +285,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         )
         loadings = nonnegative_loadings(wanted, gram + self.ridge * np.eye(self.n_components))
         loss = quadratic(problem, wanted, gram, loadings)
+        loadings[unobserved(packed, place)] = np.nan  # nothing is known of them
         return loadings, problem.relative(loss)
 
     def _pose(self, packed: Packed) -> Problem:

@@ -313,9 +313,14 @@ class SwitchingGLM(BaseEstimator):
         ----------
         X, y, sessions
             As in `fit`.
+
+        Raises
+        ------
+        DataError
+            As `fit`, and if nothing is observed.
         """
         problem = self._arrange(X, required(self, y), sessions)
-        return self._filter(problem)[1] / problem.n_observed
+        return self._filter(problem)[1] / _some(problem.n_observed, "observed bin")
 
     def score_bits(
         self,
@@ -339,13 +344,21 @@ class SwitchingGLM(BaseEstimator):
             probabilities shuffled over bins: what it gains from knowing when states occur.
         random_state : int, RandomState, Generator or None
             For the shuffle.
+
+        Raises
+        ------
+        DataError
+            As `fit`, and if there is no event.
+        ValueError
+            If ``null`` is unknown.
         """
         problem = self._arrange(X, required(self, y), sessions)
         glm = join_weights(self, self.glm_weights_, self.glm_intercept_, self.glm_spread_)
         (rng,) = spawn_generators(random_state, 1)
         per_spike = self.family in ("poisson", "negative_binomial")
         n_events = np.nansum(problem.design.targets) if per_spike else problem.n_observed
-        return bits_per_event(problem, self._model(), glm, null, float(n_events), rng)
+        n_events = _some(float(n_events), "spike" if per_spike else "observed bin")
+        return bits_per_event(problem, self._model(), glm, null, n_events, rng)
 
     def sample(
         self,
@@ -488,6 +501,13 @@ class SwitchingGLM(BaseEstimator):
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def _some(number: float, what: str) -> float:
+    """A number of events to divide by, which must not be zero."""
+    if not number:
+        raise DataError(f"there is no {what} to score", expected="at least one", field="y")
+    return number
 
 
 def _chain_arguments(problem: Problem, chain: Chain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
