@@ -60,6 +60,7 @@ def climb(
     max_iter: int,
     tol: float,
     monotone: bool = True,
+    rounding: float = 1e-9,
     settled: Callable[[State, State], bool] | None = None,
     callback: Callable[[int, float], None] | None = None,
 ) -> Climb[State]:
@@ -81,6 +82,8 @@ def climb(
     monotone : bool
         Whether theory says that the objective cannot fall. A fall beyond rounding then emits a
         `MonotonicityWarning`.
+    rounding : float
+        The share of the objective that it may lose to rounding.
     settled : callable, optional
         ``settled(state, next_state)`` decides in place of ``tol`` whether a step was the last one,
         for states that stop changing, such as cluster labels.
@@ -93,7 +96,7 @@ def climb(
         [objective],
         max_iter=max_iter,
         tol=tol,
-        rounding=1e-9 if monotone else math.inf,
+        rounding=rounding if monotone else math.inf,
         settled=settled,
         callback=callback,
     )

@@ -306,9 +306,23 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 found=[np.shape(factor) for factor in factors],
                 field="init",
             )
-        if any((np.asarray(part) < 0).any() for part in factors):
-            raise DataError("init has negative factors", expected=">= 0", field="init")
-        first = factors[0] if weights is None else factors[0] * weights
+        scale = np.ones(self.n_components) if weights is None else np.asarray(weights)
+        if scale.shape != (self.n_components,):
+            raise DataError(
+                "init has other weights than components",
+                expected=f"{self.n_components} weights, or None",
+                found=f"shape {scale.shape}",
+                field="init",
+            )
+        for name, part in (("weights", scale), *(("factors", factor) for factor in factors)):
+            if not ((np.asarray(part) >= 0) & np.isfinite(part)).all():
+                raise DataError(
+                    f"init has {name} that are negative or not finite",
+                    expected="finite numbers >= 0",
+                    found=f"minimum {np.min(part):.4g}, maximum {np.max(part):.4g}",
+                    field="init",
+                )
+        first = np.asarray(factors[0]) * scale
         return [[np.array(factor, dtype=np.float64) for factor in (first, *factors[1:])]]
 
     def _check_tensor(self, X: ArrayLike | FibreTensor, *, reset: bool) -> Any:

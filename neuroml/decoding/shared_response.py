@@ -188,7 +188,14 @@ class SharedResponseModel(CohortAligner):
             state = maths.RobustState(start, [np.zeros_like(X) for X in data])
             step = partial(maths.robust_step, data, [one.seen for one in views], gamma=self.gamma)
         state, value = step(state)
-        return climb(step, state, value, max_iter=self.max_iter, tol=self.tol)
+        return climb(
+            step,
+            state,
+            value,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            rounding=maths.resolution(start.dtype),
+        )
 
     def _centre_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean, deviation = voxel_scaling(X)

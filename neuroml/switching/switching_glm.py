@@ -19,6 +19,12 @@ from neuroml.switching import inference
 from neuroml.switching._chain import Chain, filter_chain, transitions
 from neuroml.switching._fit import Model, Problem, fit_from_random_start, fit_glm, smooth_model
 from neuroml.switching._gaussian import COVARIANCE_TYPES
+from neuroml.switching._given import (
+    check_columns,
+    given_chain,
+    given_emissions,
+    given_spread,
+)
 from neuroml.switching._information import error_bars
 from neuroml.switching._layout import FAMILIES, arrange, join_weights, required, split_weights
 from neuroml.switching._scores import bits_per_event
@@ -353,11 +359,20 @@ class SwitchingGLM(BaseEstimator):
             If ``null`` is unknown.
         """
         problem = self._arrange(X, required(self, y), sessions)
-        glm = join_weights(self, self.glm_weights_, self.glm_intercept_, self.glm_spread_)
+        if null == "glm" and not hasattr(self, "glm_weights_"):
+            raise DataError(
+                "the one-state model of the training data is not known, as nothing was fitted",
+                expected="null='shuffled', or a fitted model",
+                found="null='glm' in a model from given parameters",
+                field="null",
+            )
         (rng,) = spawn_generators(random_state, 1)
         per_spike = self.family in ("poisson", "negative_binomial")
         n_events = np.nansum(problem.design.targets) if per_spike else problem.n_observed
         n_events = _some(float(n_events), "spike" if per_spike else "observed bin")
+        glm = None
+        if null == "glm":
+            glm = join_weights(self, self.glm_weights_, self.glm_intercept_, self.glm_spread_)
         return bits_per_event(problem, self._model(), glm, null, n_events, rng)
 
     def sample(
@@ -403,7 +418,9 @@ class SwitchingGLM(BaseEstimator):
     ) -> Bunch:
         """Return standard errors from the observed information of the marginal likelihood.
 
-        The first-state probabilities, and transitions less probable than 1e-6, are held fixed. With
+        The first-state probabilities, and transitions less probable than 1e-6 with their input
+        weights, are held fixed: their errors are 0. Input weights of a row are those whose mean
+        over the states that it may lead to stays as it is, as a constant changes nothing. With
         priors it is the curvature of the penalised likelihood.
 
         Parameters
@@ -420,7 +437,7 @@ class SwitchingGLM(BaseEstimator):
         Warns
         -----
         RuntimeWarning
-            If the information is not positive definite; the errors are then NaN.
+            If the information is not positive definite; all errors are then NaN.
         """
         problem = self._arrange(X, required(self, y), sessions)
         errors = error_bars(problem, self._model())
@@ -440,37 +457,53 @@ class SwitchingGLM(BaseEstimator):
         transition_matrix: ArrayLike,
         *,
         initial: ArrayLike | None = None,
+        transition_weights: ArrayLike | None = None,
         spread: ArrayLike | None = None,
+        n_features: int | None = None,
         **parameters: Any,
     ) -> SwitchingGLM:
         """Make a model with given parameters, to sample from or to compute posteriors with.
 
         Parameters
         ----------
-        weights : array-like of shape (n_states, n_outputs, n_features)
+        weights : array-like of shape (n_states, n_outputs, n_weights)
+            Of the columns of X that drive observations; classes but the first are the outputs of a
+            categorical model.
         intercept : array-like of shape (n_states, n_outputs)
         transition_matrix : array-like of shape (n_states, n_states)
+            Rows sum to one.
         initial : array-like of shape (n_states,), optional
             Uniform if not given.
+        transition_weights : array-like of shape (n_columns, n_states, n_states), optional
+            As `transition_weights_`, one matrix for each of the ``transition_columns``.
         spread : array-like, optional
             As `spread_`; Gaussian families need it, others take ones.
+        n_features : int, optional
+            Columns of X; needed with ``emission_columns``.
         **parameters
             Of the constructor, such as ``family``.
 
         Returns
         -------
         SwitchingGLM
+
+        Raises
+        ------
+        DataError
+            If shapes disagree, something is not finite, probabilities do not sum to one, or a
+            spread is none of the family's.
         """
         emissions = np.asarray(weights, dtype=np.float64)
-        n_states, n_outputs, n_features = emissions.shape
-        model = cls(n_states=n_states, **parameters)
-        model.weights_, model.intercept_ = emissions, np.asarray(intercept, dtype=np.float64)
-        model.spread_ = np.ones((n_states, n_outputs)) if spread is None else np.asarray(spread)
-        model.transition_matrix_ = np.asarray(transition_matrix, dtype=np.float64)
-        model.transition_weights_ = np.zeros((0, n_states, n_states))
-        even = np.full(n_states, 1.0 / n_states)
-        model.initial_ = even if initial is None else np.asarray(initial, dtype=np.float64)
-        model.n_features_in_, model.n_classes_ = n_features, n_outputs + 1
+        model = cls(n_states=len(np.atleast_1d(emissions)), **parameters)
+        model._validate_params()
+        model.weights_, model.intercept_ = given_emissions(model, emissions, intercept)
+        n_outputs, n_weights = model.weights_.shape[1:]
+        model.initial_, model.transition_matrix_, model.transition_weights_ = given_chain(
+            model, transition_matrix, initial, transition_weights
+        )
+        model.spread_ = given_spread(model, spread, n_outputs)
+        model.n_features_in_ = check_columns(model, n_weights, n_features)
+        model.n_classes_ = n_outputs + 1
         model.n_outputs_ = 1 if model.family == "categorical" else n_outputs
         return model
 
