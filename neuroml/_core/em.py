@@ -7,14 +7,16 @@ stops, and keeps the record that the estimators show as ``converged_``, ``n_iter
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import numpy as np
+
+from neuroml._core.warn import warn_caller
 from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
 
-__all__ = ["Climb", "best_climb", "climb", "climb_together"]
+__all__ = ["Climb", "best_climb", "climb", "climb_together", "highest"]
 
 State = TypeVar("State")
 
@@ -58,6 +60,7 @@ def climb(
     max_iter: int,
     tol: float,
     monotone: bool = True,
+    rounding: float = 1e-9,
     settled: Callable[[State, State], bool] | None = None,
     callback: Callable[[int, float], None] | None = None,
 ) -> Climb[State]:
@@ -79,6 +82,8 @@ def climb(
     monotone : bool
         Whether theory says that the objective cannot fall. A fall beyond rounding then emits a
         `MonotonicityWarning`.
+    rounding : float
+        The share of the objective that it may lose to rounding.
     settled : callable, optional
         ``settled(state, next_state)`` decides in place of ``tol`` whether a step was the last one,
         for states that stop changing, such as cluster labels.
@@ -91,7 +96,7 @@ def climb(
         [objective],
         max_iter=max_iter,
         tol=tol,
-        rounding=1e-9 if monotone else math.inf,
+        rounding=rounding if monotone else math.inf,
         settled=settled,
         callback=callback,
     )
@@ -157,14 +162,38 @@ def _follow(
         return Climb(before.state, before.trace, False, "not finite")
     gain = value - before.objective
     if gain < -rounding * max(1.0, abs(before.objective)):
-        warnings.warn(
+        warn_caller(
             f"The objective fell by {-gain:.3g} at step {before.n_iter + 1} (to {value:.9g}); "
             "it should never fall.",
             MonotonicityWarning,
-            stacklevel=2,
         )
     converged = abs(gain) <= tol if done is None else done
     return Climb(state, (*before.trace, value), converged, "converged" if converged else "max_iter")
+
+
+def highest(climbs: Sequence[Any], *, name: str) -> int:
+    """Return which climb has the highest objective; one that is not finite never has it.
+
+    Parameters
+    ----------
+    climbs : sequence of Climb
+        Starts, or anything else with an ``objective``.
+    name : str
+        The estimator's name, for messages.
+
+    Raises
+    ------
+    FloatingPointError
+        If no climb has a finite objective.
+    """
+    objectives = np.array([one.objective for one in climbs], dtype=np.float64)
+    finite = np.isfinite(objectives)
+    if not finite.any():
+        raise FloatingPointError(
+            f"{name}: the objective is not finite at the start of any of {len(climbs)} restarts. "
+            "Check the scale of the data."
+        )
+    return int(np.where(finite, objectives, -np.inf).argmax())
 
 
 def best_climb(
@@ -190,18 +219,11 @@ def best_climb(
         If the best restart did not converge.
     """
     every = list(climbs)
-    finite = [one for one in every if math.isfinite(one.objective)]
-    if not finite:
-        raise FloatingPointError(
-            f"{name}: the objective is not finite at the start of any of {len(every)} restarts. "
-            "Check the scale of the data."
-        )
-    best = max(finite, key=lambda one: one.objective)
+    best = every[highest(every, name=name)]
     if not best.converged:
-        warnings.warn(
+        warn_caller(
             f"{name} stopped after {best.n_iter} iterations without converging "
             f"({best.stop_reason}). Increase max_iter or tol, or rescale the data.",
             NotConvergedWarning,
-            stacklevel=3,
         )
     return best, every

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from neuroml._core.warn import warn_caller
 from neuroml.exceptions import NotConvergedWarning
 
 if TYPE_CHECKING:
@@ -116,11 +116,10 @@ def train(
     if validate is None:
         return Training(history, max_epochs - 1, True, "max_epochs")
     module.load_state_dict(best_weights)
-    warnings.warn(
+    warn_caller(
         f"Training reached max_epochs={max_epochs} with its best validation at epoch {best_epoch}; "
         "more epochs may improve it.",
         NotConvergedWarning,
-        stacklevel=2,
     )
     return Training(history, best_epoch, False, "max_epochs")
 

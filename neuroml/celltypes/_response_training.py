@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from neuroml._core.torch_state import as_tensor, seeded
 from neuroml._core.training import Training, train
+from neuroml._core.warn import warn_caller
 from neuroml.celltypes._networks import ResponseNetwork
 from neuroml.celltypes._receptive_fields import response_centres
 from neuroml.celltypes._windows import Run, clip_starts, frames_with_history, split_blocks
@@ -95,11 +95,10 @@ def _constant_cells(responses: np.ndarray) -> np.ndarray:
     """Which cells (n_cells,) never change their response, with a warning."""
     constant = np.ptp(responses, axis=0) == 0
     if constant.any():
-        warnings.warn(
+        warn_caller(
             f"{constant.sum()} of {len(constant)} cells never change their response: "
             f"{np.flatnonzero(constant)[:10].tolist()}",
             UserWarning,
-            stacklevel=4,
         )
     return constant
 

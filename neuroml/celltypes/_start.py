@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 
+from neuroml._core.warn import warn_caller
 from neuroml.celltypes._matching import standardise
 from neuroml.exceptions import DataError
 
@@ -24,11 +23,10 @@ def responding_cells(recorded: np.ndarray) -> np.ndarray:
         )
     constant = recorded.std(axis=0) <= 1e-6 * np.abs(recorded).max(axis=0)
     if constant.any():
-        warnings.warn(
+        warn_caller(
             f"{constant.sum()} of {len(constant)} cells answer alike to all reference stimuli "
             f"and are left out (label -1): {np.flatnonzero(constant)[:10].tolist()}",
             UserWarning,
-            stacklevel=5,
         )
     return ~constant
 

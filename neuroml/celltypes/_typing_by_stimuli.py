@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import copy
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from neuroml._core.warn import warn_caller
 from neuroml.celltypes._matching import (
     check_responses,
     correlate,
@@ -59,11 +59,10 @@ class TypingByStimuli:
         probabilities = self.predict_proba(responses)
         known = np.isfinite(probabilities[:, 0])
         if not known.all():
-            warnings.warn(
+            warn_caller(
                 f"{(~known).sum()} of {len(known)} cells answer alike to all stimuli they were "
                 "shown and cannot be typed (label -1).",
                 UserWarning,
-                stacklevel=2,
             )
         return np.where(known, np.nan_to_num(probabilities).argmax(axis=1), -1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from neuroml._core.em import Climb, best_climb
 from neuroml._core.estimator import RANDOM_STATE
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.warn import warn_caller
 from neuroml.celltypes._matching import (
     cluster_templates,
     confusion,
@@ -355,11 +355,10 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
     def _warn_if_apart(self, model: Any) -> None:
         distance = getattr(model, "rf_distance_", 0.0)
         if distance > 1:
-            warnings.warn(
+            warn_caller(
                 f"Receptive fields are {distance:.1f} pixels from the centre on average, so cells "
                 "may be grouped by place rather than type: fit to model.centred().",
                 UserWarning,
-                stacklevel=3,
             )
 
     def _run(
@@ -394,16 +393,14 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
         self.confusion_ = confusion(state.responses - baseline, shown)
         bound = np.log(n_clusters)
         if n_clusters == 1:
-            warnings.warn(
+            warn_caller(
                 "All cells ended in one cluster, which leaves nothing to tell apart: raise "
                 "merge_threshold or lower min_cluster_size.",
                 UserWarning,
-                stacklevel=3,
             )
         elif (self.objective_ > _SATURATED * bound).all():
-            warnings.warn(
+            warn_caller(
                 f"J is at its bound of log({n_clusters}) = {bound:.3f} for every cluster, so "
                 "stimuli may drive their cells weakly: raise temperature.",
                 UserWarning,
-                stacklevel=3,
             )

@@ -17,6 +17,7 @@ __all__ = [
     "BERNOULLI",
     "EXPONENTIAL",
     "NORMAL",
+    "NO_WEIGHTS",
     "NO_ZEROS",
     "POISSON",
     "merge_best",
@@ -24,7 +25,7 @@ __all__ = [
     "total_score",
 ]
 
-EXPONENTIAL, NORMAL = 0, 1
+EXPONENTIAL, NORMAL, NO_WEIGHTS = 0, 1, 2
 NO_ZEROS, BERNOULLI, POISSON = 0, 1, 2
 _KAPPA, _ALPHA, _BETA = 0.1, 1.0, 1.0
 
@@ -47,7 +48,7 @@ def _score(pair: np.ndarray, weights: int, presence: int, density: float) -> flo
         score += lgamma(edges + 1.0) + lgamma(absent + 1.0) - lgamma(edges + absent + 2.0)
     elif presence == POISSON:
         score += _gamma_poisson(edges, max(exposure, 0.0), density)
-    if edges < 0.5:
+    if edges < 0.5 or weights == NO_WEIGHTS:
         return score
     if weights == EXPONENTIAL:
         return score + _gamma_poisson(edges, total, 1.0)

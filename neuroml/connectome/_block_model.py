@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from neuroml._core.em import Climb, climb
+from neuroml._core.em import Climb, climb, highest
 from neuroml.connectome._block_kernels import (
     BERNOULLI,
     EXPONENTIAL,
+    NO_WEIGHTS,
     NO_ZEROS,
     NORMAL,
     POISSON,
@@ -25,9 +26,13 @@ from neuroml.connectome._block_kernels import (
     total_score,
 )
 
-__all__ = ["FAMILIES", "Evidence", "search", "weigh"]
+__all__ = ["FAMILIES", "PRESENCE", "Evidence", "equal_weights", "search", "weigh"]
 
 FAMILIES = ("exponential", "lognormal", "normal")
+PRESENCE = "presence"
+_LAWS = {"exponential": EXPONENTIAL, "lognormal": NORMAL, "normal": NORMAL, PRESENCE: NO_WEIGHTS}
+_ROUNDING = 1e-10
+"""Weights that differ by a smaller share than this are equal: sums of squares resolve no less."""
 _EFFECT_SWEEPS = 20
 _ROUNDS = 3
 
@@ -64,6 +69,12 @@ class Evidence:
         return float(total_score(self.stats, labels, *self.model)) + self.constant
 
 
+def equal_weights(W: np.ndarray) -> bool:
+    """Whether all edges of a graph have the same weight, so that they tell nothing but presence."""
+    weights = W[~np.isnan(W) & (W != 0)]
+    return not len(weights) or bool(np.ptp(weights) <= _ROUNDING * np.abs(weights).max())
+
+
 def weigh(
     W: np.ndarray, family: str, labels: np.ndarray | None = None, *, degree_corrected: bool = False
 ) -> Evidence:
@@ -73,7 +84,8 @@ def weigh(
     ----------
     W : ndarray of shape (n_nodes, n_nodes)
         Symmetric; NaN marks pairs that were never seen. The diagonal is not used.
-    family : {"exponential", "lognormal", "normal"}
+    family : {"exponential", "lognormal", "normal", "presence"}
+        "presence" is the law of weights that are all equal: a point, wherever it lies.
     labels : ndarray of int of shape (n_nodes,), optional
         Blocks within which the nodes' effects are measured; all nodes in one by default.
     degree_corrected : bool
@@ -87,17 +99,18 @@ def weigh(
     exposure = seen.astype(float)
     presence = BERNOULLI if (seen & ~edges).any() else NO_ZEROS
     constant = 0.0
-    if degree_corrected and presence == BERNOULLI:
+    if degree_corrected and presence == BERNOULLI and edges.any():
         presence = POISSON
         effect = _degree_effects(exposure, edges, labels)
         exposure = exposure * effect[:, None] * effect
         constant += np.log((effect[:, None] * effect)[edges]).sum() / 2
         constant -= _price(edges)
-    x, jacobian = _standardise(W, family, edges, labels, degree_corrected)
-    constant += jacobian - (_price(edges) if degree_corrected else 0.0)
+    x = np.zeros_like(W)
+    if family != PRESENCE:
+        x, jacobian = _standardise(W, family, edges, labels, degree_corrected)
+        constant += jacobian - (_price(edges) if degree_corrected else 0.0)
     stats = np.stack([exposure, edges, x, x**2], axis=-1).astype(float)
-    weights = EXPONENTIAL if family == "exponential" else NORMAL
-    return Evidence(stats, weights, presence, edges.sum() / exposure.sum(), float(constant))
+    return Evidence(stats, _LAWS[family], presence, edges.sum() / exposure.sum(), float(constant))
 
 
 def _price(edges: np.ndarray) -> float:
@@ -215,7 +228,7 @@ def _climb_with_effects(
         done.append(_climb_blocks(evidence, done[-1].state, max_blocks, max_iter, rng))
         if np.array_equal(done[-1].state, done[-2].state):
             break
-    return max(done, key=lambda one: one.objective)
+    return done[highest(done, name="WeightedSBM")]
 
 
 def _climb_blocks(

@@ -10,7 +10,7 @@ import numpy as np
 from neuroml.connectome.tensors import FibreTensor
 from neuroml.exceptions import DataError
 
-__all__ = ["Packed", "pack"]
+__all__ = ["Packed", "pack", "unobserved"]
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,14 @@ def pack(
                 found=symmetric_modes,
                 field="symmetric_modes",
             )
+        values, index = tensor.values, tensor.index
+        if isinstance(values, np.ndarray) and np.isnan(values.sum()):
+            seen = ~np.isnan(values).all(axis=1)
+            values, index = values[seen], index[seen]
         packed = Packed(
-            tensor.values,
-            tensor.index,
-            np.arange(len(tensor.index)),
+            values,
+            index,
+            np.arange(len(index)),
             tuple(range(tensor.ndim)),
             tensor.shape,
         )
@@ -160,15 +164,21 @@ def _check_values(packed: Packed) -> None:
         )
 
 
-def _check_unseen(packed: Packed) -> None:
-    for mode, (size, places) in enumerate(zip(packed.shape[:-1], packed.index.T, strict=True)):
-        unseen = np.flatnonzero(np.bincount(places, minlength=size) == 0)
-        if len(unseen):
-            raise _never_observed(packed.order[mode], unseen)
+def unobserved(packed: Packed, place: int) -> np.ndarray:
+    """Indices of one mode, by its place in ``order``, that no observed entry has."""
+    if place < len(packed.shape) - 1:
+        counts = np.bincount(packed.index[:, place], minlength=packed.shape[place])
+        return np.flatnonzero(counts == 0)
     if isinstance(packed.values, np.ndarray):
-        unseen = np.flatnonzero(np.isnan(packed.values).all(axis=0))
+        return np.flatnonzero(np.isnan(packed.values).all(axis=0))
+    return np.empty(0, dtype=int)
+
+
+def _check_unseen(packed: Packed) -> None:
+    for place, mode in enumerate(packed.order):
+        unseen = unobserved(packed, place)
         if len(unseen):
-            raise _never_observed(packed.order[-1], unseen)
+            raise _never_observed(mode, unseen)
 
 
 def _never_observed(mode: int, places: np.ndarray) -> DataError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from nilearn.connectome import ConnectivityMeasure
 from scipy.signal import get_window
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
+from neuroml._core.dependence import dependent_units
 from neuroml._core.validation import session_slices
 from neuroml.exceptions import DataError
 
@@ -83,7 +84,8 @@ def windowed_connectivity(
     Raises
     ------
     DataError
-        If a unit is constant within a window, where correlation has no meaning.
+        If a unit is constant within a window, where correlation has no meaning, or units depend
+        linearly on each other, where partial correlation has none.
     """
     windows = []
     for first, last, nominal in bounds:
@@ -105,4 +107,27 @@ def windowed_connectivity(
                 field="X",
             )
         windows.append(np.sqrt(w) * centred / deviation)
+        if kind == "partial correlation":
+            _refuse_dependent(clone(covariance).fit(windows[-1]).covariance_, first, last)
     return ConnectivityMeasure(covariance, kind=kind, standardize=None).fit_transform(windows)
+
+
+def _refuse_dependent(covariance: np.ndarray, first: int, last: int) -> None:
+    """Refuse a window whose covariance (n_units, n_units) has no inverse."""
+    units = dependent_units(covariance)
+    if not len(units):
+        return
+    few = last - first <= len(covariance)
+    named = ", ".join(str(unit) for unit in units[:10]) + (", ..." if len(units) > 10 else "")
+    raise DataError(
+        "units depend linearly on each other within a window, so their partial correlation is not "
+        "defined",
+        expected=f"more samples than the {len(covariance)} units in every window"
+        if few
+        else "no unit that is a copy, or a sum, of others",
+        found=f"{last - first} samples, {first} to {last - 1}; units {named} depend on each other",
+        fix="Use covariance='ledoit-wolf', longer windows or fewer units."
+        if few
+        else "Leave one of these units out, or use covariance='ledoit-wolf'.",
+        field="X",
+    )

@@ -270,7 +270,8 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseE
         Returns
         -------
         ndarray of shape (n_animals, n_components)
-            The exact non-negative least-squares solution, from the pairs that an animal shows.
+            The exact non-negative least-squares solution, from the pairs that an animal shows; NaN
+            for an animal that shows none.
         """
         return self.factorisation_.transform(self._tensor(X, sessions, groups))
 

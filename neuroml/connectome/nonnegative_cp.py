@@ -28,7 +28,7 @@ from neuroml.connectome._factors import (
     random_factors,
 )
 from neuroml.connectome._hals import Penalty, Problem, climb_factors, normal_equations, quadratic
-from neuroml.connectome._packed import Packed, pack
+from neuroml.connectome._packed import Packed, pack, unobserved
 from neuroml.connectome._problem import kernels_for, pose
 from neuroml.connectome.tensors import FibreTensor
 from neuroml.exceptions import DataError
@@ -246,14 +246,16 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
         Returns
         -------
         ndarray of shape (size along sample_mode, n_components)
-            The exact non-negative least-squares solution. Multiplied with the other modes'
+            The exact non-negative least-squares solution, NaN where nothing of a slice was
+            observed. Multiplied with the other modes'
             unit-norm factors it gives the data: for those seen in fit, the factor times
             ``cp_.weights``.
 
         Raises
         ------
         DataError
-            As in `fit`, and if the other modes have another size than in fit.
+            As in `fit`, if the other modes have another size than in fit, and if nothing at all is
+            observed.
         """
         return self._project(X)[0]
 
@@ -289,6 +291,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
         )
         loadings = nonnegative_loadings(wanted, gram + self.ridge * np.eye(self.n_components))
         loss = quadratic(problem, wanted, gram, loadings)
+        loadings[unobserved(packed, place)] = np.nan  # nothing is known of them
         return loadings, problem.relative(loss)
 
     def _pose(self, packed: Packed, kernels: Any) -> Problem:
@@ -309,9 +312,23 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
                 found=[np.shape(factor) for factor in factors],
                 field="init",
             )
-        if any((np.asarray(part) < 0).any() for part in factors):
-            raise DataError("init has negative factors", expected=">= 0", field="init")
-        first = factors[0] if weights is None else factors[0] * weights
+        scale = np.ones(self.n_components) if weights is None else np.asarray(weights)
+        if scale.shape != (self.n_components,):
+            raise DataError(
+                "init has other weights than components",
+                expected=f"{self.n_components} weights, or None",
+                found=f"shape {scale.shape}",
+                field="init",
+            )
+        for name, part in (("weights", scale), *(("factors", factor) for factor in factors)):
+            if not ((np.asarray(part) >= 0) & np.isfinite(part)).all():
+                raise DataError(
+                    f"init has {name} that are negative or not finite",
+                    expected="finite numbers >= 0",
+                    found=f"minimum {np.min(part):.4g}, maximum {np.max(part):.4g}",
+                    field="init",
+                )
+        first = np.asarray(factors[0]) * scale
         return [[np.array(factor, dtype=np.float64) for factor in (first, *factors[1:])]]
 
     def _check_tensor(self, X: ArrayLike | FibreTensor, *, reset: bool) -> Any:

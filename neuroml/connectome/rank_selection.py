@@ -78,7 +78,8 @@ def select_rank(
     Raises
     ------
     DataError
-        If places cannot be left out without losing an index altogether, as with one animal.
+        If places cannot be left out without losing an index altogether, as with one animal, or a
+        fold leaves out nothing but zeros.
 
     Examples
     --------
@@ -208,11 +209,22 @@ def _held_out_error(
     model = shares @ factors[-1].T * (1 + estimator.ridge)
     chosen = np.broadcast_to(mask[held], model.shape) & ~np.isnan(values[held])
     target = values[held][chosen]
-    return float(np.linalg.norm(target - model[chosen]) / np.linalg.norm(target))
+    norm = np.linalg.norm(target)
+    return float(np.linalg.norm(target - model[chosen]) / norm) if norm > 0 else float("nan")
 
 
 def _choose(folds: np.ndarray) -> int:
     """The first row that is within a standard error of the best one, fold by fold."""
+    unscored = np.flatnonzero(~np.isfinite(folds).all(axis=1))
+    if len(unscored):
+        raise DataError(
+            "some ranks have no finite held-out error in some folds, so they cannot be compared",
+            expected="something above zero in what each fold leaves out",
+            found=f"{len(unscored)} of {len(folds)} ranks without, the first has "
+            f"{folds[unscored[0]].tolist()}",
+            fix="Use fewer folds, or leave out fibres that are zero throughout.",
+            field="tensor",
+        )
     difference = folds - folds[folds.mean(axis=1).argmin()]
     allowed = difference.std(axis=1, ddof=1) / np.sqrt(folds.shape[1])
     return int(np.flatnonzero(difference.mean(axis=1) <= allowed)[0])

@@ -152,7 +152,8 @@ class SlidingWindowConnectivity(TableOutputMixin, BaseEstimator):
         Raises
         ------
         DataError
-            As in `fit`, and if a unit is constant within a window.
+            As in `fit`, if a unit is constant within a window, and for partial correlation if units
+            of a window depend linearly on each other.
         """
         check_is_fitted(self)
         X, sessions = check_sequences(self, X, sessions, reset=False)

@@ -157,7 +157,9 @@ class FibreTensor:
         MemoryError
             If it does not fit.
         """
-        dense = np.full((math.prod(self.shape[:-1]), self.shape[-1]), np.nan, self.values.dtype)
+        held = self.values.dtype  # whole numbers cannot be NaN
+        dtype = held if np.issubdtype(held, np.inexact) else np.float64
+        dense = np.full((math.prod(self.shape[:-1]), self.shape[-1]), np.nan, dtype)
         where = np.ravel_multi_index(tuple(self.index.T), self.shape[:-1])
         if isinstance(self.values, np.ndarray):
             dense[where] = self.values

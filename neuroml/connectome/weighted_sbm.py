@@ -13,10 +13,10 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from neuroml._core.em import Climb, best_climb
+from neuroml._core.em import Climb, best_climb, highest
 from neuroml._core.estimator import RANDOM_STATE
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
-from neuroml.connectome._block_model import FAMILIES, search
+from neuroml.connectome._block_model import FAMILIES, PRESENCE, equal_weights, search
 from neuroml.exceptions import DataError
 
 __all__ = ["WeightedSBM"]
@@ -34,12 +34,14 @@ class WeightedSBM(BaseEstimator):
     A weight that is exactly zero is an absent edge, which has a probability of its own for every
     pair of blocks (zero inflation). The integral has a closed form, the exact integrated completed
     likelihood (ICL) [1]_; a search over moves of nodes and merges of blocks climbs it from several
-    starts. Where nothing is found, there is one block.
+    starts. Where nothing is found, there is one block. Where all edges have the same weight, as in
+    a binary graph, no law of weights can be told, and blocks come from the presence of edges alone.
 
     Parameters
     ----------
     family : {"auto", "exponential", "lognormal", "normal"}, default="auto"
-        Law of the weights that are not zero; "auto" takes the one with the highest ICL.
+        Law of the weights that are not zero; "auto" takes the one with the highest ICL. It has no
+        part where all of these are equal.
     max_blocks : int, default=20
         The most blocks that are tried.
     degree_corrected : {"auto", True, False}, default="auto"
@@ -66,6 +68,7 @@ class WeightedSBM(BaseEstimator):
     icl_ : float
         Log-probability of weights and labels, on the scale of the weights as given.
     family_ : str
+        "presence" where all edges have the same weight.
     degree_corrected_ : bool
     block_means_ : ndarray of shape (n_blocks, n_blocks)
         Mean weight, absent edges included; NaN where no pair was observed.
@@ -184,9 +187,10 @@ class WeightedSBM(BaseEstimator):
         found = list(
             self._search([(graph, *m, rng) for m, rng in zip(models, model_rngs, strict=True)])
         )
-        bests = [max(climbs, key=lambda one: one.objective) for climbs in found]
-        first = int(np.argmax([one.objective for one in bests]))
-        best, every = best_climb(found[first], name=type(self).__name__)
+        name = type(self).__name__
+        bests = [climbs[highest(climbs, name=name)] for climbs in found]
+        first = highest(bests, name=name)
+        best, every = best_climb(found[first], name=name)
         self.candidates_ = pd.DataFrame(
             [
                 (family, corrected, one.objective, int(one.state.max()) + 1)
@@ -222,6 +226,8 @@ class WeightedSBM(BaseEstimator):
                 fix="Use family='normal' or 'auto'.",
                 field="W",
             )
+        if equal_weights(W):
+            families = (PRESENCE,)
         corrections = (False, True) if self.degree_corrected == "auto" else (self.degree_corrected,)
         return [(family, bool(corrected)) for family in families for corrected in corrections]
 

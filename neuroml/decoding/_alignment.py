@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import TableOutputMixin
+from neuroml._core.mutation import all_or_nothing
+from neuroml._core.warn import warn_caller
 from neuroml.decoding._subjects import (
     Subject,
     check_cohort,
@@ -26,6 +27,9 @@ from neuroml.decoding.metrics import feature_correlation
 from neuroml.exceptions import DataError
 
 __all__ = ["CohortAligner"]
+
+_FEWEST_ADDED = 4
+"""Two for each of the halves, of which one tests the map that the other made."""
 
 
 class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator, ABC):
@@ -44,8 +48,17 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
     def _fit_basis(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> np.ndarray:
         """The map (n_voxels, n_out) of one subject's scaled data to the target."""
 
+    def _check_seen(self, X: np.ndarray, subject: Subject) -> None:
+        """Refuse a subject whose seen rows (n_seen, n_voxels) are too few, or narrow, for a map."""
+        if len(X) < 2:
+            raise _too_few_samples(len(X), 2, subject)
+
     def _centre_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return voxel_scaling(X)
+
+    def _inverse_basis(self, subject: Subject) -> np.ndarray:
+        """The pseudo-inverse (n_out, n_voxels) of a subject's map."""
+        return self.basis_[subject].T
 
     def _project(self, X: np.ndarray, subject: Subject) -> np.ndarray:
         return X @ self.basis_[subject]
@@ -66,17 +79,11 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
         return {s: self._learn_scaling(part, seen[s], s) for s, part in data.items()}, seen
 
     def _learn_scaling(self, X: np.ndarray, seen: np.ndarray, subject: Subject) -> np.ndarray:
-        if seen.sum() < 2:
-            raise DataError(
-                "too few samples were seen",
-                expected="at least 2 rows that are not NaN",
-                found=int(seen.sum()),
-                subject=subject,
-                field="X",
-            )
-        mean, scale = self._centre_and_spread(X if seen.all() else X[seen])
-        self.mean_[subject] = mean
-        self.scale_[subject] = scale if self.standardize else np.ones_like(scale)
+        rows = X if seen.all() else X[seen]
+        self._check_seen(rows, subject)
+        mean, scale = self._centre_and_spread(rows)
+        scale = scale if self.standardize else np.ones_like(scale)
+        self.mean_, self.scale_ = self.mean_ | {subject: mean}, self.scale_ | {subject: scale}
         scaled = self._scaled(X, subject)
         scaled[~seen] = 0
         return scaled
@@ -103,7 +110,8 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
         Raises
         ------
         DataError
-            If the rows are not those of ``fit``.
+            If the rows are not those of ``fit``, fewer than four of them were seen, or the subject
+            saw too few, or has too few voxels, for a map. The model then stays as it was.
 
         Warns
         -----
@@ -112,33 +120,35 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
             ``held_out_r_``): then the samples are probably not the shared ones.
         """
         check_is_fitted(self)
-        extended = copy.copy(self)
-        data, _ = check_cohort(extended, {subject: X}, missing_rows=True)
+        with all_or_nothing(self):
+            self._add_subject(X, subject)
+        return self
+
+    def _add_subject(self, X: ArrayLike, subject: Subject) -> None:
+        n_voxels = self.n_voxels_
+        data, _ = check_cohort(self, {subject: X}, missing_rows=True)
         check_same_rows(data, len(self._target))
         constant = warn_constant(data)
         seen = ~np.isnan(data[subject][:, 0])
+        if seen.sum() < _FEWEST_ADDED:
+            raise _too_few_samples(int(seen.sum()), _FEWEST_ADDED, subject)
         scaled = self._learn_scaling(data[subject], seen, subject)[seen]
         target = self._target[seen]
-        self.held_out_r_[subject] = r = self._held_out_r(scaled, target, subject)
-        if r < max(0.02, 3 / np.sqrt(target.size)):  # three standard errors of unrelated samples
-            warnings.warn(
+        r = self._held_out_r(scaled, target, subject)
+        if not r >= max(0.02, 3 / np.sqrt(target.size)):  # three standard errors of unrelated ones
+            warn_caller(
                 f"subject {subject!r}: on samples left out of its map, its correlation with the "
                 f"cohort is {r:.3f}. Are these the shared samples, in the same order?",
                 UserWarning,
-                stacklevel=2,
             )
-        self.basis_[subject] = self._fit_basis(scaled, target, subject)
-        self.n_voxels_ = self.n_voxels_ | extended.n_voxels_
+        self.held_out_r_ = self.held_out_r_ | {subject: r}
+        self.basis_ = self.basis_ | {subject: self._fit_basis(scaled, target, subject)}
+        self.n_voxels_ = n_voxels | self.n_voxels_
         self.n_constant_ = self.n_constant_ | constant
-        if hasattr(self, "n_features_in_"):
-            del self.n_features_in_
-        return self
 
     def _held_out_r(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> float:
         half = len(X) // 2
         first, second = slice(None, half), slice(half, None)
-        if half < 2:
-            return float("nan")
         return float(
             np.mean(
                 [
@@ -181,7 +191,10 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
         )
 
     def inverse_transform(self, Z: ArrayLike, *, subject: Subject | None = None) -> np.ndarray:
-        """Responses (n_samples, n_voxels) of a subject to what has Z (n_samples, n_out) in common.
+        """Responses of a subject that `transform` brings to Z; of all such, the smallest ones.
+
+        What the subject's map cannot reach (more columns than it has voxels or had samples) is
+        left out: ``transform(inverse_transform(Z))`` is Z for every Z that came from `transform`.
 
         Parameters
         ----------
@@ -196,4 +209,23 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
         name = next(iter(self.basis_)) if subject is None and len(self.basis_) == 1 else subject
         empty = np.zeros((1, self.n_voxels_.get(name, 1)))
         name, _ = check_subject(self, empty, name)
-        return np.asarray(Z) @ self.basis_[name].T * self.scale_[name] + self.mean_[name]
+        columns = check_array(Z, dtype=(np.float64, np.float32), input_name="Z")
+        inverse = self._inverse_basis(name)
+        if columns.shape[1] != len(inverse):
+            raise DataError(
+                "Z has other columns than the common space",
+                expected=f"{len(inverse)} columns, as transform gives them",
+                found=columns.shape[1],
+                field="Z",
+            )
+        return columns @ inverse * self.scale_[name] + self.mean_[name]
+
+
+def _too_few_samples(n_seen: int, fewest: int, subject: Subject) -> DataError:
+    return DataError(
+        "too few samples were seen",
+        expected=f"at least {fewest} rows that are not NaN",
+        found=n_seen,
+        subject=subject,
+        field="X",
+    )

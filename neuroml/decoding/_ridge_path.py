@@ -86,6 +86,14 @@ class Spectrum:
             errors[i] = np.mean(missed**2)
             if errors[i] < best:
                 best, chosen, residual = errors[i], float(alpha), missed
+        if not np.isfinite(best):
+            raise DataError(
+                "no penalty has a finite leave-one-out error",
+                expected="values whose squares are finite",
+                found=f"targets up to {np.abs(Y).max():.3g}, features up to "
+                f"{np.abs(self.X).max():.3g}",
+                fix="Rescale the data.",
+            )
         dual = self.left @ (projected / (values + chosen * np.atleast_1d(odds)))
         return RidgeFit(self.X.T @ dual, chosen, errors, Y - residual)
 

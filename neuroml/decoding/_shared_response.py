@@ -23,10 +23,20 @@ __all__ = [
     "first_response",
     "polar_factor",
     "probabilistic_step",
+    "resolution",
     "robust_step",
     "shrink",
     "view",
 ]
+
+
+def resolution(dtype: np.dtype) -> float:
+    """Least noise as a share of the variance, and what the objective may lose to rounding.
+
+    Noise is a difference of sums of squares, with an error of the order of eps, and divides them
+    after that: at the root of eps both errors are alike.
+    """
+    return 3 * float(np.sqrt(np.finfo(dtype).eps))
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,8 @@ def probabilistic_step(views: Sequence[View], state: Posterior) -> tuple[Posteri
         ]
     )
     values = np.array([one.n_voxels * one.seen.sum() for one in views])
-    noise = np.maximum(noise / values, 1e-10 * sum(one.power for one in views) / values.sum())
+    least = resolution(state.mean.dtype) * sum(one.power for one in views) / values.sum()
+    noise = np.maximum(noise / values, least)
     moment = state.mean.T @ state.mean + np.diag(state.variance.sum(axis=0))
     prior, axes = eigh(moment / len(state.mean))
     prior, axes = np.maximum(prior[::-1], 0.0), axes[:, ::-1]
@@ -191,7 +202,8 @@ def robust_step(
     """
     rests = [X - E for X, E in zip(data, state.own, strict=True)]
     crosses = [rest.T @ state.mean for rest in rests]
-    bases = [C @ inverse_root(C.T @ C) for C in crosses]
+    # whole bases, even where a subject lacks directions: S is the best one for orthonormal columns
+    bases = [polar_factor(C) for C in crosses]
     counts = np.sum(seen, axis=0)
     S = np.sum([rest @ W for rest, W in zip(rests, bases, strict=True)], axis=0) / counts
     own, loss = [], 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -14,6 +13,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError
 
 __all__ = [
@@ -299,7 +299,7 @@ def warn_constant(data: dict[Subject, np.ndarray]) -> dict[Subject, int]:
     counts = {s: _n_constant(part) for s, part in data.items()}
     if any(counts.values()):
         found = ", ".join(f"{s!r}: {n}" for s, n in counts.items() if n)
-        warnings.warn(f"Constant voxels get no weight ({found}).", UserWarning, stacklevel=3)
+        warn_caller(f"Constant voxels get no weight ({found}).", UserWarning)
     return counts
 
 

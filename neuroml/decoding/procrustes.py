@@ -223,6 +223,18 @@ class ProcrustesAligner(CohortAligner):
     def _target(self) -> np.ndarray:
         return self.template_
 
+    def _inverse_basis(self, subject: Subject) -> np.ndarray:
+        """Region by region, B^T / c^2 for B = c R, as all singular values of R are one or zero."""
+        basis = self.basis_[subject]
+        inverse = np.zeros_like(basis.T)
+        ends = np.cumsum(self.parcel_sizes_)
+        for start, stop in zip(ends - self.parcel_sizes_, ends, strict=True):
+            block = basis[:, start:stop]
+            power = np.vdot(block, block)  # c^2 times the rank; that of B^T B is c^4 times it
+            if power > 0:
+                inverse[start:stop] = block.T * (power / np.linalg.norm(block.T @ block) ** 2)
+        return inverse
+
     def _fit_basis(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> np.ndarray:
         basis = np.zeros((X.shape[1], target.shape[1]), dtype=X.dtype)
         labels = self._labels(subject, X.shape[1])

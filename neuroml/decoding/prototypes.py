@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from neuroml._core.warn import each_warning_once
 from neuroml.decoding.ridge import RidgeDecoder
 from neuroml.exceptions import DataError
 
@@ -78,6 +79,7 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
         self.cv = cv
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @each_warning_once()
     def fit(self, X: ArrayLike, y: ArrayLike) -> PrototypeClassifier:
         """Fit the estimator to the prototypes of the labels, then the temperature.
 

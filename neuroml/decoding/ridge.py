@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml.decoding._ridge_path import RidgeFit, Spectrum, check_penalties, decompose
 from neuroml.decoding._subjects import (
@@ -22,6 +23,7 @@ from neuroml.decoding._subjects import (
     voxel_scaling,
     warn_constant,
 )
+from neuroml.exceptions import DataError
 
 __all__ = ["Problem", "RidgeDecoder"]
 
@@ -160,15 +162,33 @@ class RidgeDecoder(CohortRegressorMixin, BaseEstimator):
         -------
         RidgeDecoder
             This model stays as it is.
+
+        Raises
+        ------
+        DataError
+            If X and y do not fit together or with the targets of fit.
         """
+        check_is_fitted(self)
         extended = copy.copy(self)
         data, targets = check_cohort(extended, {subject: X}, {subject: y}, needs_y=True)
+        self._check_same_targets(targets[subject], subject)
         for name in ("coef_", "intercept_", "alpha_", "cv_errors_"):
             setattr(extended, name, dict(getattr(self, name)))
         extended.n_voxels_ = self.n_voxels_ | extended.n_voxels_
         extended.n_constant_ = self.n_constant_ | warn_constant(data)
         extended._fit_subject(subject, self._pose(data[subject], targets[subject]))
         return extended
+
+    def _check_same_targets(self, y: np.ndarray, subject: Subject) -> None:
+        expected = next(iter(self.coef_.values())).shape[:-1]
+        if y.shape[1:] != expected:
+            raise DataError(
+                "other targets than in fit",
+                expected=f"{expected[0]} columns" if expected else "one target, 1-D",
+                found=f"shape {y.shape}",
+                subject=subject,
+                field="y",
+            )
 
     def _pose(self, X: np.ndarray, y: np.ndarray) -> Problem:
         mean, scale = voxel_scaling(X)

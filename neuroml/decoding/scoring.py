@@ -12,12 +12,14 @@ from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.warn import each_warning_once
 from neuroml.decoding._subjects import by_subject
 from neuroml.exceptions import DataError
 
 __all__ = ["cross_subject_score"]
 
 
+@each_warning_once()
 def cross_subject_score(
     estimator: Any,
     X: Any,

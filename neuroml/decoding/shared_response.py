@@ -135,7 +135,7 @@ class SharedResponseModel(CohortAligner):
         ------
         DataError
             If there is one subject in a dict, samples are not shared, nobody saw a sample, or there
-            are more components than samples or voxels.
+            are more components than a subject saw samples or has voxels.
 
         Warns
         -----
@@ -143,7 +143,6 @@ class SharedResponseModel(CohortAligner):
             After ``max_iter`` rounds without convergence.
         """
         centred, seen = self._check_and_scale(X)
-        self._check_size(centred)
         best, _ = best_climb(
             [self._climb(list(centred.values()), list(seen.values()))], name=type(self).__name__
         )
@@ -161,17 +160,19 @@ class SharedResponseModel(CohortAligner):
         self._n_features_out = self.n_components
         return self
 
-    def _check_size(self, data: dict[Subject, np.ndarray]) -> None:
-        for subject, part in data.items():
-            if self.n_components > min(part.shape):
-                raise DataError(
-                    "more components than samples or voxels",
-                    expected=f"n_components <= {min(part.shape)}",
-                    found=f"n_components={self.n_components} for n_samples = {len(part)} and "
-                    f"n_features = {part.shape[1]}",
-                    subject=subject,
-                    field="n_components",
-                )
+    def _check_seen(self, X: np.ndarray, subject: Subject) -> None:
+        super()._check_seen(X, subject)
+        most = min(X.shape)
+        if self.n_components > most:
+            raise DataError(
+                "more components than samples or voxels",
+                expected=f"n_components <= {most}",
+                found=f"n_components={self.n_components} for n_samples = {len(X)} "
+                f"(rows that are not NaN) and n_features = {X.shape[1]}",
+                fix="Lower n_components, or leave the subject out.",
+                subject=subject,
+                field="n_components",
+            )
 
     def _climb(self, data: list[np.ndarray], seen: list[np.ndarray]) -> Climb[Any]:
         (rng,) = spawn_generators(self.random_state, 1)
@@ -188,7 +189,14 @@ class SharedResponseModel(CohortAligner):
             state = maths.RobustState(start, [np.zeros_like(X) for X in data])
             step = partial(maths.robust_step, data, [one.seen for one in views], gamma=self.gamma)
         state, value = step(state)
-        return climb(step, state, value, max_iter=self.max_iter, tol=self.tol)
+        return climb(
+            step,
+            state,
+            value,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            rounding=maths.resolution(start.dtype),
+        )
 
     def _centre_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean, deviation = voxel_scaling(X)

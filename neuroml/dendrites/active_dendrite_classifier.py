@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from neuroml._core.estimator import RANDOM_STATE
+from neuroml._core.mutation import all_or_nothing
 from neuroml.dendrites.k_winners_encoder import KWinnersEncoder
 from neuroml.dendrites.segment_bank import SegmentBank
 from neuroml.exceptions import DataError
@@ -110,8 +111,9 @@ class ActiveDendriteClassifier(ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        X, y = validate_data(self, X, y, accept_sparse="csr")
-        return self._learn(X, y, classes=None, first=True)
+        with all_or_nothing(self):
+            X, y = validate_data(self, X, y, accept_sparse="csr")
+            return self._learn(X, y, classes=None, first=True)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -136,7 +138,12 @@ class ActiveDendriteClassifier(ClassifierMixin, BaseEstimator):
         ------
         DataError
             If ``classes`` is missing in the first call or changes later, or y has other labels.
+            What was learned before then stays.
         """
+        with all_or_nothing(self):
+            return self._learn_more(X, y, classes)
+
+    def _learn_more(self, X: Any, y: ArrayLike, classes: Any) -> ActiveDendriteClassifier:
         first = not hasattr(self, "classes_")
         X, y = validate_data(self, X, y, accept_sparse="csr", reset=first)
         if first and classes is None:

@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
+from neuroml._core.mutation import all_or_nothing
 from neuroml._core.parallel import spawn_generators
 from neuroml.dendrites._hypergeometric import log1mexp, log_tail
 from neuroml.dendrites._overlaps import BACKENDS, cheapest
@@ -183,7 +184,8 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimat
         DataError
             If no segment has as many synapses as the threshold.
         """
-        return self._learn(active_cells(self, X, reset=True), first=True)
+        with all_or_nothing(self):
+            return self._learn(active_cells(self, X, reset=True), first=True)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: ArrayLike | sparse.csr_array, y: Any = None) -> SegmentBank:
@@ -201,10 +203,11 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimat
         Raises
         ------
         DataError
-            As `fit`.
+            As `fit`; the bank then stays as it was.
         """
         first = not hasattr(self, "n_segments_")
-        return self._learn(active_cells(self, X, reset=first), first=first)
+        with all_or_nothing(self):
+            return self._learn(active_cells(self, X, reset=first), first=first)
 
     def _learn(self, patterns: sparse.csr_array, *, first: bool) -> SegmentBank:
         n_calls = 0 if first else self.n_calls_

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import logsumexp, softmax, xlogy
 
 from neuroml.switching._forward_backward import filter_forward, smooth
 
@@ -23,6 +23,7 @@ __all__ = [
     "chain_gradient",
     "filter_chain",
     "log_prior",
+    "log_probabilities",
     "smooth_chain",
     "start_chain",
     "transitions",
@@ -74,11 +75,17 @@ def start_chain(n_states: int, n_inputs: int = 0, stay: float = 0.95) -> Chain:
     )
 
 
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Logarithms, minus infinity for what is impossible."""
+    with np.errstate(divide="ignore"):
+        return np.log(probabilities)
+
+
 def transitions(chain: Chain, inputs: np.ndarray) -> np.ndarray:
     """Transition matrices, (1, K, K) or (T - 1, K, K) for inputs (T, F)."""
     if not len(chain.weights) or len(inputs) < 2:
         return chain.matrix[None]
-    logits = np.log(chain.matrix) + np.tensordot(inputs[1:], chain.weights, axes=1)
+    logits = log_probabilities(chain.matrix) + np.tensordot(inputs[1:], chain.weights, axes=1)
     return softmax(logits, axis=2)
 
 
@@ -119,8 +126,8 @@ def log_prior(chain: Chain, prior: ChainPrior) -> float:
     """Log-density of the prior, without its constant."""
     counts = prior.pseudo_counts(len(chain.initial))
     penalty = 0.5 * prior.ridge * float((chain.weights**2).sum())
-    initial = (prior.concentration - 1.0) * float(np.log(chain.initial).sum())
-    return float((counts * np.log(chain.matrix)).sum()) + initial - penalty
+    initial = float(xlogy(prior.concentration - 1.0, chain.initial).sum())
+    return float(xlogy(counts, chain.matrix).sum()) + initial - penalty
 
 
 def update_chain(
@@ -157,7 +164,7 @@ def _normalised(mass: np.ndarray) -> np.ndarray:
 
 
 def _row_logits(chain: Chain, i: int) -> np.ndarray:
-    return np.concatenate([np.log(chain.matrix[i])[None], chain.weights[:, i]])
+    return np.concatenate([log_probabilities(chain.matrix[i])[None], chain.weights[:, i]])
 
 
 class _RowProblem(NamedTuple):

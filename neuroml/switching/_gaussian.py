@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from neuroml._core.dependence import dependent_units
 from neuroml.exceptions import DataError
 from neuroml.switching._emissions import Design, Emissions, Family, refuse_targets
 
@@ -48,12 +49,28 @@ class Gaussian(Family):
             )
 
     def start(self, design: Design) -> Emissions:
+        self._refuse_dependent(design.targets[:, design.observed])
         mean = np.nanmean(design.targets, axis=1)
         weights = np.zeros((1, len(mean), len(design.inputs)))
         if design.has_intercept:
             weights[0, :, -1] = mean
         covariance = self._covariances(np.diag(_variance(design))[None], np.ones((1, len(mean))))
         return Emissions(weights, covariance)
+
+    def _refuse_dependent(self, targets: np.ndarray) -> None:
+        """Refuse outputs (M, n_observed) that have no invertible covariance, without a prior."""
+        if self.strength > 0 or self._independent:
+            return
+        outputs = dependent_units(np.atleast_2d(np.cov(targets)))
+        if len(outputs):
+            raise DataError(
+                "outputs depend linearly on each other, so their covariance has no inverse",
+                expected="no output that is constant, or a copy or sum of others",
+                found=f"outputs {outputs[:10].tolist()}",
+                fix="Leave one of them out, or use covariance_prior > 0 or "
+                "covariance_type='diagonal'.",
+                field="y",
+            )
 
     def unit(self, design: Design) -> np.ndarray:
         return np.sqrt(_variance(design))

@@ -24,7 +24,7 @@ from torch import nn
 from torch.distributions import RelaxedOneHotCategorical
 from torch.nn.functional import softplus
 
-from neuroml._core.em import Climb
+from neuroml._core.em import Climb, highest
 from neuroml._core.torch_state import own_torch_state
 from neuroml._core.training import train
 from neuroml.switching._chain import update_chain
@@ -148,7 +148,7 @@ def climb_relaxed(
         validate=validate,
         patience=_PATIENCE,
     )
-    best = int(np.argmax([state.objective for state in reached]))
+    best = highest(reached, name="SwitchingPopulationGLM")
     trace = tuple(state.objective for state in reached[: best + 1])
     return Climb(reached[best], trace, training.converged, training.stop_reason)
 

@@ -2,18 +2,20 @@ r"""Observed information of the marginal likelihood, from its analytic gradient.
 
 By Fisher's identity the gradient of :math:`\log p(y|\theta)` is that of the expected complete-data
 log-likelihood at the same :math:`\theta`. Its central differences give the Hessian, in parameters
-without constraints: weights, free spreads, and the logits of A against its diagonal and V.
+without constraints: weights, free spreads, and the logits of A against the largest of its row and
+V.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import null_space
 from scipy.special import softmax
 
-from neuroml.switching._chain import Chain, chain_gradient
+from neuroml._core.warn import warn_caller
+from neuroml.switching._chain import Chain, chain_gradient, log_probabilities
 from neuroml.switching._emissions import Emissions
 from neuroml.switching._fit import Model, Problem, smooth_model
 
@@ -33,20 +35,24 @@ class ErrorBars(NamedTuple):
 
 
 def _free_transitions(chain: Chain) -> np.ndarray:
-    """Which entries of A have a logit of their own (K, K): all but the diagonal and the rare."""
+    """Which entries of A have a logit of their own (K, K): all but the largest and the rare."""
     free = chain.matrix > _RAREST_FREE
-    np.fill_diagonal(free, False)
+    free[np.arange(len(free)), chain.matrix.argmax(axis=1)] = False
     return free
+
+
+def _logits(chain: Chain) -> np.ndarray:
+    """Of A, against the largest of its row."""
+    return log_probabilities(chain.matrix) - np.log(chain.matrix.max(axis=1))[:, None]
 
 
 def free_vector(problem: Problem, model: Model) -> np.ndarray:
     """All parameters without constraints; the first-state probabilities are left out."""
-    logits = np.log(model.chain.matrix) - np.log(np.diag(model.chain.matrix))[:, None]
     return np.concatenate(
         [
             model.emissions.weights.ravel(),
             problem.family.free_spread(model.emissions.spread),
-            logits[_free_transitions(model.chain)],
+            _logits(model.chain)[_free_transitions(model.chain)],
             model.chain.weights.ravel(),
         ]
     )
@@ -62,7 +68,7 @@ def from_free_vector(problem: Problem, vector: np.ndarray, like: Model) -> Model
         vector[:n_weights].reshape(like.emissions.weights.shape),
         problem.family.spread_from_free(spread, like.emissions.spread),
     )
-    logits = np.log(like.chain.matrix) - np.log(np.diag(like.chain.matrix))[:, None]
+    logits = _logits(like.chain)
     tail = vector[len(vector) - n_logits :]
     logits[free] = tail[:n_free]
     chain = Chain(
@@ -98,8 +104,8 @@ def error_bars(problem: Problem, model: Model) -> ErrorBars:
             for shift in (step, -step)
         )
         information[i] = (below - above) / (2.0 * step[i])
-    covariance = _inverse(0.5 * (information + information.T), model.chain.weights.size)
-    errors = np.sqrt(np.diag(covariance))
+    covariance = _inverse(0.5 * (information + information.T), _undetermined(model.chain))
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     n_weights, n_inputs = model.emissions.weights.size, model.chain.weights.size
     free = _free_transitions(model.chain)
     logits = slice(len(at) - n_inputs - int(free.sum()), len(at) - n_inputs)
@@ -110,19 +116,38 @@ def error_bars(problem: Problem, model: Model) -> ErrorBars:
     )
 
 
-def _inverse(information: np.ndarray, n_gauge: int) -> np.ndarray:
-    """Inverse, or NaN; input weights of the chain are defined up to a constant over states."""
-    values, vectors = np.linalg.eigh(information)
-    flat = values < 1e-8 * values.max()
-    if n_gauge == 0 and flat.any():
-        warnings.warn(
+def _undetermined(chain: Chain) -> np.ndarray:
+    """Directions of the input weights (n, U K K) that change no transition.
+
+    They are a constant over the states that a row may lead to, and the weights of those that it
+    cannot lead to.
+    """
+    possible = chain.matrix > _RAREST_FREE
+    size = possible.size
+    constants = np.zeros((len(possible), size))
+    for i, row in enumerate(possible):
+        constants[i, i * len(row) : (i + 1) * len(row)] = row
+    by_input = np.vstack([constants, np.eye(size)[~possible.ravel()]])
+    return np.kron(np.eye(len(chain.weights)), by_input)
+
+
+def _inverse(information: np.ndarray, undetermined: np.ndarray) -> np.ndarray:
+    """Inverse among the directions that the last parameters determine; NaN if there is none."""
+    before = len(information) - undetermined.shape[1]
+    kept = np.eye(len(information))
+    if undetermined.size:
+        held = np.pad(undetermined, ((0, 0), (before, 0)))
+        kept = null_space(held)
+    values, vectors = np.linalg.eigh(kept.T @ information @ kept)
+    if not values.min(initial=np.inf) > 1e-8 * np.abs(values).max(initial=0.0):
+        warn_caller(
             "The observed information is not positive definite: the fit is no strict maximum "
             "(too few data for so many states, or not converged). Standard errors are NaN.",
             RuntimeWarning,
-            stacklevel=4,
         )
         return np.full_like(information, np.nan)
-    return (vectors[:, ~flat] / values[~flat]) @ vectors[:, ~flat].T
+    directions = kept @ vectors
+    return (directions / values) @ directions.T
 
 
 def _matrix_errors(matrix: np.ndarray, free: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -135,5 +160,7 @@ def _matrix_errors(matrix: np.ndarray, free: np.ndarray, covariance: np.ndarray)
         jacobian = -np.outer(row, row[columns])
         jacobian[columns, np.arange(len(columns))] += row[columns]
         block = covariance[np.ix_(mine, mine)]
-        errors[i] = np.sqrt(np.einsum("ja,ab,jb->j", jacobian, block, jacobian))
+        # a variance of zero may come out just below it
+        variances = np.einsum("ja,ab,jb->j", jacobian, block, jacobian)
+        errors[i] = np.sqrt(np.where(variances < 0, 0.0, variances))
     return errors

@@ -32,7 +32,7 @@ def predicted_states(problem: Problem, model: Model, values: np.ndarray) -> np.n
 def bits_per_event(
     problem: Problem,
     model: Model,
-    glm: Emissions,
+    glm: Emissions | None,
     null: str,
     n_events: float,
     rng: np.random.Generator,
@@ -42,7 +42,7 @@ def bits_per_event(
     Parameters
     ----------
     glm : Emissions
-        Of one state.
+        Of one state; needed where it is the null.
     null : {"glm", "shuffled"}
     n_events : float
     rng : Generator
@@ -52,7 +52,7 @@ def bits_per_event(
     values = problem.family.values(model.emissions, problem.design)
     predicted = predicted_states(problem, model, values)
     gain = _mixture(values, predicted)
-    if null == "glm":
+    if glm is not None:
         gain -= problem.family.values(glm, problem.design).sum()
     else:
         gain -= _mixture(values, rng.permutation(predicted))

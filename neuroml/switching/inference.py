@@ -285,7 +285,7 @@ def _check(
             field="log_emissions",
         )
     n_bins, n_states = emissions.shape
-    onward = _check_distributions("transition", transition)
+    onward = check_distributions("transition", transition)
     if onward.shape not in ((n_states, n_states), (n_bins - 1, n_states, n_states)):
         raise DataError(
             "transition does not match log_emissions",
@@ -293,7 +293,7 @@ def _check(
             found=f"shape {onward.shape}",
             field="transition",
         )
-    first = _check_distributions("initial", initial)
+    first = check_distributions("initial", initial)
     if first.shape != (n_states,):
         raise DataError(
             "initial does not match log_emissions",
@@ -309,7 +309,13 @@ def _check(
     return _Arrays(emissions, onward, first, starts.astype(np.int64))
 
 
-def _check_distributions(field: str, values: ArrayLike) -> np.ndarray:
+def check_distributions(field: str, values: ArrayLike) -> np.ndarray:
+    """Probabilities, with an error that names ``field`` unless they sum to one over the last axis.
+
+    Raises
+    ------
+    DataError
+    """
     array = np.ascontiguousarray(values, dtype=np.float64)
     off = np.abs(array.sum(axis=-1) - 1.0)
     if not (array >= 0).all() or not (off <= 1e-6).all():

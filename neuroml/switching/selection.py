@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -97,12 +98,44 @@ def one_standard_error(cv_results: Mapping[str, Any]) -> int:
     -------
     int
         Index of the candidate.
+
+    Raises
+    ------
+    DataError
+        If a candidate has no finite score in some fold, or there are fewer than two folds.
     """
-    mean = np.asarray(cv_results["mean_test_score"])
-    n_folds = sum(f"split{i}_test_score" in cv_results for i in range(len(cv_results)))
+    mean = np.asarray(cv_results["mean_test_score"], dtype=np.float64)
+    names = [name for name in cv_results if re.fullmatch(r"split\d+_test_score", name)]
+    if len(names) < 2:
+        raise DataError(
+            "a standard error needs folds", expected="at least 2", found=len(names), field="cv"
+        )
+    folds = np.stack([np.broadcast_to(cv_results[name], mean.shape) for name in names], axis=1)
+    _refuse_unscored(folds, mean, cv_results.get("params"))
     best = int(mean.argmax())
-    error = cv_results["std_test_score"][best] / np.sqrt(n_folds - 1)
+    error = cv_results["std_test_score"][best] / np.sqrt(len(names) - 1)
     return int(np.argmax(mean >= mean[best] - error))
+
+
+def _refuse_unscored(folds: np.ndarray, mean: np.ndarray, params: Any) -> None:
+    """Refuse candidates without a finite score in some fold (n_candidates, n_folds)."""
+    unscored = ~np.isfinite(folds)
+    failed = np.flatnonzero(unscored.any(axis=1) | ~np.isfinite(mean))
+    if not len(failed):
+        return
+    names = [str(k if params is None else params[k]) for k in failed[:5]]
+    names = [
+        f"{name} in folds {np.flatnonzero(unscored[k]).tolist()}"
+        for name, k in zip(names, failed, strict=False)
+    ]
+    raise DataError(
+        "some candidates have no finite score in some folds, so they cannot be compared",
+        expected=f"a finite score of each of {len(mean)} candidates in each fold",
+        found=f"{len(failed)} without: {', '.join(names)}",
+        fix="Leave these candidates out; if all of them fail, a session may hold a unit or class "
+        "that the others lack: use fewer folds, or leave it out.",
+        field="cv_results",
+    )
 
 
 def select_by_sessions(
@@ -139,11 +172,23 @@ def select_by_sessions(
     -------
     sklearn.model_selection.GridSearchCV
         Fitted: ``best_estimator_``, ``best_params_`` and ``cv_results_`` (nats per bin).
+
+    Raises
+    ------
+    DataError
+        If a candidate has no finite score in some fold.
+    Exception
+        Whatever stops the fit, or the score, of a candidate in a fold.
     """
     with sklearn.config_context(enable_metadata_routing=True):
         asking = clone(estimator).set_fit_request(sessions=True).set_score_request(sessions=True)
         search = GridSearchCV(
-            asking, dict(grid), cv=SessionKFold(cv), refit=one_standard_error, n_jobs=n_jobs
+            asking,
+            dict(grid),
+            cv=SessionKFold(cv),
+            refit=one_standard_error,
+            n_jobs=n_jobs,
+            error_score="raise",
         )
         search.fit(X, y, sessions=np.asarray(sessions))
     return search

@@ -20,6 +20,12 @@ from neuroml.switching import inference
 from neuroml.switching._chain import Chain, filter_chain, transitions
 from neuroml.switching._fit import Model, Problem, fit_from_random_start, fit_glm, smooth_model
 from neuroml.switching._gaussian import COVARIANCE_TYPES
+from neuroml.switching._given import (
+    check_columns,
+    given_chain,
+    given_emissions,
+    given_spread,
+)
 from neuroml.switching._information import error_bars
 from neuroml.switching._layout import FAMILIES, arrange, join_weights, required, split_weights
 from neuroml.switching._scores import bits_per_event
@@ -321,9 +327,14 @@ class SwitchingGLM(BaseEstimator):
         ----------
         X, y, sessions
             As in `fit`.
+
+        Raises
+        ------
+        DataError
+            As `fit`, and if nothing is observed.
         """
         problem = self._arrange(X, required(self, y), sessions)
-        return self._filter(problem)[1] / problem.n_observed
+        return self._filter(problem)[1] / _some(problem.n_observed, "observed bin")
 
     def score_bits(
         self,
@@ -347,14 +358,31 @@ class SwitchingGLM(BaseEstimator):
             probabilities shuffled over bins: what it gains from knowing when states occur.
         random_state : int, RandomState, Generator or None
             For the shuffle.
+
+        Raises
+        ------
+        DataError
+            As `fit`, and if there is no event.
+        ValueError
+            If ``null`` is unknown.
         """
         problem = self._arrange(X, required(self, y), sessions)
-        spread = getattr(self, "glm_spread_", np.ones_like(self.glm_intercept_))
-        glm = join_weights(self, self.glm_weights_, self.glm_intercept_, spread)
+        if null == "glm" and not hasattr(self, "glm_weights_"):
+            raise DataError(
+                "the one-state model of the training data is not known, as nothing was fitted",
+                expected="null='shuffled', or a fitted model",
+                found="null='glm' in a model from given parameters",
+                field="null",
+            )
         (rng,) = spawn_generators(random_state, 1)
         per_spike = self.family in ("poisson", "negative_binomial")
         n_events = np.nansum(problem.design.targets) if per_spike else problem.n_observed
-        return bits_per_event(problem, self._model(), glm, null, float(n_events), rng)
+        n_events = _some(float(n_events), "spike" if per_spike else "observed bin")
+        glm = None
+        if null == "glm":
+            spread = getattr(self, "glm_spread_", np.ones_like(self.glm_intercept_))
+            glm = join_weights(self, self.glm_weights_, self.glm_intercept_, spread)
+        return bits_per_event(problem, self._model(), glm, null, n_events, rng)
 
     def sample(
         self,
@@ -399,7 +427,9 @@ class SwitchingGLM(BaseEstimator):
     ) -> Bunch:
         """Return standard errors from the observed information of the marginal likelihood.
 
-        The first-state probabilities, and transitions less probable than 1e-6, are held fixed. With
+        The first-state probabilities, and transitions less probable than 1e-6 with their input
+        weights, are held fixed: their errors are 0. Input weights of a row are those whose mean
+        over the states that it may lead to stays as it is, as a constant changes nothing. With
         priors it is the curvature of the penalised likelihood.
 
         Parameters
@@ -416,7 +446,7 @@ class SwitchingGLM(BaseEstimator):
         Warns
         -----
         RuntimeWarning
-            If the information is not positive definite; the errors are then NaN.
+            If the information is not positive definite; all errors are then NaN.
         """
         problem = self._arrange(X, required(self, y), sessions)
         errors = error_bars(problem, self._model())
@@ -436,38 +466,52 @@ class SwitchingGLM(BaseEstimator):
         transition_matrix: ArrayLike,
         *,
         initial: ArrayLike | None = None,
+        transition_weights: ArrayLike | None = None,
         spread: ArrayLike | None = None,
+        n_features: int | None = None,
         **parameters: Any,
     ) -> SwitchingGLM:
         """Make a model with given parameters, to sample from or to compute posteriors with.
 
         Parameters
         ----------
-        weights : array-like of shape (n_states, n_outputs, n_features)
+        weights : array-like of shape (n_states, n_outputs, n_weights)
+            Of the columns of X that drive observations; classes but the first are the outputs of a
+            categorical model.
         intercept : array-like of shape (n_states, n_outputs)
         transition_matrix : array-like of shape (n_states, n_states)
+            Rows sum to one.
         initial : array-like of shape (n_states,), optional
             Uniform if not given.
+        transition_weights : array-like of shape (n_columns, n_states, n_states), optional
+            As `transition_weights_`, one matrix for each of the ``transition_columns``.
         spread : array-like, optional
-            As `spread_`; for Gaussian and negative binomial families.
+            As `spread_`; Gaussian families need it, others take ones.
+        n_features : int, optional
+            Columns of X; needed with ``emission_columns``.
         **parameters
             Of the constructor, such as ``family``.
 
         Returns
         -------
         SwitchingGLM
+
+        Raises
+        ------
+        DataError
+            If shapes disagree, something is not finite, probabilities do not sum to one, or a
+            spread is none of the family's.
         """
         emissions = np.asarray(weights, dtype=np.float64)
-        n_states, n_outputs, n_features = emissions.shape
-        model = cls(n_states=n_states, **parameters)
-        model.weights_, model.intercept_ = emissions, np.asarray(intercept, dtype=np.float64)
-        ones = np.ones((n_states, n_outputs))
-        model._set_if(_WITH_SPREAD, "spread_", ones if spread is None else np.asarray(spread))
-        model.transition_matrix_ = np.asarray(transition_matrix, dtype=np.float64)
-        model.transition_weights_ = np.zeros((0, n_states, n_states))
-        even = np.full(n_states, 1.0 / n_states)
-        model.initial_ = even if initial is None else np.asarray(initial, dtype=np.float64)
-        model.n_features_in_ = n_features
+        model = cls(n_states=len(np.atleast_1d(emissions)), **parameters)
+        model._validate_params()
+        model.weights_, model.intercept_ = given_emissions(model, emissions, intercept)
+        n_outputs, n_weights = model.weights_.shape[1:]
+        model.initial_, model.transition_matrix_, model.transition_weights_ = given_chain(
+            model, transition_matrix, initial, transition_weights
+        )
+        model._set_if(_WITH_SPREAD, "spread_", given_spread(model, spread, n_outputs))
+        model.n_features_in_ = check_columns(model, n_weights, n_features)
         model._set_if(_WITH_CLASSES, "n_classes_", n_outputs + 1)
         model.n_outputs_ = 1 if model.family == "categorical" else n_outputs
         return model
@@ -507,6 +551,13 @@ class SwitchingGLM(BaseEstimator):
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def _some(number: float, what: str) -> float:
+    """A number of events to divide by, which must not be zero."""
+    if not number:
+        raise DataError(f"there is no {what} to score", expected="at least one", field="y")
+    return number
 
 
 def _chain_arguments(problem: Problem, chain: Chain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

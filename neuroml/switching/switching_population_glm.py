@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.em import Climb, best_climb, climb
+from neuroml._core.em import Climb, best_climb, climb, highest
 from neuroml._core.estimator import RANDOM_STATE
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.recording import break_points
@@ -261,7 +261,7 @@ class SwitchingPopulationGLM(BaseEstimator):
         pooled = pooled_fit(problem)
         tasks = [(problem, pooled, self.n_states, rng, self.tol) for rng in rngs]
         started = list(run_parallel(warm_up, tasks, n_jobs=self.n_jobs))
-        start = max(started, key=lambda one: one.objective)
+        start = started[highest(started, name=type(self).__name__)]
         self.glm_baseline_ = pooled.coefficients[0, :, 0].copy()
         self.glm_weights_ = pooled.weights[0].copy()
         self.glm_filter_mix_ = pooled.filters

@@ -225,6 +225,8 @@ def test_smoothness_smooths_the_last_mode():
         (np.where(np.arange(4)[:, None, None] == 2, np.nan, np.ones((4, 4, 3))), {}, r"\[2\] of mode 0"),
         (np.ones((4, 4, 3)), {"init": CPTensor((None, [np.ones((4, 2))] * 3))}, "init does not fit"),
         (np.ones((4, 4, 3)), {"init": CPTensor((None, [-np.ones((n, 3)) for n in (4, 4, 3)]))}, "negative"),
+        (np.ones((4, 4, 3)), {"init": CPTensor((None, [np.full((n, 3), np.nan) for n in (4, 4, 3)]))}, "not finite"),
+        (np.ones((4, 4, 3)), {"init": CPTensor((-np.ones(3), [np.ones((n, 3)) for n in (4, 4, 3)]))}, "weights that are"),
         (
             AffinityTensor().fit_transform(np.random.default_rng(0).normal(size=(30, 4))),
             {"symmetric_modes": (0, 1)},

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import betaln, gammaln
 from sklearn.metrics import adjusted_rand_score
 
 from neuroml.connectome import WeightedSBM
+from neuroml.connectome._block_model import weigh
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.simulate import make_planted_weights, make_weighted_lfr
 
@@ -141,3 +143,59 @@ def test_refuses(name):
     W, parameters, message = BAD[name]
     with pytest.raises(DataError, match=message):
         WeightedSBM(**parameters).fit(W)
+
+
+def binary_blocks(n_nodes, inside, between, seed):
+    """Three blocks that differ in their density of edges alone."""
+    rng = np.random.default_rng(seed)
+    truth = np.repeat([0, 1, 2], n_nodes // 3)
+    density = np.where(truth[:, None] == truth, inside, between)
+    upper = np.triu(rng.uniform(size=density.shape) < density, 1)
+    return (upper | upper.T).astype(float), truth
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("sizes", [(45, 0.7, 0.1), (90, 0.5, 0.05)])
+@pytest.mark.parametrize("family", ["auto", "exponential", "lognormal", "normal"])
+def test_blocks_of_a_binary_graph_come_from_its_edges(family, sizes, seed):
+    A, truth = binary_blocks(*sizes, seed)
+    model = WeightedSBM(family, n_shuffles=3, random_state=0).fit(A)
+    assert model.n_blocks_ == 3 and model.family_ == "presence"
+    assert adjusted_rand_score(truth, model.labels_) > 0.9
+
+
+@pytest.mark.parametrize("correct", [False, True, "auto"])
+@pytest.mark.parametrize("scale", [7.0, 0.3, 1e-9, 1e9])
+def test_the_weight_that_all_edges_share_does_not_matter(scale, correct):
+    A, _ = binary_blocks(45, 0.7, 0.1, 0)
+    one, other = (
+        WeightedSBM(degree_corrected=correct, n_shuffles=2, random_state=0).fit(W)
+        for W in (A, scale * A)
+    )
+    np.testing.assert_array_equal(one.labels_, other.labels_)
+    assert one.icl_ == other.icl_
+    np.testing.assert_allclose(other.block_means_, scale * one.block_means_)
+
+
+def test_the_icl_of_a_binary_graph_is_that_of_its_edges():
+    """Bernoulli edges with uniform priors, and the prior of the partition, written out."""
+    A, truth = binary_blocks(12, 0.7, 0.2, 0)
+    evidence = weigh(A, "presence")
+    expected = sum(gammaln(n + 1) for n in np.bincount(truth)) + gammaln(3) + gammaln(4)
+    expected -= gammaln(12 + 3)
+    for a in range(3):
+        for b in range(a + 1):
+            block = A[np.ix_(truth == a, truth == b)]
+            pairs = block[np.tril_indices(len(block), -1)] if a == b else block.ravel()
+            expected += betaln(pairs.sum() + 1, len(pairs) - pairs.sum() + 1)
+    np.testing.assert_allclose(evidence.icl(truth), expected)
+
+
+@pytest.mark.parametrize("correct", [False, True, "auto"])
+@pytest.mark.parametrize("family", ["auto", "exponential", "lognormal", "normal"])
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_graphs_that_are_empty_or_all_one_weight_are_one_block(weight, family, correct):
+    model = WeightedSBM(family, degree_corrected=correct, n_shuffles=2, random_state=0)
+    model.fit(np.full((20, 20), weight))
+    assert model.n_blocks_ == 1 and np.isfinite(model.icl_)
+    np.testing.assert_allclose(model.block_means_, weight)

@@ -154,3 +154,42 @@ def test_says_when_it_has_not_converged():
     with pytest.warns(NotConvergedWarning):
         model = SharedResponseModel(3, max_iter=1, tol=0.0).fit(X)
     assert not model.converged_
+
+
+def lacking(kind):
+    """Subjects of which one has fewer directions than the model has components."""
+    _, X = cohort(0)
+    first = X["s0"]
+    if kind == "constant subject":
+        X["s0"] = np.full_like(first, 7.0)
+    elif kind == "constant voxels":
+        X["s0"] = np.where(np.arange(30) < 5, 3.0, first)
+    elif kind == "copies of one voxel":
+        X["s0"] = np.repeat(first[:, :1], 30, axis=1)
+    elif kind == "copies of two voxels":
+        X["s0"] = first[:, np.arange(30) % 2]
+    return X
+
+
+@pytest.mark.filterwarnings("ignore:Constant voxels")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "kind", ["constant subject", "constant voxels", "copies of one voxel", "copies of two voxels"]
+)
+def test_subjects_that_lack_directions_raise_no_alarm(kind, method):
+    """A fall of the objective would be an error here, as every warning is."""
+    model = SharedResponseModel(4, method, max_iter=3000, tol=1e-5, random_state=0).fit(
+        lacking(kind)
+    )
+    assert np.isfinite(model.shared_response_).all()
+    assert np.diff(model.trace_).min() > -1e-9
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("rank", [1, 3, 6])
+def test_data_with_little_noise_raise_no_alarm(rank, dtype, noise, method):
+    _, X = cohort(1, k=rank, noise=noise)
+    X = {s: part.astype(dtype) for s, part in X.items()}
+    SharedResponseModel(rank, method, max_iter=3000, random_state=0).fit(X)

@@ -109,3 +109,38 @@ def test_recovery_without_inputs():
     study = recovery_study(truth, sessions=np.zeros(300), n_repeats=2, random_state=0)
     assert (study["state_accuracy"] > 0.9).all()
     assert study["weight_correlation"].isna().all()
+
+
+def results_of(folds):
+    """As GridSearchCV keeps them, of scores (n_candidates, n_folds)."""
+    kept = {f"split{i}_test_score": scores for i, scores in enumerate(folds.T)}
+    with np.errstate(invalid="ignore"):
+        mean, deviation = folds.mean(axis=1), folds.std(axis=1)
+    return kept | {"mean_test_score": mean, "std_test_score": deviation}
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf, np.inf])
+@pytest.mark.parametrize("where", [(0, 0), (1, 2), (3, 1)])
+def test_a_candidate_without_a_score_is_named_and_not_compared(where, bad):
+    folds = np.array([[-5.0, -5.1, -5.0], [-1.0, -1.1, -1.2], [-1.0, -1.2, -1.1], [-3, -3, -2.9]])
+    results = results_of(folds)
+    assert one_standard_error(results) == 1
+    folds[where] = bad
+    results = results_of(folds) | {"params": [{"n_states": k + 1} for k in range(4)]}
+    named = rf"1 without: \{{'n_states': {where[0] + 1}\}} in folds \[{where[1]}\]"
+    with pytest.raises(DataError, match=named):
+        one_standard_error(results)
+
+
+def test_one_fold_has_no_standard_error():
+    with pytest.raises(DataError, match="needs folds"):
+        one_standard_error(results_of(np.array([[1.0], [2.0]])))
+
+
+def test_a_class_that_one_session_alone_has_stops_the_selection():
+    data = make_switching_choices(4, 50, 2, random_state=0)
+    y = data.y.astype(float)
+    y[:3] = 2.0
+    model = SwitchingGLM(1, "categorical", n_init=1, random_state=0)
+    with pytest.raises(DataError, match="y is not made of class labels"):
+        select_by_sessions(model, {"n_states": [1]}, data.X, y, sessions=data.sessions, cv=4)

@@ -1,0 +1,139 @@
+"""Standard errors: finite where the data determine parameters, NaN where they do not."""
+
+import numpy as np
+import pytest
+
+from neuroml.simulate import make_switching_choices
+from neuroml.switching import SwitchingGLM
+from neuroml.switching._fit import Model
+from neuroml.switching._information import free_vector, from_free_vector, gradient
+
+LEFT_RIGHT = {
+    "weights": np.zeros((2, 1, 0)),
+    "intercept": [[-1.5], [1.5]],
+    "transition_matrix": [[0.98, 0.02], [0.0, 1.0]],
+    "initial": [1.0, 0.0],
+}
+
+
+def driven(n_sessions=30, n_trials=60, effect=1.0, ridge=0.0, seed=0):
+    """Two states whose transitions an input drives, and data of it."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_sessions * n_trials, 1))
+    sessions = np.repeat(np.arange(n_sessions), n_trials)
+    slopes = effect * np.array([[[-0.5, 0.5], [0.5, -0.5]]])
+    truth = SwitchingGLM.from_parameters(
+        np.zeros((2, 1, 1)),
+        [[-2.0], [2.0]],
+        [[0.8, 0.2], [0.2, 0.8]],
+        transition_columns=[0],
+        transition_weights=slopes,
+        transition_ridge=ridge,
+    )
+    y, _ = truth.sample(X, sessions=sessions, random_state=seed)
+    return truth, X, y, sessions
+
+
+def test_transitions_that_cannot_be_have_no_error_and_no_warning():
+    model = SwitchingGLM.from_parameters(**LEFT_RIGHT)
+    sessions = np.repeat(np.arange(40), 50)
+    y, _ = model.sample(sessions=sessions, random_state=0)
+    errors = model.standard_errors(None, y, sessions=sessions)
+    assert (errors.transition_matrix[0] > 0).all()
+    np.testing.assert_array_equal(errors.transition_matrix[1], 0)
+    assert (errors.intercept > 0).all()
+
+
+@pytest.mark.parametrize("matrix", [[[0.0, 1.0], [1.0, 0.0]], [[0.0, 1.0], [0.3, 0.7]]])
+def test_states_that_are_never_kept(matrix):
+    model = SwitchingGLM.from_parameters(**(LEFT_RIGHT | {"transition_matrix": matrix}))
+    y, _ = model.sample(sessions=np.zeros(2000), random_state=0)
+    errors = model.standard_errors(None, y)
+    held = np.array(matrix) % 1 == 0
+    assert (errors.transition_matrix[held] == 0).all()
+    assert (errors.transition_matrix[~held] > 0).all() and np.isfinite(errors.intercept).all()
+
+
+def test_impossible_transitions_of_input_driven_chains_give_no_warning():
+    truth, X, _, sessions = driven()
+    model = SwitchingGLM.from_parameters(
+        truth.weights_,
+        truth.intercept_,
+        [[0.95, 0.05], [0.0, 1.0]],
+        initial=[1.0, 0.0],
+        transition_columns=[0],
+        transition_weights=truth.transition_weights_,
+        transition_ridge=0.0,
+    )
+    y, states = model.sample(X, sessions=sessions, random_state=0)
+    assert (np.diff(states)[np.diff(sessions) == 0] >= 0).all()
+    errors = model.standard_errors(X, y, sessions=sessions)
+    assert (errors.transition_weights[0, 0] > 0).all()
+    np.testing.assert_allclose(errors.transition_weights[0, 1], 0, atol=1e-10)
+
+
+@pytest.mark.parametrize("with_inputs", [False, True])
+def test_an_indefinite_information_gives_no_errors(with_inputs):
+    """States that do the same make a saddle: moving them apart is no worse in either direction."""
+    _, X, y, sessions = driven()
+    driving = {
+        "transition_columns": [0],
+        "transition_weights": np.array([[[-0.5, 0.5], [0.5, -0.5]]]),
+        "transition_ridge": 0.0,
+    }
+    rate = np.log(y.mean() / (1 - y.mean()))
+    model = SwitchingGLM.from_parameters(
+        np.zeros((2, 1, 1)),
+        [[rate], [rate]],
+        [[0.8, 0.2], [0.2, 0.8]],
+        **(driving if with_inputs else {}),
+    )
+    with pytest.warns(RuntimeWarning, match="not positive definite") as caught:
+        errors = model.standard_errors(X, y, sessions=sessions)
+    assert caught[0].filename == __file__
+    for name in ("weights", "intercept", "transition_matrix", "transition_weights"):
+        found = errors[name]
+        assert np.isnan(found).all(), name
+
+
+def test_errors_of_input_weights_are_those_of_repeated_samples():
+    """The spread of 16 estimates is within 4 standard errors of what a fit says of it."""
+    estimates, errors = [], []
+    for seed in range(16):
+        truth, X, y, sessions = driven(seed=seed, ridge=1e-3)
+        model = SwitchingGLM(
+            2,
+            transition_columns=[0],
+            transition_ridge=1e-3,
+            ridge=0.01,
+            n_init=1,
+            tol=1e-8,
+            random_state=0,
+        ).fit(X, y, sessions=sessions)
+        order = np.argsort(model.intercept_[:, 0])
+        grid = np.ix_([0], order, order)
+        estimates.append(model.transition_weights_[grid])
+        errors.append(model.standard_errors(X, y, sessions=sessions).transition_weights[grid])
+    z = (np.array(estimates) - truth.transition_weights_) / np.array(errors)
+    # the four z of a data set are two independent ones, each seen twice
+    assert np.sqrt((z**2).mean()) == pytest.approx(1.0, abs=4 / np.sqrt(2 * 32))
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "gaussian", "negative_binomial"])
+@pytest.mark.parametrize("columns", [None, [0]])
+def test_free_vectors_give_their_model_back(family, columns):
+    data = make_switching_choices(3, 60, 2, random_state=0)
+    fitted = SwitchingGLM(
+        3, family, transition_columns=columns, n_init=1, tol=1e-2, random_state=0
+    ).fit(data.X, data.y, sessions=data.sessions)
+    problem = fitted._arrange(data.X, data.y, data.sessions)
+    chain = fitted._model().chain
+    matrix = np.array([[0.0, 0.4, 0.6], [0.1, 0.9, 0.0], [0.3, 0.3, 0.4]])
+    model = Model(fitted._model().emissions, chain._replace(matrix=matrix))
+    vector = free_vector(problem, model)
+    back = from_free_vector(problem, vector, model)
+    np.testing.assert_allclose(back.chain.matrix, matrix, atol=1e-12)
+    np.testing.assert_allclose(back.emissions.weights, model.emissions.weights)
+    np.testing.assert_allclose(back.emissions.spread, model.emissions.spread)
+    np.testing.assert_allclose(free_vector(problem, back), vector)
+    assert gradient(problem, model).shape == vector.shape
