@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MultiOutputMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import DEVICE, RANDOM_STATE, resolve_device
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.torch_state import as_tensor, own_torch_state
-from neuroml._core.validation import check_sessions
+from neuroml._core.validation import as_given, as_numbers, check_sessions, check_table
 from neuroml.celltypes._fit_quality import correlation_to_mean, explained_variance
 from neuroml.celltypes._windows import check_recording, frames_with_history
 from neuroml.exceptions import DataError
@@ -306,7 +306,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
 
     def _check_stimuli(self, stimuli: ArrayLike, *, reset: bool) -> np.ndarray:
         waveform = self.n_lags > 1 and np.ndim(stimuli) == 1
-        X = validate_data(
+        X = check_table(
             self, stimuli, reset=reset, dtype=np.float32, ensure_2d=not waveform, allow_nd=True
         )
         if X.ndim > _MAX_DIMENSIONS:
@@ -471,7 +471,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Prediction (n, n_cells) and repeats (n_repeats, n, n_cells) at predicted frames."""
         predicted = self.predict(stimuli, sessions=sessions).reshape(-1, self.n_cells_)
-        repeats = np.asarray(responses, dtype=float)
+        repeats = as_numbers(as_given(responses, "responses"), "responses").astype(np.float64)
         if repeats.ndim < 3:
             repeats = repeats.reshape(1, len(repeats), -1)
         if repeats.shape[1:] != predicted.shape:

@@ -21,7 +21,6 @@ from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml.connectome._affinity import METHODS
-from neuroml.connectome._cohort import as_arrays
 from neuroml.connectome.affinity_tensor import AffinityTensor
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.weighted_sbm import WeightedSBM
@@ -206,7 +205,6 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseE
         NotConvergedWarning
             If the factorisation or a block model did not converge.
         """
-        X, sessions, groups = as_arrays(X, sessions, groups)
         seeds = [
             int(rng.integers(2**31))
             for rng in spawn_generators(self.random_state, 1 + self.n_components)
@@ -220,6 +218,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseE
         )
         tensor = self.affinity_.fit_transform(X, sessions=sessions, groups=groups)
         self.n_features_in_ = self.affinity_.n_features_in_
+        self.__dict__.pop("feature_names_in_", None)
         if hasattr(self.affinity_, "feature_names_in_"):
             self.feature_names_in_ = self.affinity_.feature_names_in_
         self.factorisation_ = NonnegativeCP(
@@ -300,7 +299,6 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseE
 
     def _tensor(self, X: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Any:
         check_is_fitted(self)
-        X, sessions, groups = as_arrays(X, sessions, groups)
         return self.affinity_.transform(X, sessions=sessions, groups=groups)
 
     def _tabulate(self, animals: np.ndarray, times: np.ndarray) -> pd.DataFrame:
