@@ -258,16 +258,17 @@ def _separator(path: Path, lines: list[str]) -> str:
         return found[0] if found else _BLANKS
     rows = [line for line in lines if not line.startswith("#")]
     even = [mark for mark in found if len({_n_cells(line, mark) for line in rows}) == 1]
-    if len(even) > 1:
+    if len(even) != 1:
+        which = " and ".join(_NAMES[mark] for mark in even) or "none"
         raise DataError(
             "the separator is in doubt",
             expected="one mark by which all rows have the same number of cells",
-            found=f"{' and '.join(_NAMES[mark] for mark in even)}, as in {lines[0][:80]!r}",
+            found=f"{which} of the marks in {lines[0][:80]!r}",
             fix="Put cells that hold such a mark between double quotes, and write decimals with "
             "a point.",
             file=path,
         )
-    return (even or found)[0]
+    return even[0]
 
 
 def _n_cells(line: str, separator: str) -> int:

@@ -88,7 +88,7 @@ def test_binomial_and_bound():
     assert false_match(5, 10, 5, 10, method="binomial") == 1
     assert false_match(1, 10, 5, 0, method="binomial") == 0
     assert false_match(1, 10, 5, 5, method="bound") == 1
-    with pytest.raises(ValueError, match="'exact', 'binomial' or 'bound', got 'chernoff'"):
+    with pytest.raises(ValueError, match="'exact' or 'binomial' or 'bound'; found 'chernoff'"):
         false_match(1, 10, 5, 5, method="chernoff")
 
 

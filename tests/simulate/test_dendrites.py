@@ -62,7 +62,7 @@ def test_bad_input():
     patterns = make_patterns(2, n=10, a=6, random_state=0)
     with pytest.raises(DataError, match="cannot swap 5 cells.*>= 5 silent"):
         add_pattern_noise(patterns, 5)
-    with pytest.raises(ValueError, match="'swap', 'drop' or 'add'"):
+    with pytest.raises(ValueError, match="'swap' or 'drop' or 'add'"):
         add_pattern_noise(patterns, 1, kind="flip")
     with pytest.raises(DataError, match="size >= 1"):
         unite_patterns(patterns, 0)
