@@ -11,7 +11,7 @@ from sklearn.utils.validation import validate_data
 from neuroml._core.recording import break_points
 from neuroml.exceptions import DataError
 
-__all__ = ["check_sequences", "check_sessions", "session_slices"]
+__all__ = ["check_sample_weight", "check_sequences", "check_sessions", "session_slices"]
 
 OnNaN = Literal["raise", "keep"]
 
@@ -52,6 +52,55 @@ def check_sessions(sessions: ArrayLike | None, n_samples: int) -> np.ndarray:
     ids = np.zeros(n_samples, dtype=np.int64)
     ids[starts] = 1
     return np.cumsum(ids) - 1
+
+
+def check_sample_weight(
+    sample_weight: ArrayLike, n_samples: int, counted: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the weights (n_samples,) of what a score averages.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,)
+        Finite, at least 0.
+    n_samples : int
+    counted : ndarray of bool of shape (n_samples,), optional
+        What the average is over, if not all samples; the weights of others become 0.
+
+    Raises
+    ------
+    DataError
+        If weights are of another shape, not finite, negative, or all zero where they count.
+    """
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        weights = np.empty(0)
+    if weights.shape != (n_samples,):
+        raise DataError(
+            "the weights do not match the samples",
+            expected=f"one number for each of {n_samples} samples",
+            found=f"{type(sample_weight).__name__} of shape {weights.shape}",
+            field="sample_weight",
+        )
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        raise DataError(
+            "some weights cannot weigh anything",
+            expected="finite numbers of at least 0",
+            found=f"{int(wrong.sum())} others; the first is {weights[place]} at sample {place}",
+            field="sample_weight",
+        )
+    weights = weights if counted is None else np.where(counted, weights, 0.0)
+    if not weights.any():
+        raise DataError(
+            "no sample has any weight",
+            expected="a weight above 0 for a sample that counts in the score",
+            found=f"{n_samples} zeros" if counted is None else "zeros for all that are observed",
+            field="sample_weight",
+        )
+    return weights
 
 
 def session_slices(sessions: np.ndarray) -> list[slice]:

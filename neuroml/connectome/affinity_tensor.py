@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from neuroml._core.estimator import TableOutputMixin
+from neuroml._core.estimator import Estimator, TableOutputMixin
 from neuroml._core.validation import check_sequences, session_slices
 from neuroml.connectome._affinity import METHODS, WINDOWED, prepare_signals
 from neuroml.connectome._cohort import as_list
@@ -23,7 +23,7 @@ from neuroml.exceptions import DataError
 __all__ = ["AffinityTensor"]
 
 
-class AffinityTensor(TableOutputMixin, BaseEstimator):
+class AffinityTensor(TableOutputMixin, Estimator):
     r"""Affinity of every pair of units, in every animal, at every moment.
 
     The tensor has the modes pairs i < j, animals and time. A unit that was not seen in an animal
@@ -223,18 +223,6 @@ class AffinityTensor(TableOutputMixin, BaseEstimator):
             axes=("pair", "animal", "time"),
             labels=(self.get_feature_names_out(), names, times),
         )
-
-    def fit_transform(
-        self,
-        X: ArrayLike,
-        y: Any = None,
-        *,
-        sessions: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-    ) -> FibreTensor:
-        """Fit, then transform the same data."""
-        fitted = self.fit(X, y, sessions=sessions, groups=groups)
-        return fitted.transform(X, sessions=sessions, groups=groups)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the pairs, ``unit_i--unit_j``, with ``~`` for opposite signs."""
