@@ -353,8 +353,8 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         return self
 
     def _warn_if_apart(self, model: Any) -> None:
-        distance = getattr(model, "rf_distance_", 0.0)
-        if distance > 1:
+        distance = getattr(model, "rf_distance_", None)  # where cells have places
+        if distance is not None and distance > 1:
             warn_caller(
                 f"Receptive fields are {distance:.1f} pixels from the centre on average, so cells "
                 "may be grouped by place rather than type: fit to model.centred().",

@@ -105,7 +105,8 @@ class ResponseModel(MultiOutputMixin, Estimator):
     rf_centres_ : ndarray of shape (n_cells, 2)
         Row and column of each cell's place; absent for full-field stimuli and modules of your own.
     rf_distance_ : float
-        Mean distance of the places from the canvas centre, in pixels; 0 where there are none.
+        Mean distance of the places from the canvas centre, in pixels; absent where
+        ``rf_centres_`` is.
     readout_weights_ : ndarray of shape (n_cells, n_features)
         Absent for modules of your own.
     n_iter_ : int
@@ -294,7 +295,8 @@ class ResponseModel(MultiOutputMixin, Estimator):
 
     def _describe(self) -> None:
         """What the network says about the cells."""
-        self.rf_distance_ = 0.0
+        for name in ("readout_weights_", "rf_centres_", "rf_distance_"):
+            vars(self).pop(name, None)  # of an earlier fit, to other stimuli
         if not isinstance(self.core, str):
             return
         self.readout_weights_ = self.module_.weights.detach().cpu().numpy()
