@@ -1,19 +1,284 @@
-"""Input checks that more than one family needs."""
+"""Checks of one array, table or series of labels: masks, names, numbers, sessions."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
 from neuroml._core.recording import break_points
 from neuroml.exceptions import DataError
 
-__all__ = ["check_sample_weight", "check_sequences", "check_sessions", "session_slices"]
+__all__ = [
+    "align_columns",
+    "as_given",
+    "as_numbers",
+    "check_labels",
+    "check_sample_weight",
+    "check_sessions",
+    "check_table",
+    "column_indices",
+    "list_some",
+    "names_of",
+    "session_slices",
+]
 
-OnNaN = Literal["raise", "keep"]
+_NUMBERS = "biuf"
+
+
+def as_given(X: Any, field: str = "X") -> Any:
+    """One array-like in a form that NumPy and scikit-learn read without losing anything.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame, Series, DataArray, recording, masked array, tensor or sparse matrix
+        Masked entries become NaN; a recording becomes the table of its signal; a DataArray has time
+        put first by the name of its axis, and keeps the names of its units; missing values of
+        pandas' own types become NaN; column labels that are not text become text, unless they are
+        just 0, 1, ...
+    field : str
+        The argument's name, for errors.
+
+    Returns
+    -------
+    ndarray, DataFrame, Series, sparse matrix, or X itself
+
+    Raises
+    ------
+    DataError
+        If a recording has no signal, or a table has columns of the same name.
+    """
+    if isinstance(X, np.ma.MaskedArray):
+        return _without_mask(X)
+    if isinstance(X, xr.Dataset):
+        return _signal_of(X, field)
+    if isinstance(X, xr.DataArray):
+        return _from_data_array(X)
+    if isinstance(X, pd.DataFrame):
+        return _check_columns(_plain_types(X), field)
+    if isinstance(X, pd.Series):
+        return _plain_types(X)
+    if hasattr(X, "detach"):  # a torch tensor, which may require gradients or lie on a GPU
+        return X.detach().cpu().numpy()
+    return X
+
+
+def _without_mask(X: Any) -> np.ndarray:
+    if not np.ma.is_masked(X):
+        return np.asarray(X.data)
+    kind = X.dtype if X.dtype.kind == "f" else np.float64
+    return np.asarray(X.astype(kind).filled(np.nan))
+
+
+def _signal_of(recording: xr.Dataset, field: str) -> pd.DataFrame:
+    if "signal" not in recording or set(recording["signal"].dims) != {"time", "unit"}:
+        raise DataError(
+            "this is not a recording",
+            expected="a Dataset with signal (time, unit), as neuroml.data's readers return",
+            found=f"variables {[str(name) for name in recording.data_vars]}",
+            field=field,
+        )
+    signal = recording["signal"].transpose("time", "unit")
+    return pd.DataFrame(signal.values, columns=[str(u) for u in recording["unit"].values])
+
+
+def _from_data_array(X: xr.DataArray) -> Any:
+    if "time" in X.dims:
+        X = X.transpose("time", ...)
+    if X.ndim == 2 and X.dims[1] in X.coords:
+        return pd.DataFrame(X.values, columns=[str(u) for u in X[X.dims[1]].values])
+    return X.values
+
+
+def _plain_types(table: Any) -> Any:
+    """A DataFrame or Series with pandas' nullable numbers as floats, NA as NaN."""
+    if isinstance(table, pd.Series):
+        if pd.api.types.is_extension_array_dtype(table.dtype) and _is_numeric(table.dtype):
+            return table.astype(np.float64)
+        return table
+    nullable = [
+        pd.api.types.is_extension_array_dtype(kind) and _is_numeric(kind) for kind in table.dtypes
+    ]
+    return table.astype(np.float64) if nullable and all(nullable) else table
+
+
+def _is_numeric(kind: Any) -> bool:
+    return pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind)
+
+
+def _check_columns(table: pd.DataFrame, field: str) -> pd.DataFrame:
+    columns = table.columns
+    if not columns.is_unique:
+        twice = [repr(name) for name in columns[columns.duplicated()].unique()[:5]]
+        raise DataError(
+            "columns have the same name",
+            expected="a name for each column",
+            found=f"twice or more: {', '.join(twice)}",
+            field=field,
+        )
+    named = all(isinstance(name, str) for name in columns)
+    if named or list(columns) == list(range(len(columns))):
+        return table
+    return _check_columns(table.set_axis([str(name) for name in columns], axis=1), field)
+
+
+def names_of(X: Any) -> list[str] | None:
+    """Column names of something that `as_given` returned, if it has any."""
+    if isinstance(X, pd.DataFrame) and all(isinstance(name, str) for name in X.columns):
+        return list(X.columns)
+    return None
+
+
+def align_columns(
+    X: Any, names: Sequence[str] | None, *, subject: object = None, field: str = "X"
+) -> Any:
+    """Bring the columns of a table into the order of ``names``.
+
+    Parameters
+    ----------
+    X : ndarray or DataFrame
+        As `as_given` returns it.
+    names : sequence of str or None
+        None where the first of the parts, or fit, had no names.
+    subject, field : object
+        Where it is, for errors.
+
+    Raises
+    ------
+    DataError
+        If the names are others, or only one of the two has names: then columns could only be taken
+        by their place.
+    """
+    own = names_of(X)
+    if own is None and names is None:
+        return X
+    if own is None or names is None:
+        raise DataError(
+            "some columns have names and others have not, so which is which is not known",
+            expected="names " + list_some(names) if names is not None else "arrays without names",
+            found="no names" if own is None else "names " + list_some(own),
+            fix="Give DataFrames throughout, or arrays throughout (DataFrame.to_numpy()).",
+            subject=subject,
+            field=field,
+        )
+    if own == list(names):
+        return X
+    if set(own) != set(names):
+        extra = [name for name in own if name not in set(names)]
+        absent = [name for name in names if name not in set(own)]
+        raise DataError(
+            "the columns have other names",
+            expected="columns " + list_some(names),
+            found=f"unknown {list_some(extra)}, missing {list_some(absent)}",
+            subject=subject,
+            field=field,
+        )
+    return X[list(names)]
+
+
+def list_some(names: Sequence[object]) -> str:
+    """The first eight of some names, and how many more there are."""
+    shown = ", ".join(repr(name) for name in list(names)[:8])
+    more = len(names) - 8
+    return f"{shown}{f' and {more} more' if more > 0 else ''}"
+
+
+def as_numbers(values: Any, field: str, subject: object = None) -> np.ndarray:
+    """An array of numbers, or a refusal that says what came instead.
+
+    None counts as missing (NaN); text is not made a number, even where it could be.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype == object:
+            if any(isinstance(value, str) for value in array.ravel()):
+                raise TypeError("text")
+            array = array.astype(np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{field} is not an array of numbers",
+            expected="numbers, NaN where missing, in rows of the same length",
+            found=f"{type(values).__name__} with {str(error).splitlines()[0]}",
+            fix="Code categories as 0, 1, ... (sklearn.preprocessing.LabelEncoder).",
+            subject=subject,
+            field=field,
+        ) from error
+    if array.dtype.kind not in _NUMBERS:
+        raise DataError(
+            f"{field} is not an array of numbers",
+            expected="numbers, NaN where missing",
+            found=f"{array.dtype} such as {array.ravel()[0]!r}" if array.size else str(array.dtype),
+            fix="Code categories as 0, 1, ... (sklearn.preprocessing.LabelEncoder).",
+            subject=subject,
+            field=field,
+        )
+    return array
+
+
+def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
+    """Labels of the samples, one each, all of one kind and none missing.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_samples,)
+        Numbers, texts or dates.
+    n_samples : int
+    field : str
+        "sessions" or "groups".
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    DataError
+        If their number differs, some are missing, or kinds are mixed.
+    """
+    array = np.asarray(labels)
+    if array.shape != (n_samples,):
+        lengths = array.ndim == 1 and array.dtype.kind in "iu" and array.sum() == n_samples
+        raise DataError(
+            f"{field} do not match the samples",
+            expected=f"one label for each of {n_samples} samples",
+            found=f"shape {array.shape}",
+            fix="These look like lengths: use np.repeat(np.arange(len(lengths)), lengths)."
+            if lengths
+            else None,
+            field=field,
+        )
+    missing = pd.isna(array)
+    if missing.any():
+        raise DataError(
+            f"some {field} are missing",
+            expected="a label for every sample",
+            found=f"NaN or None for {int(missing.sum())} of {n_samples}",
+            fix="Leave those samples out.",
+            field=field,
+        )
+    if array.dtype == object:
+        kinds = {_kind(value) for value in array}
+        if len(kinds) > 1:
+            raise DataError(
+                f"{field} are of mixed kinds",
+                expected="numbers, or texts",
+                found=" and ".join(sorted(kinds)),
+                field=field,
+            )
+        if kinds == {"str"}:
+            array = array.astype(str)
+    return array
+
+
+def _kind(value: Any) -> str:
+    numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return "number" if numeric else "str" if isinstance(value, str) else type(value).__name__
 
 
 def check_sessions(sessions: ArrayLike | None, n_samples: int) -> np.ndarray:
@@ -28,24 +293,18 @@ def check_sessions(sessions: ArrayLike | None, n_samples: int) -> np.ndarray:
     Raises
     ------
     DataError
-        If the length differs, or a label returns after another one (sessions must be contiguous).
+        As `check_labels`, or if a label returns after another one (sessions must be contiguous).
     """
     if sessions is None:
         return np.zeros(n_samples, dtype=np.int64)
-    labels = np.asarray(sessions)
-    if labels.shape != (n_samples,):
-        raise DataError(
-            "sessions do not match the samples",
-            expected=f"one label for each of {n_samples} samples",
-            found=f"shape {labels.shape}",
-            field="sessions",
-        )
+    labels = check_labels(sessions, n_samples, "sessions")
     starts = break_points(labels)
-    if len(np.unique(labels[starts])) < len(starts):
+    n_labels = len(pd.unique(labels[starts]))
+    if n_labels < len(starts):
         raise DataError(
             "sessions are not contiguous: a label returns after another one",
             expected="all samples of a session in one stretch, in time order",
-            found=f"{len(starts)} stretches for {len(np.unique(labels))} labels",
+            found=f"{len(starts)} stretches for {n_labels} labels",
             fix="Sort the samples by session, or give each stretch a label of its own.",
             field="sessions",
         )
@@ -70,18 +329,17 @@ def check_sample_weight(
     Raises
     ------
     DataError
-        If weights are of another shape, not finite, negative, or all zero where they count.
+        If weights are no numbers, of another shape, masked, not finite, negative, or all zero where
+        they count.
     """
-    try:
-        weights = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError):
-        weights = np.empty(0)
+    field = "sample_weight"
+    weights = as_numbers(as_given(sample_weight, field), field).astype(np.float64)
     if weights.shape != (n_samples,):
         raise DataError(
             "the weights do not match the samples",
             expected=f"one number for each of {n_samples} samples",
-            found=f"{type(sample_weight).__name__} of shape {weights.shape}",
-            field="sample_weight",
+            found=f"shape {weights.shape}",
+            field=field,
         )
     wrong = ~(np.isfinite(weights) & (weights >= 0))
     if wrong.any():
@@ -90,7 +348,7 @@ def check_sample_weight(
             "some weights cannot weigh anything",
             expected="finite numbers of at least 0",
             found=f"{int(wrong.sum())} others; the first is {weights[place]} at sample {place}",
-            field="sample_weight",
+            field=field,
         )
     weights = weights if counted is None else np.where(counted, weights, 0.0)
     if not weights.any():
@@ -98,7 +356,7 @@ def check_sample_weight(
             "no sample has any weight",
             expected="a weight above 0 for a sample that counts in the score",
             found=f"{n_samples} zeros" if counted is None else "zeros for all that are observed",
-            field="sample_weight",
+            field=field,
         )
     return weights
 
@@ -111,54 +369,62 @@ def session_slices(sessions: np.ndarray) -> list[slice]:
     ]
 
 
-def check_sequences(
-    estimator: Any,
-    X: Any,
-    sessions: ArrayLike | None = None,
-    *,
-    reset: bool,
-    on_nan: OnNaN = "raise",
-    dtype: Any = (np.float64, np.float32),
-) -> tuple[np.ndarray, np.ndarray]:
-    """Validate time series given as one 2-D array, or as a list of 2-D arrays (one per session).
+def check_table(estimator: Any, X: Any, y: Any = "no_validation", **checks: Any) -> Any:
+    """scikit-learn's `validate_data` of what `as_given` returns; a refit forgets earlier names."""
+    if issparse(X):
+        return validate_data(estimator, X, y, **checks)
+    X = as_given(X)
+    if checks.get("reset", True) and names_of(X) is None:
+        vars(estimator).pop("feature_names_in_", None)
+    given = y if isinstance(y, str) or y is None else as_given(y, "y")
+    return validate_data(estimator, X, given, **checks)
+
+
+def column_indices(
+    selected: Any, n_columns: int, names: Sequence[str] | None, *, field: str
+) -> np.ndarray:
+    """Indices of the columns that a parameter selects.
 
     Parameters
     ----------
-    estimator : BaseEstimator
-        Whose ``n_features_in_`` is set (``reset=True``) or compared.
-    X : array-like of shape (n_samples, n_units) or list of such
-        Time first.
-    sessions : array-like of shape (n_samples,), optional
-        Session labels; not together with a list.
-    reset : bool
-        True in fit, False after it.
-    on_nan : {"raise", "keep"}
-        Whether NaN is refused or handed on as missing; infinity is always refused.
-    dtype : numpy dtype or tuple of them
+    selected : sequence of int, sequence of str, or boolean mask of shape (n_columns,)
+        Negative integers count from the end.
+    n_columns : int
+    names : sequence of str or None
+        Of the columns, if they have any.
+    field : str
+        The parameter's name, for errors.
 
     Returns
     -------
-    X : ndarray of shape (n_samples, n_units)
-    sessions : ndarray of int of shape (n_samples,)
+    ndarray of int
+
+    Raises
+    ------
+    DataError
+        If a column is not there, or is selected twice; if a mask has another length; or if what
+        selects is neither integers, names nor a mask.
     """
-    if isinstance(X, list | tuple) and len(X) and getattr(X[0], "ndim", 0) == 2:
-        if sessions is not None:
-            raise DataError(
-                "sessions were given twice",
-                expected="a list of 2-D arrays, or one 2-D array with sessions=",
-                found="both",
-                field="sessions",
-            )
-        widths = sorted({np.shape(part)[1] for part in X})
-        if len(widths) > 1:
-            raise DataError(
-                "the sessions have different units",
-                expected="the same number of units in each array of the list",
-                found=f"{widths}",
-                field="X",
-            )
-        sessions = np.repeat(np.arange(len(X)), [len(part) for part in X])
-        X = np.concatenate([np.asarray(part) for part in X])
-    finite: Any = True if on_nan == "raise" else "allow-nan"
-    X = validate_data(estimator, X, reset=reset, dtype=dtype, ensure_all_finite=finite)
-    return X, check_sessions(sessions, len(X))
+    given = np.atleast_1d(np.asarray(selected))
+    if given.size == 0:
+        return np.empty(0, dtype=int)
+    chosen: list[int] | None = None
+    if given.ndim == 1 and given.dtype == bool and len(given) == n_columns:
+        chosen = np.flatnonzero(given).tolist()
+    elif given.ndim == 1 and given.dtype.kind in "iu":
+        inside = (given >= -n_columns) & (given < n_columns)
+        chosen = (given % n_columns).tolist() if inside.all() else None
+    elif given.ndim == 1 and given.dtype.kind in "UO" and names is not None:
+        places = {name: place for place, name in enumerate(names)}
+        found = [places.get(name) for name in given.tolist()]
+        chosen = [place for place in found if place is not None]
+        chosen = chosen if len(chosen) == len(found) else None
+    if chosen is None or len(set(chosen)) < len(chosen):
+        known = f", the names {list_some(list(names))}" if names is not None else ""
+        raise DataError(
+            "these are not columns of X",
+            expected=f"different integers below {n_columns}{known} or a mask of {n_columns}",
+            found=repr(selected),
+            field=field,
+        )
+    return np.array(chosen, dtype=int)

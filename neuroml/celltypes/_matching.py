@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuroml._core.validation import as_given, as_numbers
 from neuroml.exceptions import DataError
 
 __all__ = [
@@ -34,7 +35,7 @@ def check_responses(responses: ArrayLike, n_stimuli: int) -> np.ndarray:
     DataError
         If the shape does not fit or values are infinite.
     """
-    array = np.asarray(responses, dtype=np.float64)
+    array = as_numbers(as_given(responses, "responses"), "responses").astype(np.float64)
     if array.ndim not in (2, 3) or array.shape[-2] != n_stimuli:
         raise DataError(
             "the responses do not fit the stimuli",

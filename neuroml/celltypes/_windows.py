@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neuroml._core.validation import session_slices
+from neuroml._core.validation import as_given, as_numbers, session_slices
 from neuroml.exceptions import DataError
 
 __all__ = ["check_recording", "clip_starts", "frames_with_history", "split_blocks"]
@@ -81,7 +81,7 @@ def check_recording(responses: ArrayLike, n_frames: int, *, positive: bool) -> n
             "there are no responses: requires y to be passed, but the target y is None",
             field="responses",
         )
-    Y = np.asarray(responses, dtype=np.float64)
+    Y = as_numbers(as_given(responses, "responses"), "responses").astype(np.float64)
     if Y.ndim not in (1, 2) or len(Y) != n_frames or Y.size == 0:
         raise DataError(
             "the responses do not fit the stimuli",

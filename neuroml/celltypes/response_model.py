@@ -11,12 +11,18 @@ from numpy.typing import ArrayLike
 from sklearn.base import MultiOutputMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import DEVICE, RANDOM_STATE, Estimator, resolve_device
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.torch_state import as_tensor, own_torch_state
-from neuroml._core.validation import check_sample_weight, check_sessions
+from neuroml._core.validation import (
+    as_given,
+    as_numbers,
+    check_sample_weight,
+    check_sessions,
+    check_table,
+)
 from neuroml.celltypes._fit_quality import correlation_to_mean, explained_variance
 from neuroml.celltypes._windows import check_recording, frames_with_history
 from neuroml.exceptions import DataError
@@ -296,7 +302,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
     def _describe(self) -> None:
         """What the network says about the cells."""
         for name in ("readout_weights_", "rf_centres_", "rf_distance_"):
-            vars(self).pop(name, None)  # of an earlier fit, to other stimuli
+            self.__dict__.pop(name, None)  # of an earlier fit, to other stimuli
         if not isinstance(self.core, str):
             return
         self.readout_weights_ = self.module_.weights.detach().cpu().numpy()
@@ -308,7 +314,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
 
     def _check_stimuli(self, stimuli: ArrayLike, *, reset: bool) -> np.ndarray:
         waveform = self.n_lags > 1 and np.ndim(stimuli) == 1
-        X = validate_data(
+        X = check_table(
             self, stimuli, reset=reset, dtype=np.float32, ensure_2d=not waveform, allow_nd=True
         )
         if X.ndim > _MAX_DIMENSIONS:
@@ -483,7 +489,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Prediction (n, n_cells) and repeats (n_repeats, n, n_cells) at the frames ``known``."""
         predicted = self.predict(stimuli, sessions=sessions).reshape(-1, self.n_cells_)
-        repeats = np.asarray(responses, dtype=float)
+        repeats = as_numbers(as_given(responses, "responses"), "responses").astype(np.float64)
         if repeats.ndim < 3:
             repeats = repeats.reshape(1, len(repeats), -1)
         if repeats.shape[1:] != predicted.shape:

@@ -13,9 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from neuroml._core.estimator import Estimator, TableOutputMixin
-from neuroml._core.validation import check_sequences, session_slices
+from neuroml._core.samples import Samples, check_samples
+from neuroml._core.validation import session_slices
 from neuroml.connectome._affinity import METHODS, WINDOWED, prepare_signals
-from neuroml.connectome._cohort import as_list
 from neuroml.connectome._pair_rows import Animal, PairRows
 from neuroml.connectome.tensors import FibreTensor
 from neuroml.exceptions import DataError
@@ -161,10 +161,10 @@ class AffinityTensor(TableOutputMixin, Estimator):
             unit is NaN for part of an animal's samples, "unsigned" is to have opposite signs, a
             window is longer than a session, or animals differ in their number of samples.
         """
-        X, sessions = check_sequences(self, as_list(X), sessions, reset=True, on_nan="keep")
-        parts, _ = self._animals(X, sessions, groups)
-        seen = np.array([~np.isnan(X[part]).any(axis=0) for part, _ in parts])
-        pairs = np.column_stack(np.triu_indices(X.shape[1], k=1))
+        given = check_samples(self, X, sessions=sessions, groups=groups, reset=True, on_nan="keep")
+        parts, _ = self._animals(given)
+        seen = np.array([~np.isnan(given.X[part]).any(axis=0) for part, _ in parts])
+        pairs = np.column_stack(np.triu_indices(given.X.shape[1], k=1))
         pairs = pairs[self._kept(seen, pairs)]
         signs = np.ones(len(pairs), dtype=np.int64)
         if self.opposite == "separate":
@@ -203,11 +203,11 @@ class AffinityTensor(TableOutputMixin, Estimator):
             As in `fit`, and if a unit never changes.
         """
         check_is_fitted(self)
-        X, sessions = check_sequences(self, as_list(X), sessions, reset=False, on_nan="keep")
-        parts, names = self._animals(X, sessions, groups)
+        given = check_samples(self, X, sessions=sessions, groups=groups, reset=False, on_nan="keep")
+        parts, names = self._animals(given)
         animals, index = [], []
         for number, (part, slices) in enumerate(parts):
-            x = X[part].astype(np.float64)
+            x = given.X[part].astype(np.float64)
             seen = ~np.isnan(x).any(axis=0)
             shown = np.flatnonzero(seen[self.pairs_].all(axis=1))
             signals = np.zeros_like(x)
@@ -266,18 +266,30 @@ class AffinityTensor(TableOutputMixin, Estimator):
             )
         return kept
 
+    def samples_of_animals(
+        self, X: Any, sessions: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> list[np.ndarray]:
+        """Numbers of the samples of each animal, in the order of the tensor's animals.
+
+        Parameters
+        ----------
+        X, sessions, groups
+            As in `transform`.
+
+        Returns
+        -------
+        list of ndarray of int
+        """
+        check_is_fitted(self)
+        given = check_samples(self, X, sessions=sessions, groups=groups, reset=False, on_nan="keep")
+        return [rows for rows, _ in self._animals(given)[0]]
+
     def _animals(
-        self, X: np.ndarray, sessions: np.ndarray, groups: ArrayLike | None
+        self, given: Samples
     ) -> tuple[list[tuple[np.ndarray, tuple[slice, ...]]], np.ndarray]:
         """Samples of each animal with the stretches they fall into, and the animals' labels."""
-        labels = sessions if groups is None else np.asarray(groups)
-        if labels.shape != (len(X),):
-            raise DataError(
-                "groups do not match the samples",
-                expected=f"one label for each of {len(X)} samples",
-                found=f"shape {labels.shape}",
-                field="groups",
-            )
+        sessions: Any = given.sessions
+        labels = sessions if given.groups is None else given.groups
         names, first = np.unique(labels, return_index=True)
         names = names[np.argsort(first)]
         parts = [np.flatnonzero(labels == name) for name in names]
@@ -300,7 +312,7 @@ class AffinityTensor(TableOutputMixin, Estimator):
                 fix="Choose a shorter window, or leave the session out.",
                 field="window",
             )
-        _check_missing(X, parts, names)
+        _check_missing(given.X, parts, names)
         return list(zip(parts, slices, strict=True)), names
 
     def __sklearn_tags__(self) -> Tags:

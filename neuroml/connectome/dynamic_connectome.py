@@ -21,7 +21,6 @@ from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.validation import check_sample_weight
 from neuroml.connectome._affinity import METHODS
-from neuroml.connectome._cohort import as_arrays
 from neuroml.connectome.affinity_tensor import AffinityTensor
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.weighted_sbm import WeightedSBM
@@ -207,7 +206,6 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         NotConvergedWarning
             If the factorisation or a block model did not converge.
         """
-        X, sessions, groups = as_arrays(X, sessions, groups)
         seeds = [
             int(rng.integers(2**31))
             for rng in spawn_generators(self.random_state, 1 + self.n_components)
@@ -221,6 +219,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         )
         tensor = self.affinity_.fit_transform(X, sessions=sessions, groups=groups)
         self.n_features_in_ = self.affinity_.n_features_in_
+        self.__dict__.pop("feature_names_in_", None)
         if hasattr(self.affinity_, "feature_names_in_"):
             self.feature_names_in_ = self.affinity_.feature_names_in_
         self.factorisation_ = NonnegativeCP(
@@ -293,8 +292,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
             As in `transform`.
         y : ignored
         sample_weight : array-like of shape (n_samples,) or (n_animals,), optional
-            One for each entry of X along its first axis, the same in all samples of an animal:
-            what is fitted, and weighed, is the animal.
+            The same in all samples of an animal: what is fitted, and weighed, is the animal.
 
         Returns
         -------
@@ -308,15 +306,13 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         """
         tensor = self._tensor(X, sessions, groups)
         if sample_weight is not None:
-            X, sessions, groups = as_arrays(X, sessions, groups)
-            weights = check_sample_weight(sample_weight, len(X))
-            labels = sessions if groups is None else groups
-            sample_weight = _by_animal(weights, labels, tensor.shape[1])
+            sample_weight = _by_animal(
+                sample_weight, self.affinity_.samples_of_animals(X, sessions, groups)
+            )
         return self.factorisation_.score(tensor, sample_weight=sample_weight)
 
     def _tensor(self, X: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Any:
         check_is_fitted(self)
-        X, sessions, groups = as_arrays(X, sessions, groups)
         return self.affinity_.transform(X, sessions=sessions, groups=groups)
 
     def _tabulate(self, animals: np.ndarray, times: np.ndarray) -> pd.DataFrame:
@@ -351,23 +347,21 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         return tags
 
 
-def _by_animal(weights: np.ndarray, labels: ArrayLike | None, n_animals: int) -> np.ndarray:
-    """One weight for each animal, in order of appearance; ``labels`` are those of the samples."""
-    if labels is None:  # one entry for each animal, or all samples of a single one
-        animal = np.arange(len(weights)) * n_animals // len(weights)
-    else:
-        animal = pd.factorize(np.asarray(labels))[0]
-    each = np.zeros(n_animals)
-    each[animal] = weights
-    if (each[animal] != weights).any():
+def _by_animal(sample_weight: Any, animals: list[np.ndarray]) -> np.ndarray:
+    """One weight for each animal, given the samples of each."""
+    n_given = len(sample_weight) if hasattr(sample_weight, "__len__") else 0
+    if n_given == len(animals):
+        return check_sample_weight(sample_weight, n_given)
+    weights = check_sample_weight(sample_weight, sum(len(rows) for rows in animals))
+    if any(np.ptp(weights[rows]) > 0 for rows in animals):
         raise DataError(
             "the weights change within an animal",
             expected="the same weight for all samples of an animal",
-            found=f"{len(np.unique(weights))} weights for {n_animals} animals",
+            found=f"{len(np.unique(weights))} weights for {len(animals)} animals",
             fix="Give each animal one weight: the score is over animals.",
             field="sample_weight",
         )
-    return each
+    return np.array([weights[rows[0]] for rows in animals])
 
 
 def _fit_blocks(motif: np.ndarray, max_blocks: int, seed: int) -> WeightedSBM:

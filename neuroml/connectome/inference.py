@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
-from neuroml._core.validation import check_sequences, check_sessions, session_slices
-from neuroml.connectome._cohort import as_arrays, as_list
+from neuroml._core.samples import check_samples
+from neuroml._core.validation import check_sessions, session_slices
 from neuroml.connectome.dynamic_connectome import DynamicConnectome
 from neuroml.exceptions import DataError
 
@@ -366,6 +366,7 @@ def _rows(
     model: DynamicConnectome, X: Any, sessions: Any, groups: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The cohort as one array, with the session and the animal of every sample."""
-    X, sessions, groups = as_arrays(as_list(X), sessions, groups)
-    X, sessions = check_sequences(clone(model), X, sessions, reset=True, on_nan="keep")
-    return X, sessions, sessions if groups is None else np.asarray(groups)
+    given: Any = check_samples(
+        clone(model), X, sessions=sessions, groups=groups, reset=True, on_nan="keep"
+    )
+    return given.X, given.sessions, given.sessions if given.groups is None else given.groups

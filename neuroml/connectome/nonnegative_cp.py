@@ -14,13 +14,13 @@ from sklearn.base import (
 )
 from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from tensorly.cp_tensor import CPTensor
 
 from neuroml._core.em import best_climb
 from neuroml._core.estimator import DEVICE, RANDOM_STATE, Estimator, TableOutputMixin
 from neuroml._core.parallel import RandomState, spawn_generators
-from neuroml._core.validation import check_sample_weight
+from neuroml._core.validation import check_sample_weight, check_table
 from neuroml.connectome._factors import (
     factor_match,
     nonnegative_loadings,
@@ -374,7 +374,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
             if reset:
                 self.n_features_in_ = X.shape[1]
         elif reset or self.sample_mode != 1:
-            tensor = validate_data(self, X, reset=reset, **_ARRAYS)
+            tensor = check_table(self, X, reset=reset, **_ARRAYS)
         else:
             tensor = check_array(X, **_ARRAYS)
         most = int(np.prod(tensor.shape)) // max(tensor.shape)

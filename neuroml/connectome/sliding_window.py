@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from neuroml._core.estimator import Estimator, TableOutputMixin
-from neuroml._core.validation import check_sequences
+from neuroml._core.samples import check_samples
 from neuroml.connectome._windows import taper_weights, window_bounds, windowed_connectivity
 
 __all__ = ["SlidingWindowConnectivity"]
@@ -132,8 +132,8 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
         DataError
             If a session is shorter than the window, or sessions are not contiguous.
         """
-        X, sessions = check_sequences(self, X, sessions, reset=True)
-        self.windows_ = window_bounds(sessions, self.window, self.step, self.edges)[:, :2]
+        given: Any = check_samples(self, X, sessions=sessions, reset=True)
+        self.windows_ = window_bounds(given.sessions, self.window, self.step, self.edges)[:, :2]
         return self
 
     def transform(self, X: ArrayLike, *, sessions: ArrayLike | None = None) -> np.ndarray:
@@ -156,10 +156,10 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
             of a window depend linearly on each other.
         """
         check_is_fitted(self)
-        X, sessions = check_sequences(self, X, sessions, reset=False)
-        bounds = window_bounds(sessions, self.window, self.step, self.edges)
+        given: Any = check_samples(self, X, sessions=sessions, reset=False)
+        bounds = window_bounds(given.sessions, self.window, self.step, self.edges)
         values = windowed_connectivity(
-            X,
+            given.X,
             bounds,
             taper_weights(self.taper, self.window),
             self.kind,

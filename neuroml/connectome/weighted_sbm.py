@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
 
 from neuroml._core.em import Climb, best_climb, highest
 from neuroml._core.estimator import RANDOM_STATE, Estimator
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.validation import check_table
 from neuroml.connectome._block_model import FAMILIES, PRESENCE, equal_weights, search
 from neuroml.exceptions import DataError
 
@@ -173,7 +173,7 @@ class WeightedSBM(Estimator):
         NotConvergedWarning
             If the best climb still changed labels after ``max_iter`` sweeps.
         """
-        checked = validate_data(self, W, dtype=np.float64, ensure_all_finite="allow-nan")
+        checked = check_table(self, W, dtype=np.float64, ensure_all_finite="allow-nan")
         graph = _check_graph(checked)
         models = self._models(graph)
         model_rngs, shuffle_rngs = (

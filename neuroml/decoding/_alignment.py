@@ -11,18 +11,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from neuroml._core.cohort import Subject, check_cohort, check_subject, map_subjects
 from neuroml._core.estimator import Estimator, TableOutputMixin
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.warn import warn_caller
-from neuroml.decoding._subjects import (
-    Subject,
-    check_cohort,
-    check_same_rows,
-    check_subject,
-    map_subjects,
-    voxel_scaling,
-    warn_constant,
-)
+from neuroml.decoding._subjects import check_same_rows, voxel_scaling, warn_constant
 from neuroml.decoding.metrics import feature_correlation
 from neuroml.exceptions import DataError
 
@@ -125,8 +118,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         return self
 
     def _add_subject(self, X: ArrayLike, subject: Subject) -> None:
-        n_voxels = self.n_voxels_
-        data, _ = check_cohort(self, {subject: X}, missing_rows=True)
+        data, _ = check_cohort(self, {subject: X}, missing_rows=True, extend=True)
         check_same_rows(data, len(self._target))
         constant = warn_constant(data)
         seen = ~np.isnan(data[subject][:, 0])
@@ -143,7 +135,6 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
             )
         self.held_out_r_ = self.held_out_r_ | {subject: r}
         self.basis_ = self.basis_ | {subject: self._fit_basis(scaled, target, subject)}
-        self.n_voxels_ = n_voxels | self.n_voxels_
         self.n_constant_ = self.n_constant_ | constant
 
     def _held_out_r(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> float:

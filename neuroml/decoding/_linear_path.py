@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuroml._core.cohort import Subject
 from neuroml.decoding._components import Components, explained, shared_components
 from neuroml.decoding._linear_cohort import LinearDecoder, Voxels, fit_linear_decoder
-from neuroml.decoding._subjects import Subject
 
 if TYPE_CHECKING:
     from neuroml.decoding.cross_subject import CrossSubjectDecoder

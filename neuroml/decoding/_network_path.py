@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from neuroml._core.cohort import Subject, check_cohort
 from neuroml._core.estimator import resolve_device
 from neuroml._core.parallel import spawn_generators
 from neuroml._core.torch_state import as_tensor, own_torch_state, seeded
@@ -24,7 +25,7 @@ from neuroml.decoding._network import (
 from neuroml.decoding._network_fit import Objective, Schedule, fit_network
 from neuroml.decoding._pooling import pool, unpool
 from neuroml.decoding._readouts import cosine_scores
-from neuroml.decoding._subjects import Subject, check_cohort, voxel_scaling
+from neuroml.decoding._subjects import voxel_scaling
 from neuroml.exceptions import DataError
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from neuroml._core.cohort import Subject, check_cohort, check_known, check_subject, map_subjects
 from neuroml._core.estimator import (
     DEVICE,
     RANDOM_STATE,
@@ -22,15 +23,7 @@ from neuroml._core.estimator import (
     resolve_device,
 )
 from neuroml.decoding._ridge_path import check_penalties
-from neuroml.decoding._subjects import (
-    CohortRegressorMixin,
-    Subject,
-    check_cohort,
-    check_known,
-    check_subject,
-    map_subjects,
-    warn_constant,
-)
+from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.decoding._targets import TargetSpace, fit_target_space, head_sizes
 from neuroml.exceptions import DataError
 
@@ -390,8 +383,9 @@ class CrossSubjectDecoder(
                 f"{self.readout!r}, got {strategy!r}."
             )
         extended = copy.copy(self)
-        data, targets = check_cohort(extended, {subject: X}, {subject: y}, needs_y=True)
-        extended.n_voxels_ = self.n_voxels_ | extended.n_voxels_
+        data, targets = check_cohort(
+            extended, {subject: X}, {subject: y}, needs_y=True, extend=True
+        )
         extended.n_constant_ = self.n_constant_ | warn_constant(data)
         coordinates = self._encode_targets(targets[subject])
         self._path.adapt(extended, data[subject], coordinates, subject, strategy, source)

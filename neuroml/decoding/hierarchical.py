@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
+from neuroml._core.cohort import Subject
 from neuroml.decoding._components import Components, explained, shared_components
 from neuroml.decoding._readouts import mix_predictions
 from neuroml.decoding._ridge_path import RidgeFit
-from neuroml.decoding._subjects import Subject
 from neuroml.decoding.ridge import Problem, RidgeDecoder
 
 __all__ = ["HierarchicalRidgeDecoder"]

@@ -15,9 +15,10 @@ from scipy.stats import bootstrap
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_array
 
+from neuroml._core.cohort import Subject, by_subject, pair_by_subject
 from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
-from neuroml.decoding._subjects import Subject, by_subject, check_same_rows
+from neuroml.decoding._subjects import check_same_rows
 from neuroml.exceptions import DataError
 
 __all__ = [
@@ -392,7 +393,7 @@ def permutation_test(
         ``p_value = (1 + #null >= score) / (1 + n_permutations)``.
     """
     check_option(scheme, ("shuffle", "shift"), "scheme")
-    first, second = by_subject(predicted), by_subject(truth)
+    first, second = pair_by_subject(predicted, truth)
     pairs = [_pair(first[s], second[s]) for s in first]
     score = float(np.mean([metric(p, t) for p, t in pairs]))
     (rng,) = spawn_generators(random_state, 1)

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
+from neuroml._core.cohort import Subject
 from neuroml._core.em import Climb, best_climb, climb
 from neuroml.decoding._alignment import CohortAligner
-from neuroml.decoding._subjects import Subject
 from neuroml.exceptions import DataError
 
 __all__ = ["ProcrustesAligner"]

@@ -13,9 +13,10 @@ from sklearn.base import _fit_context, clone
 from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import Estimator, WeighedClassifierMixin
+from neuroml._core.validation import check_table
 from neuroml._core.warn import each_warning_once
 from neuroml.decoding.ridge import RidgeDecoder
 from neuroml.exceptions import DataError
@@ -99,7 +100,7 @@ class PrototypeClassifier(WeighedClassifierMixin, Estimator):
         DataError
             If there is only one class, or a label has no prototype.
         """
-        samples, y = validate_data(self, X, y, dtype=(np.float64, np.float32), ensure_min_samples=2)
+        samples, y = check_table(self, X, y, dtype=(np.float64, np.float32), ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, self.prototypes_ = self._gather(np.unique(y))
         truth = np.searchsorted(self.classes_, y)
@@ -147,7 +148,7 @@ class PrototypeClassifier(WeighedClassifierMixin, Estimator):
 
     def _class_scores(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
+        X = check_table(self, X, reset=False, dtype=(np.float64, np.float32))
         return self._scores(self.estimator_.predict(X))
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:

@@ -14,16 +14,10 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from neuroml._core.cohort import Subject, check_cohort, map_subjects
 from neuroml._core.estimator import Estimator
 from neuroml.decoding._ridge_path import RidgeFit, Spectrum, check_penalties, decompose
-from neuroml.decoding._subjects import (
-    CohortRegressorMixin,
-    Subject,
-    check_cohort,
-    map_subjects,
-    voxel_scaling,
-    warn_constant,
-)
+from neuroml.decoding._subjects import CohortRegressorMixin, voxel_scaling, warn_constant
 from neuroml.exceptions import DataError
 
 __all__ = ["Problem", "RidgeDecoder"]
@@ -171,11 +165,12 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         """
         check_is_fitted(self)
         extended = copy.copy(self)
-        data, targets = check_cohort(extended, {subject: X}, {subject: y}, needs_y=True)
+        data, targets = check_cohort(
+            extended, {subject: X}, {subject: y}, needs_y=True, extend=True
+        )
         self._check_same_targets(targets[subject], subject)
         for name in ("coef_", "intercept_", "alpha_", "cv_errors_"):
             setattr(extended, name, dict(getattr(self, name)))
-        extended.n_voxels_ = self.n_voxels_ | extended.n_voxels_
         extended.n_constant_ = self.n_constant_ | warn_constant(data)
         extended._fit_subject(subject, self._pose(data[subject], targets[subject]))
         return extended

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
+from neuroml._core.cohort import pair_by_subject
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.warn import each_warning_once
-from neuroml.decoding._subjects import by_subject
 from neuroml.exceptions import DataError
 
 __all__ = ["cross_subject_score"]
@@ -87,7 +87,7 @@ def cross_subject_score(
             fix="Give a decoder by itself, not in a Pipeline; prepare X before.",
             field="estimator",
         )
-    data, targets = by_subject(X, groups), by_subject(y, groups)
+    data, targets = pair_by_subject(X, y, groups)
     names = list(data)
     sizes = sorted(np.atleast_1d(n_adapt).tolist())
     rows = np.arange(len(names))[:, None]

@@ -12,12 +12,13 @@ from scipy.stats import median_abs_deviation
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from neuroml._core.cohort import Subject
 from neuroml._core.em import Climb, best_climb, climb
 from neuroml._core.estimator import RANDOM_STATE
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.decoding import _shared_response as maths
 from neuroml.decoding._alignment import CohortAligner
-from neuroml.decoding._subjects import Subject, voxel_scaling
+from neuroml.decoding._subjects import voxel_scaling
 from neuroml.exceptions import DataError
 
 __all__ = ["SharedResponseModel"]

@@ -11,10 +11,11 @@ from scipy import sparse
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import RANDOM_STATE, Estimator, WeighedClassifierMixin
 from neuroml._core.mutation import all_or_nothing
+from neuroml._core.validation import check_table
 from neuroml.dendrites.k_winners_encoder import KWinnersEncoder
 from neuroml.dendrites.segment_bank import SegmentBank
 from neuroml.exceptions import DataError
@@ -112,7 +113,7 @@ class ActiveDendriteClassifier(WeighedClassifierMixin, Estimator):
         self
         """
         with all_or_nothing(self):
-            X, y = validate_data(self, X, y, accept_sparse="csr")
+            X, y = check_table(self, X, y, accept_sparse="csr")
             return self._learn(X, y, classes=None, first=True)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -145,7 +146,7 @@ class ActiveDendriteClassifier(WeighedClassifierMixin, Estimator):
 
     def _learn_more(self, X: Any, y: ArrayLike, classes: Any) -> ActiveDendriteClassifier:
         first = not hasattr(self, "classes_")
-        X, y = validate_data(self, X, y, accept_sparse="csr", reset=first)
+        X, y = check_table(self, X, y, accept_sparse="csr", reset=first)
         if first and classes is None:
             raise DataError("classes are not known", fix="Pass classes= in the first partial_fit.")
         if (
@@ -242,7 +243,7 @@ class ActiveDendriteClassifier(WeighedClassifierMixin, Estimator):
 
     def _scores(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, accept_sparse="csr")
+        X = check_table(self, X, reset=False, accept_sparse="csr")
         order = np.argsort(self.segment_classes_, kind="stable")
         present, starts = np.unique(self.segment_classes_[order], return_index=True)
         scores = np.full((X.shape[0], len(self.classes_)), -1.0)

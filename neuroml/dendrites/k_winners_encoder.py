@@ -13,10 +13,11 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import RANDOM_STATE, Estimator, TableOutputMixin
 from neuroml._core.parallel import spawn_generators
+from neuroml._core.validation import check_table
 from neuroml.exceptions import DataError
 
 __all__ = ["KWinnersEncoder"]
@@ -99,7 +100,7 @@ class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimat
                 found=self.n_active,
                 field="n_active",
             )
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64)
+        X = check_table(self, X, accept_sparse="csr", dtype=np.float64)
         rng = spawn_generators(self.random_state, 1)[0]
         mean = np.asarray(X.mean(axis=0)).ravel()
         squares = X.multiply(X).sum() if sparse.issparse(X) else np.vdot(X, X)
@@ -121,7 +122,7 @@ class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimat
             Binary, with exactly ``n_active`` ones in a row.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
+        X = check_table(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
         drive = X @ self.projection_ + self.offset_
         winners = np.argpartition(drive, -self.n_active, axis=1)[:, -self.n_active :]
         winners = np.sort(winners, axis=1).astype(np.int32)

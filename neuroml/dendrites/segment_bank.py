@@ -16,11 +16,12 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import RANDOM_STATE, Estimator, TableOutputMixin
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.parallel import spawn_generators
+from neuroml._core.validation import check_table
 from neuroml.dendrites._hypergeometric import log1mexp, log_tail
 from neuroml.dendrites._overlaps import BACKENDS, cheapest
 from neuroml.exceptions import DataError
@@ -33,7 +34,7 @@ _OVERLAPS_AT_ONCE = 1 << 22
 
 def active_cells(estimator: BaseEstimator, X: Any, *, reset: bool) -> sparse.csr_array:
     """Validate activity and return it as binary rows, one where X is above zero."""
-    X = validate_data(estimator, X, reset=reset, accept_sparse="csr")
+    X = check_table(estimator, X, reset=reset, accept_sparse="csr")
     rows = sparse.csr_array(X > 0, dtype=np.uint8)
     rows.sort_indices()
     return rows

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from neuroml._core.recording import break_points
-from neuroml._core.validation import check_sequences, check_sessions
+from neuroml._core.samples import as_samples
+from neuroml._core.validation import as_numbers, check_sessions, check_table, column_indices
 from neuroml.exceptions import DataError
 from neuroml.switching._categorical import Categorical
 from neuroml.switching._chain import ChainPrior
@@ -25,7 +26,7 @@ __all__ = ["FAMILIES", "arrange", "join_weights", "required", "split_weights"]
 FAMILIES = ("bernoulli", "categorical", "gaussian", "poisson", "negative_binomial")
 
 
-def required(model: SwitchingGLM, y: ArrayLike | None) -> ArrayLike:
+def required(model: SwitchingGLM, y: Any) -> Any:
     """Return y, which must not be None."""
     if y is None:
         raise ValueError(
@@ -37,37 +38,43 @@ def required(model: SwitchingGLM, y: ArrayLike | None) -> ArrayLike:
 
 def arrange(
     model: SwitchingGLM,
-    X: ArrayLike | None,
-    y: ArrayLike | None,
+    X: Any,
+    y: Any,
     sessions: ArrayLike | None,
     *,
     reset: bool,
 ) -> Problem:
     """Check arguments and lay them out; ``reset`` is True in fit."""
-    if isinstance(y, list | tuple) and len(y) and getattr(y[0], "ndim", 0) >= 1:
-        y = np.concatenate([np.asarray(part) for part in y])
+    given = as_samples(X, y, sessions)
     if X is None:
-        n_bins = len(np.asarray(required(model, y)))
-        X, labels = np.empty((n_bins, 0)), check_sessions(sessions, n_bins)
+        X = np.empty((len(required(model, given.y)), 0))
         _check_no_inputs(model, reset=reset)
     else:
-        X, labels = check_sequences(model, X, sessions, reset=reset, dtype=np.float64)
+        X = check_table(model, given.X, reset=reset, dtype=np.float64)
+    labels = check_sessions(given.sessions, len(X))
     family = _family(model, None if reset else getattr(model, "n_classes_", None))
-    targets = _targets(model, family, y, len(X), reset=reset)
-    inputs = X if model.emission_columns is None else _columns(X, model.emission_columns)
+    targets = _targets(model, family, given.y, len(X), reset=reset)
+    driving = _columns(model, X, "emission_columns")
+    inputs = X if driving is None else driving
     if model.fit_intercept:
         inputs = np.column_stack([inputs, np.ones(len(X))])
+    onward = _columns(model, X, "transition_columns")
     return Problem(
         family,
         Design(np.ascontiguousarray(inputs.T), targets, model.fit_intercept),
-        _columns(X, [] if model.transition_columns is None else model.transition_columns),
+        np.empty((len(X), 0)) if onward is None else onward,
         np.append(break_points(labels), len(X)).astype(np.int64),
         ChainPrior(model.concentration, model.stickiness, model.transition_ridge),
     )
 
 
-def _columns(X: np.ndarray, indices: ArrayLike) -> np.ndarray:
-    return np.ascontiguousarray(X[:, np.asarray(indices, dtype=int)])
+def _columns(model: SwitchingGLM, X: np.ndarray, name: str) -> np.ndarray | None:
+    """The columns of X that a parameter selects, or None if it selects none in particular."""
+    selected = getattr(model, name)
+    if selected is None:
+        return None
+    names = getattr(model, "feature_names_in_", None)
+    return np.ascontiguousarray(X[:, column_indices(selected, X.shape[1], names, field=name)])
 
 
 def split_weights(model: SwitchingGLM, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +121,7 @@ def _targets(
     """Checked observations (M, T); all missing if y is None."""
     if y is None:
         return np.full((model.n_outputs_, n_bins), np.nan)
-    table = np.asarray(y, dtype=np.float64)
+    table = as_numbers(y, "y").astype(np.float64)
     table = table[:, None] if table.ndim == 1 else table
     if table.ndim != 2 or len(table) != n_bins or not table.shape[1]:
         raise DataError(

@@ -61,9 +61,9 @@ class SwitchingGLM(Estimator):
         Precision of the normal prior of the weights, not of the intercepts (1 / sigma^2; for
         Gaussian outputs in units of the noise).
     fit_intercept : bool, default=True
-    emission_columns : sequence of int or None, default=None
+    emission_columns : sequence of int or str, boolean mask, or None, default=None
         Columns of X that drive the observations; None is all of them.
-    transition_columns : sequence of int or None, default=None
+    transition_columns : sequence of int or str, boolean mask, or None, default=None
         Columns of X that drive the transitions into a bin; None leaves transitions constant.
     transition_ridge : float, default=1.0
         Precision of the normal prior of the weights of transitions.

@@ -17,12 +17,8 @@ from neuroml._core.em import Climb, best_climb, climb, highest
 from neuroml._core.estimator import RANDOM_STATE, Estimator
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.recording import break_points
-from neuroml._core.validation import (
-    check_sample_weight,
-    check_sequences,
-    check_sessions,
-    session_slices,
-)
+from neuroml._core.samples import check_samples
+from neuroml._core.validation import check_sample_weight, check_sessions, session_slices
 from neuroml.exceptions import DataError
 from neuroml.simulate.switching_spikes import draw_counts, draw_states
 from neuroml.switching._chain import ChainPrior
@@ -258,10 +254,11 @@ class SwitchingPopulationGLM(Estimator):
         """
         if self.basis == "lags" and self.n_basis != self.n_lags:
             raise ValueError(f"basis='lags' needs n_basis=n_lags={self.n_lags}, not {self.n_basis}")
-        counts, sessions = check_sequences(self, spikes, sessions, reset=True)
+        given = check_samples(self, spikes, sessions=sessions, reset=True)
+        counts, labels = given.X, given.sessions
         _check_counts(counts)
-        _check_fittable(counts, sessions, self.n_lags)
-        problem = self._problem(counts, sessions)
+        _check_fittable(counts, labels, self.n_lags)
+        problem = self._problem(counts, labels)
         rngs = spawn_generators(self.random_state, self.n_init)
         pooled = pooled_fit(problem)
         tasks = [(problem, pooled, self.n_states, rng, self.tol) for rng in rngs]
@@ -463,9 +460,9 @@ class SwitchingPopulationGLM(Estimator):
         self, spikes: ArrayLike, sessions: ArrayLike | None
     ) -> tuple[np.ndarray, np.ndarray]:
         check_is_fitted(self)
-        counts, sessions = check_sequences(self, spikes, sessions, reset=False)
-        _check_counts(counts)
-        return counts, sessions
+        given = check_samples(self, spikes, sessions=sessions, reset=False)
+        _check_counts(given.X)
+        return given.X, given.sessions
 
     def _chain(
         self, counts: np.ndarray, sessions: np.ndarray

@@ -74,7 +74,7 @@ class TestDecoders:
         assert np.isfinite(adapted.predict(X["b"], subject="b")).all()
 
     def test_groups_must_match(self, model):
-        with pytest.raises(DataError, match="one subject for each of 30 rows"):
+        with pytest.raises(DataError, match="one label for each of 30 samples"):
             model.fit(X["a"], Y["a"], groups=["a"] * 29)
 
 

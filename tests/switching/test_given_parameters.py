@@ -95,7 +95,7 @@ def test_the_parameters_of_a_fit_give_it_back(family, columns, fit_intercept):
         fitted.transition_matrix_,
         initial=fitted.initial_,
         transition_weights=fitted.transition_weights_ if "transition_columns" in columns else None,
-        spread=fitted.spread_,
+        spread=getattr(fitted, "spread_", None),
         n_features=4,
         **settings,
     )

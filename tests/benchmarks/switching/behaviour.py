@@ -256,7 +256,12 @@ def fuzz(n_inputs: int) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(X, y, sessions=sessions)
-        arrays = (model.weights_, model.intercept_, model.transition_matrix_, model.spread_)
+        arrays = (
+            model.weights_,
+            model.intercept_,
+            model.transition_matrix_,
+            getattr(model, "spread_", np.zeros(0)),
+        )
         not_finite += not all(np.isfinite(array).all() for array in arrays)
         gains = np.diff(model.log_likelihood_trace_)
         refuted += bool(model.converged_ and abs(gains[-1]) > model.tol)

@@ -1,0 +1,435 @@
+"""Sessions that share their units, in the forms in which they are given, as one array.
+
+A 2-D array, table or recording; a list of them (or a 3-D array), one per session; a dict, one per
+subject, or a list of sessions per subject. What can be read in two ways is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from neuroml._core.recording import break_points
+from neuroml._core.validation import (
+    align_columns,
+    as_given,
+    as_numbers,
+    check_labels,
+    check_sessions,
+    check_table,
+    list_some,
+    names_of,
+)
+from neuroml.exceptions import DataError
+
+__all__ = ["Samples", "as_samples", "check_samples", "join_sessions", "parts_of", "subjects_of"]
+
+OnNaN = Literal["raise", "keep"]
+
+
+def parts_of(X: Any) -> dict[Hashable, Any] | None:
+    """The parts of a container of data, or None if X is one array.
+
+    Parameters
+    ----------
+    X : anything
+        A mapping has its keys; a list, tuple or object array of 2-D arrays, tables or recordings,
+        and a 3-D array, the keys 0, 1, ... A mapping of such lists is one too.
+    """
+    if isinstance(X, np.ndarray) and X.ndim == 3:
+        return dict(enumerate(X))
+    if isinstance(X, Mapping) and not isinstance(X, xr.Dataset):
+        return {_plain_key(key): part for key, part in X.items()}
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)
+    if isinstance(X, list | tuple) and len(X) and all(_n_axes(part) == 2 for part in X):
+        return dict(enumerate(X))
+    return None
+
+
+def _plain_key(key: Any) -> Any:
+    return key.item() if isinstance(key, np.generic) else key
+
+
+def _n_axes(part: Any) -> int:
+    """Number of axes of one array, table or recording; -1 if it is ragged or something else."""
+    if isinstance(part, xr.Dataset):
+        return 2
+    if hasattr(part, "ndim"):
+        return int(part.ndim)
+    if not isinstance(part, list | tuple):
+        return -1
+    try:
+        return int(np.ndim(part))
+    except ValueError:
+        return -1
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Data of one or more sessions as one array, time first.
+
+    Attributes
+    ----------
+    X : ndarray, DataFrame or None
+        (n_samples, n_units); None in models of y alone.
+    y : ndarray or None
+        (n_samples,) or (n_samples, n_outputs), NaN where missing.
+    sessions : array-like or None
+        (n_samples,)
+    groups : ndarray or None
+        (n_samples,), the subject of each sample, where that is known.
+    """
+
+    X: Any
+    y: np.ndarray | None
+    sessions: Any
+    groups: np.ndarray | None
+
+
+def as_samples(
+    X: Any,
+    y: Any = None,
+    sessions: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+) -> Samples:
+    """Join what is given in parts into one array, and say where parts begin.
+
+    Parameters
+    ----------
+    X : array-like, table, recording; list or dict of such; or None
+        A list has one part per session (recordings: one or more, by their segments); a dict one per
+        subject, or a list of sessions per subject. None where the model has y alone.
+    y : like X, or array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+        In the same parts as X.
+    sessions, groups : array-like of shape (n_samples,), optional
+        Not together with parts that say the same.
+
+    Raises
+    ------
+    DataError
+        If parts of X and y do not match, columns have other names, or sessions or groups are given
+        twice.
+    """
+    recordings = isinstance(X, xr.Dataset)
+    parts: dict[Hashable, Any] | None = {0: X} if recordings else parts_of(X)
+    if X is None:
+        return _targets_alone(y, sessions, groups)
+    if parts is None:
+        X = as_given(X)
+        return Samples(X, _one_y(y, _length(X)), sessions, _groups(groups, _length(X)))
+    flat = _flatten(parts, "X")
+    if not flat:
+        raise DataError(
+            "there is nothing in X", expected="at least one session", found=0, field="X"
+        )
+    given_y = None if y is None else _flatten_like(y, X, parts, flat)
+    tables = [as_given(part) for _, part in flat]
+    names = names_of(tables[0])
+    tables = [
+        align_columns(table, names, field=_place("X", one[0]))
+        for one, table in zip(flat, tables, strict=True)
+    ]
+    _check_widths(tables, flat)
+    lengths = [_length(table) for table in tables]
+    targets = None if given_y is None else _join_targets(given_y, flat, lengths)
+    found_sessions, found_groups = _boundaries(X, flat, lengths)
+    if sessions is not None and len(flat) > 1:
+        raise DataError(
+            "sessions were given twice",
+            expected="a list of 2-D arrays, or one 2-D array with sessions=",
+            found="both",
+            field="sessions",
+        )
+    if groups is not None and found_groups is not None and isinstance(X, Mapping):
+        raise DataError(
+            "groups were given twice",
+            expected="a dict of subjects, or one 2-D array with groups=",
+            found="both",
+            field="groups",
+        )
+    joined = _concatenate(tables, names)
+    own = found_groups if groups is None else _groups(groups, len(joined))
+    return Samples(joined, targets, found_sessions if sessions is None else sessions, own)
+
+
+def _flatten(parts: Mapping[Hashable, Any], field: str) -> list[tuple[Hashable, Any]]:
+    """(subject or number, array) of every session, those of a subject in a row."""
+    flat: list[tuple[Hashable, Any]] = []
+    for key, part in parts.items():
+        inner = parts_of(part)
+        if inner is None and isinstance(part, list | tuple) and _are_vectors(part):
+            inner = dict(enumerate(part))
+        if isinstance(inner, dict) and isinstance(part, Mapping):
+            raise DataError(
+                "a dict of dicts is not understood",
+                expected="{subject: array} or {subject: [one array per session]}",
+                found=f"a dict for {key!r}",
+                field=field,
+            )
+        flat.extend((key, one) for one in ([part] if inner is None else inner.values()))
+    return flat
+
+
+def _are_vectors(parts: Sequence[Any]) -> bool:
+    """Whether a list holds arrays of one value per sample, and not just values."""
+    return len(parts) > 0 and all(getattr(part, "ndim", 0) == 1 for part in parts)
+
+
+def _flatten_like(
+    y: Any, X: Any, parts: Mapping[Hashable, Any], flat: list[tuple[Hashable, Any]]
+) -> list[Any]:
+    """Parts of y in the order of those of X."""
+    if isinstance(X, xr.Dataset) and not isinstance(y, Mapping):
+        return [y]
+    boxes = isinstance(y, np.ndarray) and (y.dtype == object or isinstance(X, np.ndarray))
+    own: dict[Hashable, Any] | None = None
+    if isinstance(y, Mapping):
+        own = {_plain_key(key): part for key, part in y.items()}
+    elif boxes or isinstance(y, list | tuple):
+        own = dict(enumerate(y))
+    if own is None or own.keys() != parts.keys():
+        raise DataError(
+            "X and y do not come in the same parts",
+            expected=f"a part of y for each of {list_some(list(parts))}",
+            found="one array" if own is None else list_some(list(own)),
+            field="y",
+        )
+    found = _flatten({key: own[key] for key in parts}, "y")
+    if [key for key, _ in found] != [key for key, _ in flat]:
+        raise DataError(
+            "X and y do not come in the same sessions",
+            expected=f"{len(flat)} sessions, as X has",
+            found=len(found),
+            field="y",
+        )
+    return [part for _, part in found]
+
+
+def _place(field: str, key: Hashable) -> str:
+    return f"{field}[{key!r}]"
+
+
+def _length(table: Any) -> int:
+    return int(table.shape[0]) if hasattr(table, "shape") and table.shape else len(table)
+
+
+def _check_widths(tables: list[Any], flat: list[tuple[Hashable, Any]]) -> None:
+    widths = [np.shape(table)[1] for table in tables]
+    if len(set(widths)) > 1:
+        odd = next(i for i, width in enumerate(widths) if width != widths[0])
+        raise DataError(
+            "the sessions have different units",
+            expected=f"{widths[0]} columns in each, as in the first",
+            found=f"{widths[odd]} in {_place('X', flat[odd][0])} (all: {sorted(set(widths))})",
+            fix="Put recordings on one axis with neuroml.data.align_units.",
+            field="X",
+        )
+
+
+def _boundaries(
+    X: Any, flat: list[tuple[Hashable, Any]], lengths: list[int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Session of every sample, and its subject where that is known."""
+    sessions, n_sessions = [], 0
+    for (_, part), length in zip(flat, lengths, strict=True):
+        starts = np.zeros(1, dtype=int)
+        if isinstance(part, xr.Dataset) and "segment" in part:
+            starts = break_points(part["segment"].values)
+        ids = np.zeros(length, dtype=np.int64)
+        ids[starts[1:]] = 1
+        sessions.append(np.cumsum(ids) + n_sessions)
+        n_sessions += len(starts)
+    keys: list[Any] | None = [key for key, _ in flat] if isinstance(X, Mapping) else None
+    if keys is None and all(isinstance(part, xr.Dataset) for _, part in flat):
+        keys = subjects_of([part for _, part in flat])
+    groups = None if keys is None else _key_array(keys).repeat(lengths)
+    return np.concatenate(sessions), groups
+
+
+def subjects_of(recordings: Sequence[xr.Dataset]) -> list[str] | None:
+    """The subject of every recording, or None if none of them says."""
+    subjects = [recording.attrs.get("subject", "") for recording in recordings]
+    if any(subjects) and not all(subjects):
+        raise DataError(
+            "some recordings do not say whose they are",
+            expected="the attribute 'subject' in each, or in none",
+            found=f"{sum(map(bool, subjects))} of {len(subjects)} have it",
+            fix="Give a dict of subjects.",
+            field="X",
+        )
+    return subjects if any(subjects) else None
+
+
+def _key_array(keys: list[Any]) -> np.ndarray:
+    """Labels as an array that keeps their type, whatever they are."""
+    plain = np.asarray(keys)
+    if plain.ndim == 1 and plain.dtype.kind in "iuU" and not isinstance(keys[0], bool):
+        if plain.dtype.kind != "U" or all(isinstance(key, str) for key in keys):
+            return plain
+    boxed = np.empty(len(keys), dtype=object)
+    boxed[:] = keys
+    return boxed
+
+
+def _concatenate(tables: list[Any], names: list[str] | None) -> Any:
+    values = np.concatenate([np.asarray(table) for table in tables])
+    return values if names is None else pd.DataFrame(values, columns=names)
+
+
+def _join_targets(
+    parts: list[Any], flat: list[tuple[Hashable, Any]], lengths: list[int]
+) -> np.ndarray:
+    given = [as_given(part, "y") for part in parts]
+    names = names_of(given[0])
+    tables = []
+    for (key, _), one, length in zip(flat, given, lengths, strict=True):
+        where = _place("y", key)
+        values = as_numbers(align_columns(one, names, field=where), where)
+        if values.ndim not in (1, 2) or len(values) != length:
+            raise DataError(
+                "X and y differ in their samples",
+                expected=f"{length} rows, as X has",
+                found=f"shape {values.shape}",
+                field=where,
+            )
+        tables.append(values)
+    if len({table.shape[1:] for table in tables}) > 1:
+        raise DataError(
+            "the sessions differ in their outputs",
+            expected="the same columns of y in each",
+            found=sorted({table.shape[1:] for table in tables}),
+            field="y",
+        )
+    return np.concatenate(tables)
+
+
+def _one_y(y: Any, n_samples: int) -> np.ndarray | None:
+    """The y beside an X that is one array."""
+    if y is None:
+        return None
+    if isinstance(y, Mapping):
+        raise DataError(
+            "X and y do not come in the same parts",
+            expected="one array, as X is",
+            found=f"a dict of {list_some(list(y))}",
+            field="y",
+        )
+    if isinstance(y, list | tuple) and _are_vectors(y) and len(y) != n_samples:
+        raise DataError(
+            "X and y do not come in the same parts",
+            expected=f"one array of {n_samples} rows, as X is",
+            found=f"a list of {len(y)} arrays",
+            field="y",
+        )
+    return as_numbers(as_given(y, "y"), "y")
+
+
+def _targets_alone(y: Any, sessions: Any, groups: Any) -> Samples:
+    """Samples of a model without X: y says how many there are, and where sessions begin."""
+    if y is None:
+        return Samples(None, None, sessions, None)
+    if isinstance(y, np.ndarray) and y.dtype == object and y.ndim == 1 and _n_axes(y[0]) > 0:
+        y = list(y)
+    in_parts = isinstance(y, Mapping) or (
+        isinstance(y, list | tuple)
+        and len(y) > 0
+        and (all(getattr(part, "ndim", 0) in (1, 2) or isinstance(part, xr.Dataset) for part in y))
+    )
+    if not in_parts:
+        y = list(y) if isinstance(y, tuple) else y
+        if isinstance(y, list) and y and all(isinstance(part, list | tuple) for part in y):
+            raise DataError(
+                "lists within a list can be the sessions of y, or its rows",
+                expected="np.asarray(y) for rows, or [np.asarray(part) for part in y] for sessions",
+                found=f"{len(y)} lists",
+                field="y",
+            )
+        found = as_numbers(as_given(y, "y"), "y")
+        return Samples(None, found, sessions, _groups(groups, len(found)))
+    parts = dict(y) if isinstance(y, Mapping) else dict(enumerate(y))
+    flat = _flatten(parts, "y")
+    lengths = [_length(as_given(part, "y")) for _, part in flat]
+    found_sessions, found_groups = _boundaries(y, flat, lengths)
+    if sessions is not None:
+        raise DataError(
+            "sessions were given twice",
+            expected="a list of arrays, or one array with sessions=",
+            found="both",
+            field="sessions",
+        )
+    return Samples(
+        None, _join_targets([p for _, p in flat], flat, lengths), found_sessions, found_groups
+    )
+
+
+def check_samples(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    sessions: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    reset: bool,
+    on_nan: OnNaN = "raise",
+    dtype: Any = (np.float64, np.float32),
+) -> Samples:
+    """Validate time series given in any form that `as_samples` takes.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` and ``feature_names_in_`` are set (``reset=True``) or compared.
+    X, y, sessions, groups
+        As `as_samples` takes them; X is not None.
+    reset : bool
+        True in fit, False after it.
+    on_nan : {"raise", "keep"}
+        Whether NaN in X is refused or handed on as missing; infinity is always refused.
+    dtype : numpy dtype or tuple of them
+
+    Returns
+    -------
+    Samples
+        With X an ndarray, and sessions integers 0, 1, ...
+    """
+    given = as_samples(X, y, sessions, groups)
+    finite: Any = True if on_nan == "raise" else "allow-nan"
+    checked = check_table(estimator, given.X, reset=reset, dtype=dtype, ensure_all_finite=finite)
+    return Samples(checked, given.y, check_sessions(given.sessions, len(checked)), given.groups)
+
+
+def _groups(groups: ArrayLike | None, n_samples: int) -> np.ndarray | None:
+    return None if groups is None else check_labels(groups, n_samples, "groups")
+
+
+def join_sessions(part: Any, subject: Hashable, field: str = "X") -> Any:
+    """One subject's data, its sessions joined if they come as a list.
+
+    Parameters
+    ----------
+    part : array-like, table or recording, or a list of such
+    subject : hashable
+    field : str
+
+    Raises
+    ------
+    DataError
+        If columns have other names, or other numbers.
+    """
+    inner = parts_of(part)
+    if inner is None and isinstance(part, list | tuple) and _are_vectors(part):
+        return np.concatenate([as_numbers(as_given(one, field), field, subject) for one in part])
+    if inner is None:
+        return as_given(part, field)
+    tables = [as_given(one, field) for one in inner.values()]
+    names = names_of(tables[0])
+    tables = [align_columns(one, names, subject=subject, field=field) for one in tables]
+    _check_widths(tables, [(subject, one) for one in tables])
+    return _concatenate(tables, names)
