@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from neuroml._core.validation import check_sequences, check_sessions, session_slices
+from neuroml._core.samples import check_samples
+from neuroml._core.validation import check_sessions, session_slices
 from neuroml.exceptions import DataError
+
+
+def check_sequences(estimator, X, sessions=None, **options):
+    found = check_samples(estimator, X, sessions=sessions, **options)
+    return found.X, found.sessions
 
 
 def test_labels_become_integers_in_order_of_appearance():
@@ -28,7 +34,7 @@ def test_a_list_of_arrays_is_the_same_as_an_array_with_sessions():
     assert X.shape == (5, 2) and sessions.tolist() == [0, 0, 0, 1, 1]
     with pytest.raises(DataError, match="sessions were given twice"):
         check_sequences(BaseEstimator(), parts, [0, 0, 0, 1, 1], reset=True)
-    with pytest.raises(DataError, match=r"same number of units.*\[1, 2\]"):
+    with pytest.raises(DataError, match=r"different units.*2 columns in each.*found 1 in X\[1\]"):
         check_sequences(BaseEstimator(), [np.ones((3, 2)), np.ones((3, 1))], reset=True)
 
 
