@@ -24,6 +24,7 @@ from safetensors.numpy import save as serialise
 from sklearn.base import BaseEstimator
 
 import neuroml
+from neuroml._core.estimator import given_requests, set_requests
 from neuroml._core.files import atomic_write
 from neuroml.exceptions import DataError
 
@@ -394,7 +395,8 @@ def _encode_estimator(writer: _Writer, value: BaseEstimator, where: str) -> dict
         for name, item in vars(value).items()
         if name != "_metadata_request"
     }
-    return {"class": _public_name(value), "state": state}
+    requests = writer.encode(given_requests(value), f"{where}.requests")
+    return {"class": _public_name(value), "state": state, "requests": requests}
 
 
 def _decode_estimator(reader: _Reader, encoded: dict[str, Any]) -> BaseEstimator:
@@ -411,6 +413,8 @@ def _decode_estimator(reader: _Reader, encoded: dict[str, Any]) -> BaseEstimator
         setattr(estimator, name, value)
     for name, weights in modules.items():
         setattr(estimator, name, reader.fill_module(estimator, weights["weights"]))
+    if encoded.get("requests") is not None:  # older files have none
+        set_requests(estimator, reader.decode(encoded["requests"]))
     return estimator
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "as_given",
     "as_numbers",
     "check_labels",
+    "check_sample_weight",
     "check_sessions",
     "check_table",
     "column_indices",
@@ -310,6 +311,54 @@ def check_sessions(sessions: ArrayLike | None, n_samples: int) -> np.ndarray:
     ids = np.zeros(n_samples, dtype=np.int64)
     ids[starts] = 1
     return np.cumsum(ids) - 1
+
+
+def check_sample_weight(
+    sample_weight: ArrayLike, n_samples: int, counted: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the weights (n_samples,) of what a score averages.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,)
+        Finite, at least 0.
+    n_samples : int
+    counted : ndarray of bool of shape (n_samples,), optional
+        What the average is over, if not all samples; the weights of others become 0.
+
+    Raises
+    ------
+    DataError
+        If weights are no numbers, of another shape, masked, not finite, negative, or all zero where
+        they count.
+    """
+    field = "sample_weight"
+    weights = as_numbers(as_given(sample_weight, field), field).astype(np.float64)
+    if weights.shape != (n_samples,):
+        raise DataError(
+            "the weights do not match the samples",
+            expected=f"one number for each of {n_samples} samples",
+            found=f"shape {weights.shape}",
+            field=field,
+        )
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        raise DataError(
+            "some weights cannot weigh anything",
+            expected="finite numbers of at least 0",
+            found=f"{int(wrong.sum())} others; the first is {weights[place]} at sample {place}",
+            field=field,
+        )
+    weights = weights if counted is None else np.where(counted, weights, 0.0)
+    if not weights.any():
+        raise DataError(
+            "no sample has any weight",
+            expected="a weight above 0 for a sample that counts in the score",
+            found=f"{n_samples} zeros" if counted is None else "zeros for all that are observed",
+            field=field,
+        )
+    return weights
 
 
 def session_slices(sessions: np.ndarray) -> list[slice]:

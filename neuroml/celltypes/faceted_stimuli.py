@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from neuroml._core.estimator import RANDOM_STATE
+from neuroml._core.estimator import RANDOM_STATE, Estimator
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.exceptions import DataError
 
@@ -27,7 +27,7 @@ _ONE_FACET = 0.5  # mean cosine between gradients above which there is nothing t
 _GOOD_ENOUGH = 0.9  # as a share of the highest silhouette
 
 
-class FacetedStimuli(BaseEstimator):
+class FacetedStimuli(Estimator):
     """Find the kinds of stimuli that drive one cell, and an optimal stimulus of each kind.
 
     The clips that drive the cell most are grouped by the gradient of its response to them, which

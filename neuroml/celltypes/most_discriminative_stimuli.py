@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClusterMixin, _fit_context
+from sklearn.base import ClusterMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from neuroml._core.em import Climb, best_climb
-from neuroml._core.estimator import RANDOM_STATE
+from neuroml._core.estimator import RANDOM_STATE, Estimator
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.warn import warn_caller
 from neuroml.celltypes._matching import (
@@ -47,7 +47,7 @@ the learning rate, steps and temperature of its authors' example. Their stimuli 
 have ``norm=30`` and a ``pixel_range`` per colour channel."""
 
 
-class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
+class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
     r"""Cluster the cells of a response model by the stimuli that tell them apart.
 
     Two steps alternate until no cell moves [1]_. For each cluster :math:`c` a stimulus is optimised
@@ -353,8 +353,8 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
         return self
 
     def _warn_if_apart(self, model: Any) -> None:
-        distance = getattr(model, "rf_distance_", 0.0)
-        if distance > 1:
+        distance = getattr(model, "rf_distance_", None)  # where cells have places
+        if distance is not None and distance > 1:
             warn_caller(
                 f"Receptive fields are {distance:.1f} pixels from the centre on average, so cells "
                 "may be grouped by place rather than type: fit to model.centred().",

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, MultiOutputMixin, _fit_context
+from sklearn.base import MultiOutputMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import DEVICE, RANDOM_STATE, resolve_device
+from neuroml._core.estimator import DEVICE, RANDOM_STATE, Estimator, resolve_device
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.torch_state import as_tensor, own_torch_state
-from neuroml._core.validation import as_given, as_numbers, check_sessions, check_table
+from neuroml._core.validation import (
+    as_given,
+    as_numbers,
+    check_sample_weight,
+    check_sessions,
+    check_table,
+)
 from neuroml.celltypes._fit_quality import correlation_to_mean, explained_variance
 from neuroml.celltypes._windows import check_recording, frames_with_history
 from neuroml.exceptions import DataError
@@ -31,7 +37,7 @@ _FRAME_AXES = ("", "C", "HW", "HWC")
 _CHUNK = 256  # frames that are predicted at once
 
 
-class ResponseModel(MultiOutputMixin, BaseEstimator):
+class ResponseModel(MultiOutputMixin, Estimator):
     r"""Predict the responses of many cells to stimuli with a convolutional network.
 
     All cells share a core of filters over space and the last ``n_lags`` frames. Each cell has a
@@ -105,7 +111,8 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
     rf_centres_ : ndarray of shape (n_cells, 2)
         Row and column of each cell's place; absent for full-field stimuli and modules of your own.
     rf_distance_ : float
-        Mean distance of the places from the canvas centre, in pixels; 0 where there are none.
+        Mean distance of the places from the canvas centre, in pixels; absent where
+        ``rf_centres_`` is.
     readout_weights_ : ndarray of shape (n_cells, n_features)
         Absent for modules of your own.
     n_iter_ : int
@@ -294,7 +301,8 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
 
     def _describe(self) -> None:
         """What the network says about the cells."""
-        self.rf_distance_ = 0.0
+        for name in ("readout_weights_", "rf_centres_", "rf_distance_"):
+            self.__dict__.pop(name, None)  # of an earlier fit, to other stimuli
         if not isinstance(self.core, str):
             return
         self.readout_weights_ = self.module_.weights.detach().cpu().numpy()
@@ -390,7 +398,12 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         return result[:, 0] if self._single else result
 
     def score(
-        self, stimuli: ArrayLike, responses: ArrayLike, *, sessions: ArrayLike | None = None
+        self,
+        stimuli: ArrayLike,
+        responses: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> float:
         """Mean over cells of the correlation between prediction and mean response.
 
@@ -399,6 +412,8 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         stimuli : array-like of shape (n_frames, ...)
         responses : array-like of shape (n_frames, n_cells) or (n_repeats, n_frames, n_cells)
         sessions : array-like of shape (n_frames,), optional
+        sample_weight : array-like of shape (n_frames,), optional
+            Of the frames in the correlation; those without a full history do not count.
 
         Returns
         -------
@@ -408,10 +423,13 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If no cell changes its response, or shapes do not fit.
+            If no cell changes its response, shapes do not fit, or weights are none.
         """
-        predicted, observed = self._compare(stimuli, responses, sessions)
-        correlation = correlation_to_mean(predicted, observed)
+        predicted, observed, known = self._compare(stimuli, responses, sessions)
+        weights = None
+        if sample_weight is not None:
+            weights = check_sample_weight(sample_weight, len(known), known)[known]
+        correlation = correlation_to_mean(predicted, observed, weights)
         if np.isnan(correlation).all():
             raise DataError(
                 "no cell ever changes its response",
@@ -456,7 +474,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         :math:`1 - (\mathrm{mse} - \sigma^2) / (\mathrm{var} - \sigma^2)` with the noise variance
         :math:`\sigma^2` the mean over frames of the variance over repeats.
         """
-        predicted, observed = self._compare(stimuli, responses, sessions)
+        predicted, observed, _ = self._compare(stimuli, responses, sessions)
         if len(observed) < 2:
             raise DataError(
                 "the noise is not known from a single repeat",
@@ -468,8 +486,8 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
 
     def _compare(
         self, stimuli: ArrayLike, responses: ArrayLike, sessions: ArrayLike | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Prediction (n, n_cells) and repeats (n_repeats, n, n_cells) at predicted frames."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Prediction (n, n_cells) and repeats (n_repeats, n, n_cells) at the frames ``known``."""
         predicted = self.predict(stimuli, sessions=sessions).reshape(-1, self.n_cells_)
         repeats = as_numbers(as_given(responses, "responses"), "responses").astype(np.float64)
         if repeats.ndim < 3:
@@ -482,7 +500,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
                 field="responses",
             )
         known = np.isfinite(predicted[:, 0])
-        return predicted[known], repeats[:, known]
+        return predicted[known], repeats[:, known], known
 
     @own_torch_state()
     def centred(self) -> ResponseModel:

@@ -14,7 +14,7 @@ from neuroml.connectome._packed import Packed
 from neuroml.connectome._rows import BlockRows, MemoryRows, Rows
 from neuroml.exceptions import DataError
 
-__all__ = ["kernels_for", "pose"]
+__all__ = ["kernels_for", "pose", "squares_along"]
 
 
 def kernels_for(device: Any) -> Any:
@@ -66,6 +66,23 @@ def pose(packed: Packed, penalty: Penalty, *, dtype: str, kernels: ModuleType) -
         penalty=penalty,
         rounding=10 * float(np.finfo(dtype).eps) * squared_norm,
     )
+
+
+def squares_along(problem: Problem, packed: Packed, place: int) -> np.ndarray:
+    """Sum of the squared data at each index of one mode of a packed tensor."""
+    size, last = packed.shape[place], place == len(packed.shape) - 1
+    entries = np.bincount(packed.rows)
+    total, norms = np.zeros(size), np.empty(len(entries))
+    for first, block in problem.rows.blocks():
+        rows = slice(first, first + len(block))
+        if last:
+            values = problem.kernels.to_numpy(block)
+            total += np.einsum("i,ij,ij->j", entries[rows], values, values, dtype=np.float64)
+        else:
+            norms[rows] = problem.kernels.squared_norms(block)
+    if last:
+        return total
+    return np.bincount(packed.index[:, place], norms[packed.rows], minlength=size)
 
 
 def _squared_norm(rows: Rows, weights: np.ndarray) -> float:

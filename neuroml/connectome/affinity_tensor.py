@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from neuroml._core.estimator import TableOutputMixin
+from neuroml._core.estimator import Estimator, TableOutputMixin
 from neuroml._core.samples import Samples, check_samples
 from neuroml._core.validation import session_slices
 from neuroml.connectome._affinity import METHODS, WINDOWED, prepare_signals
@@ -23,7 +23,7 @@ from neuroml.exceptions import DataError
 __all__ = ["AffinityTensor"]
 
 
-class AffinityTensor(TableOutputMixin, BaseEstimator):
+class AffinityTensor(TableOutputMixin, Estimator):
     r"""Affinity of every pair of units, in every animal, at every moment.
 
     The tensor has the modes pairs i < j, animals and time. A unit that was not seen in an animal
@@ -224,18 +224,6 @@ class AffinityTensor(TableOutputMixin, BaseEstimator):
             labels=(self.get_feature_names_out(), names, times),
         )
 
-    def fit_transform(
-        self,
-        X: ArrayLike,
-        y: Any = None,
-        *,
-        sessions: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-    ) -> FibreTensor:
-        """Fit, then transform the same data."""
-        fitted = self.fit(X, y, sessions=sessions, groups=groups)
-        return fitted.transform(X, sessions=sessions, groups=groups)
-
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the pairs, ``unit_i--unit_j``, with ``~`` for opposite signs."""
         check_is_fitted(self)
@@ -277,6 +265,24 @@ class AffinityTensor(TableOutputMixin, BaseEstimator):
                 field="min_animals",
             )
         return kept
+
+    def samples_of_animals(
+        self, X: Any, sessions: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> list[np.ndarray]:
+        """Numbers of the samples of each animal, in the order of the tensor's animals.
+
+        Parameters
+        ----------
+        X, sessions, groups
+            As in `transform`.
+
+        Returns
+        -------
+        list of ndarray of int
+        """
+        check_is_fitted(self)
+        given = check_samples(self, X, sessions=sessions, groups=groups, reset=False, on_nan="keep")
+        return [rows for rows, _ in self._animals(given)[0]]
 
     def _animals(
         self, given: Samples

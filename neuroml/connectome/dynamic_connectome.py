@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import (
-    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     _fit_context,
 )
@@ -17,18 +16,20 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
+from neuroml._core.estimator import RANDOM_STATE, Estimator, TableOutputMixin
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.recording import break_points
+from neuroml._core.validation import check_sample_weight
 from neuroml.connectome._affinity import METHODS
 from neuroml.connectome.affinity_tensor import AffinityTensor
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.weighted_sbm import WeightedSBM
+from neuroml.exceptions import DataError
 
 __all__ = ["DynamicConnectome"]
 
 
-class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator):
+class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
     """Motifs of connectivity, their time courses, the animals that have them, their communities.
 
     Three steps [1]_: `AffinityTensor` of all pairs of units, animals and moments; `NonnegativeCP`
@@ -274,18 +275,6 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseE
         """
         return self.factorisation_.transform(self._tensor(X, sessions, groups))
 
-    def fit_transform(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        sessions: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-    ) -> np.ndarray:
-        """Fit, then transform the same data."""
-        fitted = self.fit(X, y, sessions=sessions, groups=groups)
-        return fitted.transform(X, sessions=sessions, groups=groups)
-
     def score(
         self,
         X: Any,
@@ -293,9 +282,34 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseE
         *,
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Minus the relative error of the affinities, with only the animals' loadings fitted."""
-        return self.factorisation_.score(self._tensor(X, sessions, groups))
+        """Minus the relative error of the affinities, with only the animals' loadings fitted.
+
+        Parameters
+        ----------
+        X, sessions, groups
+            As in `transform`.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,) or (n_animals,), optional
+            The same in all samples of an animal: what is fitted, and weighed, is the animal.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        DataError
+            As in `transform`, and if weights do not fit, differ within an animal, are not finite
+            or negative, or are all zero.
+        """
+        tensor = self._tensor(X, sessions, groups)
+        if sample_weight is not None:
+            sample_weight = _by_animal(
+                sample_weight, self.affinity_.samples_of_animals(X, sessions, groups)
+            )
+        return self.factorisation_.score(tensor, sample_weight=sample_weight)
 
     def _tensor(self, X: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Any:
         check_is_fitted(self)
@@ -331,6 +345,23 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseE
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _by_animal(sample_weight: Any, animals: list[np.ndarray]) -> np.ndarray:
+    """One weight for each animal, given the samples of each."""
+    n_given = len(sample_weight) if hasattr(sample_weight, "__len__") else 0
+    if n_given == len(animals):
+        return check_sample_weight(sample_weight, n_given)
+    weights = check_sample_weight(sample_weight, sum(len(rows) for rows in animals))
+    if any(np.ptp(weights[rows]) > 0 for rows in animals):
+        raise DataError(
+            "the weights change within an animal",
+            expected="the same weight for all samples of an animal",
+            found=f"{len(np.unique(weights))} weights for {len(animals)} animals",
+            fix="Give each animal one weight: the score is over animals.",
+            field="sample_weight",
+        )
+    return np.array([weights[rows[0]] for rows in animals])
 
 
 def _fit_blocks(motif: np.ndarray, max_blocks: int, seed: int) -> WeightedSBM:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import (
-    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     _fit_context,
 )
@@ -19,9 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from tensorly.cp_tensor import CPTensor
 
 from neuroml._core.em import best_climb
-from neuroml._core.estimator import DEVICE, RANDOM_STATE, TableOutputMixin
+from neuroml._core.estimator import DEVICE, RANDOM_STATE, Estimator, TableOutputMixin
 from neuroml._core.parallel import RandomState, spawn_generators
-from neuroml._core.validation import check_table
+from neuroml._core.validation import check_sample_weight, check_table
 from neuroml.connectome._factors import (
     factor_match,
     nonnegative_loadings,
@@ -30,7 +29,7 @@ from neuroml.connectome._factors import (
 )
 from neuroml.connectome._hals import Penalty, Problem, climb_factors, normal_equations, quadratic
 from neuroml.connectome._packed import Packed, pack, unobserved
-from neuroml.connectome._problem import kernels_for, pose
+from neuroml.connectome._problem import kernels_for, pose, squares_along
 from neuroml.connectome.tensors import FibreTensor
 from neuroml.exceptions import DataError
 
@@ -43,7 +42,7 @@ _ARRAYS: Any = {
 }
 
 
-class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator):
+class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
     r"""Sum of non-negative rank-one parts of a tensor (canonical polyadic decomposition).
 
     A tensor of pairs by animals by time becomes components, each a pattern of connectivity that is
@@ -264,11 +263,38 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
     def _rows_are_samples(self) -> bool:
         return self.sample_mode == 0
 
-    def score(self, X: ArrayLike | FibreTensor, y: Any = None) -> float:
-        """Minus the relative error on new data, of which only the loadings are fitted."""
-        return -self._project(X)[1]
+    def score(
+        self,
+        X: ArrayLike | FibreTensor,
+        y: Any = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Minus the relative error on new data, of which only the loadings are fitted.
 
-    def _project(self, X: ArrayLike | FibreTensor) -> tuple[np.ndarray, float]:
+        Parameters
+        ----------
+        X : array-like or FibreTensor
+            As in `transform`.
+        y : ignored
+        sample_weight : array-like of shape (size along sample_mode,), optional
+            Of the squares along ``sample_mode``, in the residual as in the data.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        DataError
+            As in `transform`, and if weights do not fit, are not finite or negative, or are all
+            zero.
+        """
+        return -self._project(X, sample_weight)[1]
+
+    def _project(
+        self, X: ArrayLike | FibreTensor, sample_weight: ArrayLike | None = None
+    ) -> tuple[np.ndarray, float]:
         """Loadings of new data and the relative error that they leave."""
         check_is_fitted(self)
         tensor = self._check_tensor(X, reset=False)
@@ -291,8 +317,18 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
             problem.kernels.to_numpy(part) for part in normal_equations(problem, factors, place)
         )
         loadings = nonnegative_loadings(wanted, gram + self.ridge * np.eye(self.n_components))
-        loss = quadratic(problem, wanted, gram, loadings)
-        loadings[unobserved(packed, place)] = np.nan  # nothing is known of them
+        unknown = unobserved(packed, place)
+        if sample_weight is None:
+            loss = quadratic(problem, wanted, gram, loadings)
+        else:
+            counted = np.isin(np.arange(len(loadings)), unknown, invert=True)
+            weights = check_sample_weight(sample_weight, len(loadings), counted)
+            squares = squares_along(problem, packed, place)
+            problem = replace(problem, squared_norm=float(weights @ squares))
+            grams = np.broadcast_to(gram, (len(loadings), *gram.shape[-2:]))
+            root = np.sqrt(weights)[:, None]
+            loss = quadratic(problem, wanted * root, grams, loadings * root)
+        loadings[unknown] = np.nan
         return loadings, problem.relative(loss)
 
     def _pose(self, packed: Packed, kernels: Any) -> Problem:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from tensorly.cp_tensor import CPTensor
 
-from neuroml._core.estimator import check_option
+from neuroml._core.estimator import check_kind, check_option
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.tensors import FibreTensor
@@ -95,11 +95,12 @@ def select_rank(
     if not isinstance(tensor, FibreTensor):
         tensor = FibreTensor.from_dense(np.asarray(tensor, dtype=np.float64))
     values = _values_of(tensor)
+    model = NonnegativeCP() if model is None else check_kind(model, (NonnegativeCP,), "model")
     generators = spawn_generators(random_state, 1 + len(ranks))
     masks = list(_folds(tensor, values, holdout, n_folds, generators[0]))
     folds, rows = np.empty((len(ranks), n_folds)), []
     for k, (rank, rng) in enumerate(zip(ranks, generators[1:], strict=True)):
-        estimator = clone(model or NonnegativeCP())
+        estimator = clone(model)
         estimator.set_params(n_components=rank, random_state=int(rng.integers(2**31)))
         folds[k] = [_held_out_error(estimator, tensor, values, mask) for mask in masks]
         estimator.fit(tensor)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from neuroml._core.estimator import TableOutputMixin
+from neuroml._core.estimator import Estimator, TableOutputMixin
 from neuroml._core.samples import check_samples
 from neuroml.connectome._windows import taper_weights, window_bounds, windowed_connectivity
 
@@ -21,7 +21,7 @@ __all__ = ["SlidingWindowConnectivity"]
 _COVARIANCES = {"empirical": EmpiricalCovariance, "ledoit-wolf": LedoitWolf}
 
 
-class SlidingWindowConnectivity(TableOutputMixin, BaseEstimator):
+class SlidingWindowConnectivity(TableOutputMixin, Estimator):
     """Correlation or partial correlation between units in windows that slide over time.
 
     Windows never cross the border of a session. Neighbouring windows share samples, so their
@@ -180,12 +180,6 @@ class SlidingWindowConnectivity(TableOutputMixin, BaseEstimator):
     def _rows_are_samples(self) -> bool:
         """Only with a window around each sample."""
         return self.edges == "shrink" and self.step == 1
-
-    def fit_transform(
-        self, X: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
-    ) -> np.ndarray:
-        """Fit, then transform the same data with the same sessions."""
-        return self.fit(X, y, sessions=sessions).transform(X, sessions=sessions)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the pairs, ``unit_i--unit_j``."""

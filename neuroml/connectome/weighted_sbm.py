@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from neuroml._core.em import Climb, best_climb, highest
-from neuroml._core.estimator import RANDOM_STATE
+from neuroml._core.estimator import RANDOM_STATE, Estimator
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.validation import check_table
 from neuroml.connectome._block_model import FAMILIES, PRESENCE, equal_weights, search
@@ -22,7 +22,7 @@ from neuroml.exceptions import DataError
 __all__ = ["WeightedSBM"]
 
 
-class WeightedSBM(BaseEstimator):
+class WeightedSBM(Estimator):
     r"""Stochastic block model of a weighted undirected graph; it finds the number of blocks, too.
 
     The weight between two nodes follows a law that depends on their blocks only:

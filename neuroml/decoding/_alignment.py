@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject, check_cohort, check_subject, map_subjects
-from neuroml._core.estimator import TableOutputMixin
+from neuroml._core.estimator import Estimator, TableOutputMixin
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.warn import warn_caller
 from neuroml.decoding._subjects import check_same_rows, voxel_scaling, warn_constant
@@ -25,7 +25,7 @@ _FEWEST_ADDED = 4
 """Two for each of the halves, of which one tests the map that the other made."""
 
 
-class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator, ABC):
+class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator, ABC):
     """Scaling, transforming and adding subjects, around ``basis_`` of shape (n_voxels, n_out)."""
 
     standardize: bool

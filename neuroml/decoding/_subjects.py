@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from neuroml._core.cohort import Subject, is_cohort, looks_transposed, pair_by_subject
+from neuroml._core.cohort import (
+    Subject,
+    by_subject,
+    is_cohort,
+    looks_transposed,
+    pair_by_subject,
+)
+from neuroml._core.validation import check_sample_weight, list_some
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError
 
@@ -26,6 +33,7 @@ class CohortRegressorMixin(RegressorMixin):
         *,
         subject: Subject | None = None,
         groups: ArrayLike | None = None,
+        sample_weight: Any = None,
     ) -> float:
         """Coefficient of determination, the mean over targets and then over subjects.
 
@@ -38,19 +46,55 @@ class CohortRegressorMixin(RegressorMixin):
             Whose data one 2-D array is.
         groups : array-like of shape (n_rows,), optional
             The subject of each row of one array.
+        sample_weight : array-like of shape (n_rows,), or dict or list of such, optional
+            Of the samples, in the form of X; every subject counts alike in the mean.
 
         Returns
         -------
         float
+
+        Raises
+        ------
+        DataError
+            If weights do not fit the samples, are not finite or negative, or are all zero for a
+            subject.
         """
         data, targets = pair_by_subject(X, y, groups)
-        if groups is None and not is_cohort(X):
-            return float(r2_score(targets[0], self.predict(X, subject=subject)))
+        weights = _weights_by_subject(sample_weight, data, X, groups)
+        one = groups is None and not is_cohort(X)
         return float(
             np.mean(
-                [r2_score(targets[s], self.predict(part, subject=s)) for s, part in data.items()]
+                [
+                    r2_score(
+                        targets[s],
+                        self.predict(part, subject=subject if one else s),
+                        sample_weight=weights[s],
+                    )
+                    for s, part in data.items()
+                ]
             )
         )
+
+
+def _weights_by_subject(
+    sample_weight: Any, data: dict[Subject, Any], X: Any, groups: ArrayLike | None
+) -> dict[Subject, np.ndarray | None]:
+    """Checked weights of each subject's samples, or None for each."""
+    if sample_weight is None:
+        return dict.fromkeys(data)
+    if not is_cohort(X):
+        n_rows = sum(len(part) for part in data.values())
+        parts = by_subject(check_sample_weight(sample_weight, n_rows), groups)
+    else:
+        parts = sample_weight if isinstance(sample_weight, dict) else dict(enumerate(sample_weight))
+    if parts.keys() != data.keys():
+        raise DataError(
+            "the weights are of other subjects than X",
+            expected=list_some(list(data)),
+            found=list_some(list(parts)),
+            field="sample_weight",
+        )
+    return {s: check_sample_weight(parts[s], len(part)) for s, part in data.items()}
 
 
 def check_same_rows(data: dict[Subject, np.ndarray], n_rows: int | None = None) -> int:

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, _fit_context
 from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject, check_cohort, check_known, check_subject, map_subjects
-from neuroml._core.estimator import DEVICE, RANDOM_STATE, resolve_device
+from neuroml._core.estimator import (
+    DEVICE,
+    RANDOM_STATE,
+    Estimator,
+    TableOutputMixin,
+    resolve_device,
+)
 from neuroml.decoding._ridge_path import check_penalties
 from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.decoding._targets import TargetSpace, fit_target_space, head_sizes
@@ -33,7 +39,9 @@ _PATHS = {
 }
 
 
-class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator):
+class CrossSubjectDecoder(
+    CohortRegressorMixin, ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
+):
     r"""Decode embeddings, features or behaviour from subjects with voxels of their own.
 
     Subjects may differ in voxels, rows and stimuli. With ``readout="linear"``, the default, a
@@ -434,6 +442,12 @@ class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator)
             subject=subject,
             groups=groups,
         )
+
+    @property
+    def _n_features_out(self) -> int:
+        if self.readout == "network":
+            return len(self.latent_map_["intercept"])
+        return len(next(iter(self.maps_.values()))["latent_mean"])
 
     def inverse_transform(self, latents: ArrayLike, *, subject: Subject) -> np.ndarray:
         """Expected voxels of a subject.

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.base import _fit_context, clone
 from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from neuroml._core.estimator import Estimator, WeighedClassifierMixin
 from neuroml._core.validation import check_table
 from neuroml._core.warn import each_warning_once
 from neuroml.decoding.ridge import RidgeDecoder
@@ -23,7 +24,7 @@ from neuroml.exceptions import DataError
 __all__ = ["PrototypeClassifier"]
 
 
-class PrototypeClassifier(ClassifierMixin, BaseEstimator):
+class PrototypeClassifier(WeighedClassifierMixin, Estimator):
     r"""Classifier that decodes an embedding and compares it with one prototype per class.
 
     The score of a class is the cosine between the decoded embedding and the class's prototype, both

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject, check_cohort, map_subjects
+from neuroml._core.estimator import Estimator
 from neuroml.decoding._ridge_path import RidgeFit, Spectrum, check_penalties, decompose
 from neuroml.decoding._subjects import CohortRegressorMixin, voxel_scaling, warn_constant
 from neuroml.exceptions import DataError
@@ -37,7 +38,7 @@ class Problem:
         return self.y.reshape(len(self.y), -1).astype(self.spectrum.X.dtype, copy=False)
 
 
-class RidgeDecoder(CohortRegressorMixin, BaseEstimator):
+class RidgeDecoder(CohortRegressorMixin, Estimator):
     r"""Ridge regression per subject, the penalty chosen by leave-one-out error.
 
     :math:`\hat W = \arg\min_W \|Y - XW\|^2 + \alpha \|W\|^2` with centred :math:`Y` and

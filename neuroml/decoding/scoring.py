@@ -78,6 +78,15 @@ def cross_subject_score(
     >>> table[["subject", "n_adapt", "n_test"]].head(2).values.tolist()
     [['s1', 20, 20], ['s1', 40, 20]]
     """
+    lacking = [name for name in ("fit", "adapt", "predict") if not hasattr(estimator, name)]
+    if lacking:
+        raise DataError(
+            f"this estimator has no {' and no '.join(lacking)}",
+            expected="a decoder with fit, adapt and predict",
+            found=type(estimator).__name__,
+            fix="Give a decoder by itself, not in a Pipeline; prepare X before.",
+            field="estimator",
+        )
     data, targets = pair_by_subject(X, y, groups)
     names = list(data)
     sizes = sorted(np.atleast_1d(n_adapt).tolist())

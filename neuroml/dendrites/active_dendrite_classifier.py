@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE
+from neuroml._core.estimator import RANDOM_STATE, Estimator, WeighedClassifierMixin
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.validation import check_table
 from neuroml.dendrites.k_winners_encoder import KWinnersEncoder
@@ -25,7 +25,7 @@ __all__ = ["ActiveDendriteClassifier"]
 _SAMPLES_AT_ONCE = 1024
 
 
-class ActiveDendriteClassifier(ClassifierMixin, BaseEstimator):
+class ActiveDendriteClassifier(WeighedClassifierMixin, Estimator):
     """One segment per training sample; the most excited one names the class.
 
     A sample becomes a sparse code (`KWinnersEncoder`), and a segment learns part of it, as in

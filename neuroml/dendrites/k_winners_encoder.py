@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import (
-    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     _fit_context,
 )
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
+from neuroml._core.estimator import RANDOM_STATE, Estimator, TableOutputMixin
 from neuroml._core.parallel import spawn_generators
 from neuroml._core.validation import check_table
 from neuroml.exceptions import DataError
@@ -24,7 +23,7 @@ from neuroml.exceptions import DataError
 __all__ = ["KWinnersEncoder"]
 
 
-class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator):
+class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
     r"""Random projection onto many cells, of which the most strongly driven few become active.
 
     The drive of cell j is :math:`w_j \cdot (x - \mu) + b_j r` with standard normal :math:`w_j` and

@@ -18,7 +18,7 @@ from sklearn.base import (
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, TableOutputMixin
+from neuroml._core.estimator import RANDOM_STATE, Estimator, TableOutputMixin
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.parallel import spawn_generators
 from neuroml._core.validation import check_table
@@ -84,7 +84,7 @@ def expected_false_match(theta: int, n: int, sizes: np.ndarray, active: np.ndarr
     return float(np.average(-np.expm1(n_segments @ log_none), weights=n_patterns))
 
 
-class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstimator):
+class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
     """Segments that each sample a few active cells of a pattern, and match what overlaps enough.
 
     A cell is active where ``X > 0``. The segment made for a pattern has synapses on a random

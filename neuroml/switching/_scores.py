@@ -10,7 +10,7 @@ from neuroml.switching._chain import filter_chain, transitions
 from neuroml.switching._emissions import Emissions
 from neuroml.switching._fit import Model, Problem
 
-__all__ = ["NULLS", "bits_per_event", "predicted_states"]
+__all__ = ["NULLS", "bits_per_event", "log_predictive", "predicted_states"]
 
 NULLS = ("glm", "shuffled")
 
@@ -51,13 +51,19 @@ def bits_per_event(
     check_option(null, NULLS, "null")
     values = problem.family.values(model.emissions, problem.design)
     predicted = predicted_states(problem, model, values)
-    gain = _mixture(values, predicted)
+    gain = _mixture(values, predicted).sum()
     if glm is not None:
         gain -= problem.family.values(glm, problem.design).sum()
     else:
-        gain -= _mixture(values, rng.permutation(predicted))
-    return gain / n_events / np.log(2.0)
+        gain -= _mixture(values, rng.permutation(predicted)).sum()
+    return float(gain / n_events / np.log(2.0))
 
 
-def _mixture(values: np.ndarray, shares: np.ndarray) -> float:
-    return float(logsumexp(values, axis=0, b=shares.T).sum())
+def log_predictive(problem: Problem, model: Model) -> np.ndarray:
+    """Log-probability of every bin's observations given those before it in the session (T,)."""
+    values = problem.family.values(model.emissions, problem.design)
+    return _mixture(values, predicted_states(problem, model, values))
+
+
+def _mixture(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    return np.asarray(logsumexp(values, axis=0, b=shares.T))

@@ -13,11 +13,14 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
+from sklearn.utils.metadata_routing import get_routing_for_object
 
+from neuroml._core.estimator import check_kind
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml.data import SessionKFold
 from neuroml.exceptions import DataError
 from neuroml.switching.switching_glm import SwitchingGLM
+from neuroml.switching.switching_population_glm import SwitchingPopulationGLM
 
 __all__ = [
     "match_states",
@@ -156,9 +159,10 @@ def select_by_sessions(
 
     Parameters
     ----------
-    estimator : SwitchingGLM or SwitchingPopulationGLM
+    estimator : SwitchingGLM, SwitchingPopulationGLM or Pipeline that ends in one
     grid : mapping of str to sequence
-        Values to try of each setting.
+        Values to try of each setting, with the names that ``set_params`` of the estimator takes,
+        such as ``switchingglm__n_states`` in a Pipeline.
     X, y
         As for the estimator's ``fit``. To choose among models without inputs, give a column of
         zeros, and ``emission_columns=[]`` to the estimator.
@@ -176,14 +180,23 @@ def select_by_sessions(
     Raises
     ------
     DataError
-        If a candidate has no finite score in some fold.
+        If the estimator does not take sessions, or a candidate has no finite score in some fold.
     Exception
         Whatever stops the fit, or the score, of a candidate in a fold.
     """
     with sklearn.config_context(enable_metadata_routing=True):
-        asking = clone(estimator).set_fit_request(sessions=True).set_score_request(sessions=True)
+        routing = get_routing_for_object(estimator)
+        for method in ("fit", "score"):
+            if not routing.consumes(method, ["sessions"]):
+                raise DataError(
+                    f"the sessions would not reach {method} of this estimator",
+                    expected="an estimator, or a Pipeline of one, that asks for sessions",
+                    found=repr(estimator),
+                    fix=f"Take back its set_{method}_request(sessions=False), if there is one.",
+                    field="estimator",
+                )
         search = GridSearchCV(
-            asking,
+            estimator,
             dict(grid),
             cv=SessionKFold(cv),
             refit=one_standard_error,
@@ -242,7 +255,9 @@ def recovery_study(
     >>> bool((study["state_accuracy"] > 0.7).all())
     True
     """
-    fitted = clone(truth) if estimator is None else estimator
+    models = (SwitchingGLM, SwitchingPopulationGLM)
+    check_kind(truth, models, "truth")
+    fitted = clone(truth) if estimator is None else check_kind(estimator, models, "estimator")
     tasks = [
         (truth, fitted, X, np.asarray(sessions), rng)
         for rng in spawn_generators(random_state, n_repeats)

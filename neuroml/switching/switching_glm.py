@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils import Bunch, Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.em import best_climb
-from neuroml._core.estimator import RANDOM_STATE
+from neuroml._core.estimator import RANDOM_STATE, Estimator
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.validation import check_sample_weight
 from neuroml.exceptions import DataError
 from neuroml.switching import inference
 from neuroml.switching._chain import Chain, filter_chain, transitions
@@ -28,7 +29,7 @@ from neuroml.switching._given import (
 )
 from neuroml.switching._information import error_bars
 from neuroml.switching._layout import FAMILIES, arrange, join_weights, required, split_weights
-from neuroml.switching._scores import bits_per_event
+from neuroml.switching._scores import bits_per_event, log_predictive
 
 __all__ = ["SwitchingGLM"]
 
@@ -37,7 +38,7 @@ _WITH_SPREAD = ("gaussian", "negative_binomial")
 _WITH_CLASSES = ("bernoulli", "categorical")
 
 
-class SwitchingGLM(BaseEstimator):
+class SwitchingGLM(Estimator):
     r"""Generalised linear model whose weights depend on a hidden Markov state (GLM-HMM).
 
     In state k the linear predictor of output m is :math:`\eta_{tm} = b_{km} + w_{km} \cdot x_t`;
@@ -319,7 +320,12 @@ class SwitchingGLM(BaseEstimator):
         return self._filter(problem)[0]
 
     def score(
-        self, X: ArrayLike | None, y: ArrayLike, *, sessions: ArrayLike | None = None
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> float:
         """Return the mean log-likelihood, nats per observed bin, normalising constants included.
 
@@ -327,14 +333,21 @@ class SwitchingGLM(BaseEstimator):
         ----------
         X, y, sessions
             As in `fit`.
+        sample_weight : array-like of shape (n_bins,), optional
+            Of the bins in the mean, each with its log-likelihood given the session's bins before.
 
         Raises
         ------
         DataError
-            As `fit`, and if nothing is observed.
+            As `fit`, and if nothing is observed, or weights are none.
         """
         problem = self._arrange(X, required(self, y), sessions)
-        return self._filter(problem)[1] / _some(problem.n_observed, "observed bin")
+        n_observed = _some(problem.n_observed, "observed bin")
+        if sample_weight is None:
+            return self._filter(problem)[1] / n_observed
+        observed = problem.design.observed
+        weights = check_sample_weight(sample_weight, len(observed), observed)
+        return float(np.average(log_predictive(problem, self._model()), weights=weights))
 
     def score_bits(
         self,

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
-from sklearn.base import BaseEstimator, _fit_context
+from scipy.special import gammaln, logsumexp
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.em import Climb, best_climb, climb, highest
-from neuroml._core.estimator import RANDOM_STATE
+from neuroml._core.estimator import RANDOM_STATE, Estimator
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.samples import check_samples
-from neuroml._core.validation import check_sessions, session_slices
+from neuroml._core.validation import check_sample_weight, check_sessions, session_slices
 from neuroml.exceptions import DataError
 from neuroml.simulate.switching_spikes import draw_counts, draw_states
 from neuroml.switching._chain import ChainPrior
@@ -38,7 +38,7 @@ from neuroml.switching.inference import filter_states, forward_backward, log_lik
 __all__ = ["SwitchingPopulationGLM"]
 
 
-class SwitchingPopulationGLM(BaseEstimator):
+class SwitchingPopulationGLM(Estimator):
     r"""Poisson GLM of a population with spike-history couplings that switch between hidden states.
 
     .. math::
@@ -293,7 +293,12 @@ class SwitchingPopulationGLM(BaseEstimator):
         return filter_states(*self._chain(counts, sessions))
 
     def score(
-        self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
+        self,
+        spikes: ArrayLike,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> float:
         """Mean log-likelihood in nats per bin, summed over units, constants included.
 
@@ -302,6 +307,8 @@ class SwitchingPopulationGLM(BaseEstimator):
         spikes : array-like of shape (n_bins, n_units) or list of such
         y : ignored
         sessions : array-like of shape (n_bins,), optional
+        sample_weight : array-like of shape (n_bins,), optional
+            Of the bins in the mean, each with its log-likelihood given the session's bins before.
 
         Returns
         -------
@@ -310,11 +317,18 @@ class SwitchingPopulationGLM(BaseEstimator):
         Raises
         ------
         DataError
-            If counts are negative, fractional or missing, or sessions are not contiguous.
+            If counts are negative, fractional or missing, sessions are not contiguous, or weights
+            are none.
         """
         counts, sessions = self._check(spikes, sessions)
-        constant = self._problem(counts, sessions).constant
-        return (log_likelihood(*self._chain(counts, sessions)) + constant) / len(counts)
+        chain = self._chain(counts, sessions)
+        if sample_weight is None:
+            constant = self._problem(counts, sessions).constant
+            return (log_likelihood(*chain) + constant) / len(counts)
+        weights = check_sample_weight(sample_weight, len(counts))
+        predicted = self._predicted_states(chain)
+        values = logsumexp(chain[0], axis=1, b=predicted) - gammaln(counts + 1.0).sum(axis=1)
+        return float(np.average(values, weights=weights))
 
     def score_bits(
         self,
@@ -357,9 +371,7 @@ class SwitchingPopulationGLM(BaseEstimator):
             glm = np.column_stack([self.glm_baseline_, self.glm_weights_])[None]
             gain -= log_emissions_of(problem, glm, self.glm_filter_mix_).sum()
         else:
-            predicted = filter_states(*chain) @ self.transition_matrix_
-            predicted = np.roll(predicted, 1, axis=0)
-            predicted[break_points(labels)] = self.initial_
+            predicted = self._predicted_states(chain)
             (rng,) = spawn_generators(random_state, 1)
             gain -= logsumexp(chain[0], axis=1, b=rng.permutation(predicted)).sum()
         return float(gain / counts.sum() / np.log(2.0))
@@ -420,6 +432,12 @@ class SwitchingPopulationGLM(BaseEstimator):
             self.shared_baseline,
             ChainPrior(self.concentration, self.stickiness),
         )
+
+    def _predicted_states(self, chain: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Probability of every state given the past alone (n_bins, n_states)."""
+        predicted = np.roll(filter_states(*chain) @ self.transition_matrix_, 1, axis=0)
+        predicted[break_points(chain[-1])] = self.initial_
+        return predicted
 
     def _functions(self) -> np.ndarray:
         return basis_functions(self.basis, self.n_basis, self.n_lags)

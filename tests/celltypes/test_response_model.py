@@ -267,6 +267,25 @@ class TestFitting:
             model.score(retina.stimuli, np.zeros_like(responses))
 
 
+@unconverged
+def test_places_are_there_only_where_cells_have_them():
+    """After a fit to images, one to full fields or with a module of the user's own tells none."""
+    rng = np.random.default_rng(0)
+    images, responses = rng.normal(size=(120, 6, 7)), rng.poisson(2.0, (120, 3))
+    options = {"n_lags": 1, "kernel_size": 3, "random_state": 0, "max_epochs": 2}
+    places, weights = {"rf_centres_", "rf_distance_"}, {"readout_weights_"}
+
+    def told(model):
+        return {name for name in places | weights if hasattr(model, name)}
+
+    model = ResponseModel("linear", **options).fit(images, responses)
+    assert told(model) == places | weights
+    assert told(model.fit(images[:, 0, :2], responses)) == weights
+    assert told(model.fit(images, responses)) == places | weights
+    own = torch.nn.Sequential(torch.nn.Flatten(1), torch.nn.Linear(42, 3), torch.nn.Softplus())
+    assert told(model.set_params(core=own).fit(images, responses)) == set()
+
+
 class Own(torch.nn.Module):
     """A module of the user's: weighted sum over the last three frames and all pixels."""
 

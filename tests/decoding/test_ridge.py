@@ -78,9 +78,8 @@ def test_scikit_learn_splitters_over_rows_of_unequal_length():
     rows[:] = [*X1, *X2]
     groups = np.repeat(["a", "b"], [60, 50])
     with config_context(enable_metadata_routing=True):
-        model = RidgeDecoder().set_fit_request(groups=True).set_score_request(groups=True)
         scores = cross_val_score(
-            model,
+            RidgeDecoder(),
             rows,
             np.vstack([y1, y2]),
             cv=KFold(5, shuffle=True, random_state=0),

@@ -403,7 +403,6 @@ def test_sessions_reach_fit_and_score_through_cross_validation(choices):
 
     with sklearn.config_context(enable_metadata_routing=True):
         spy = Spy(2, n_init=1, random_state=0)
-        spy.set_fit_request(sessions=True).set_score_request(sessions=True)
         scores = cross_val_score(
             spy, choices.X, choices.y, cv=SessionKFold(4), params={"sessions": choices.sessions}
         )
