@@ -19,7 +19,7 @@ from neuroml.data._matrix import Matrix, may_be_seconds, read_matrix, read_vecto
 from neuroml.data._nwb import read_roi_series
 from neuroml.data._tables import is_table
 from neuroml.data._time import rate_and_segments
-from neuroml.data._units import OnNaN, settle_units
+from neuroml.data._units import OnNaN, no_cell, settle_units
 from neuroml.exceptions import DataError
 
 __all__ = ["delta_f_over_f", "read_traces", "subtract_neuropil"]
@@ -240,6 +240,8 @@ def _suite2p(
         is_cell = _rois_by_frames(folder / "iscell.npy")[:, 0] > 0
         _same_rois(len(is_cell), len(values), folder / "iscell.npy")
         note = f"{int((~is_cell).sum())} of {len(is_cell)} regions that Suite2p marks as no cell"
+        if not is_cell.any():
+            raise no_cell(f"iscell.npy marks none of {len(is_cell)} regions", folder)
         matrix = Matrix(matrix.values, matrix.names, notes=[note])
         units = [f"roi{i}" for i in np.flatnonzero(is_cell)]
     matrix = _chosen(matrix, units)

@@ -276,12 +276,13 @@ def _in_seconds(
     for name, times in trains.items():
         if len(times) and (times == np.round(times)).all():
             raise DataError(
-                "spike times are whole numbers: they may be milliseconds, sample numbers, or ids",
+                f"the spike times of {name} are whole numbers: they may be milliseconds, sample "
+                "numbers, or ids",
                 expected="seconds",
                 found=f"{', '.join(f'{time:.12g}' for time in times[:4])}, ...",
                 fix=_SAY_UNIT,
                 file=path,
-                field=name,
+                field="time_unit_s",
             )
     spikes = np.concatenate(list(trains.values()))
     span = float(np.ptp(spikes)) if len(spikes) else 0.0
@@ -386,7 +387,8 @@ def _from_arrays(path: Path, variable: str | None) -> Trains:
     arrays = list_arrays(path)
     lists = [array for array in arrays if array.kind == "list"]
     if len(lists) == 1:
-        return _numbered(lists[0].read(), path, lists[0].name)
+        cells = read_array(path, lists[0].name, lambda array: array.kind == "list", "a cell array")
+        return _numbered(cells, path, lists[0].name)
     trains = [array for array in arrays if _is_train(array)]
     if lists or not trains or len(trains) < len(arrays):
         raise DataError(

@@ -220,7 +220,7 @@ RNG = np.random.default_rng(0)
 SAMPLES = np.sort(RNG.integers(0, 1_800_000, 500))
 CLUSTERS = RNG.integers(0, 5, 500)
 NOT_SECONDS = {
-    "sample numbers": ({"times": SAMPLES}, "field times: spike times are whole numbers"),
+    "sample numbers": ({"times": SAMPLES}, "the spike times of times are whole numbers"),
     "ids of clusters": ({"clusters": CLUSTERS}, "clusters may not be spike times.*that fall"),
     "sorted ids": ({"clusters": np.sort(CLUSTERS)}, "may not be spike times.*mostly repeat"),
     "times and ids": ({"t": SAMPLES / 3e4, "clusters": CLUSTERS}, "clusters may not be spike"),
@@ -245,7 +245,7 @@ def test_numbers_that_are_no_seconds(tmp_path, arrays, message, kind):
         kind, cell = "mat", np.empty((1, len(arrays)), dtype=object)
         cell[0] = [np.atleast_2d(values) for values in arrays.values()]
         scipy.io.savemat(tmp_path / "a.mat", {"spikes": cell})
-        message = "hardly|unit[01] may not|field unit[01]: spike times are whole"
+        message = "hardly|unit[01] may not|spike times of unit[01] are whole"
     with pytest.raises(DataError, match=message):
         read_spikes(tmp_path / f"a.{kind}", bin_s=0.1)
 
