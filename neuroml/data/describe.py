@@ -16,7 +16,7 @@ from neuroml.data._arrays import ARRAY_SUFFIXES, existing_file, list_arrays
 from neuroml.data._caiman import is_caiman
 from neuroml.data._matrix import is_matrix
 from neuroml.data._nifti import image_problems, is_image, parse_image
-from neuroml.data._nwb import list_roi_series, read_unit_spikes
+from neuroml.data._nwb import has_units, list_roi_series
 from neuroml.data._surfaces import describe_surface, is_surface_file
 from neuroml.data._tables import is_table, read_text_table
 from neuroml.data.calcium import read_traces
@@ -269,14 +269,10 @@ def _describe_nwb(report: FileReport) -> None:
     for name, (times, units) in series.items():
         report.facts.append(f"Fluorescence series {name!r}: {times} times x {units} regions.")
         _try(report, [read_traces], variable=name)
-    try:
-        trains = read_unit_spikes(report.path)
-        count = sum(map(len, trains.values()))
-        report.facts.append(f"Spike times of {len(trains)} units, {count} spikes in all.")
+    if has_units(report.path):
         _try(report, [read_spikes])
-    except DataError as error:
-        if not series:
-            report.problems.append(_without_path(error))
+    elif not series:
+        _try(report, [read_traces, read_spikes])
     report.advice = "Read it with neuroml.data." + (
         "read_traces(path)." if series else "read_spikes(path, bin_s=...)."
     )
@@ -300,6 +296,8 @@ class _Trial:
         rate = self.recording.attrs["rate_hz"]
         pace = "without a rate" if rate is None else f"at {rate:g} Hz, one every {1 / rate:g} s"
         sizes = self.recording.sizes
+        if self.recording.attrs["modality"] == "spikes":
+            pace = f"{int(np.nansum(self.recording['signal']))} spikes, {pace}"
         return f"{call} returns {sizes['time']} times x {sizes['unit']} units, {pace}."
 
 

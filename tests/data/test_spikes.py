@@ -319,3 +319,24 @@ def test_real_song_table(shared_data):
     assert recording.sizes["unit"] == len(np.unique(table[:, 0])) == 74
     assert recording.signal.sum() == len(table)
     assert recording.attrs["dropped"] == []
+
+
+class Supported(dict):
+    """What read_spikes takes of a pynapple TsGroup."""
+
+    class time_support:  # noqa: N801 - pynapple's name
+        start, end = np.array([0.0, 8.0]), np.array([2.0, 9.0])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"start_s": 0.0, "stop_s": 12.0}, {"epochs": [(0.0, 12.0)]}]
+)
+def test_no_time_outside_the_support_is_binned(options):
+    recording = read_spikes(Supported(a=[0.5, 8.5], b=[1.5]), bin_s=1.0, **options)
+    assert recording.time.values.tolist() == [0.5, 1.5, 8.5]
+    assert recording.signal.values.tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
+def test_names_that_are_one_as_text(tmp_path):
+    with pytest.raises(DataError, match=r"unit names repeat.*\['1'\]"):
+        read_spikes({1: [0.5], "1": [0.7]}, bin_s=0.1)
