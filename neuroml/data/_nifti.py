@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "on_grid_of",
     "open_series",
     "parse_image",
+    "plausible_tr",
     "size_problems",
     "tr_of",
 ]
@@ -201,9 +203,8 @@ def tr_of(image: Any, tr_s: float | None, *, file: object = None) -> float:
     DataError
         If none is given and the header's is absent, not in time units, or implausible.
     """
-    low, high = _PLAUSIBLE_TR_S
     if tr_s is not None:
-        if not (math.isfinite(tr_s) and tr_s > 0):
+        if not (isinstance(tr_s, Real) and math.isfinite(tr_s) and tr_s > 0):
             raise DataError("tr_s is not a duration", expected="seconds > 0", found=tr_s)
         return float(tr_s)
     zooms = image.header.get_zooms()
@@ -212,20 +213,54 @@ def tr_of(image: Any, tr_s: float | None, *, file: object = None) -> float:
         image.header.get_xyzt_units()[1] if hasattr(image.header, "get_xyzt_units") else "unknown"
     )
     seconds = stored * _SECONDS.get(unit, 1.0 if unit == "unknown" else math.nan)
-    if low <= seconds <= high:
+    if _is_plausible(seconds):
         return round(seconds, 6)  # stored in single precision
+    raise _no_tr("the header has no usable", stored, f"{stored:g}, unit {unit!r}").at(
+        file=file, field="pixdim[4]"
+    )
+
+
+def plausible_tr(stated: Any, *, file: object, field: str) -> float:
+    """Return a repetition time in seconds that a file states, if it can be one.
+
+    Raises
+    ------
+    DataError
+        If it is not a number, or implausible.
+    """
+    if isinstance(stated, bool) or not isinstance(stated, Real):
+        raise DataError(
+            "the repetition time is not a number",
+            expected="seconds",
+            found=repr(stated),
+            fix="Correct the file, or pass tr_s= in seconds.",
+            file=file,
+            field=field,
+        )
+    if _is_plausible(float(stated)):
+        return float(stated)
+    raise _no_tr("the file states no usable", float(stated), f"{stated:g}").at(
+        file=file, field=field
+    )
+
+
+def _is_plausible(seconds: float) -> bool:
+    low, high = _PLAUSIBLE_TR_S
+    return low <= seconds <= high
+
+
+def _no_tr(problem: str, stated: float, found: str) -> DataError:
+    low, high = _PLAUSIBLE_TR_S
     guess = (
-        f" {stored / 1000:g} s would be, if milliseconds are meant."
-        if low <= stored / 1000 <= high
+        f" {stated / 1000:g} s would be, if milliseconds are meant."
+        if _is_plausible(stated / 1000)
         else ""
     )
-    raise DataError(
-        "the header has no usable repetition time (TR)",
+    return DataError(
+        f"{problem} repetition time (TR)",
         expected=f"between {low} and {high} s",
-        found=f"{stored:g}, unit {unit!r}",
+        found=found,
         fix=f"Pass tr_s= in seconds.{guess}",
-        file=file,
-        field="pixdim[4]",
     )
 
 

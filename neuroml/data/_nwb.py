@@ -176,9 +176,12 @@ def read_roi_series(path: Path | str, name: str | None) -> RoiSeries:
     with _opened(path) as file:
         good, bad = _readable(file)
         skipped = [f"series {key!r}, which cannot be read ({why})" for key, why in bad.items()]
-        found = [key for key in good if name is None or f"/{key}".endswith(f"/{name}")]
-        if len(found) != 1:
-            reason = f" that can be read: {bad[name]}" if name in bad else ""
+        found = [*good]
+        if name is not None:
+            found = [key for key in [*good, *bad] if file.paths[key].endswith(f"/{name}")]
+        if len(found) != 1 or found[0] in bad:
+            reason = f" that can be read: {bad[found[0]]}" if len(found) == 1 else ""
+            found = [key for key in found if key in good]
             raise DataError(
                 f"{len(found) or 'no'} series of regions of interest to choose from{reason}",
                 expected="exactly one",

@@ -8,7 +8,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from neuroml.data._nifti import needed, parse_image, size_problems, tr_of
+from neuroml.data._bids_names import stated_tr
+from neuroml.data._nifti import needed, parse_image, plausible_tr, size_problems, tr_of
 from neuroml.data._regions import Series, Units, one_of, region_names
 from neuroml.exceptions import DataError
 
@@ -37,7 +38,7 @@ def series_from_file(
     units : optional
         As for `neuroml.data.read_fmri`.
     tr_s : float, optional
-        By default that of the CIFTI header; GIFTI has none.
+        By default that of the CIFTI header (GIFTI has none), or of a sidecar.
 
     Raises
     ------
@@ -47,9 +48,9 @@ def series_from_file(
     image = _opened(path)
     if isinstance(image, nib.GiftiImage):
         series = _reduced(_vertices(image, path), _grid(image), labels, mask, units)
-        return series, tr_of(None, needed(tr_s))
+        return series, tr_of(None, tr_s) if tr_s is not None else stated_tr(_no_tr, path)
     time, space = _series_axes(image, path)
-    seconds = _step_s(time) if tr_s is None else tr_of(None, tr_s)
+    seconds = stated_tr(lambda: _step_s(time), path) if tr_s is None else tr_of(None, tr_s)
     values = np.asarray(image.dataobj, dtype=np.float64)
     if isinstance(space, nib.cifti2.ParcelsAxis):
         if labels is not None or mask is not None:
@@ -81,16 +82,20 @@ def describe_surface(path: Path) -> list[str]:
 
 def _step_s(axis: nib.cifti2.SeriesAxis) -> float:
     """Seconds per volume of a CIFTI series."""
-    seconds = float(axis.step) * _SECONDS.get(axis.unit, np.nan)
-    if not (np.isfinite(seconds) and seconds > 0):
+    if axis.unit not in _SECONDS:
         raise DataError(
             "the header has no usable repetition time (TR)",
-            expected="a step in seconds above 0",
+            expected="a step in seconds",
             found=f"{axis.step} {axis.unit}",
             fix="Pass tr_s= in seconds.",
             field="SeriesStep",
         )
-    return seconds
+    return plausible_tr(float(axis.step) * _SECONDS[axis.unit], file=None, field="SeriesStep")
+
+
+def _no_tr() -> float:
+    """GIFTI's answer to the question for its repetition time."""
+    return needed(None)
 
 
 def _opened(path: Path) -> Any:

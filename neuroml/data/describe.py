@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 import xarray as xr
 
 from neuroml.data._arrays import ARRAY_SUFFIXES, existing_file, list_arrays
+from neuroml.data._bids_names import stated_tr
 from neuroml.data._caiman import is_caiman
 from neuroml.data._matrix import is_matrix
-from neuroml.data._nifti import image_problems, is_image, parse_image
+from neuroml.data._nifti import image_problems, is_image, open_series, parse_image, tr_of
 from neuroml.data._nwb import has_units, list_roi_series
 from neuroml.data._surfaces import describe_surface, is_surface_file
 from neuroml.data._tables import is_table, read_text_table
+from neuroml.data.bids import find_runs
 from neuroml.data.calcium import read_traces
 from neuroml.data.events import read_events
 from neuroml.data.fmri import read_fmri
@@ -36,6 +39,8 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     "rate_hz": {"rate_hz": 1.0},
     "pixdim[4]": {"tr_s": 1.0},
     "RepetitionTime": {"tr_s": 1.0},
+    "VolumeTiming": {"tr_s": 1.0},
+    "SeriesStep": {"tr_s": 1.0},
 }
 """By the field of an error, the option with which a reader goes on to what else may be wrong."""
 _PLAIN = str | int | float
@@ -353,12 +358,26 @@ def _describe_folder(report: FileReport) -> None:
     subjects = sorted(part.name for part in report.path.glob("sub-*") if part.is_dir())
     if subjects:
         report.kind = "a BIDS folder"
-        runs = sorted(report.path.glob("sub-*/**/func/*_bold.nii*"))
-        report.facts.append(f"It has {len(subjects)} subjects and {len(runs)} functional images.")
+        report.facts.append(f"It has {len(subjects)} subjects.")
         report.advice = "Read it with neuroml.data.read_bids(path, labels=ATLAS)."
+        _try_runs(report)
         return
     raise DataError(
         "neuroml does not know this kind of folder",
         expected="a file, a plane folder of Suite2p (F.npy), or BIDS (sub-*)",
         found=", ".join(sorted(part.name for part in report.path.iterdir())[:8]) or "nothing",
     )
+
+
+def _try_runs(report: FileReport) -> None:
+    """Find the runs of a BIDS folder, and open their images without reading all voxels."""
+    runs, _ = find_runs(report.path)
+    n_events = sum(run.events is not None for run in runs)
+    report.facts.append(f"It has {len(runs)} functional runs, {n_events} of them with events.")
+    report.facts += [f"Not used: {note}." for run in runs for note in run.notes]
+    for run in runs:
+        try:
+            image = open_series(run.path)
+            stated_tr(partial(tr_of, image, None, file=run.path), run.path)
+        except DataError as error:
+            report.problems.append(str(error.at(file=run.path)))

@@ -14,6 +14,7 @@ import xarray as xr
 from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey, make_recording
 from neuroml.data._arrays import existing_file
+from neuroml.data._bids_names import stated_tr
 from neuroml.data._matrix import read_matrix
 from neuroml.data._nifti import is_image, needed, open_series, tr_of
 from neuroml.data._regions import (
@@ -70,8 +71,9 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
         `nilearn.interfaces.fmriprep.load_confounds`, such as ``{"strategy": ["motion", "scrub"]}``.
         Volumes that the strategy marks are not removed but marked in the variable ``outlier``.
     tr_s : float, optional
-        Repetition time in seconds; for a 4-D image or CIFTI file by default its header's. A table
-        without it counts samples.
+        Repetition time in seconds. By default that of an image's or CIFTI file's header, or of the
+        JSON sidecar beside or above it (BIDS' inheritance); the two must agree. A table without it
+        counts samples.
     units : optional
         Names of the regions: a list in the order of the atlas's ids or of the table's columns; or
         for an atlas, a DataFrame or table file with the columns ``id`` (or ``index``) and
@@ -132,7 +134,9 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
             rate_hz = 1 / stored_s
     elif path is None or is_image(path):
         image = open_series(source)
-        rate_hz = 1 / tr_of(image, tr_s, file=path)
+        if tr_s is None:
+            tr_s = stated_tr(lambda: tr_of(image, None, file=path), path)
+        rate_hz = 1 / tr_of(image, tr_s)
         with _named(path):
             series = series_from_image(image, labels, mask, units)
     else:

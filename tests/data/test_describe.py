@@ -111,7 +111,11 @@ def test_folders(tmp_path, signal):
     (tmp_path / "b" / "sub-01" / "func").mkdir(parents=True)
     (tmp_path / "b" / "sub-01" / "func" / "sub-01_task-x_bold.nii.gz").touch()
     report = describe_file(tmp_path / "b")
-    assert report.facts == ["It has 1 subjects and 1 functional images."]
+    assert report.facts == [
+        "It has 1 subjects.",
+        "It has 1 functional runs, 0 of them with events.",
+    ]
+    assert "the file is empty" in report.problems[0]
     (tmp_path / "c").mkdir()
     assert "does not know this kind of folder" in describe_file(tmp_path / "c").problems[0]
 

@@ -145,3 +145,14 @@ def test_truncated_files_are_told(gifti, cifti, at):
     with pytest.raises(DataError, match=path.name):
         read_fmri(path, labels=atlas, tr_s=1.0)
     assert not describe_file(path).ok
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_the_sidecar_of_a_surface_file(gifti, cifti, at):
+    path, labels = (gifti if at == 0 else cifti)[:2]
+    sidecar = path.with_name(path.name.split(".")[0] + ".json")
+    sidecar.write_text('{"RepetitionTime": 0.72}')
+    assert read_fmri(path, labels=labels).attrs["rate_hz"] == pytest.approx(1 / 0.72)
+    sidecar.write_text('{"RepetitionTime": 720}')
+    with pytest.raises(DataError, match=r"json.*found 720.*0.72 s would be"):
+        read_fmri(path, labels=labels)
