@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from numbers import Real
@@ -57,6 +58,14 @@ def load_image(source: Any, *, is_signal: bool = True) -> Any:
         On the first of `image_problems`.
     """
     if not isinstance(source, str | Path):
+        if not is_image(source):
+            raise DataError(
+                "this is not a brain image",
+                expected="a path, or an image of nibabel (img.get_fdata() loses where it lies)",
+                found=type(source).__name__,
+                fix="Pass the file, or nibabel.Nifti1Image(array, affine); of nilearn's atlases "
+                "the field maps.",
+            )
         for problem in _affine_problems(source, None):
             raise problem
         return source
@@ -121,6 +130,7 @@ def _affine_problems(image: Any, path: Path | None) -> Iterator[DataError]:
     elif abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         problem = "the affine (voxel to mm) is singular: it maps the volume onto a plane"
     else:
+        yield from _places_apart(image, path)
         return
     yield DataError(
         problem,
@@ -130,6 +140,28 @@ def _affine_problems(image: Any, path: Path | None) -> Iterator[DataError]:
         file=path,
         field="affine",
     )
+
+
+def _places_apart(image: Any, path: Path | None) -> Iterator[DataError]:
+    """Yield that sform and qform, of one and the same space, put a voxel into different places."""
+    header = image.header
+    if not isinstance(header, nib.Nifti1Header):
+        return
+    sform, qform = header.get_sform(coded=True), header.get_qform(coded=True)
+    if sform[1] != qform[1] or not sform[1]:
+        return
+    corners = np.array(list(itertools.product(*((0, n - 1) for n in image.shape[:3]))))
+    s_mm, q_mm = (nib.affines.apply_affine(form[0], corners) for form in (sform, qform))
+    apart = float(np.linalg.norm(s_mm - q_mm, axis=1).max())
+    if not apart <= max(header.get_zooms()[:3]):
+        yield DataError(
+            "sform and qform, which claim the same space, put the image into different places",
+            expected="less than a voxel apart",
+            found=f"{apart:.3g} mm, both with code {int(sform[1])}",
+            fix="Repair the header: set both to the right affine, or the code of the wrong to 0.",
+            file=path,
+            field="affine",
+        )
 
 
 def _scaling_problems(image: Any, path: Path, is_signal: bool) -> Iterator[DataError]:
@@ -293,6 +325,7 @@ def on_grid_of(image: Any, other: Any, name: str) -> Any:
         If the grids differ and the image does not say where its voxels are.
     """
     from nilearn.image import resample_to_img
+    from nilearn.image.resampling import BoundingBoxError
 
     check_is_3d(other, name)
     if other.shape == image.shape[:3] and np.allclose(other.affine, image.affine, atol=1e-4):
@@ -307,4 +340,19 @@ def on_grid_of(image: Any, other: Any, name: str) -> Any:
             fix=f"Pass a {name} image on the grid of the data.",
             field=name,
         )
-    return resample_to_img(other, image, interpolation="nearest", copy_header=True)
+    try:
+        return resample_to_img(other, image, interpolation="nearest", copy_header=True)
+    except BoundingBoxError as error:
+        raise DataError(
+            f"the {name} and the image do not overlap",
+            expected="both in the same space",
+            found=f"the image around {_middle(image)} mm, the {name} around {_middle(other)} mm",
+            fix="Check that both are in the same space.",
+            field=name,
+        ) from error
+
+
+def _middle(image: Any) -> list[float]:
+    """Where the middle of an image lies, in mm."""
+    middle = (np.array(image.shape[:3]) - 1) / 2
+    return nib.affines.apply_affine(image.affine, middle).round(1).tolist()

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuroml.data._bids_names import stated_tr
 from neuroml.data._nifti import needed, parse_image, plausible_tr, size_problems, tr_of
-from neuroml.data._regions import Series, Units, one_of, region_names
+from neuroml.data._regions import Series, Units, one_of, region_names, series_of_regions
 from neuroml.exceptions import DataError
 
 __all__ = ["describe_surface", "is_surface_file", "series_from_file"]
@@ -181,14 +181,10 @@ def _reduced(values: np.ndarray, grid: Any, labels: Any, mask: Any, units: Units
             raise DataError("the mask has no vertex above 0", field="mask")
         return Series(values[:, inside], [f"vertex{i}" for i in inside])
     regions, names = _map_on(grid, labels, "labels")
-    ids = np.unique(regions[regions > 0])
-    if not len(ids):
-        raise DataError("the atlas has no label above 0", field="labels")
     if units is None and names:
+        ids = np.unique(regions[regions > 0])
         units = [names.get(int(i), f"region{int(i)}") for i in ids]
-    unit_names, coords = region_names(units, ids)
-    means = [values[:, regions == i].mean(axis=1) for i in ids]
-    return Series(np.column_stack(means), unit_names, coords)
+    return series_of_regions(values, regions, units)
 
 
 def _map_on(grid: Any, source: Any, name: str) -> tuple[np.ndarray, dict[int, str]]:
@@ -215,6 +211,15 @@ def _map_on(grid: Any, source: Any, name: str) -> tuple[np.ndarray, dict[int, st
             expected=grid if isinstance(grid, int) else f"the same {len(grid)} grayordinates",
             found=there if isinstance(there, int) else f"{len(there)} grayordinates",
             fix="Use files of one mesh, such as fsLR 32k.",
+            file=source,
+            field=name,
+        )
+    if len(values) != 1:
+        raise DataError(
+            f"the {name} file has several maps",
+            expected="one",
+            found=len(values),
+            fix="Save the map that you mean as a file of its own.",
             file=source,
             field=name,
         )

@@ -60,7 +60,8 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
         to v7.3).
     labels : image or path-like, optional
         An atlas: the value of a voxel is the id of its region, 0 is background. The signal is the
-        mean over a region's voxels (`nilearn.maskers.NiftiLabelsMasker`). An atlas on another grid
+        mean over a region's voxels (`nilearn.maskers.NiftiLabelsMasker`) that were scanned, which
+        those that are 0 throughout were not. An atlas on another grid
         is resampled onto that of the data (nearest neighbour). For surface files a ``.label.gii``
         or ``.dlabel.nii`` of the same vertices.
     mask : image or path-like, optional
@@ -95,7 +96,8 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
     -------
     xarray.Dataset
         A recording in the units of the file ("BOLD a.u."); units have coordinates x, y, z (mm)
-        where an image tells. What was left out stands in ``attrs["dropped"]``.
+        where an image tells, and ``coverage``, the share of an atlas' region that was scanned;
+        one without any is missing (NaN). What was left out stands in ``attrs["dropped"]``.
 
     Raises
     ------
@@ -219,6 +221,11 @@ def _confounds(
             fix="Pass a DataFrame, a table file, or a mapping of keywords of load_confounds.",
             field="confounds",
         )
+    _check_rows(table, n_times, file)
+    return table, {}
+
+
+def _check_rows(table: pd.DataFrame, n_times: int, file: object) -> None:
     if len(table) != n_times:
         raise DataError(
             "the confounds do not fit the volumes",
@@ -228,7 +235,6 @@ def _confounds(
             file=file,
             field="confounds",
         )
-    return table, {}
 
 
 def _from_fmriprep(
@@ -245,10 +251,16 @@ def _from_fmriprep(
         )
     try:
         table, kept = load_confounds(str(path), **keywords)
-    except (ValueError, OSError, TypeError) as error:
+    except Exception as error:  # nilearn raises many kinds, KeyError for a column that is absent
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"fMRIPrep's confounds cannot be loaded ({error})", file=path, field="confounds"
+            f"fMRIPrep's confounds cannot be loaded ({type(error).__name__}: {reason})",
+            fix="Check the keywords of load_confounds, and that the table beside the image has the "
+            "columns that they take.",
+            file=path,
+            field="confounds",
         ) from error
+    _check_rows(table, n_times, path)
     outlier = np.full(n_times, kept is not None)
     if kept is not None:
         outlier[kept] = False

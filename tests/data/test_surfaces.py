@@ -156,3 +156,32 @@ def test_the_sidecar_of_a_surface_file(gifti, cifti, at):
     sidecar.write_text('{"RepetitionTime": 720}')
     with pytest.raises(DataError, match=r"json.*found 720.*0.72 s would be"):
         read_fmri(path, labels=labels)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_vertices_that_were_not_scanned(gifti, cifti, at, values, tmp_path):
+    holes = values.copy()
+    first = np.flatnonzero(LABELS == 4)
+    holes[:, first[0]] = 0
+    holes[:, LABELS == 9] = 0
+    path, labels = (gifti if at == 0 else cifti)[:2]
+    if at == 0:
+        arrays = [GiftiDataArray(row.astype(np.float32)) for row in holes]
+        nibabel.save(GiftiImage(darrays=arrays), path)
+    else:
+        old = nibabel.load(path)
+        nibabel.save(nibabel.Cifti2Image(holes, old.header), path)
+    run = read_fmri(path, labels=labels, tr_s=1.0, on_nan="keep")
+    share = 1 - 1 / len(first)
+    np.testing.assert_allclose(run.coverage.values[:2], [share, 0])
+    np.testing.assert_allclose(run.signal[:, 0], holes[:, first[1:]].mean(axis=1), rtol=1e-5)
+    assert np.isnan(run.signal.values[:, 1]).all()
+    assert "0 throughout" in run.attrs["dropped"][0]
+
+
+def test_several_maps_are_no_atlas(gifti, tmp_path):
+    path = tmp_path / "two.label.gii"
+    nibabel.save(GiftiImage(darrays=[GiftiDataArray(LABELS), GiftiDataArray(LABELS)]), path)
+    for name in ("labels", "mask"):
+        with pytest.raises(DataError, match=f"the {name} file has several maps"):
+            read_fmri(gifti[0], tr_s=1.0, **{name: path})
