@@ -113,7 +113,7 @@ def _content(io: Any) -> _File:
     names = _shortest_ends([*series, *refused])
     return _File(
         content,
-        {names[path]: item for path, item in series.items()},
+        {names[path]: item for path, item in sorted(series.items())},
         {names[path]: reason for path, reason in refused.items()},
         {name: path for path, name in names.items()},
     )

@@ -279,7 +279,9 @@ def _describe_nwb(report: FileReport) -> None:
     elif not series:
         _try(report, [read_traces, read_spikes])
     report.advice = "Read it with neuroml.data." + (
-        "read_traces(path)." if series else "read_spikes(path, bin_s=...)."
+        f"read_traces(path{', variable=NAME' if len(series) > 1 else ''})."
+        if series
+        else "read_spikes(path, bin_s=...)."
     )
 
 
