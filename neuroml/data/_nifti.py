@@ -236,7 +236,8 @@ def tr_of(image: Any, tr_s: float | None, *, file: object = None) -> float:
         If none is given and the header's is absent, not in time units, or implausible.
     """
     if tr_s is not None:
-        if not (isinstance(tr_s, Real) and math.isfinite(tr_s) and tr_s > 0):
+        is_number = isinstance(tr_s, Real) and not isinstance(tr_s, bool)
+        if not (is_number and math.isfinite(tr_s) and tr_s > 0):
             raise DataError("tr_s is not a duration", expected="seconds > 0", found=tr_s)
         return float(tr_s)
     zooms = image.header.get_zooms()

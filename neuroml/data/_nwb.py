@@ -190,7 +190,7 @@ def read_roi_series(path: Path | str, name: str | None) -> RoiSeries:
                 field=name,
             )
         series = good[found[0]]
-        notes = series.matrix.notes + ([] if name else skipped)
+        notes = series.matrix.notes + ([] if name else skipped) + _invalid(file.content)
         return replace(series, matrix=replace(series.matrix, notes=notes))
 
 
@@ -282,7 +282,17 @@ def read_unit_spikes(path: Path | str) -> UnitSpikes:
             name: np.asarray(table["spike_times"][row], dtype=np.float64)
             for row, name in enumerate(names)
         }
-        return UnitSpikes(trains, _observed(table, names), notes)
+        return UnitSpikes(trains, _observed(table, names), notes + _invalid(file.content))
+
+
+def _invalid(content: Any) -> list[str]:
+    """A note on the stretches that the file calls invalid, which are kept."""
+    table = content.invalid_times
+    if table is None or not len(table):
+        return []
+    stretches = zip(table["start_time"][:3], table["stop_time"][:3], strict=True)
+    shown = ", ".join(f"{start:g} to {stop:g} s" for start, stop in stretches)
+    return [f"nothing: the file's invalid_times ({len(table)}: {shown}) are kept"]
 
 
 def _observed(table: Any, names: list[str]) -> dict[str, np.ndarray] | None:

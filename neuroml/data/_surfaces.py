@@ -13,7 +13,7 @@ from neuroml.data._nifti import needed, parse_image, plausible_tr, size_problems
 from neuroml.data._regions import Series, Units, one_of, region_names, series_of_regions
 from neuroml.exceptions import DataError
 
-__all__ = ["describe_surface", "is_surface_file", "series_from_file"]
+__all__ = ["describe_surface", "is_surface_file", "series_from_file", "write_full_mask"]
 
 _CIFTI = (".dtseries.nii", ".ptseries.nii", ".dlabel.nii", ".dscalar.nii")
 _SECONDS = {"SECOND": 1.0}
@@ -78,6 +78,24 @@ def describe_surface(path: Path) -> list[str]:
     if isinstance(axes[0], nib.cifti2.SeriesAxis):
         facts.append(f"One volume every {_step_s(axes[0]):g} s.")
     return facts
+
+
+def write_full_mask(path: Path, folder: Path) -> Path | None:
+    """Write a mask of all vertices of a series; None if it needs none, having parcels already."""
+    image = _opened(path)
+    mask: Any
+    if isinstance(image, nib.GiftiImage):
+        ones = nib.gifti.GiftiDataArray(np.ones(_grid(image), np.float32))
+        mask, name = nib.GiftiImage(darrays=[ones]), "mask.shape.gii"
+    else:
+        _, space = _series_axes(image, path)
+        if isinstance(space, nib.cifti2.ParcelsAxis):
+            return None
+        axes = (nib.cifti2.ScalarAxis(["mask"]), space)
+        mask = nib.Cifti2Image(np.ones((1, len(space)), np.float32), axes)
+        name = "mask.dscalar.nii"
+    nib.save(mask, folder / name)
+    return folder / name
 
 
 def _step_s(axis: nib.cifti2.SeriesAxis) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nibabel as nib
@@ -19,7 +20,7 @@ from neuroml.data._caiman import is_caiman
 from neuroml.data._matrix import is_matrix
 from neuroml.data._nifti import image_problems, is_image, open_series, parse_image, tr_of
 from neuroml.data._nwb import has_units, list_roi_series
-from neuroml.data._surfaces import describe_surface, is_surface_file
+from neuroml.data._surfaces import describe_surface, is_surface_file, write_full_mask
 from neuroml.data._tables import is_table, read_text_table
 from neuroml.data.bids import find_runs
 from neuroml.data.calcium import read_traces
@@ -45,6 +46,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
 """By the field of an error, the option with which a reader goes on to what else may be wrong."""
 _PLAIN = str | int | float
 _MAX_IDS = 2000
+_SURFACE_SERIES = (".func.gii", ".time.gii", ".dtseries.nii", ".ptseries.nii")
 _NUISANCE = {"wm", "csf", "vent", "brain", "global", "white_matter", "global_signal", "trend"}
 
 
@@ -201,6 +203,11 @@ def _describe_surface(report: FileReport) -> None:
     report.kind = "a surface file"
     report.facts += describe_surface(report.path)
     report.advice = "Read it with neuroml.data.read_fmri(path, labels=SURFACE_ATLAS, tr_s=...)."
+    if report.path.name.lower().endswith(_SURFACE_SERIES):
+        options: dict[str, Any] = {"tr_s": 1.0} if report.path.suffix == ".gii" else {}
+        with TemporaryDirectory() as folder:
+            mask = write_full_mask(report.path, Path(folder))
+            _try(report, [read_fmri], **options, **({} if mask is None else {"mask": mask}))
 
 
 def _dtype(image: Any) -> str:

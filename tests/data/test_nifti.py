@@ -231,7 +231,7 @@ def test_a_source_that_is_no_image(source):
         open_series(source)
 
 
-@pytest.mark.parametrize("tr", ["2", [2.0], {"tr": 2}])
+@pytest.mark.parametrize("tr", ["2", [2.0], {"tr": 2}, True])
 def test_a_repetition_time_that_is_no_number(tr):
     with pytest.raises(DataError, match="tr_s is not a duration"):
         tr_of(None, tr)

@@ -299,3 +299,17 @@ def test_units_that_the_reader_refuses_are_a_problem_beside_good_traces(nwb, tmp
     report = describe_file(saved(file, tmp_path / "b.nwb"))
     assert "whole numbers" in report.problems[0]
     assert describe_file(nwb[0]).ok
+
+
+def test_times_that_the_file_calls_invalid_are_told(tmp_path):
+    file = empty_file()
+    file.add_unit(spike_times=np.array([0.5, 2.5, 9.25]))
+    module, regions = add_regions(file)
+    values = np.random.default_rng(0).normal(size=(1, 20, 3))
+    add_series(file, module, regions, values, [("Fluorescence", "s")])
+    file.add_invalid_time_interval(start_time=2.0, stop_time=3.0)
+    path = saved(file, tmp_path / "a.nwb")
+    for recording in (read_spikes(path, bin_s=1.0), read_traces(path)):
+        assert recording.attrs["dropped"] == [
+            "nothing: the file's invalid_times (1: 2 to 3 s) are kept"
+        ]

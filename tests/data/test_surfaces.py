@@ -135,6 +135,8 @@ def test_every_kind_is_described(gifti, cifti):
     assert "12 times x 30 grayordinates" in texts[3] and "every 0.72 s" in texts[3]
     assert "12 times x 2 parcels" in texts[5]
     assert not any("Problem" in text for text in texts)
+    assert [" returns " in text for text in texts] == [True, False, False, True, False, True]
+    assert "returns 12 times x 30 units" in texts[0] and "x 2 units, at 1.38889 Hz" in texts[5]
 
 
 @pytest.mark.parametrize("at", [0, 3])
@@ -185,3 +187,10 @@ def test_several_maps_are_no_atlas(gifti, tmp_path):
     for name in ("labels", "mask"):
         with pytest.raises(DataError, match=f"the {name} file has several maps"):
             read_fmri(gifti[0], tr_s=1.0, **{name: path})
+
+
+def test_a_series_with_missing_values_is_a_problem_in_the_reader_s_words(gifti, values):
+    values[3, 25] = np.nan
+    nibabel.save(GiftiImage(darrays=[GiftiDataArray(row) for row in values]), gifti[0])
+    (problem,) = describe_file(gifti[0]).problems
+    assert "found 1 in 1 of 30 units: vertex25" in problem
