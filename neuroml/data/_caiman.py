@@ -8,6 +8,7 @@ import numpy as np
 
 from neuroml.data._arrays import StoredArray, list_arrays, read_array
 from neuroml.data._matrix import Matrix
+from neuroml.data._units import no_cell
 from neuroml.exceptions import DataError
 
 __all__ = ["is_caiman", "read_caiman"]
@@ -60,6 +61,8 @@ def read_caiman(
     accepted = f"{_GROUP}/idx_components"
     if accepted in stored and stored[accepted].kind == "numbers":
         keep = np.asarray(read_array(path, accepted, lambda array: True, "an array")).ravel()
+        if not keep.size:
+            raise no_cell(f"idx_components names none of {len(values)} components", path)
         if keep.dtype.kind not in "iu" or keep.min(initial=0) < 0 or keep.max() >= len(values):
             raise DataError(
                 "the accepted components do not fit the traces",

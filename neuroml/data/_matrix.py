@@ -15,7 +15,14 @@ from neuroml.data._tables import Table, check_named, is_table, read_numbers
 from neuroml.data._units import check_unique
 from neuroml.exceptions import DataError
 
-__all__ = ["Matrix", "is_smoother_along_rows", "may_be_seconds", "read_matrix", "read_vector"]
+__all__ = [
+    "Matrix",
+    "is_matrix",
+    "is_smoother_along_rows",
+    "may_be_seconds",
+    "read_matrix",
+    "read_vector",
+]
 
 _CLOCK_WORDS = {
     *("time", "times", "timestamp", "timestamps", "t", "clock", "seconds", "milliseconds"),
@@ -110,7 +117,7 @@ def read_matrix(
             return _named(path, table, units, side)
         values, notes = table.columns.to_numpy(), table.notes
     else:
-        values = read_array(path, variable, _is_matrix, "a 2-D array of numbers")
+        values = read_array(path, variable, is_matrix, "a 2-D array of numbers")
         notes = []
     if side:
         raise DataError(
@@ -137,7 +144,8 @@ def read_vector(path: Path | str, variable: str) -> np.ndarray:
     ).ravel()
 
 
-def _is_matrix(array: StoredArray) -> bool:
+def is_matrix(array: StoredArray) -> bool:
+    """Whether a stored array can be a table of times and units."""
     return array.kind == "numbers" and len(array.shape) == 2 and min(array.shape) > 1
 
 

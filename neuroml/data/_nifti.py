@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ __all__ = [
     "on_grid_of",
     "open_series",
     "parse_image",
+    "plausible_tr",
     "size_problems",
     "tr_of",
 ]
@@ -55,6 +58,14 @@ def load_image(source: Any, *, is_signal: bool = True) -> Any:
         On the first of `image_problems`.
     """
     if not isinstance(source, str | Path):
+        if not is_image(source):
+            raise DataError(
+                "this is not a brain image",
+                expected="a path, or an image of nibabel (img.get_fdata() loses where it lies)",
+                found=type(source).__name__,
+                fix="Pass the file, or nibabel.Nifti1Image(array, affine); of nilearn's atlases "
+                "the field maps.",
+            )
         for problem in _affine_problems(source, None):
             raise problem
         return source
@@ -119,6 +130,7 @@ def _affine_problems(image: Any, path: Path | None) -> Iterator[DataError]:
     elif abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         problem = "the affine (voxel to mm) is singular: it maps the volume onto a plane"
     else:
+        yield from _places_apart(image, path)
         return
     yield DataError(
         problem,
@@ -128,6 +140,28 @@ def _affine_problems(image: Any, path: Path | None) -> Iterator[DataError]:
         file=path,
         field="affine",
     )
+
+
+def _places_apart(image: Any, path: Path | None) -> Iterator[DataError]:
+    """Yield that sform and qform, of one and the same space, put a voxel into different places."""
+    header = image.header
+    if not isinstance(header, nib.Nifti1Header):
+        return
+    sform, qform = header.get_sform(coded=True), header.get_qform(coded=True)
+    if sform[1] != qform[1] or not sform[1]:
+        return
+    corners = np.array(list(itertools.product(*((0, n - 1) for n in image.shape[:3]))))
+    s_mm, q_mm = (nib.affines.apply_affine(form[0], corners) for form in (sform, qform))
+    apart = float(np.linalg.norm(s_mm - q_mm, axis=1).max())
+    if not apart <= max(header.get_zooms()[:3]):
+        yield DataError(
+            "sform and qform, which claim the same space, put the image into different places",
+            expected="less than a voxel apart",
+            found=f"{apart:.3g} mm, both with code {int(sform[1])}",
+            fix="Repair the header: set both to the right affine, or the code of the wrong to 0.",
+            file=path,
+            field="affine",
+        )
 
 
 def _scaling_problems(image: Any, path: Path, is_signal: bool) -> Iterator[DataError]:
@@ -201,9 +235,9 @@ def tr_of(image: Any, tr_s: float | None, *, file: object = None) -> float:
     DataError
         If none is given and the header's is absent, not in time units, or implausible.
     """
-    low, high = _PLAUSIBLE_TR_S
     if tr_s is not None:
-        if not (math.isfinite(tr_s) and tr_s > 0):
+        is_number = isinstance(tr_s, Real) and not isinstance(tr_s, bool)
+        if not (is_number and math.isfinite(tr_s) and tr_s > 0):
             raise DataError("tr_s is not a duration", expected="seconds > 0", found=tr_s)
         return float(tr_s)
     zooms = image.header.get_zooms()
@@ -212,20 +246,54 @@ def tr_of(image: Any, tr_s: float | None, *, file: object = None) -> float:
         image.header.get_xyzt_units()[1] if hasattr(image.header, "get_xyzt_units") else "unknown"
     )
     seconds = stored * _SECONDS.get(unit, 1.0 if unit == "unknown" else math.nan)
-    if low <= seconds <= high:
+    if _is_plausible(seconds):
         return round(seconds, 6)  # stored in single precision
+    raise _no_tr("the header has no usable", stored, f"{stored:g}, unit {unit!r}").at(
+        file=file, field="pixdim[4]"
+    )
+
+
+def plausible_tr(stated: Any, *, file: object, field: str) -> float:
+    """Return a repetition time in seconds that a file states, if it can be one.
+
+    Raises
+    ------
+    DataError
+        If it is not a number, or implausible.
+    """
+    if isinstance(stated, bool) or not isinstance(stated, Real):
+        raise DataError(
+            "the repetition time is not a number",
+            expected="seconds",
+            found=repr(stated),
+            fix="Correct the file, or pass tr_s= in seconds.",
+            file=file,
+            field=field,
+        )
+    if _is_plausible(float(stated)):
+        return float(stated)
+    raise _no_tr("the file states no usable", float(stated), f"{stated:g}").at(
+        file=file, field=field
+    )
+
+
+def _is_plausible(seconds: float) -> bool:
+    low, high = _PLAUSIBLE_TR_S
+    return low <= seconds <= high
+
+
+def _no_tr(problem: str, stated: float, found: str) -> DataError:
+    low, high = _PLAUSIBLE_TR_S
     guess = (
-        f" {stored / 1000:g} s would be, if milliseconds are meant."
-        if low <= stored / 1000 <= high
+        f" {stated / 1000:g} s would be, if milliseconds are meant."
+        if _is_plausible(stated / 1000)
         else ""
     )
-    raise DataError(
-        "the header has no usable repetition time (TR)",
+    return DataError(
+        f"{problem} repetition time (TR)",
         expected=f"between {low} and {high} s",
-        found=f"{stored:g}, unit {unit!r}",
+        found=found,
         fix=f"Pass tr_s= in seconds.{guess}",
-        file=file,
-        field="pixdim[4]",
     )
 
 
@@ -258,6 +326,7 @@ def on_grid_of(image: Any, other: Any, name: str) -> Any:
         If the grids differ and the image does not say where its voxels are.
     """
     from nilearn.image import resample_to_img
+    from nilearn.image.resampling import BoundingBoxError
 
     check_is_3d(other, name)
     if other.shape == image.shape[:3] and np.allclose(other.affine, image.affine, atol=1e-4):
@@ -272,4 +341,19 @@ def on_grid_of(image: Any, other: Any, name: str) -> Any:
             fix=f"Pass a {name} image on the grid of the data.",
             field=name,
         )
-    return resample_to_img(other, image, interpolation="nearest", copy_header=True)
+    try:
+        return resample_to_img(other, image, interpolation="nearest", copy_header=True)
+    except BoundingBoxError as error:
+        raise DataError(
+            f"the {name} and the image do not overlap",
+            expected="both in the same space",
+            found=f"the image around {_middle(image)} mm, the {name} around {_middle(other)} mm",
+            fix="Check that both are in the same space.",
+            field=name,
+        ) from error
+
+
+def _middle(image: Any) -> list[float]:
+    """Where the middle of an image lies, in mm."""
+    middle = (np.array(image.shape[:3]) - 1) / 2
+    return nib.affines.apply_affine(image.affine, middle).round(1).tolist()

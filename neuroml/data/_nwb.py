@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,58 @@ import numpy as np
 
 from neuroml.data._arrays import existing_file
 from neuroml.data._matrix import Matrix
+from neuroml.data._units import check_unique
 from neuroml.exceptions import DataError
 
-__all__ = ["list_roi_series", "read_roi_series", "read_unit_spikes"]
+__all__ = [
+    "RoiSeries",
+    "UnitSpikes",
+    "has_units",
+    "list_roi_series",
+    "read_roi_series",
+    "read_unit_spikes",
+]
+
+
+_ACCEPTED = ("iscell", "accepted")
+"""Columns in which Suite2p and CaImAn mark the regions that they take for cells."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """An NWB file's content, its series by name, those that pynwb cannot build, and all paths.
+
+    A series' name is as much of the end of its path as tells it from all others.
+    """
+
+    content: Any
+    series: dict[str, Any]
+    refused: dict[str, str]
+    paths: dict[str, str]
+
+
+@dataclass(frozen=True)
+class UnitSpikes:
+    """The units table of a file.
+
+    Attributes
+    ----------
+    trains : dict of str to ndarray
+        Spike times of each unit.
+    observed : dict of str to ndarray of shape (n_intervals, 2), or None
+        When each unit was observed, if the file says so.
+    notes : list of str
+        What had to be done with the names.
+    """
+
+    trains: dict[str, np.ndarray]
+    observed: dict[str, np.ndarray] | None
+    notes: list[str]
 
 
 @contextmanager
-def _opened(path: Path | str) -> Iterator[tuple[Any, dict[str, str]]]:
-    """The NWB file's content, and the series that pynwb cannot build with the reason.
-
-    Whatever else goes wrong comes out as a DataError.
-    """
+def _opened(path: Path | str) -> Iterator[_File]:
+    """The NWB file; whatever goes wrong comes out as a DataError."""
     try:
         from pynwb import NWBHDF5IO
     except ImportError as error:
@@ -46,39 +89,83 @@ def _opened(path: Path | str) -> Iterator[tuple[Any, dict[str, str]]]:
             ) from error
 
 
-def _content(io: Any) -> tuple[Any, dict[str, str]]:
+def _content(io: Any) -> _File:
     """Build the content; a series that cannot be built is taken out, and the rest built again."""
     from hdmf.build import ConstructError
+    from pynwb.ophys import RoiResponseSeries
 
     root, refused = io.read_builder(), dict[str, str]()
     while True:
         try:
-            return io.manager.construct(root), refused
+            content = io.manager.construct(root)
+            break
         except ConstructError as error:
             builder, reason = error.args
             if builder.attributes.get("neurodata_type") != "RoiResponseSeries":
                 raise ValueError(f"{builder.path}: {reason}") from error
             del builder.parent.groups[builder.name]
-            refused[builder.name] = reason
+            refused[builder.path] = reason
+    series = {
+        io.manager.get_builder(item).path: item
+        for item in content.objects.values()
+        if isinstance(item, RoiResponseSeries)
+    }
+    names = _shortest_ends([*series, *refused])
+    return _File(
+        content,
+        {names[path]: item for path, item in sorted(series.items())},
+        {names[path]: reason for path, reason in refused.items()},
+        {name: path for path, name in names.items()},
+    )
+
+
+def _shortest_ends(paths: Sequence[str]) -> dict[str, str]:
+    """For each path the fewest of its last parts that no other path ends in."""
+    ends = {path: [path.split("/")[-n:] for n in range(1, path.count("/") + 2)] for path in paths}
+    counts = Counter("/".join(end) for choices in ends.values() for end in choices)
+    return {
+        path: next("/".join(end) for end in choices if counts["/".join(end)] == 1)
+        for path, choices in ends.items()
+    }
 
 
 def list_roi_series(path: Path | str) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
     """Shapes of the series of regions of interest in a file, and why others cannot be read."""
-    with _opened(path) as (content, refused):
-        good, bad = _readable(content, refused)
-    return {name: matrix.values.shape for name, (matrix, _, _) in good.items()}, bad
+    with _opened(path) as file:
+        good, bad = _readable(file)
+    return {name: one.matrix.values.shape for name, one in good.items()}, bad
 
 
-def read_roi_series(path: Path | str, name: str | None) -> tuple[Matrix, np.ndarray, str]:
-    """Read the named series of regions of interest, or the only one.
+@dataclass(frozen=True)
+class RoiSeries:
+    """A series of regions of interest.
 
-    Returns
-    -------
+    Attributes
+    ----------
     matrix : Matrix
         Values and names of the regions.
     time : ndarray of shape (n_times,)
         Seconds.
     value_units : str
+    is_cell : ndarray of bool of shape (n_units,), or None
+        Which regions the file accepts as cells, if it says so.
+    """
+
+    matrix: Matrix
+    time: np.ndarray
+    value_units: str
+    is_cell: np.ndarray | None
+
+
+def read_roi_series(path: Path | str, name: str | None) -> RoiSeries:
+    """Read the named series of regions of interest, or the only one.
+
+    Parameters
+    ----------
+    path : path-like
+    name : str or None
+        Where several containers hold a series of one name, with the container before it:
+        "Fluorescence/plane0".
 
     Raises
     ------
@@ -86,12 +173,15 @@ def read_roi_series(path: Path | str, name: str | None) -> tuple[Matrix, np.ndar
         If there is no such series that can be read, or several and no name. A series that cannot
         be read is left out and counted in the notes.
     """
-    with _opened(path) as (content, refused):
-        good, bad = _readable(content, refused)
+    with _opened(path) as file:
+        good, bad = _readable(file)
         skipped = [f"series {key!r}, which cannot be read ({why})" for key, why in bad.items()]
-        found = [key for key in good if name in (None, key)]
-        if len(found) != 1:
-            reason = f" that can be read: {bad[name]}" if name in bad else ""
+        found = [*good]
+        if name is not None:
+            found = [key for key in [*good, *bad] if file.paths[key].endswith(f"/{name}")]
+        if len(found) != 1 or found[0] in bad:
+            reason = f" that can be read: {bad[found[0]]}" if len(found) == 1 else ""
+            found = [key for key in found if key in good]
             raise DataError(
                 f"{len(found) or 'no'} series of regions of interest to choose from{reason}",
                 expected="exactly one",
@@ -99,46 +189,57 @@ def read_roi_series(path: Path | str, name: str | None) -> tuple[Matrix, np.ndar
                 fix="Pass variable= with the name of one of them." if len(good) > 1 else None,
                 field=name,
             )
-        matrix, time, unit = good[found[0]]
-        notes = [] if name else skipped
-        return Matrix(matrix.values, matrix.names, notes=notes), time, unit
+        series = good[found[0]]
+        notes = series.matrix.notes + ([] if name else skipped) + _invalid(file.content)
+        return replace(series, matrix=replace(series.matrix, notes=notes))
 
 
-def _readable(
-    content: Any, refused: dict[str, str]
-) -> tuple[dict[str, tuple[Matrix, np.ndarray, str]], dict[str, str]]:
+def _readable(file: _File) -> tuple[dict[str, RoiSeries], dict[str, str]]:
     """Every series that can be read, and for the others the reason why not.
 
     Files that pass NWB's own validation may still hold series without a clock, or with regions
     that their table does not have.
     """
-    from pynwb.ophys import RoiResponseSeries
-
-    good, bad = {}, dict(refused)
-    for item in content.objects.values():
-        if isinstance(item, RoiResponseSeries):
-            try:
-                good[item.name] = _series(item)
-            except Exception as error:  # pynwb, hdmf and h5py raise many kinds
-                bad[item.name] = (str(error) or repr(error)).splitlines()[0]
+    good, bad = {}, dict(file.refused)
+    for name, item in file.series.items():
+        try:
+            good[name] = _series(item)
+        except Exception as error:  # pynwb, hdmf and h5py raise many kinds
+            bad[name] = (str(error) or repr(error)).splitlines()[0]
     return good, bad
 
 
-def _series(series: Any) -> tuple[Matrix, np.ndarray, str]:
-    """Values, times in seconds and units of one series."""
+def _series(series: Any) -> RoiSeries:
     values = np.asarray(series.data[()], dtype=np.float64) * series.conversion + series.offset
     if values.ndim != 2:
         raise DataError("the series is not a table", found=values.shape)
     rows = [int(row) for row in series.rois.data[()]]
-    n_rois = len(series.rois.table)
+    table = series.rois.table
+    n_rois = len(table)
     if len(rows) != values.shape[1] or min(rows) < 0 or max(rows) >= n_rois:
         raise DataError(
             "its regions do not fit its table",
             expected=f"{values.shape[1]} of {n_rois} regions",
             found=rows[:10],
         )
-    names = [f"roi{series.rois.table.id[row]}" for row in rows]
-    return Matrix(values, names), _times(series, len(values)), str(series.unit)
+    labels, notes = _labels(table.id[:], "roi")
+    names = [labels[row] for row in rows]
+    check_unique(names)
+    columns = {str(name).lower(): name for name in table.colnames}
+    flags = next((columns[name] for name in _ACCEPTED if name in columns), None)
+    is_cell = None
+    if flags is not None:  # Suite2p's column holds the flag and a probability
+        is_cell = np.array([np.ravel(table[flags][row])[0] > 0 for row in rows])
+    matrix = Matrix(values, names, notes=notes)
+    return RoiSeries(matrix, _times(series, len(values)), str(series.unit), is_cell)
+
+
+def _labels(ids: Sequence[Any], prefix: str = "") -> tuple[list[str], list[str]]:
+    """A name for each row of a table: its id, or its number where ids repeat, with a note."""
+    if len(set(ids)) == len(ids):
+        return [f"{prefix}{i}" for i in ids], []
+    note = "nothing: the ids of the table repeat, so that its rows are numbered in place of them"
+    return [f"row{i}" for i in range(len(ids))], [note]
 
 
 def _times(series: Any, n_times: int) -> np.ndarray:
@@ -154,23 +255,62 @@ def _times(series: Any, n_times: int) -> np.ndarray:
     return (series.starting_time or 0.0) + np.arange(n_times) / series.rate
 
 
-def read_unit_spikes(path: Path | str) -> dict[str, np.ndarray]:
-    """Spike times in seconds of each unit of the units table.
+def has_units(path: Path | str) -> bool:
+    """Whether a file has a table of units."""
+    with _opened(path) as file:
+        return file.content.units is not None
+
+
+def read_unit_spikes(path: Path | str) -> UnitSpikes:
+    """Spike times of each unit of the units table.
 
     Raises
     ------
     DataError
-        If the file has no units, or no spike times.
+        If the file has no units, or no spike times, or its observation intervals make no sense.
     """
-    with _opened(path) as (content, _):
-        table = content.units
+    with _opened(path) as file:
+        table = file.content.units
         if table is None or "spike_times" not in table.colnames:
             raise DataError(
                 "the file has no spike times",
                 expected="a units table with spike_times",
                 found="no units" if table is None else ", ".join(table.colnames),
             )
-        return {
-            str(unit): np.asarray(table["spike_times"][row], dtype=np.float64)
-            for row, unit in enumerate(table.id[:])
+        names, notes = _labels(table.id[:])
+        trains = {
+            name: np.asarray(table["spike_times"][row], dtype=np.float64)
+            for row, name in enumerate(names)
         }
+        return UnitSpikes(trains, _observed(table, names), notes + _invalid(file.content))
+
+
+def _invalid(content: Any) -> list[str]:
+    """A note on the stretches that the file calls invalid, which are kept."""
+    table = content.invalid_times
+    if table is None or not len(table):
+        return []
+    stretches = zip(table["start_time"][:3], table["stop_time"][:3], strict=True)
+    shown = ", ".join(f"{start:g} to {stop:g} s" for start, stop in stretches)
+    return [f"nothing: the file's invalid_times ({len(table)}: {shown}) are kept"]
+
+
+def _observed(table: Any, names: list[str]) -> dict[str, np.ndarray] | None:
+    """The intervals in which each unit was observed, None if the file does not say so."""
+    if "obs_intervals" not in table.colnames:
+        return None
+    found = {
+        name: np.asarray(table["obs_intervals"][row], dtype=np.float64).reshape(-1, 2)
+        for row, name in enumerate(names)
+    }
+    silent = [name for name, intervals in found.items() if not len(intervals)]
+    if len(silent) == len(names):
+        return None
+    if silent:
+        raise DataError(
+            "some units have no observation interval, others have",
+            expected="intervals for every unit, or for none",
+            found=", ".join(silent[:5]),
+            field="obs_intervals",
+        )
+    return found

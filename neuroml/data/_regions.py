@@ -24,6 +24,7 @@ __all__ = [
     "region_names",
     "series_from_image",
     "series_from_surface",
+    "series_of_regions",
 ]
 
 Units = Sequence[str] | pd.DataFrame | str | Path
@@ -67,7 +68,7 @@ def series_from_image(image: Any, labels: Any, mask: Any, units: Units | None) -
         given = mask if labels is None else labels
         if error.field in ("mask", "labels") and isinstance(given, str | Path):
             raise error.at(file=given) from error
-        raise
+        raise error.at(field="mask" if labels is None else "labels") from error
 
 
 def one_of(labels: Any, mask: Any) -> None:
@@ -109,6 +110,7 @@ def _regions(image: Any, atlas: Any, units: Units | None) -> Series:
 
     ids = _region_ids(atlas)
     names, coords = region_names(units, ids)
+    stored = atlas
     atlas = on_grid_of(image, atlas, "labels")
     grid = np.asanyarray(atlas.dataobj).astype(np.int32)
     present = np.isin(ids, grid)
@@ -118,27 +120,91 @@ def _regions(image: Any, atlas: Any, units: Units | None) -> Series:
             fix="Check that both are in the same space.",
             field="labels",
         )
-    masker = NiftiLabelsMasker(
-        nib.Nifti1Image(grid, image.affine), standardize=None, resampling_target=None, reports=False
-    )
     data = np.asanyarray(image.dataobj, dtype=np.float32)
+    scanned = (data != 0).any(axis=-1)
     missing = ~np.isfinite(data)
     if missing.any():
         image = new_img_like(image, np.where(missing, 0, data), copy_header=True)
-    values = masker.fit_transform(image)
-    if missing.any():  # a region with a missing voxel is missing, where nilearn would count it as 0
-        touched = masker.transform(new_img_like(image, missing.astype(np.float32))) > 0
-        values = np.where(touched, np.nan, values)
+    there = np.where(scanned, grid, 0)
+    seen = np.isin(ids, there)
+    values = np.full((data.shape[-1], len(ids)), np.nan, dtype=np.float32)
+    if seen.any():
+        masker = NiftiLabelsMasker(
+            nib.Nifti1Image(there, image.affine),
+            standardize=None,
+            resampling_target=None,
+            reports=False,
+        ).set_output(transform="default")
+        means = masker.fit_transform(image)
+        if missing.any():  # a region with a missing voxel is missing, where nilearn counts it as 0
+            touched = masker.transform(new_img_like(image, missing.astype(np.float32))) > 0
+            means = np.where(touched, np.nan, means)
+        values[:, seen] = means
     centres = ndimage.center_of_mass(np.ones_like(grid), grid, ids[present])
     lost = [name for name, here in zip(names, present, strict=True) if not here]
+    kept = [name for name, here in zip(names, present, strict=True) if here]
+    coverage = _coverage(stored, ids, scanned, image.affine)[present]
     notes = [f"{len(lost)} regions without a voxel on the image's grid: {', '.join(lost)}"]
     return Series(
-        values,
-        [name for name, here in zip(names, present, strict=True) if here],
+        values[:, present],
+        kept,
         {name: column[present] for name, column in coords.items()}
-        | _millimetres(np.asarray(centres), image.affine),
-        notes=notes if lost else [],
+        | _millimetres(np.asarray(centres), image.affine)
+        | {"coverage": coverage},
+        notes=(notes if lost else []) + coverage_notes(kept, coverage),
     )
+
+
+def _coverage(atlas: Any, ids: np.ndarray, scanned: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The share of each region's voxels whose centers lie in a voxel that was scanned."""
+    regions = np.asanyarray(atlas.dataobj).astype(np.int32)
+    where = np.argwhere(regions > 0)
+    to_image = np.linalg.inv(affine) @ atlas.affine
+    index = np.round(nib.affines.apply_affine(to_image, where)).astype(np.int64)
+    inside = ((index >= 0) & (index < scanned.shape)).all(axis=1)
+    inside[inside] = scanned[tuple(index[inside].T)]
+    at = np.searchsorted(ids, regions[tuple(where.T)])
+    return np.bincount(at, inside, minlength=len(ids)) / np.bincount(at, minlength=len(ids))
+
+
+def coverage_notes(names: Sequence[str], coverage: np.ndarray) -> list[str]:
+    """Which regions were scanned in part only."""
+    in_part = [
+        f"{name} ({share:.0%})" for name, share in zip(names, coverage, strict=True) if share < 1
+    ]
+    shown = ", ".join(in_part[:10]) + (", ..." if len(in_part) > 10 else "")
+    return [f"what was not scanned (0 throughout) of {len(in_part)} regions: {shown}"] * bool(
+        in_part
+    )
+
+
+def region_means(
+    values: np.ndarray, regions: np.ndarray, ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of each region over what was scanned of it, and the share of it that was.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_times, n_vertices)
+        A vertex that is 0 throughout was not scanned.
+    regions : ndarray of int of shape (n_vertices,)
+    ids : ndarray of int of shape (n_regions,)
+
+    Returns
+    -------
+    means : ndarray of shape (n_times, n_regions)
+        NaN for regions of which nothing was scanned.
+    coverage : ndarray of shape (n_regions,)
+    """
+    scanned = (values != 0).any(axis=0)
+    means = np.full((len(values), len(ids)), np.nan)
+    coverage = np.zeros(len(ids))
+    for at, i in enumerate(ids):
+        inside = regions == i
+        coverage[at] = scanned[inside].mean()
+        if coverage[at]:
+            means[:, at] = values[:, inside & scanned].mean(axis=1)
+    return means, coverage
 
 
 def _millimetres(index: np.ndarray, affine: np.ndarray) -> dict[str, np.ndarray]:
@@ -198,7 +264,14 @@ def _names_from_table(
         table = units
     else:
         table = read_text_table(units, text=[*_LABELS, *_SIDES]).columns
-    by_lower = {str(name).lower(): name for name in table.columns}
+    by_lower = {str(name).strip().lower(): name for name in table.columns}
+    if len(by_lower) < len(table.columns):
+        raise DataError(
+            "columns of the table of regions differ in upper and lower case only",
+            found=", ".join(map(str, table.columns)),
+            file=file,
+            field="units",
+        )
     found = [
         next((by_lower[name] for name in choices if name in by_lower), None)
         for choices in (_IDS, _LABELS, _SIDES)
@@ -211,7 +284,20 @@ def _names_from_table(
             file=file,
             field="units",
         )
-    table = table.drop_duplicates(found[0]).set_index(found[0])
+    table = table[[name for name in found if name is not None]].drop_duplicates()
+    table = table[table[found[0]].isin(ids)]
+    twice = table[found[0]].duplicated(keep=False)
+    unnamed = table[found[1]].isna()
+    for wrong, problem in ((twice, "names an id twice"), (unnamed, "has ids without a label")):
+        if wrong.any():
+            raise DataError(
+                f"the table of regions {problem}",
+                expected="one label per id of the atlas",
+                found=table[wrong].head(4).to_numpy().tolist(),
+                file=file,
+                field="units",
+            )
+    table = table.set_index(found[0])
     absent = [int(i) for i in ids if i not in table.index]
     if absent:
         raise DataError(
@@ -240,13 +326,30 @@ def is_surface(source: Any) -> bool:
 
 def series_from_surface(source: Any, labels: Any, mask: Any, units: Units | None) -> Series:
     """Mean of each region of a surface atlas, or each vertex of a surface mask."""
-    from nilearn.maskers import SurfaceLabelsMasker, SurfaceMasker
+    from nilearn.maskers import SurfaceMasker
 
     one_of(labels, mask)
+    name, given = ("mask", mask) if labels is None else ("labels", labels)
+    if not is_surface(given):
+        raise DataError(
+            f"surface data need surface {name}",
+            expected="a nilearn SurfaceImage of the same mesh",
+            found=type(given).__name__,
+            field=name,
+        )
+    shapes = [{key: len(part) for key, part in one.data.parts.items()} for one in (source, given)]
+    if shapes[0] != shapes[1]:
+        raise DataError(
+            f"the {name} have other vertices than the data",
+            expected=shapes[0],
+            found=shapes[1],
+            field=name,
+        )
     if any(not np.isfinite(part).all() for part in source.data.parts.values()):
         raise DataError("the surface data have missing values", fix="Fill or mask them first.")
     if mask is not None:
-        values = SurfaceMasker(mask, standardize=None, reports=False).fit_transform(source)
+        masker = SurfaceMasker(mask, standardize=None, reports=False)
+        values = masker.set_output(transform="default").fit_transform(source)
         names = [
             f"{side}_{vertex}"
             for side, part in mask.data.parts.items()
@@ -254,7 +357,16 @@ def series_from_surface(source: Any, labels: Any, mask: Any, units: Units | None
         ]
         return Series(values, names, {"hemisphere": np.array([n.split("_")[0] for n in names])})
     every = np.concatenate([np.ravel(part) for part in labels.data.parts.values()])
-    ids = np.unique(every[every > 0])
+    data = np.concatenate([source.data.parts[side] for side in labels.data.parts])
+    return series_of_regions(data.T, every, units)
+
+
+def series_of_regions(values: np.ndarray, regions: np.ndarray, units: Units | None) -> Series:
+    """Signals of the regions of a surface, from those of its vertices (n_times, n_vertices)."""
+    ids = np.unique(regions[regions > 0])
+    if not len(ids):
+        raise DataError("the atlas has no label above 0", field="labels")
     names, coords = region_names(units, ids)
-    values = SurfaceLabelsMasker(labels, standardize=None, reports=False).fit_transform(source)
-    return Series(values, names, coords)
+    means, coverage = region_means(values, regions, ids)
+    notes = coverage_notes(names, coverage)
+    return Series(means, names, coords | {"coverage": coverage}, notes=notes)

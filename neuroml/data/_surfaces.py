@@ -8,11 +8,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from neuroml.data._nifti import needed, parse_image, size_problems, tr_of
-from neuroml.data._regions import Series, Units, one_of, region_names
+from neuroml.data._bids_names import stated_tr
+from neuroml.data._nifti import needed, parse_image, plausible_tr, size_problems, tr_of
+from neuroml.data._regions import Series, Units, one_of, region_names, series_of_regions
 from neuroml.exceptions import DataError
 
-__all__ = ["describe_surface", "is_surface_file", "series_from_file"]
+__all__ = ["describe_surface", "is_surface_file", "series_from_file", "write_full_mask"]
 
 _CIFTI = (".dtseries.nii", ".ptseries.nii", ".dlabel.nii", ".dscalar.nii")
 _SECONDS = {"SECOND": 1.0}
@@ -37,7 +38,7 @@ def series_from_file(
     units : optional
         As for `neuroml.data.read_fmri`.
     tr_s : float, optional
-        By default that of the CIFTI header; GIFTI has none.
+        By default that of the CIFTI header (GIFTI has none), or of a sidecar.
 
     Raises
     ------
@@ -47,9 +48,9 @@ def series_from_file(
     image = _opened(path)
     if isinstance(image, nib.GiftiImage):
         series = _reduced(_vertices(image, path), _grid(image), labels, mask, units)
-        return series, tr_of(None, needed(tr_s))
+        return series, tr_of(None, tr_s) if tr_s is not None else stated_tr(_no_tr, path)
     time, space = _series_axes(image, path)
-    seconds = _step_s(time) if tr_s is None else tr_of(None, tr_s)
+    seconds = stated_tr(lambda: _step_s(time), path) if tr_s is None else tr_of(None, tr_s)
     values = np.asarray(image.dataobj, dtype=np.float64)
     if isinstance(space, nib.cifti2.ParcelsAxis):
         if labels is not None or mask is not None:
@@ -79,18 +80,40 @@ def describe_surface(path: Path) -> list[str]:
     return facts
 
 
+def write_full_mask(path: Path, folder: Path) -> Path | None:
+    """Write a mask of all vertices of a series; None if it needs none, having parcels already."""
+    image = _opened(path)
+    mask: Any
+    if isinstance(image, nib.GiftiImage):
+        ones = nib.gifti.GiftiDataArray(np.ones(_grid(image), np.float32))
+        mask, name = nib.GiftiImage(darrays=[ones]), "mask.shape.gii"
+    else:
+        _, space = _series_axes(image, path)
+        if isinstance(space, nib.cifti2.ParcelsAxis):
+            return None
+        axes = (nib.cifti2.ScalarAxis(["mask"]), space)
+        mask = nib.Cifti2Image(np.ones((1, len(space)), np.float32), axes)
+        name = "mask.dscalar.nii"
+    nib.save(mask, folder / name)
+    return folder / name
+
+
 def _step_s(axis: nib.cifti2.SeriesAxis) -> float:
     """Seconds per volume of a CIFTI series."""
-    seconds = float(axis.step) * _SECONDS.get(axis.unit, np.nan)
-    if not (np.isfinite(seconds) and seconds > 0):
+    if axis.unit not in _SECONDS:
         raise DataError(
             "the header has no usable repetition time (TR)",
-            expected="a step in seconds above 0",
+            expected="a step in seconds",
             found=f"{axis.step} {axis.unit}",
             fix="Pass tr_s= in seconds.",
             field="SeriesStep",
         )
-    return seconds
+    return plausible_tr(float(axis.step) * _SECONDS[axis.unit], file=None, field="SeriesStep")
+
+
+def _no_tr() -> float:
+    """GIFTI's answer to the question for its repetition time."""
+    return needed(None)
 
 
 def _opened(path: Path) -> Any:
@@ -176,14 +199,10 @@ def _reduced(values: np.ndarray, grid: Any, labels: Any, mask: Any, units: Units
             raise DataError("the mask has no vertex above 0", field="mask")
         return Series(values[:, inside], [f"vertex{i}" for i in inside])
     regions, names = _map_on(grid, labels, "labels")
-    ids = np.unique(regions[regions > 0])
-    if not len(ids):
-        raise DataError("the atlas has no label above 0", field="labels")
     if units is None and names:
+        ids = np.unique(regions[regions > 0])
         units = [names.get(int(i), f"region{int(i)}") for i in ids]
-    unit_names, coords = region_names(units, ids)
-    means = [values[:, regions == i].mean(axis=1) for i in ids]
-    return Series(np.column_stack(means), unit_names, coords)
+    return series_of_regions(values, regions, units)
 
 
 def _map_on(grid: Any, source: Any, name: str) -> tuple[np.ndarray, dict[int, str]]:
@@ -210,6 +229,15 @@ def _map_on(grid: Any, source: Any, name: str) -> tuple[np.ndarray, dict[int, st
             expected=grid if isinstance(grid, int) else f"the same {len(grid)} grayordinates",
             found=there if isinstance(there, int) else f"{len(there)} grayordinates",
             fix="Use files of one mesh, such as fsLR 32k.",
+            file=source,
+            field=name,
+        )
+    if len(values) != 1:
+        raise DataError(
+            f"the {name} file has several maps",
+            expected="one",
+            found=len(values),
+            fix="Save the map that you mean as a file of its own.",
             file=source,
             field=name,
         )

@@ -11,7 +11,7 @@ import numpy as np
 from neuroml._core.validation import session_slices
 from neuroml.exceptions import DataError
 
-__all__ = ["OnNaN", "Settled", "check_unique", "settle_units"]
+__all__ = ["OnNaN", "Settled", "check_unique", "no_cell", "settle_units"]
 
 OnNaN = Literal["raise", "drop_units", "interpolate", "keep"]
 
@@ -116,6 +116,18 @@ def check_unique(names: Sequence[str], *, file: object = None) -> None:
             file=file,
             field="units",
         )
+
+
+def no_cell(found: str, file: object) -> DataError:
+    """The error for a file that accepts none of its regions as a cell."""
+    return DataError(
+        "no region is accepted as a cell",
+        expected="at least one",
+        found=found,
+        fix="Choose cells in the program that found the regions, or pass units= to name some.",
+        file=file,
+        field="units",
+    )
 
 
 def _constant(values: np.ndarray, missing: np.ndarray) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,19 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from neuroml._core.recording import RecordingKey
-from neuroml.data._nifti import parse_image, tr_of
+from neuroml.data._bids_names import entities_of, files_that_apply, plain_label, same_label
 from neuroml.data._regions import Units
 from neuroml.data._tables import read_text_table
-from neuroml.data._units import OnNaN
+from neuroml.data._units import OnNaN, check_unique
 from neuroml.data.events import read_events
 from neuroml.data.fmri import read_fmri
 from neuroml.exceptions import DataError
 
-__all__ = ["read_bids"]
+__all__ = ["Run", "find_runs", "read_bids"]
 
-_OF_A_RUN = ("sub", "ses", "task", "acq", "ce", "dir", "rec", "run", "echo")
-_OF_EVENTS = ("sub", "ses", "task", "run")
+_OF_A_RUN = ("sub", "ses", "task", "acq", "ce", "dir", "rec", "run")
+_OF_A_KEY = (*_OF_A_RUN[2:], "echo", "part")
+"""Echoes and parts are images of one run: which of them is a question to the user."""
 
 
 def read_bids(
@@ -48,51 +50,88 @@ def read_bids(
         As for `read_fmri`.
     confounds : mapping, optional
         Keywords of `nilearn.interfaces.fmriprep.load_confounds`.
-    entities : mapping of str to str, optional
-        Which files to take, e.g. ``{"task": "rest", "space": "MNI152NLin2009cAsym"}``.
+    entities : mapping of str to str, int or None, optional
+        Which files to take, e.g. ``{"task": "rest", "space": "MNI152NLin2009cAsym"}``; None stands
+        for files without the entity, such as ``{"echo": None}``.
     raw : path-like, optional
         The data set with ``participants.tsv`` and the events; by default ``folder`` itself, or the
         data set whose ``derivatives`` hold it.
     tr_s : float, optional
-        Repetition time of all runs in seconds; by default that of the sidecar beside each image,
-        failing that of its header.
+        Repetition time of all runs in seconds; by default as for `read_fmri`.
     on_nan : {"raise", "drop_units", "interpolate", "keep"}
         As for `read_fmri`.
 
     Returns
     -------
     sklearn.utils.Bunch
-        ``recordings``, list of Dataset, keyed by subject, session and run (task and run);
-        ``events``, list of DataFrame or None; ``participants``, DataFrame with ``participant_id``
-        as in the recordings, without "sub-".
+        ``recordings``, list of Dataset, keyed by subject, session and run, such as
+        ``("01", "", "task-rest_run-1")``; ``events``, list of DataFrame or None, by BIDS'
+        inheritance (a table beside the run or above it that its name fits); ``participants``,
+        DataFrame with ``participant_id`` as in the recordings, without "sub-".
 
     Raises
     ------
     DataError
-        If there is no run, one run has several files, for example in several spaces, or a sidecar
-        and the image's header state different repetition times.
+        If there is no run, one run has several files, for example in several spaces or of several
+        echoes, a sidecar and the image's header state different repetition times, or the table of
+        participants spells or repeats the subjects' ids in another way than the folders.
     """
-    folder = Path(folder)
-    home = _raw_folder(folder, raw)
-    runs = _runs(folder, dict(entities or {}))
-    recordings = [
-        read_fmri(
-            path,
+    runs, participants = find_runs(folder, entities=entities, raw=raw)
+    recordings = []
+    for run in runs:
+        recording = read_fmri(
+            run.path,
             labels=labels,
             mask=mask,
             units=units,
             confounds=confounds,
-            tr_s=_sidecar_tr(path) if tr_s is None else tr_s,
+            tr_s=tr_s,
             on_nan=on_nan,
-            key=_key(parts),
+            key=run.key,
         )
-        for path, parts in runs
-    ]
+        recordings.append(recording.assign_attrs(dropped=recording.attrs["dropped"] + run.notes))
     return Bunch(
-        recordings=recordings,
-        events=[_events(home, parts) for _, parts in runs],
-        participants=_participants(home, [parts["sub"] for _, parts in runs]),
+        recordings=recordings, events=[run.events for run in runs], participants=participants
     )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A functional run of a data set.
+
+    Attributes
+    ----------
+    path : Path
+        Of the image.
+    key : tuple of str
+        (subject, session, run).
+    events : DataFrame or None
+    notes : list of str
+        What was found, but not used.
+    """
+
+    path: Path
+    key: RecordingKey
+    events: pd.DataFrame | None
+    notes: list[str]
+
+
+def find_runs(
+    folder: Path | str,
+    *,
+    entities: Mapping[str, Any] | None = None,
+    raw: Path | str | None = None,
+) -> tuple[list[Run], pd.DataFrame]:
+    """Functional runs with their events, and the participants, without reading an image.
+
+    Parameters and errors are those of `read_bids`.
+    """
+    folder = Path(folder)
+    home = _raw_folder(folder, raw)
+    paths = _images(folder)
+    chosen = _chosen(paths, dict(entities or {}), folder)
+    runs = [Run(path, _key(parts), *_events(home, path, paths)) for path, parts in chosen.items()]
+    return runs, _participants(home, [run.key[0] for run in runs])
 
 
 def _raw_folder(folder: Path, raw: Path | str | None) -> Path:
@@ -104,102 +143,99 @@ def _raw_folder(folder: Path, raw: Path | str | None) -> Path:
     return folder
 
 
-def _runs(folder: Path, wanted: dict[str, str]) -> list[tuple[Path, dict[str, str]]]:
-    """Files of the wanted runs with the parts of their names, one file per run."""
+def _images(folder: Path) -> list[Path]:
     from nilearn.interfaces.bids import get_bids_files
 
-    found = get_bids_files(
-        folder,
-        file_tag="bold",
-        file_type="nii*",
-        modality_folder="func",
-        filters=list(wanted.items()),
-    )
-    files = [(Path(path), _parts(path)) for path in sorted(found)]
-    if any("desc" in parts for _, parts in files) and "desc" not in wanted:
-        files = [(path, parts) for path, parts in files if parts.get("desc") == "preproc"]
+    found = get_bids_files(folder, file_tag="bold", file_type="nii*", modality_folder="func")
+    return sorted(Path(path) for path in found)
+
+
+def _chosen(paths: list[Path], wanted: dict[str, Any], folder: Path) -> dict[Path, dict[str, str]]:
+    """Files of the wanted runs with their entities, one file per run."""
+    files = {
+        path: parts
+        for path, parts in ((path, entities_of(path)) for path in paths)
+        if all(_has(parts, name, label) for name, label in wanted.items())
+    }
+    if any("desc" in parts for parts in files.values()) and "desc" not in wanted:
+        files = {path: parts for path, parts in files.items() if parts.get("desc") == "preproc"}
     if not files:
         raise DataError(
             "there is no functional run in the folder",
             expected="sub-*/func/*_bold.nii.gz" + (f" with {wanted}" if wanted else ""),
+            found=", ".join(path.name for path in paths[:3]) or None,
             fix="Check the folder, and entities=.",
             file=folder,
         )
     by_run: dict[tuple[str, ...], Path] = {}
-    for path, parts in files:
-        run = tuple(parts.get(name, "") for name in _OF_A_RUN)
+    for path, parts in files.items():
+        run = tuple(plain_label(name, parts.get(name, "")) for name in _OF_A_RUN)
         if run in by_run:
-            raise DataError(
-                "a run has more than one file",
-                expected="one",
-                found=f"{by_run[run].name} and {path.name}",
-                fix="Choose with entities=, for example {'space': ...}.",
-                file=folder,
-            )
+            raise _more_than_one(by_run[run], path, folder)
         by_run[run] = path
     return files
 
 
-def _parts(path: Path | str) -> dict[str, str]:
-    from nilearn.interfaces.bids import parse_bids_filename
+def _has(parts: Mapping[str, str], name: str, label: Any) -> bool:
+    """Whether a file has the label of an entity, or for None lacks the entity."""
+    if label is None or name not in parts:
+        return label is None and name not in parts
+    return same_label(name, label, parts[name])
 
-    entities = parse_bids_filename(path)["entities"]
-    return {name: value for name, value in entities.items() if value is not None}
+
+def _more_than_one(one: Path, other: Path, folder: Path) -> DataError:
+    first, second = entities_of(one), entities_of(other)
+    names = [name for name in first | second if first.get(name) != second.get(name)]
+    name = names[0] if names else "space"
+    return DataError(
+        "a run has more than one file",
+        expected="one",
+        found=f"{one.name} and {other.name}",
+        fix=f"Choose with entities=, for example {{{name!r}: {first.get(name)!r}}} or "
+        f"{{{name!r}: {second.get(name)!r}}} (None: files without it).",
+        file=folder,
+    )
 
 
 def _key(parts: Mapping[str, str]) -> RecordingKey:
-    run = "_".join(parts[name] for name in _OF_A_RUN[2:] if name in parts)
+    run = "_".join(f"{name}-{parts[name]}" for name in _OF_A_KEY if name in parts)
     return parts["sub"], parts.get("ses", ""), run
 
 
-def _sidecar_tr(path: Path) -> float | None:
-    """The repetition time that stands beside the image, where the header does not contradict it."""
-    sidecar = path.with_name(path.name.split(".")[0] + ".json")
-    if not sidecar.is_file():
-        return None
-    try:
-        beside = json.loads(sidecar.read_text(encoding="utf-8")).get("RepetitionTime")
-    except (ValueError, AttributeError) as error:
-        raise DataError(f"the sidecar is not JSON ({error})", file=sidecar) from error
-    if beside is not None and not isinstance(beside, int | float):
-        raise DataError(
-            "the sidecar's repetition time is not a number",
-            expected="seconds",
-            found=repr(beside),
-            file=sidecar,
-            field="RepetitionTime",
-        )
-    try:
-        within = tr_of(parse_image(path), None)
-    except DataError:  # none that could contradict; a damaged image is told when it is read
-        return beside
-    if beside is not None and abs(beside - within) > 0.01 * within:
-        raise DataError(
-            "the sidecar and the image's header state different repetition times",
-            expected=f"{within:g} s, as in the header",
-            found=f"{beside:g} s",
-            fix="Find out which is right, and pass tr_s= or correct the other.",
-            file=sidecar,
-            field="RepetitionTime",
-        )
-    return beside
+def _events(home: Path, image: Path, images: list[Path]) -> tuple[pd.DataFrame | None, list[str]]:
+    """The table of events that is nearest to a run, and a note on those that fit no run."""
+    parts = entities_of(image)
+    subject = home / f"sub-{parts['sub']}"
+    folders = [subject, subject / "func"]
+    if "ses" in parts:
+        session = subject / f"ses-{parts['ses']}"
+        folders = [subject, session, session / "func"]
+    found = files_that_apply(home, image.name, "events.tsv", folders)
+    if found:
+        nearest = [path for path in found if path.parent == found[-1].parent]
+        rivals = [path for path in nearest if len(entities_of(path)) == len(entities_of(found[-1]))]
+        if len(rivals) > 1:
+            raise DataError(
+                "a run has more than one table of events",
+                expected="one",
+                found=", ".join(path.name for path in rivals),
+                file=home,
+            )
+        return read_events(found[-1]), []
+    near = [path for folder in folders for path in sorted(folder.glob("*_events.tsv"))]
+    of_none = [
+        path.name
+        for path in near
+        if entities_of(path).get("task") == parts.get("task")
+        and not any(_applies(path, other) for other in images)
+    ]
+    note = f"{len(of_none)} tables of events, whose names fit no run: {', '.join(of_none[:3])}"
+    return None, [note] if of_none else []
 
 
-def _events(home: Path, parts: Mapping[str, str]) -> pd.DataFrame | None:
-    from nilearn.interfaces.bids import get_bids_files
-
-    named = [(name, parts[name]) for name in _OF_EVENTS if name in parts]
-    found = get_bids_files(
-        home, file_tag="events", file_type="tsv", modality_folder="func", filters=named
-    )
-    if len(found) > 1:
-        raise DataError(
-            "a run has more than one table of events",
-            expected="one",
-            found=", ".join(Path(path).name for path in found),
-            file=home,
-        )
-    return read_events(found[0]) if found else None
+def _applies(table: Path, image: Path) -> bool:
+    parts = entities_of(image)
+    return all(_has(parts, name, label) for name, label in entities_of(table).items())
 
 
 def _participants(home: Path, subjects: list[str]) -> pd.DataFrame:
@@ -208,12 +244,35 @@ def _participants(home: Path, subjects: list[str]) -> pd.DataFrame:
     path = home / "participants.tsv"
     if not path.is_file():
         return rows
-    table = read_text_table(path).columns
+    table = read_text_table(path, text=["participant_id"]).columns
     if "participant_id" not in table:
         raise DataError(
             "the table of participants has no participant_id",
             found=", ".join(map(str, table.columns)),
             file=path,
         )
-    names = table["participant_id"].astype(str).str.removeprefix("sub-")
+    names = table["participant_id"].astype(str).str.strip().str.removeprefix("sub-")
+    check_unique(names[names.isin(subjects)].tolist(), file=path)
+    _refuse_other_spellings(names, subjects, path)
     return rows.merge(table.assign(participant_id=names), on="participant_id", how="left")
+
+
+def _refuse_other_spellings(names: pd.Series, subjects: list[str], path: Path) -> None:
+    """Refuse a table that has a subject under another spelling, or none of the subjects."""
+    absent = [subject for subject in dict.fromkeys(subjects) if subject not in set(names)]
+    others = {_bare(name): name for name in names if name not in subjects}
+    variants = [(subject, others[_bare(subject)]) for subject in absent if _bare(subject) in others]
+    if variants or len(absent) == len(set(subjects)):
+        raise DataError(
+            "the table of participants names subjects in another way than the folders",
+            expected=", ".join(f"sub-{subject}" for subject in absent[:3]),
+            found=", ".join([name for _, name in variants[:3]] or [*names[:3]]),
+            fix="Write participant_id as in the names of the folders.",
+            file=path,
+            field="participant_id",
+        )
+
+
+def _bare(name: str) -> str:
+    """What spellings of an id share: letters in lower case, and numbers without leading zeros."""
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"[^a-z0-9]|^sub", "", name.lower()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from neuroml.data._matrix import Matrix, may_be_seconds, read_matrix, read_vecto
 from neuroml.data._nwb import read_roi_series
 from neuroml.data._tables import is_table
 from neuroml.data._time import rate_and_segments
-from neuroml.data._units import OnNaN, settle_units
+from neuroml.data._units import OnNaN, no_cell, settle_units
 from neuroml.exceptions import DataError
 
 __all__ = ["delta_f_over_f", "read_traces", "subtract_neuropil"]
@@ -54,12 +55,13 @@ def read_traces(
         Timestamps in seconds, or the name of the column or array that holds them. A step longer
         than 1.5 times the median is a gap and starts a new segment.
     variable : str, optional
-        Which array or series of the file; for Suite2p "F" (the default) or "spks"; for CaImAn
-        "F_dff" (the default), "C", "S" or "YrA".
+        Which array or series of the file (in NWB with its container, as in
+        "Fluorescence/plane0", where several series have the name); for Suite2p "F" (the default)
+        or "spks"; for CaImAn "F_dff" (the default), "C", "S" or "YrA".
     units : sequence of str, optional
-        Names of the units; where the file names them, those to take. Suite2p's regions are
-        and CaImAn's regions are ``roi0, roi1, ...``, and by default those that they accept as
-        cells are taken.
+        Names of the units; where the file names them, those to take. Suite2p's and CaImAn's
+        regions are ``roi0, roi1, ...``, those of NWB ``roi`` and their id. By default those that
+        the file accepts as cells are taken (NWB: a column ``iscell`` or ``accepted``).
     units_first : bool, optional
         Whether the file has one unit per row. If None, the number of units or timestamps decides;
         failing that time is first, and an array that has more columns than rows, is square, or is
@@ -102,8 +104,9 @@ def read_traces(
     if path.is_dir():
         matrix, neuropil, path = _suite2p(path, variable, units, rate_hz)
     elif path.suffix.lower() == ".nwb":
-        matrix, time, value_units = read_roi_series(path, variable)
-        matrix = _chosen(matrix, units)
+        series = read_roi_series(path, variable)
+        time, value_units = series.time, series.value_units
+        matrix = _cells(series.matrix, series.is_cell, units, "the file", path)
     elif path.is_file() and is_caiman(path):
         matrix, rate_hz, value_units = read_caiman(path, variable, rate_hz)
         matrix = _chosen(matrix, units)
@@ -213,6 +216,23 @@ def _chosen(series: Matrix, units: Sequence[str] | None) -> Matrix:
     return Matrix(chosen, list(units), notes=series.notes)
 
 
+def _cells(
+    matrix: Matrix,
+    is_cell: np.ndarray | None,
+    units: Sequence[str] | None,
+    who: str,
+    file: Path,
+) -> Matrix:
+    """The named units, or those that somebody accepts as cells, or all."""
+    if units is not None or is_cell is None or is_cell.all():
+        return _chosen(matrix, units)
+    if not is_cell.any():
+        raise no_cell(f"{who} marks none of {len(is_cell)} regions", file)
+    note = f"{int((~is_cell).sum())} of {len(is_cell)} regions that {who} marks as no cell"
+    names = [name for name, cell in zip(matrix.names or [], is_cell, strict=True) if cell]
+    return _chosen(replace(matrix, notes=[*matrix.notes, note]), names)
+
+
 def _suite2p(
     folder: Path, variable: str | None, units: Sequence[str] | None, rate_hz: float | None
 ) -> tuple[Matrix, np.ndarray | None, Path]:
@@ -236,13 +256,11 @@ def _suite2p(
         )
     values = _rois_by_frames(main)
     matrix = Matrix(values.T, [f"roi{i}" for i in range(len(values))])
-    if units is None and (folder / "iscell.npy").is_file():
+    is_cell = None
+    if (folder / "iscell.npy").is_file():
         is_cell = _rois_by_frames(folder / "iscell.npy")[:, 0] > 0
         _same_rois(len(is_cell), len(values), folder / "iscell.npy")
-        note = f"{int((~is_cell).sum())} of {len(is_cell)} regions that Suite2p marks as no cell"
-        matrix = Matrix(matrix.values, matrix.names, notes=[note])
-        units = [f"roi{i}" for i in np.flatnonzero(is_cell)]
-    matrix = _chosen(matrix, units)
+    matrix = _cells(matrix, is_cell, units, "Suite2p", folder)
     if variable not in (None, "F") or not (folder / "Fneu.npy").is_file():
         return matrix, None, main
     neuropil = _rois_by_frames(folder / "Fneu.npy")

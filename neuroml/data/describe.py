@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import nibabel as nib
 import numpy as np
+import xarray as xr
 
-from neuroml.data._arrays import ARRAY_SUFFIXES, StoredArray, existing_file, list_arrays
-from neuroml.data._caiman import is_caiman, read_caiman
-from neuroml.data._nifti import image_problems, is_image, parse_image, tr_of
-from neuroml.data._nwb import list_roi_series, read_unit_spikes
-from neuroml.data._surfaces import describe_surface, is_surface_file
+from neuroml.data._arrays import ARRAY_SUFFIXES, existing_file, list_arrays
+from neuroml.data._bids_names import stated_tr
+from neuroml.data._caiman import is_caiman
+from neuroml.data._matrix import is_matrix
+from neuroml.data._nifti import image_problems, is_image, open_series, parse_image, tr_of
+from neuroml.data._nwb import has_units, list_roi_series
+from neuroml.data._surfaces import describe_surface, is_surface_file, write_full_mask
 from neuroml.data._tables import is_table, read_text_table
+from neuroml.data.bids import find_runs
 from neuroml.data.calcium import read_traces
 from neuroml.data.events import read_events
+from neuroml.data.fmri import read_fmri
+from neuroml.data.spikes import read_spikes
 from neuroml.exceptions import DataError
 
 __all__ = ["FileReport", "describe_file"]
 
+_NEEDED: dict[Any, dict[str, Any]] = {read_spikes: {"bin_s": 1.0}}
+"""What a reader cannot do without."""
+_ANSWERS: dict[str, dict[str, Any]] = {
+    "units_first": {"units_first": True},
+    "time_unit_s": {"time_unit_s": 1.0},
+    "signal": {"on_nan": "keep"},
+    "rate_hz": {"rate_hz": 1.0},
+    "pixdim[4]": {"tr_s": 1.0},
+    "RepetitionTime": {"tr_s": 1.0},
+    "VolumeTiming": {"tr_s": 1.0},
+    "SeriesStep": {"tr_s": 1.0},
+}
+"""By the field of an error, the option with which a reader goes on to what else may be wrong."""
+_PLAIN = str | int | float
+_MAX_IDS = 2000
+_SURFACE_SERIES = (".func.gii", ".time.gii", ".dtseries.nii", ".ptseries.nii")
 _NUISANCE = {"wm", "csf", "vent", "brain", "global", "white_matter", "global_signal", "trend"}
 
 
@@ -60,7 +86,7 @@ class FileReport:
 
 
 def describe_file(path: Path | str) -> FileReport:
-    """Say what is in a file or folder, and what is wrong with it.
+    """Say what is in a file or folder, what its reader returns, and what is wrong with it.
 
     Parameters
     ----------
@@ -81,10 +107,10 @@ def describe_file(path: Path | str) -> FileReport:
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "traces.npy"
     >>> np.save(file, np.random.default_rng(0).normal(size=(3, 100)))
     >>> report = describe_file(file)
-    >>> report.facts
-    ['It holds array (3 x 100).']
-    >>> report.problems[0][:50]
-    'array has 3 rows and 100 columns: one unit per row'
+    >>> report.facts[1]
+    'read_traces(path, units_first=True) returns 100 times x 3 units, without a rate.'
+    >>> report.problems[0][:58]
+    'Field units_first: the array has more columns than rows: i'
     """
     report = FileReport(Path(path))
     try:
@@ -127,58 +153,65 @@ def _without_path(error: Exception) -> str:
 def _describe_image(report: FileReport) -> None:
     report.kind = "a brain image"
     image = parse_image(report.path)
-    shape = image.shape
-    size = " x ".join(str(n) for n in shape[:3])
+    size = " x ".join(str(n) for n in image.shape[:3])
     millimetres = " x ".join(f"{float(zoom):.3g}" for zoom in image.header.get_zooms()[:3])
     report.facts.append(f"It has {size} voxels of {millimetres} mm, stored as {_dtype(image)}.")
-    problems = list(image_problems(image, report.path, is_signal=len(shape) == 4))
+    is_signal = len(image.shape) > 3
+    problems = list(image_problems(image, report.path, is_signal=is_signal))
     report.problems += [_without_path(problem) for problem in problems]
-    if len(shape) == 4:
+    if is_signal:
         report.kind = "a series of brain images (fMRI)"
-        try:
-            tr_s = tr_of(image, None)
-            report.facts.append(f"It has {shape[3]} volumes, one every {tr_s:g} s.")
-        except DataError as error:
-            report.facts.append(f"It has {shape[3]} volumes.")
-            report.problems.append(_without_path(error))
+        report.facts.append(f"It has {' x '.join(map(str, image.shape[3:]))} volumes.")
         report.advice = "Read it with neuroml.data.read_fmri(path, labels=ATLAS) or mask=MASK."
     if not problems:
-        _describe_voxels(report, np.asanyarray(image.dataobj))
+        (_try_series if is_signal else _try_regions)(report, image)
+
+
+def _try_series(report: FileReport, image: Any) -> None:
+    """Read every voxel that varies."""
+    data = np.asanyarray(image.dataobj)
+    varies = ~(data == data[..., :1]).all(axis=tuple(range(3, data.ndim)))
+    report.facts.append(f"{int((~varies).sum())} of {varies.size} voxels never change.")
+    inside = varies if varies.any() else ~varies
+    _try(report, [read_fmri], mask=nib.Nifti1Image(inside.astype(np.uint8), image.affine))
+
+
+def _try_regions(report: FileReport, image: Any) -> None:
+    """Read an image without a signal through a mask or an atlas."""
+    values = np.asanyarray(image.dataobj)
+    ids = np.unique(values)
+    is_whole = bool(np.isfinite(ids).all()) and (ids == np.round(ids)).all()
+    blank = nib.Nifti1Image(np.ones((*image.shape, 1), np.float32), image.affine)
+    options = {"tr_s": 1.0, "on_nan": "keep"}
+    as_mask = _tried(read_fmri, blank, **options, mask=report.path)
+    if not is_whole or len(ids) > _MAX_IDS:
+        if as_mask.recording is None:
+            report.problems += [_without_path(error) for error in as_mask.errors]
+        return
+    as_labels = _tried(read_fmri, blank, **options, labels=report.path)
+    report.problems += [_without_path(error) for error in as_labels.errors]
+    if len(ids) == 2 and as_mask.recording is not None:
+        report.kind = "a mask"
+        report.facts.append(f"{as_mask.recording.sizes['unit']} voxels are inside.")
+    elif as_labels.recording is not None:
+        report.kind = "an atlas of labels, or an image of whole numbers"
+        n_regions = as_labels.recording.sizes["unit"]
+        report.facts.append(f"It has {n_regions} different values above 0.")
 
 
 def _describe_surface(report: FileReport) -> None:
     report.kind = "a surface file"
     report.facts += describe_surface(report.path)
     report.advice = "Read it with neuroml.data.read_fmri(path, labels=SURFACE_ATLAS, tr_s=...)."
+    if report.path.name.lower().endswith(_SURFACE_SERIES):
+        options: dict[str, Any] = {"tr_s": 1.0} if report.path.suffix == ".gii" else {}
+        with TemporaryDirectory() as folder:
+            mask = write_full_mask(report.path, Path(folder))
+            _try(report, [read_fmri], **options, **({} if mask is None else {"mask": mask}))
 
 
 def _dtype(image: Any) -> str:
     return str(np.dtype(image.get_data_dtype()))
-
-
-def _describe_voxels(report: FileReport, data: np.ndarray) -> None:
-    n_missing = int((~np.isfinite(data)).sum())
-    if n_missing:
-        report.problems.append(
-            f"{n_missing} of {data.size} values are NaN or infinite. "
-            "Those inside the mask or atlas will be refused unless on_nan= says otherwise."
-        )
-    if data.ndim == 4:
-        still = int((data == data[..., :1]).all(axis=-1).sum())
-        report.facts.append(f"{still} of {data[..., 0].size} voxels never change.")
-    elif not n_missing and (data == np.round(data)).all():
-        ids = np.unique(data)
-        if ids.min() < 0:
-            report.problems.append(
-                f"It has negative whole numbers, such as {int(ids.min())}. Region ids above 127 "
-                "turn negative when stored as 8-bit integers: save it as int16."
-            )
-        if len(ids) == 2 and ids[0] == 0:
-            report.kind = "a mask"
-            report.facts.append(f"{int((data > 0).sum())} voxels are inside.")
-        elif len(ids) <= 2000:
-            report.kind = "an atlas of labels, or an image of whole numbers"
-            report.facts.append(f"It has {int((ids > 0).sum())} different values above 0.")
 
 
 def _describe_table(report: FileReport) -> None:
@@ -199,11 +232,7 @@ def _describe_table(report: FileReport) -> None:
     is_text = [name for name in names if columns[name].dtype.kind not in "biuf"]
     if is_text:
         report.facts.append(f"Columns of text: {', '.join(is_text[:8])}.")
-        return
-    values = columns.to_numpy(dtype=np.float64)
-    if not table.has_names:
-        values = _upright(report, values, "The table")
-    _describe_matrix(report, values, "The table", names if table.has_names else None)
+    _try(report, [read_traces, read_fmri, read_spikes])
     nuisance = [name for name in names if name.lower() in _NUISANCE]
     if nuisance:
         report.facts.append(
@@ -216,76 +245,32 @@ def _describe_table(report: FileReport) -> None:
     )
 
 
-def _describe_caiman(report: FileReport) -> None:
-    report.kind = "results of CaImAn"
-    matrix, rate_hz, _ = read_caiman(report.path, None, None)
-    times, n_units = matrix.values.shape
-    report.facts.append(f"F_dff: {times} times x {n_units} regions at {rate_hz:g} Hz.")
-    report.facts += [f"Left out on reading: {note}." for note in matrix.notes]
-    _describe_matrix(report, matrix.values, "F_dff", matrix.names)
-    report.advice = "Read it with neuroml.data.read_traces(path)."
-
-
 def _describe_arrays(report: FileReport) -> None:
     if is_caiman(report.path):
-        return _describe_caiman(report)
+        report.kind = "results of CaImAn"
+        report.advice = "Read it with neuroml.data.read_traces(path)."
+        return _try(report, [read_traces])
     report.kind = "a file of arrays"
     arrays = list_arrays(report.path)
     shown = ", ".join(map(str, arrays[:10])) + (", ..." if len(arrays) > 10 else "")
     report.facts.append(f"It holds {shown or 'nothing'}.")
     notes = dict.fromkeys(array.note for array in arrays if array.note and array.kind != "other")
     report.facts += [f"{note}." for note in notes]
-    for array in arrays:
-        if array.kind == "other":
-            report.problems.append(f"{array.name or 'array'} cannot be read: {array.note}")
-        elif array.kind == "numbers" and len(array.shape) == 2 and min(array.shape) > 1:
-            _describe_stored(report, array)
-    has_lists = any(array.kind == "list" for array in arrays)
+    unreadable = [array for array in arrays if array.kind == "other"]
+    report.problems += [f"{a.name or 'array'} cannot be read: {a.note}" for a in unreadable]
+    matrices = [array.name for array in arrays if is_matrix(array)]
+    lists = [array.name for array in arrays if array.kind == "list"]
     report.advice = "Read it with neuroml.data." + (
-        "read_spikes(path, bin_s=...)."
-        if has_lists
-        else "read_traces(path, variable=NAME, rate_hz=...), or read_fmri(path, tr_s=...)."
+        "read_traces(path, variable=NAME, rate_hz=...), or read_fmri(path, tr_s=...)."
+        if matrices
+        else "read_spikes(path, bin_s=...)."
     )
-
-
-def _describe_stored(report: FileReport, array: StoredArray) -> None:
-    name = array.name or "array"
-    values = np.asarray(array.read(), dtype=np.float64)
-    _describe_matrix(report, _upright(report, values, name), name)
-
-
-def _upright(report: FileReport, values: np.ndarray, name: str) -> np.ndarray:
-    """The values with time first, as far as their shape can tell."""
-    rows, columns = values.shape
-    if columns <= rows:
-        return values
-    report.problems.append(
-        f"{name} has {rows} rows and {columns} columns: one unit per row? neuroml puts time "
-        "first. Pass units_first=True if rows are units, units_first=False if they are times."
-    )
-    return values.T
-
-
-def _describe_matrix(
-    report: FileReport, values: np.ndarray, name: str, names: list[str] | None = None
-) -> None:
-    """Missing and constant columns of values (n_times, n_units)."""
-    if not values.size:
-        return
-    missing = ~np.isfinite(values)
-    if missing.any():
-        report.problems.append(
-            f"{name} has {int(missing.sum())} missing values (NaN or infinite), in "
-            f"{int(missing.any(axis=0).sum())} of {values.shape[1]} units. "
-            "Pass on_nan='drop_units' or 'interpolate' when reading."
-        )
-    still = np.flatnonzero((values == values[:1]).all(axis=0))
-    if len(still) and len(values) > 1:
-        first = names[int(still[0])] if names else f"number {int(still[0])}"
-        report.problems.append(
-            f"{name} has {len(still)} of {values.shape[1]} units that never vary, the first is "
-            f"{first}. Pass on_nan='drop_units' when reading."
-        )
+    for name in matrices:
+        _try(report, [read_traces, read_fmri], **({"variable": name} if len(matrices) > 1 else {}))
+    for name in lists:
+        _try(report, [read_spikes], **({"variable": name} if matrices or len(lists) > 1 else {}))
+    if not matrices and not lists and len(unreadable) < len(arrays):
+        _try(report, [read_spikes, read_traces])
 
 
 def _describe_nwb(report: FileReport) -> None:
@@ -293,19 +278,80 @@ def _describe_nwb(report: FileReport) -> None:
     series, unreadable = list_roi_series(report.path)
     for name, reason in unreadable.items():
         report.problems.append(f"The series {name!r} cannot be read and is left out: {reason}.")
-    for name, shape in series.items():
-        times, units = (*shape, 1)[:2]
+    for name, (times, units) in series.items():
         report.facts.append(f"Fluorescence series {name!r}: {times} times x {units} regions.")
-    try:
-        trains = read_unit_spikes(report.path)
-        count = sum(map(len, trains.values()))
-        report.facts.append(f"Spike times of {len(trains)} units, {count} spikes in all.")
-    except DataError as error:
-        if not series:
-            report.problems.append(_without_path(error))
+        _try(report, [read_traces], variable=name)
+    if has_units(report.path):
+        _try(report, [read_spikes])
+    elif not series:
+        _try(report, [read_traces, read_spikes])
     report.advice = "Read it with neuroml.data." + (
-        "read_traces(path)." if series else "read_spikes(path, bin_s=...)."
+        f"read_traces(path{', variable=NAME' if len(series) > 1 else ''})."
+        if series
+        else "read_spikes(path, bin_s=...)."
     )
+
+
+@dataclass
+class _Trial:
+    """How a reader fared: what it returned, the errors on the way, the options it took."""
+
+    reader: Callable[..., xr.Dataset]
+    recording: xr.Dataset | None
+    errors: list[DataError]
+    options: dict[str, Any]
+
+    def __str__(self) -> str:
+        shown = {k: repr(v) if isinstance(v, _PLAIN) else "..." for k, v in self.options.items()}
+        options = "".join(f", {name}={value}" for name, value in shown.items())
+        call = f"{self.reader.__name__}(path{options})"
+        if self.recording is None:
+            return call
+        rate = self.recording.attrs["rate_hz"]
+        pace = "without a rate" if rate is None else f"at {rate:g} Hz, one every {1 / rate:g} s"
+        sizes = self.recording.sizes
+        if self.recording.attrs["modality"] == "spikes":
+            pace = f"{int(np.nansum(self.recording['signal']))} spikes, {pace}"
+        return f"{call} returns {sizes['time']} times x {sizes['unit']} units, {pace}."
+
+
+def _tried(reader: Callable[..., xr.Dataset], source: Any, **options: Any) -> _Trial:
+    """Read; after an error that an option answers, read again with the option to find more."""
+    errors: list[DataError] = []
+    while True:
+        try:
+            return _Trial(reader, reader(source, **options), errors, options)
+        except DataError as error:
+            errors.append(error)
+            answer = _ANSWERS.get(str(error.field), {})
+            if reader is read_traces and not answer and is_table(source):
+                answer = {"time": error.field}  # a clock among the columns, if it is one
+            takes = inspect.signature(reader).parameters.keys() - options.keys()
+            if not answer or None in answer.values() or not answer.keys() <= takes:
+                return _Trial(reader, None, errors, options)
+            options = options | answer
+
+
+def _try(report: FileReport, readers: list[Callable[..., xr.Dataset]], **options: Any) -> None:
+    """Say what the readers return, or why none of them takes the file as it stands."""
+    trials = [_tried(one, report.path, **options, **_NEEDED.get(one, {})) for one in readers]
+    returned = [trial for trial in trials if trial.recording is not None]
+    fewest = min((len(trial.errors) for trial in returned), default=0)
+    best = [trial for trial in returned if len(trial.errors) == fewest]
+    for trial in best:
+        report.facts.append(str(trial))
+    if best:  # the others share what they say, and differ in the names that they give to units
+        notes = getattr(best[0].recording, "attrs", {}).get("dropped", [])
+        report.facts += [f"Left out on reading: {note}." for note in notes]
+        report.problems += [_without_path(error) for error in best[0].errors]
+        return
+    by_text: dict[str, list[str]] = {}
+    for trial in trials:
+        for error in trial.errors:
+            by_text.setdefault(_without_path(error), []).append(trial.reader.__name__)
+    for text, names in by_text.items():
+        who = f"{', '.join(dict.fromkeys(names))}: " if len(by_text) > 1 < len(trials) else ""
+        report.problems.append(f"{who}{text}")
 
 
 def _describe_folder(report: FileReport) -> None:
@@ -315,18 +361,32 @@ def _describe_folder(report: FileReport) -> None:
             if (report.path / file).is_file():
                 rows, columns = (*list_arrays(report.path / file)[0].shape, 0)[:2]
                 report.facts.append(f"{file}: {rows} regions x {columns}.")
-        read_traces(report.path, rate_hz=1.0, on_nan="keep")
+        _try(report, [read_traces], rate_hz=1.0)
         report.advice = "Read it with neuroml.data.read_traces(path, rate_hz=...)."
         return
     subjects = sorted(part.name for part in report.path.glob("sub-*") if part.is_dir())
     if subjects:
         report.kind = "a BIDS folder"
-        runs = sorted(report.path.glob("sub-*/**/func/*_bold.nii*"))
-        report.facts.append(f"It has {len(subjects)} subjects and {len(runs)} functional images.")
+        report.facts.append(f"It has {len(subjects)} subjects.")
         report.advice = "Read it with neuroml.data.read_bids(path, labels=ATLAS)."
+        _try_runs(report)
         return
     raise DataError(
         "neuroml does not know this kind of folder",
         expected="a file, a plane folder of Suite2p (F.npy), or BIDS (sub-*)",
         found=", ".join(sorted(part.name for part in report.path.iterdir())[:8]) or "nothing",
     )
+
+
+def _try_runs(report: FileReport) -> None:
+    """Find the runs of a BIDS folder, and open their images without reading all voxels."""
+    runs, _ = find_runs(report.path)
+    n_events = sum(run.events is not None for run in runs)
+    report.facts.append(f"It has {len(runs)} functional runs, {n_events} of them with events.")
+    report.facts += [f"Not used: {note}." for run in runs for note in run.notes]
+    for run in runs:
+        try:
+            image = open_series(run.path)
+            stated_tr(partial(tr_of, image, None, file=run.path), run.path)
+        except DataError as error:
+            report.problems.append(str(error.at(file=run.path)))

@@ -14,6 +14,7 @@ import xarray as xr
 from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey, make_recording
 from neuroml.data._arrays import existing_file
+from neuroml.data._bids_names import stated_tr
 from neuroml.data._matrix import read_matrix
 from neuroml.data._nifti import is_image, needed, open_series, tr_of
 from neuroml.data._regions import (
@@ -59,7 +60,8 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
         to v7.3).
     labels : image or path-like, optional
         An atlas: the value of a voxel is the id of its region, 0 is background. The signal is the
-        mean over a region's voxels (`nilearn.maskers.NiftiLabelsMasker`). An atlas on another grid
+        mean over a region's voxels (`nilearn.maskers.NiftiLabelsMasker`) that were scanned, which
+        those that are 0 throughout were not. An atlas on another grid
         is resampled onto that of the data (nearest neighbour). For surface files a ``.label.gii``
         or ``.dlabel.nii`` of the same vertices.
     mask : image or path-like, optional
@@ -70,8 +72,9 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
         `nilearn.interfaces.fmriprep.load_confounds`, such as ``{"strategy": ["motion", "scrub"]}``.
         Volumes that the strategy marks are not removed but marked in the variable ``outlier``.
     tr_s : float, optional
-        Repetition time in seconds; for a 4-D image or CIFTI file by default its header's. A table
-        without it counts samples.
+        Repetition time in seconds. By default that of an image's or CIFTI file's header, or of the
+        JSON sidecar beside or above it (BIDS' inheritance); the two must agree. A table without it
+        counts samples.
     units : optional
         Names of the regions: a list in the order of the atlas's ids or of the table's columns; or
         for an atlas, a DataFrame or table file with the columns ``id`` (or ``index``) and
@@ -93,7 +96,8 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
     -------
     xarray.Dataset
         A recording in the units of the file ("BOLD a.u."); units have coordinates x, y, z (mm)
-        where an image tells. What was left out stands in ``attrs["dropped"]``.
+        where an image tells, and ``coverage``, the share of an atlas' region that was scanned;
+        one without any is missing (NaN). What was left out stands in ``attrs["dropped"]``.
 
     Raises
     ------
@@ -132,7 +136,9 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
             rate_hz = 1 / stored_s
     elif path is None or is_image(path):
         image = open_series(source)
-        rate_hz = 1 / tr_of(image, tr_s, file=path)
+        if tr_s is None:
+            tr_s = stated_tr(lambda: tr_of(image, None, file=path), path)
+        rate_hz = 1 / tr_of(image, tr_s)
         with _named(path):
             series = series_from_image(image, labels, mask, units)
     else:
@@ -215,6 +221,11 @@ def _confounds(
             fix="Pass a DataFrame, a table file, or a mapping of keywords of load_confounds.",
             field="confounds",
         )
+    _check_rows(table, n_times, file)
+    return table, {}
+
+
+def _check_rows(table: pd.DataFrame, n_times: int, file: object) -> None:
     if len(table) != n_times:
         raise DataError(
             "the confounds do not fit the volumes",
@@ -224,7 +235,6 @@ def _confounds(
             file=file,
             field="confounds",
         )
-    return table, {}
 
 
 def _from_fmriprep(
@@ -241,10 +251,16 @@ def _from_fmriprep(
         )
     try:
         table, kept = load_confounds(str(path), **keywords)
-    except (ValueError, OSError, TypeError) as error:
+    except Exception as error:  # nilearn raises many kinds, KeyError for a column that is absent
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"fMRIPrep's confounds cannot be loaded ({error})", file=path, field="confounds"
+            f"fMRIPrep's confounds cannot be loaded ({type(error).__name__}: {reason})",
+            fix="Check the keywords of load_confounds, and that the table beside the image has the "
+            "columns that they take.",
+            file=path,
+            field="confounds",
         ) from error
+    _check_rows(table, n_times, path)
     outlier = np.full(n_times, kept is not None)
     if kept is not None:
         outlier[kept] = False

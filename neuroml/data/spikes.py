@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey, make_recording
 from neuroml.data._arrays import StoredArray, existing_file, list_arrays, read_array
 from neuroml.data._nwb import read_unit_spikes
+from neuroml.data._observed import cut_to, is_observed, merged
 from neuroml.data._tables import is_table, read_numbers, read_text_table
+from neuroml.data._units import check_unique
 from neuroml.exceptions import DataError
 
 __all__ = ["bin_edges", "read_spikes"]
@@ -65,10 +68,11 @@ def read_spikes(
     start_s, stop_s : float, optional
         The stretch to bin; by default from the first spike, rounded down to a multiple of
         ``bin_s``, to the last one. Files do not say when the recording began and ended: give both
-        where you know them. A bin that would end after ``stop_s`` is left out.
+        where you know them. A bin that would end after ``stop_s`` is left out. Where a source
+        says when it was observed (pynapple's time support, NWB's ``obs_intervals``), that is the
+        default, and no other time is binned.
     epochs : sequence of (float, float), optional
-        Instead: several stretches in order, each a segment of its own. By default a pynapple
-        object's time support.
+        Instead: several stretches in order, each a segment of its own.
     units : sequence of str, optional
         Names of the units to take, also such as have no spike.
     variable : str, optional
@@ -84,8 +88,9 @@ def read_spikes(
     Returns
     -------
     xarray.Dataset
-        A recording of counts, float64; ``time`` is the middle of each bin. The number of spikes
-        outside all bins stands in ``attrs["dropped"]``.
+        A recording of counts, float64, NaN where a unit was not observed and others were;
+        ``time`` is the middle of each bin. The number of spikes outside all bins stands in
+        ``attrs["dropped"]``.
 
     Raises
     ------
@@ -103,18 +108,19 @@ def read_spikes(
     [[0.0, 1.0, 0.0, 2.0], [0.0, 0.0, 1.0, 0.0]]
     """
     path = Path(source) if isinstance(source, str | Path) else None
-    trains, support, are_seconds = _trains(source, variable)
-    trains = _chosen(trains, units)
+    found = _trains(source, variable)
+    trains = _chosen(found.trains, units)
     for name, times in trains.items():
         _check_times(name, times, path)
-    trains = _in_seconds(trains, time_unit_s, are_seconds, path)
+    trains = _in_seconds(trains, time_unit_s, found.are_seconds, path)
+    observed = {
+        name: merged(np.multiply(found.observed[name], time_unit_s or 1.0))
+        for name in (trains if found.observed else ())
+    }
     if epochs is not None and not (start_s is None and stop_s is None):
         raise DataError("stretches were given twice", expected="epochs=, or start_s= and stop_s=")
-    if epochs is None and support is not None and start_s is None and stop_s is None:
-        epochs = support
-    if epochs is None:
-        epochs = [_whole(trains, bin_s, start_s, stop_s)]
-    edges = [bin_edges(start, stop, bin_s) for start, stop in _in_order(epochs)]
+    stretches, notes = _stretches(trains, observed, bin_s, start_s, stop_s, epochs)
+    edges = [bin_edges(start, stop, bin_s) for start, stop in stretches]
     n_bins = [len(e) - 1 for e in edges]
     if sum(n_bins) * len(trains) > _MAX_COUNTS:
         raise DataError(
@@ -128,6 +134,9 @@ def read_spikes(
     counts = np.concatenate(
         [np.column_stack([_count(times, e) for times in trains.values()]) for e in edges]
     )
+    for at, intervals in enumerate(observed.values()):
+        inside = np.concatenate([is_observed(e, intervals) for e in edges])
+        counts[~inside, at] = np.nan
     return make_recording(
         counts,
         units=list(trains),
@@ -139,7 +148,7 @@ def read_spikes(
         key=key,
         source=str(path or ""),
         sha256=sha256_of_file(path) if path else "",
-        dropped=_dropped(trains, counts),
+        dropped=found.notes + notes + _dropped(trains, counts),
     )
 
 
@@ -201,14 +210,43 @@ def _count(times: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 def _dropped(trains: Mapping[str, np.ndarray], counts: np.ndarray) -> list[str]:
     total = sum(len(times) for times in trains.values())
-    outside = total - int(counts.sum())
+    outside = total - int(np.nansum(counts))
     if total and outside == total:
         raise DataError(
             "no spike falls into a bin",
             expected="spike times, start_s, stop_s and epochs all in seconds of one clock",
             found=f"{total} spikes, all outside",
         )
-    return [f"{outside} of {total} spikes outside the bins"] if outside else []
+    notes = [f"{outside} of {total} spikes outside the bins"] if outside else []
+    n_missing = int(np.isnan(counts).sum())
+    if n_missing:
+        notes.append(
+            f"nothing: {n_missing} of {counts.size} counts are missing (NaN), where a bin was not "
+            "observed for the unit"
+        )
+    return notes
+
+
+def _stretches(
+    trains: Mapping[str, np.ndarray],
+    observed: Mapping[str, Stretches],
+    bin_s: float,
+    start_s: float | None,
+    stop_s: float | None,
+    epochs: Sequence[tuple[float, float]] | None,
+) -> tuple[Stretches, list[str]]:
+    """What to bin, without the time in which no unit was observed, and what is left out."""
+    anytime = merged([pair for intervals in observed.values() for pair in intervals])
+    if epochs is None and start_s is None and stop_s is None and anytime:
+        wanted = anytime
+    elif epochs is None:
+        wanted = [_whole(trains, bin_s, start_s, stop_s)]
+    else:
+        wanted = _in_order(epochs)
+    if not anytime:
+        return wanted, []
+    kept, short = cut_to(wanted, anytime, bin_s)
+    return kept, [f"{len(short)} observed stretches shorter than a bin"] if short else []
 
 
 def _whole(
@@ -276,12 +314,13 @@ def _in_seconds(
     for name, times in trains.items():
         if len(times) and (times == np.round(times)).all():
             raise DataError(
-                "spike times are whole numbers: they may be milliseconds, sample numbers, or ids",
+                f"the spike times of {name} are whole numbers: they may be milliseconds, sample "
+                "numbers, or ids",
                 expected="seconds",
                 found=f"{', '.join(f'{time:.12g}' for time in times[:4])}, ...",
                 fix=_SAY_UNIT,
                 file=path,
-                field=name,
+                field="time_unit_s",
             )
     spikes = np.concatenate(list(trains.values()))
     span = float(np.ptp(spikes)) if len(spikes) else 0.0
@@ -314,29 +353,46 @@ def _chosen(trains: dict[str, np.ndarray], units: Sequence[str] | None) -> dict[
 
 
 Trains = dict[str, np.ndarray]
-Support = list[tuple[float, float]] | None
+Stretches = list[tuple[float, float]]
 
 
-def _trains(source: Any, variable: str | None) -> tuple[Trains, Support, bool]:
-    """Spike times by unit, the stretches of recording, where known, and if they are seconds."""
+@dataclass(frozen=True)
+class _Found:
+    """Spike times by unit, whether they are seconds for sure, and when each unit was observed."""
+
+    trains: Trains
+    are_seconds: bool = False
+    observed: Mapping[str, np.ndarray] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def _trains(source: Any, variable: str | None) -> _Found:
+    """What the source says."""
     if isinstance(source, str | Path):
         path = existing_file(source)
         if is_table(path):
-            trains, are_seconds = _from_table(path)
-            return trains, None, are_seconds
-        return _from_file(path, variable), None, False
+            return _Found(*_from_table(path))
+        return _from_file(path, variable)
     if hasattr(source, "time_support"):
         support = source.time_support
-        stretches = list(zip(np.asarray(support.start), np.asarray(support.end), strict=True))
-        members = {"unit0": source} if hasattr(source, "t") else dict(source.items())
-        return {str(name): _times_of(train) for name, train in members.items()}, stretches, True
+        intervals = np.column_stack([np.asarray(support.start), np.asarray(support.end)])
+        members = {"unit0": source} if hasattr(source, "t") else _by_name(source)
+        trains = {name: _times_of(train) for name, train in members.items()}
+        return _Found(trains, True, dict.fromkeys(trains, intervals))
     if isinstance(source, Mapping):
-        return {str(name): _times_of(train) for name, train in source.items()}, None, True
+        trains = {name: _times_of(train) for name, train in _by_name(source).items()}
+        return _Found(trains, True)
     raise DataError(
         "unknown source of spikes",
         expected="a path, a mapping of units to times, or a pynapple TsGroup or Ts",
         found=type(source).__name__,
     )
+
+
+def _by_name(units: Mapping[Any, Any]) -> dict[str, Any]:
+    """The same units under their names as text, which must tell them apart as well."""
+    check_unique([str(name) for name in units])
+    return {str(name): train for name, train in units.items()}
 
 
 def _times_of(train: Any) -> np.ndarray:
@@ -349,13 +405,14 @@ def _times_of(train: Any) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _from_file(path: Path, variable: str | None) -> Trains:
+def _from_file(path: Path, variable: str | None) -> _Found:
     if path.suffix.lower() == ".nwb":
-        return read_unit_spikes(path)
+        units = read_unit_spikes(path)
+        return _Found(units.trains, observed=units.observed or {}, notes=units.notes)
     trains = _from_arrays(path, variable)
     for name, times in trains.items():
         _check_order(name, times, path)
-    return trains
+    return _Found(trains)
 
 
 def _check_order(name: str, times: np.ndarray, path: Path) -> None:
@@ -386,7 +443,8 @@ def _from_arrays(path: Path, variable: str | None) -> Trains:
     arrays = list_arrays(path)
     lists = [array for array in arrays if array.kind == "list"]
     if len(lists) == 1:
-        return _numbered(lists[0].read(), path, lists[0].name)
+        cells = read_array(path, lists[0].name, lambda array: array.kind == "list", "a cell array")
+        return _numbered(cells, path, lists[0].name)
     trains = [array for array in arrays if _is_train(array)]
     if lists or not trains or len(trains) < len(arrays):
         raise DataError(

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroml.data import read_bids
+from neuroml.data import describe_file, read_bids, read_fmri
 from neuroml.exceptions import DataError
 
 
@@ -37,7 +37,11 @@ def atlas(volumes):
 def test_derivatives_with_the_raw_folder_around_them(tree, atlas):
     data = read_bids(tree[1], labels=atlas, entities={"space": "MNI"})
     keys = [tuple(r.attrs[k] for k in ("subject", "session", "run")) for r in data.recordings]
-    assert keys == [("01", "", "rest_1"), ("01", "", "rest_2"), ("02", "", "rest_1")]
+    assert keys == [
+        ("01", "", "task-rest_run-1"),
+        ("01", "", "task-rest_run-2"),
+        ("02", "", "task-rest_run-1"),
+    ]
     assert all(r.signal.shape == (40, 3) for r in data.recordings)
     assert [e.trial_type[0] for e in data.events] == ["1", "2", "1"]
     assert data.participants.participant_id.tolist() == ["01", "02"]
@@ -48,9 +52,7 @@ def test_confounds_of_each_run(tree, atlas):
     options = {"strategy": ["wm_csf"], "wm_csf": "basic", "demean": False}
     data = read_bids(tree[1], labels=atlas, entities={"space": "T1w"}, confounds=options)
     for recording in data.recordings:
-        run = (
-            f"sub-{recording.attrs['subject']}_task-{recording.attrs['run'].replace('_', '_run-')}"
-        )
+        run = f"sub-{recording.attrs['subject']}_{recording.attrs['run']}"
         (path,) = tree[1].rglob(f"{run}_desc-confounds_timeseries.tsv")
         table = pd.read_csv(path, sep="\t")
         for name in ("csf", "white_matter"):
@@ -58,13 +60,15 @@ def test_confounds_of_each_run(tree, atlas):
 
 
 def test_two_spaces_are_a_question_not_two_recordings(tree, atlas):
-    with pytest.raises(DataError, match=r"more than one file.*space-MNI.*space-T1w.*entities="):
+    with pytest.raises(
+        DataError, match=r"more than one file.*space-MNI.*space-T1w.*'space': 'T1w'"
+    ):
         read_bids(tree[1], labels=atlas)
 
 
 def test_subjects_and_runs_are_chosen(tree, atlas):
     data = read_bids(tree[1], labels=atlas, entities={"space": "MNI", "sub": "01", "run": "2"})
-    assert [r.attrs["run"] for r in data.recordings] == ["rest_2"]
+    assert [r.attrs["run"] for r in data.recordings] == ["task-rest_run-2"]
     assert len(data.participants) == 1
 
 
@@ -127,3 +131,197 @@ def test_participants_without_the_column(tree, atlas):
     (tree[0] / "participants.tsv").write_text("name\tage\nx\t3\n")
     with pytest.raises(DataError, match="no participant_id; found name, age"):
         read_bids(tree[1], labels=atlas, entities={"space": "MNI"})
+
+
+EVENTS = "onset\tduration\ttrial_type\n4\t8\t{}\n"
+
+
+@pytest.fixture
+def raw(tmp_path, save_image, volumes):
+    """Write runs of a raw data set by their names."""
+
+    def write(*names, tr=2.0):
+        for name in names:
+            subject = name.split("_")[0]
+            save_image(volumes[0], tr=tr, name=f"raw/{subject}/func/{name}_bold.nii.gz")
+        return tmp_path / "raw"
+
+    return write
+
+
+def put(root, texts):
+    for name, text in texts.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("others", "differs"),
+    [
+        (["echo-1", "echo-2"], "echo"),
+        (["echo-2", None], "echo"),
+        (["part-mag", "part-phase"], "part"),
+        (["run-1", "run-01"], "run"),
+        (["res-2", "den-2"], "den"),
+    ],
+)
+def test_files_of_one_run_are_a_question(raw, atlas, others, differs):
+    root = raw(*("_".join(filter(None, ("sub-01_task-rest", other))) for other in others))
+    with pytest.raises(DataError, match=rf"more than one file.*entities=.*'{differs}'"):
+        read_bids(root, labels=atlas)
+
+
+def test_an_echo_or_the_images_without_one_are_chosen(raw, atlas):
+    root = raw("sub-01_task-rest_echo-1", "sub-01_task-rest_echo-2", "sub-01_task-rest")
+    for wanted, run in ((2, "task-rest_echo-2"), ("02", "task-rest_echo-2"), (None, "task-rest")):
+        data = read_bids(root, labels=atlas, entities={"echo": wanted})
+        assert [r.attrs["run"] for r in data.recordings] == [run]
+
+
+def test_keys_tell_runs_apart(raw, atlas):
+    names = ["run-1", "acq-1", "dir-1", "rec-1", "ce-1", "acq-1_run-1"]
+    root = raw(*(f"sub-01_task-rest_{name}" for name in names), "sub-01-a_task-rest_run-1")
+    keys = [
+        tuple(r.attrs[k] for k in ("subject", "run"))
+        for r in read_bids(root, labels=atlas).recordings
+    ]
+    assert len(set(keys)) == len(names) + 1
+    assert ("01", "task-rest_run-1") in keys and ("01", "task-rest_acq-1_run-1") in keys
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sub-01/func/sub-01_task-x_run-01_events.tsv",
+        "sub-01/func/sub-01_task-x_events.tsv",
+        "sub-01/sub-01_task-x_events.tsv",
+        "task-x_events.tsv",
+        "task-x_run-001_events.tsv",
+    ],
+)
+def test_events_are_found_by_inheritance(raw, atlas, name):
+    root = raw("sub-01_task-x_run-1", "sub-01_task-y_run-1")
+    put(root, {name: EVENTS.format("here")})
+    x, y = read_bids(root, labels=atlas).events
+    assert x.trial_type.tolist() == ["here"] and y is None
+
+
+def test_the_nearest_events_are_taken(raw, atlas):
+    root = raw("sub-01_task-x_run-1", "sub-01_task-x_run-2")
+    near = "sub-01/func/sub-01_task-x_run-2_events.tsv"
+    put(root, {"task-x_events.tsv": EVENTS.format("far"), near: EVENTS.format("near")})
+    events = read_bids(root, labels=atlas).events
+    assert [table.trial_type[0] for table in events] == ["far", "near"]
+    put(root, {"sub-01/func/sub-01_task-x_run-02_events.tsv": EVENTS.format("rival")})
+    with pytest.raises(DataError, match="more than one table of events"):
+        read_bids(root, labels=atlas)
+
+
+def test_events_that_fit_no_run_are_told(raw, atlas):
+    root = raw("sub-01_task-x_run-1", "sub-01_task-x_run-2")
+    put(root, {"sub-01/func/sub-01_task-x_run-2_events.tsv": EVENTS.format("a")})
+    assert read_bids(root, labels=atlas).recordings[0].attrs["dropped"] == []
+    put(root, {"sub-01/func/sub-01_task-x_run-3_events.tsv": EVENTS.format("a")})
+    first, second = read_bids(root, labels=atlas).recordings
+    assert "fit no run: sub-01_task-x_run-3_events.tsv" in first.attrs["dropped"][0]
+    assert second.attrs["dropped"] == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "ages"),
+    [
+        (["sub-01", "sub-02"], [30, 40]),
+        (["01", "02"], [30, 40]),
+        (["02", "sub-01"], [40, 30]),
+        (["01", "03"], [30, None]),
+        (["sub-1", "sub-2"], "another way"),
+        (["sub-01", "2"], "another way"),
+        (["SUB_01", "SUB_02"], "another way"),
+        (["A", "B"], "another way"),
+        (["sub-01", "01"], "repeat"),
+    ],
+)
+def test_participants_by_their_spelling(raw, atlas, ids, ages):
+    root = raw("sub-01_task-x", "sub-02_task-x")
+    rows = "".join(f"{name}\t{age}\n" for name, age in zip(ids, (30, 40), strict=True))
+    put(root, {"participants.tsv": f"participant_id\tage\n{rows}"})
+    if isinstance(ages, str):
+        with pytest.raises(DataError, match=f"participants.tsv.*{ages}"):
+            read_bids(root, labels=atlas)
+        return
+    found = read_bids(root, labels=atlas).participants
+    assert found.participant_id.tolist() == ["01", "02"]
+    np.testing.assert_array_equal(found.age, np.array(ages, dtype=float))
+
+
+SIDECARS = [
+    "sub-01/func/sub-01_task-x_run-1_bold.json",
+    "sub-01/func/sub-01_task-x_bold.json",
+    "sub-01/sub-01_bold.json",
+    "task-x_bold.json",
+    "bold.json",
+]
+
+
+def both(root, atlas):
+    """The run as both readers read it."""
+    (path,) = root.rglob("*_bold.nii.gz")
+    yield lambda **options: read_bids(root, labels=atlas, **options).recordings[0]
+    yield lambda **options: read_fmri(path, labels=atlas, **options)
+
+
+@pytest.mark.parametrize("sidecar", SIDECARS)
+def test_the_inherited_repetition_time_is_read(raw, atlas, sidecar):
+    root = raw("sub-01_task-x_run-1", tr=0.0)
+    put(root, {sidecar: '{"RepetitionTime": 2.5}', "task-y_bold.json": "not JSON"})
+    for read in both(root, atlas):
+        assert read().attrs["rate_hz"] == 0.4
+    raw("sub-01_task-x_run-1", tr=1.0)
+    for read in both(root, atlas):
+        with pytest.raises(DataError, match=r"bold.json.*expected 1 s.*found 2.5 s.*tr_s="):
+            read()
+        assert read(tr_s=2.5).attrs["rate_hz"] == 0.4
+
+
+def test_the_nearest_sidecar_wins(raw, atlas):
+    root = raw("sub-01_task-x_run-1", tr=0.0)
+    for at, name in enumerate(SIDECARS[::-1]):
+        put(root, {name: f'{{"RepetitionTime": {at + 1}}}'})
+        for read in both(root, atlas):
+            assert read().attrs["rate_hz"] == 1 / (at + 1)
+    put(root, {SIDECARS[0]: "{}"})
+    for read in both(root, atlas):
+        assert read().attrs["rate_hz"] == 1 / 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"RepetitionTime": 2000}', "found 2000.*2 s would be"),
+        ('{"RepetitionTime": 720}', "found 720.*0.72 s would be"),
+        ('{"RepetitionTime": true}', "not a number; expected seconds; found True"),
+        ('{"RepetitionTime": "2.0"}', "not a number; expected seconds; found '2.0'"),
+        ('{"RepetitionTime": 0}', "found 0"),
+        ('{"RepetitionTime": NaN}', "found nan"),
+        ('{"RepetitionTime": -2}', "found -2"),
+        ("[2.0]", "not JSON of named values"),
+        ('{"VolumeTiming": [0, 3, 9]}', "not evenly spaced.*tr_s="),
+        ('{"VolumeTiming": "0, 3"}', "not evenly spaced"),
+    ],
+)
+@pytest.mark.parametrize("tr", [0.0, 2.0])
+def test_what_a_sidecar_cannot_state(raw, atlas, content, message, tr):
+    root = raw("sub-01_task-x_run-1", tr=tr)
+    put(root, {"task-x_bold.json": content})
+    for read in both(root, atlas):
+        with pytest.raises(DataError, match=rf"task-x_bold.json.*{message}"):
+            read()
+        assert read(tr_s=2.0).attrs["rate_hz"] == 0.5
+    assert any("task-x_bold.json" in problem for problem in describe_file(root).problems)
+
+
+def test_evenly_spaced_onsets_are_a_repetition_time(raw, atlas):
+    root = raw("sub-01_task-x_run-1", tr=0.0)
+    put(root, {"task-x_bold.json": '{"VolumeTiming": [0, 2.5, 5, 7.5]}'})
+    for read in both(root, atlas):
+        assert read().attrs["rate_hz"] == 0.4

@@ -67,4 +67,4 @@ def test_what_is_missing_or_does_not_fit_is_told(results, name, value, said):
 
 def test_described(results):
     text = str(describe_file(results[0]))
-    assert "results of CaImAn" in text and "25 times x 2 regions at 30 Hz" in text
+    assert "results of CaImAn" in text and "returns 25 times x 2 units, at 30 Hz" in text

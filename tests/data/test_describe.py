@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from neuroml.data import describe_file
+from neuroml.data import describe_file, read_traces
+from neuroml.exceptions import DataError
 
 
 def test_image(save_image, volumes):
@@ -11,7 +12,8 @@ def test_image(save_image, volumes):
     text = str(report)
     assert "a series of brain images" in text
     assert "4 x 4 x 3 voxels of 3 x 3 x 3 mm, stored as float32" in text
-    assert "40 volumes, one every 2 s" in text
+    assert "40 volumes" in text
+    assert "read_fmri(path, mask=...) returns 40 times x 48 units, at 0.5 Hz, one every 2 s" in text
     assert "Nothing wrong was found" in text
     assert "read_fmri(path, labels=ATLAS)" in text
 
@@ -21,7 +23,7 @@ def test_image_with_everything_wrong(save_image, volumes):
     report = describe_file(save_image(volumes[0], tr=2000.0))
     assert not report.ok
     assert any("If milliseconds" in p or "milliseconds are meant" in p for p in report.problems)
-    assert any("1 of 1920 values are NaN" in problem for problem in report.problems)
+    assert any("found 1 in 1 of 48 units: voxel_0_0_0" in problem for problem in report.problems)
 
 
 def test_truncated_image(save_image, volumes):
@@ -38,7 +40,10 @@ def test_atlas_and_mask(save_image, volumes):
     assert mask.kind == "a mask"
     assert "30 voxels are inside" in str(mask)
     wrapped = describe_file(save_image(volumes[2].astype(np.int8), name="w.nii.gz"))
-    assert "negative whole numbers, such as -126" in wrapped.problems[0]
+    assert (
+        "atlas has negative ids; expected 0 for background and ids above 0; found [-126"
+        in wrapped.problems[0]
+    )
 
 
 def test_every_array_format(written):
@@ -52,8 +57,9 @@ def test_table(tmp_path):
     text = str(describe_file(tmp_path / "a.csv"))
     assert "3 rows and 3 named columns: V1, WM, A1" in text
     assert "confounds=['WM']" in text
-    assert "Problem: The table has 1 missing values" in text
-    assert "1 of 3 units that never vary, the first is V1" in text
+    assert "Problem: Field signal: the signal has missing values" in text
+    assert "1 in 1 of 3 units: A1" in text
+    assert "read_traces(path, on_nan='keep') returns 3 times x 3 units, without a rate" in text
 
 
 def test_events(tmp_path):
@@ -69,7 +75,8 @@ def test_transposed_and_constant_array(tmp_path):
     np.save(tmp_path / "F.npy", values)
     report = describe_file(tmp_path / "F.npy")
     assert "one unit per row" in report.problems[0]
-    assert "1 of 4 units that never vary, the first is number 2" in report.problems[1]
+    assert "some units never vary" in report.problems[1] and "1 of 4 units: " in report.problems[1]
+    assert "units_first=True, on_nan='keep') returns 50 times x 4 units" in report.facts[1]
 
 
 def test_objects(tmp_path):
@@ -99,11 +106,16 @@ def test_folders(tmp_path, signal):
     np.save(tmp_path / "F.npy", signal.T)
     report = describe_file(tmp_path)
     assert report.kind == "a plane folder of Suite2p"
-    assert report.facts == ["F.npy: 3 regions x 12."]
+    assert report.facts[0] == "F.npy: 3 regions x 12."
+    assert "read_traces(path, rate_hz=1.0) returns 12 times x 3 units" in report.facts[1]
     (tmp_path / "b" / "sub-01" / "func").mkdir(parents=True)
     (tmp_path / "b" / "sub-01" / "func" / "sub-01_task-x_bold.nii.gz").touch()
     report = describe_file(tmp_path / "b")
-    assert report.facts == ["It has 1 subjects and 1 functional images."]
+    assert report.facts == [
+        "It has 1 subjects.",
+        "It has 1 functional runs, 0 of them with events.",
+    ]
+    assert "the file is empty" in report.problems[0]
     (tmp_path / "c").mkdir()
     assert "does not know this kind of folder" in describe_file(tmp_path / "c").problems[0]
 
@@ -122,13 +134,59 @@ def test_real_files(shared_data):
     expected = {
         "nitime_small/fmri_timeseries.csv": "confounds=['WM', 'Vent', 'Brain']",
         "nitime_small/fmri1.nii.gz": "does not account for all bytes",
-        "haxby_slices/bold.nii.gz": "1452 volumes, one every 2.5 s",
+        "haxby_slices/bold.nii.gz": "1452 times x 530 units, at 0.4 Hz, one every 2.5 s",
         "haxby_slices/mask.nii.gz": "530 voxels are inside",
         "atlas_mni/atlas-desikankilliany.nii.gz": "83 different values",
         "nwb_small/A8604-211122.nwb": "3 units, 21354 spikes",
         "nwb_small/suite2p/plane0": "219 regions x 2000",
-        "zebrafish_regions/timeseries_regions_fish6.npy": "3 of 70 units that never vary",
+        "zebrafish_regions/timeseries_regions_fish6.npy": "found 3 of 70 units",
         "hippocampus_spikes/linear-track/spikes.mat": "more than vectors of numbers",
     }
     for name, sentence in expected.items():
         assert sentence in str(describe_file(shared_data / name)), name
+
+
+UNIT_AND_TIME = "unit,time\n" + "".join(f"{i % 2},{i * 37}\n" for i in range(30))
+TWO_CURVES = "".join(f"{np.sin(i)},{np.cos(i * i)}\n" for i in range(30))
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "returned"),
+    [
+        ("a,b\n" + TWO_CURVES, None, "read_traces(path) returns 30 times x 2 units"),
+        (
+            "time,a\n" + "".join(f"{i / 10},{i % 3}\n" for i in range(20)),
+            "looks like a time axis",
+            "read_traces(path, time='time') returns 20 times x 1 units, at 10 Hz",
+        ),
+        (UNIT_AND_TIME, "spike times of 0 are whole numbers", "read_spikes(path, bin_s=1.0, time_"),
+        ("unit,time\na,0.25\nb,1.5\n", None, "read_spikes(path, bin_s=1.0) returns 2 times x 2"),
+        ("a,b\n1,x\n2,y\n4,z\n", "read_traces, read_fmri: Field b: column 'b' has a cell", None),
+    ],
+)
+def test_a_table_is_read_by_the_reader_that_takes_it(tmp_path, text, asked, returned):
+    (tmp_path / "a.csv").write_text(text)
+    report = describe_file(tmp_path / "a.csv")
+    assert report.ok == (asked is None)
+    assert asked is None or any(asked in problem for problem in report.problems), str(report)
+    assert returned is None or any(returned in fact for fact in report.facts), str(report)
+    assert (returned is None) == (not any(" returns " in fact for fact in report.facts))
+
+
+def test_every_array_of_several_is_read(tmp_path, signal):
+    gappy = np.where(signal > 1, np.nan, signal)
+    np.savez(tmp_path / "a.npz", raw=signal, gappy=gappy)
+    report = describe_file(tmp_path / "a.npz")
+    assert any("read_traces(path, variable='raw') returns 12 times" in f for f in report.facts)
+    (problem,) = report.problems
+    assert "missing values" in problem
+    assert any("variable='gappy', on_nan='keep') returns" in f for f in report.facts)
+
+
+def test_suite2p_without_a_cell(tmp_path, signal):
+    np.save(tmp_path / "F.npy", signal.T)
+    np.save(tmp_path / "iscell.npy", np.zeros((3, 2)))
+    (problem,) = describe_file(tmp_path).problems
+    with pytest.raises(DataError) as caught:
+        read_traces(tmp_path, rate_hz=1.0)
+    assert caught.value.problem in problem

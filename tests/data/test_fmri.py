@@ -2,6 +2,8 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
+import xarray as xr
 from nilearn.interfaces.fmriprep import load_confounds
 
 from neuroml.data import read_fmri
@@ -257,3 +259,62 @@ def test_confounds_without_a_name(tmp_path, written, signal):
     )
     with pytest.raises(DataError, match="column has no name.*none for column 1"):
         read_fmri(written, confounds=tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "absent"),
+    [
+        ({"strategy": ["motion"], "motion": "derivatives"}, "trans_x_derivative1"),
+        ({"strategy": ["motion", "scrub"]}, "framewise_displacement"),
+        ({"strategy": ["wm_csf"], "wm_csf": "basic"}, "csf"),
+        ({"strategy": ["moton"]}, None),
+        ({"strategies": ["motion"]}, None),
+    ],
+)
+def test_confounds_that_nilearn_does_not_find(save_image, volumes, strategy, absent):
+    path = fmriprep(save_image, volumes)
+    table = next(path.parent.glob("*confounds*.tsv"))
+    columns = pd.read_csv(table, sep="\t")
+    columns.drop(columns=[absent] if absent in columns else []).to_csv(table, sep="\t", index=False)
+    with pytest.raises(DataError, match="confounds cannot be loaded.*Check the keywords"):
+        read_fmri(path, labels=atlas_of(volumes[2]), confounds=strategy)
+
+
+def test_confounds_of_another_length(save_image, volumes):
+    path = fmriprep(save_image, volumes, n_rows=45)
+    with pytest.raises(DataError, match=r"confounds do not fit.*expected 40 rows; found 45"):
+        read_fmri(path, labels=atlas_of(volumes[2]), confounds=STRATEGY)
+
+
+def test_surface_parts_that_are_none(surface, volumes):
+    image, _, _, ids = surface
+    for name in ("labels", "mask"):
+        with pytest.raises(DataError, match=f"surface data need surface {name}.*Nifti1Image"):
+            read_fmri(image, tr_s=1.0, **{name: atlas_of(volumes[2])})
+    from nilearn.surface import InMemoryMesh, PolyMesh, SurfaceImage
+
+    faces = np.array([[0, 1, 2], [3, 4, 5]])
+    small = {side: InMemoryMesh(np.ones((6, 3)), faces) for side in ("left",)}
+    half = SurfaceImage(PolyMesh(**small), {"left": ids["left"]})
+    with pytest.raises(DataError, match="labels have other vertices than the data"):
+        read_fmri(image, labels=half, tr_s=1.0)
+
+
+def test_what_a_user_sets_of_scikit_learn_changes_no_signal(save_image, volumes, surface):
+    from nilearn.surface import SurfaceImage
+
+    path, (image, atlas, _, ids) = save_image(volumes[0]), surface
+    mask = SurfaceImage(atlas.mesh, {side: part > 0 for side, part in ids.items()})
+    voxels = atlas_of((volumes[2] > 0).astype("u1"))
+
+    def read():
+        yield read_fmri(path, labels=atlas_of(volumes[2]))
+        yield read_fmri(path, mask=voxels)
+        yield read_fmri(image, labels=atlas, tr_s=1.0)
+        yield read_fmri(image, mask=mask, tr_s=1.0)
+
+    plain = list(read())
+    with sklearn.config_context(transform_output="pandas"):
+        under_pandas = list(read())
+    for one, other in zip(plain, under_pandas, strict=True):
+        xr.testing.assert_equal(one, other)

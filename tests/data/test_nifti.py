@@ -202,3 +202,36 @@ def test_real_image_with_milliseconds_called_seconds(shared_data):
     path = shared_data / "haxby_slices" / "example4d.nii.gz"
     with pytest.raises(DataError, match="found 2000, unit 'sec'"):
         tr_of(open_series(path), None, file=path)
+
+
+@pytest.mark.parametrize("opened", [True, False])
+@pytest.mark.parametrize(
+    ("codes", "moved", "is_doubt"),
+    [((1, 1), 40.0, True), ((1, 1), 0.01, False), ((4, 1), 40.0, False), ((0, 1), 40.0, False)],
+)
+def test_sform_and_qform_of_one_space(tmp_path, volumes, opened, codes, moved, is_doubt):
+    image = nibabel.Nifti1Image(volumes[0], volumes[1])
+    elsewhere = volumes[1].copy()
+    elsewhere[0, 3] += moved
+    image.set_sform(volumes[1], codes[0])
+    image.set_qform(elsewhere, codes[1])
+    path = tmp_path / "a.nii"
+    nibabel.save(image, path)
+    source = nibabel.load(path) if opened else path
+    if is_doubt:
+        with pytest.raises(DataError, match="sform and qform.*found 40 mm, both with code 1"):
+            load_image(source)
+    else:
+        assert load_image(source).shape == (4, 4, 3, 40)
+
+
+@pytest.mark.parametrize("source", [np.ones((4, 4, 3, 10)), 3, {"a": 1}, [np.ones((4, 4, 3))]])
+def test_a_source_that_is_no_image(source):
+    with pytest.raises(DataError, match="this is not a brain image"):
+        open_series(source)
+
+
+@pytest.mark.parametrize("tr", ["2", [2.0], {"tr": 2}, True])
+def test_a_repetition_time_that_is_no_number(tr):
+    with pytest.raises(DataError, match="tr_s is not a duration"):
+        tr_of(None, tr)

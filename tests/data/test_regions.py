@@ -166,3 +166,84 @@ def test_names_from_a_file(image, volumes, tmp_path):
 def test_bad_names(image, volumes, units, message):
     with pytest.raises(DataError, match=message):
         series_from_image(image, atlas_of(volumes[2]), None, units)
+
+
+def test_what_was_not_scanned_is_no_part_of_a_mean(volumes):
+    values, affine, labels = volumes
+    values[0, 1:] = 0  # 9 of the 12 voxels of region 300
+    values[1] = 0  # region 5
+    series = series_from_image(nibabel.Nifti1Image(values, affine), atlas_of(labels), None, None)
+    assert series.names == ["region5", "region130", "region300"]
+    assert series.coords["coverage"].tolist() == [0.0, 1.0, 0.25]
+    assert np.isnan(series.values[:, 0]).all()
+    np.testing.assert_allclose(series.values[:, 2], values[0, 0].mean(axis=0), rtol=1e-5)
+    assert series.notes == [
+        "what was not scanned (0 throughout) of 2 regions: region5 (0%), region300 (25%)"
+    ]
+
+
+def test_a_region_beyond_the_edge_of_the_image(volumes):
+    values, affine, labels = volumes
+    image = nibabel.Nifti1Image(values[:, :1], affine)  # a third or half of each region
+    series = series_from_image(image, atlas_of(labels), None, None)
+    shares = [1 / 4, 1 / 2, 1 / 4]
+    np.testing.assert_allclose(series.coords["coverage"], shares)
+    np.testing.assert_allclose(series.values[:, 2], values[0, 0].mean(axis=0), rtol=1e-5)
+    assert "3 regions: region5 (25%)" in series.notes[0]
+
+
+def test_coverage_on_a_finer_atlas(volumes):
+    values, _, labels = volumes
+    values[0, :1] = 0
+    fine = np.kron(labels, np.ones((3, 3, 3))).astype(np.int16)
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = -1.0
+    image = nibabel.Nifti1Image(values, volumes[1])
+    series = series_from_image(image, atlas_of(fine, affine), None, None)
+    np.testing.assert_allclose(series.coords["coverage"], [1, 1, 0.75])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("which", ["labels", "mask"])
+def test_an_atlas_or_mask_elsewhere(image, volumes, sign, axis, which):
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    affine[axis, 3] = sign * 500
+    given = {"labels": None, "mask": None, which: atlas_of(volumes[2], affine)}
+    with pytest.raises(DataError, match=rf"field {which}: .*(overlap|image's grid)"):
+        series_from_image(image, units=None, **given)
+
+
+@pytest.mark.parametrize("given", [np.ones((4, 4, 3)), ["A", "B"], 3, {"maps": None}])
+@pytest.mark.parametrize("which", ["labels", "mask"])
+def test_what_is_no_image(image, given, which):
+    options = {"labels": None, "mask": None, which: given}
+    with pytest.raises(DataError, match=rf"field {which}: this is not a brain image.*Nifti1Image"):
+        series_from_image(image, units=None, **options)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([(300, "a"), (130, "b"), (5, "c"), (5, "d")], r"names an id twice.*\[5, 'c'\]"),
+        ([(300, "a"), (130, "b"), (5, None)], r"has ids without a label.*\[5, (None|nan)\]"),
+    ],
+)
+def test_names_that_are_not_one_per_id(image, volumes, tmp_path, rows, message):
+    table = pd.DataFrame(rows, columns=["id", "label"])
+    table.to_csv(tmp_path / "lut.tsv", sep="\t", index=False, na_rep="n/a")
+    for units in (table, tmp_path / "lut.tsv"):
+        with pytest.raises(DataError, match=message):
+            series_from_image(image, atlas_of(volumes[2]), None, units)
+
+
+def test_rows_that_say_the_same_or_nothing_of_the_atlas(image, volumes):
+    rows = [(300, "a", 1), (130, "b", 2), (5, "c", 3), (5, "c", 4), (9, "x", 5), (9, "y", 6)]
+    table = pd.DataFrame(rows, columns=["id", "label", "area"])
+    assert series_from_image(image, atlas_of(volumes[2]), None, table).names == ["c", "b", "a"]
+
+
+def test_columns_that_differ_in_case_only(image, volumes):
+    table = TABLE.assign(Label=list("wxyz"))
+    with pytest.raises(DataError, match="differ in upper and lower case only; found id, label, L"):
+        series_from_image(image, atlas_of(volumes[2]), None, table)

@@ -220,7 +220,7 @@ RNG = np.random.default_rng(0)
 SAMPLES = np.sort(RNG.integers(0, 1_800_000, 500))
 CLUSTERS = RNG.integers(0, 5, 500)
 NOT_SECONDS = {
-    "sample numbers": ({"times": SAMPLES}, "field times: spike times are whole numbers"),
+    "sample numbers": ({"times": SAMPLES}, "the spike times of times are whole numbers"),
     "ids of clusters": ({"clusters": CLUSTERS}, "clusters may not be spike times.*that fall"),
     "sorted ids": ({"clusters": np.sort(CLUSTERS)}, "may not be spike times.*mostly repeat"),
     "times and ids": ({"t": SAMPLES / 3e4, "clusters": CLUSTERS}, "clusters may not be spike"),
@@ -245,7 +245,7 @@ def test_numbers_that_are_no_seconds(tmp_path, arrays, message, kind):
         kind, cell = "mat", np.empty((1, len(arrays)), dtype=object)
         cell[0] = [np.atleast_2d(values) for values in arrays.values()]
         scipy.io.savemat(tmp_path / "a.mat", {"spikes": cell})
-        message = "hardly|unit[01] may not|field unit[01]: spike times are whole"
+        message = "hardly|unit[01] may not|spike times of unit[01] are whole"
     with pytest.raises(DataError, match=message):
         read_spikes(tmp_path / f"a.{kind}", bin_s=0.1)
 
@@ -319,3 +319,24 @@ def test_real_song_table(shared_data):
     assert recording.sizes["unit"] == len(np.unique(table[:, 0])) == 74
     assert recording.signal.sum() == len(table)
     assert recording.attrs["dropped"] == []
+
+
+class Supported(dict):
+    """What read_spikes takes of a pynapple TsGroup."""
+
+    class time_support:  # noqa: N801 - pynapple's name
+        start, end = np.array([0.0, 8.0]), np.array([2.0, 9.0])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"start_s": 0.0, "stop_s": 12.0}, {"epochs": [(0.0, 12.0)]}]
+)
+def test_no_time_outside_the_support_is_binned(options):
+    recording = read_spikes(Supported(a=[0.5, 8.5], b=[1.5]), bin_s=1.0, **options)
+    assert recording.time.values.tolist() == [0.5, 1.5, 8.5]
+    assert recording.signal.values.tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
+def test_names_that_are_one_as_text(tmp_path):
+    with pytest.raises(DataError, match=r"unit names repeat.*\['1'\]"):
+        read_spikes({1: [0.5], "1": [0.7]}, bin_s=0.1)

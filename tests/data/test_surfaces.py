@@ -135,6 +135,8 @@ def test_every_kind_is_described(gifti, cifti):
     assert "12 times x 30 grayordinates" in texts[3] and "every 0.72 s" in texts[3]
     assert "12 times x 2 parcels" in texts[5]
     assert not any("Problem" in text for text in texts)
+    assert [" returns " in text for text in texts] == [True, False, False, True, False, True]
+    assert "returns 12 times x 30 units" in texts[0] and "x 2 units, at 1.38889 Hz" in texts[5]
 
 
 @pytest.mark.parametrize("at", [0, 3])
@@ -145,3 +147,50 @@ def test_truncated_files_are_told(gifti, cifti, at):
     with pytest.raises(DataError, match=path.name):
         read_fmri(path, labels=atlas, tr_s=1.0)
     assert not describe_file(path).ok
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_the_sidecar_of_a_surface_file(gifti, cifti, at):
+    path, labels = (gifti if at == 0 else cifti)[:2]
+    sidecar = path.with_name(path.name.split(".")[0] + ".json")
+    sidecar.write_text('{"RepetitionTime": 0.72}')
+    assert read_fmri(path, labels=labels).attrs["rate_hz"] == pytest.approx(1 / 0.72)
+    sidecar.write_text('{"RepetitionTime": 720}')
+    with pytest.raises(DataError, match=r"json.*found 720.*0.72 s would be"):
+        read_fmri(path, labels=labels)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_vertices_that_were_not_scanned(gifti, cifti, at, values, tmp_path):
+    holes = values.copy()
+    first = np.flatnonzero(LABELS == 4)
+    holes[:, first[0]] = 0
+    holes[:, LABELS == 9] = 0
+    path, labels = (gifti if at == 0 else cifti)[:2]
+    if at == 0:
+        arrays = [GiftiDataArray(row.astype(np.float32)) for row in holes]
+        nibabel.save(GiftiImage(darrays=arrays), path)
+    else:
+        old = nibabel.load(path)
+        nibabel.save(nibabel.Cifti2Image(holes, old.header), path)
+    run = read_fmri(path, labels=labels, tr_s=1.0, on_nan="keep")
+    share = 1 - 1 / len(first)
+    np.testing.assert_allclose(run.coverage.values[:2], [share, 0])
+    np.testing.assert_allclose(run.signal[:, 0], holes[:, first[1:]].mean(axis=1), rtol=1e-5)
+    assert np.isnan(run.signal.values[:, 1]).all()
+    assert "0 throughout" in run.attrs["dropped"][0]
+
+
+def test_several_maps_are_no_atlas(gifti, tmp_path):
+    path = tmp_path / "two.label.gii"
+    nibabel.save(GiftiImage(darrays=[GiftiDataArray(LABELS), GiftiDataArray(LABELS)]), path)
+    for name in ("labels", "mask"):
+        with pytest.raises(DataError, match=f"the {name} file has several maps"):
+            read_fmri(gifti[0], tr_s=1.0, **{name: path})
+
+
+def test_a_series_with_missing_values_is_a_problem_in_the_reader_s_words(gifti, values):
+    values[3, 25] = np.nan
+    nibabel.save(GiftiImage(darrays=[GiftiDataArray(row) for row in values]), gifti[0])
+    (problem,) = describe_file(gifti[0]).problems
+    assert "found 1 in 1 of 30 units: vertex25" in problem
