@@ -84,7 +84,7 @@ def one_of(labels: Any, mask: Any) -> None:
 def _voxels(image: Any, mask: Any) -> Series:
     from nilearn.masking import apply_mask
 
-    mask = on_grid_of(image, mask, "mask")
+    stored, mask = mask, on_grid_of(image, mask, "mask")
     inside = np.asanyarray(mask.dataobj)
     if not np.isfinite(inside).all():
         raise DataError("the mask has values that are not finite", field="mask")
@@ -100,7 +100,10 @@ def _voxels(image: Any, mask: Any) -> Series:
     values = apply_mask(image, binary, ensure_finite=False)
     where = np.argwhere(chosen)
     names = ["voxel_{}_{}_{}".format(*index) for index in where]
-    return Series(values, names, _millimetres(where, image.affine))
+    whole = nib.Nifti1Image((np.asanyarray(stored.dataobj) > 0).astype(np.uint8), stored.affine)
+    (share,) = _coverage(whole, np.array([1]), np.ones_like(chosen), image.affine)
+    notes = [f"{1 - share:.0%} of the mask, which lie outside the image"] if share < 1 else []
+    return Series(values, names, _millimetres(where, image.affine), notes=notes)
 
 
 def _regions(image: Any, atlas: Any, units: Units | None) -> Series:

@@ -118,13 +118,13 @@ def check_unique(names: Sequence[str], *, file: object = None) -> None:
         )
 
 
-def no_cell(found: str, file: object) -> DataError:
-    """The error for a file that accepts none of its regions as a cell."""
+def no_cell(found: str, file: object, instead: str = "") -> DataError:
+    """The error for a file that accepts none of its regions as a cell, and another way out."""
     return DataError(
         "no region is accepted as a cell",
         expected="at least one",
         found=found,
-        fix="Choose cells in the program that found the regions, or pass units= to name some.",
+        fix=f"Choose cells in the program that found the regions{instead}.",
         file=file,
         field="units",
     )

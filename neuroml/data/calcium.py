@@ -227,7 +227,8 @@ def _cells(
     if units is not None or is_cell is None or is_cell.all():
         return _chosen(matrix, units)
     if not is_cell.any():
-        raise no_cell(f"{who} marks none of {len(is_cell)} regions", file)
+        found = f"{who} marks none of {len(is_cell)} regions"
+        raise no_cell(found, file, ", or pass units= to name some")
     note = f"{int((~is_cell).sum())} of {len(is_cell)} regions that {who} marks as no cell"
     names = [name for name, cell in zip(matrix.names or [], is_cell, strict=True) if cell]
     return _chosen(replace(matrix, notes=[*matrix.notes, note]), names)

@@ -247,3 +247,14 @@ def test_columns_that_differ_in_case_only(image, volumes):
     table = TABLE.assign(Label=list("wxyz"))
     with pytest.raises(DataError, match="differ in upper and lower case only; found id, label, L"):
         series_from_image(image, atlas_of(volumes[2]), None, table)
+
+
+def test_a_mask_beyond_the_edge_of_the_image_is_told(volumes):
+    values, affine, labels = volumes
+    mask = atlas_of((labels == 300).astype(np.uint8))
+    image = nibabel.Nifti1Image(values[:, :3], affine)  # three of four rows
+    series = series_from_image(image, None, mask, None)
+    assert series.values.shape == (40, 9)
+    assert series.notes == ["25% of the mask, which lie outside the image"]
+    whole = series_from_image(nibabel.Nifti1Image(values, affine), None, mask, None)
+    assert whole.notes == []
