@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+from sklearn.utils.validation import _num_samples
 
 from neuroml._core.recording import break_points
 from neuroml._core.validation import (
@@ -44,6 +46,8 @@ def parts_of(X: Any) -> dict[Hashable, Any] | None:
     """
     if isinstance(X, np.ndarray) and X.ndim == 3:
         return dict(enumerate(X))
+    if issparse(X):  # some of scipy's formats are mappings
+        return None
     if isinstance(X, Mapping) and not isinstance(X, xr.Dataset):
         return {_plain_key(key): part for key, part in X.items()}
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
@@ -123,7 +127,7 @@ def as_samples(
         return _targets_alone(y, sessions, groups)
     if parts is None:
         X = as_given(X)
-        return Samples(X, _one_y(y, _length(X)), sessions, _groups(groups, _length(X)))
+        return Samples(X, _one_y(y, _num_samples(X)), sessions, _groups(groups, _num_samples(X)))
     flat = _flatten(parts, "X")
     if not flat:
         raise DataError(
@@ -137,7 +141,7 @@ def as_samples(
         for one, table in zip(flat, tables, strict=True)
     ]
     _check_widths(tables, flat)
-    lengths = [_length(table) for table in tables]
+    lengths = [_num_samples(table) for table in tables]
     targets = None if given_y is None else _join_targets(given_y, flat, lengths)
     found_sessions, found_groups = _boundaries(X, flat, lengths)
     if sessions is not None and len(flat) > 1:
@@ -214,10 +218,6 @@ def _flatten_like(
 
 def _place(field: str, key: Hashable) -> str:
     return f"{field}[{key!r}]"
-
-
-def _length(table: Any) -> int:
-    return int(table.shape[0]) if hasattr(table, "shape") and table.shape else len(table)
 
 
 def _check_widths(tables: list[Any], flat: list[tuple[Hashable, Any]]) -> None:
@@ -355,7 +355,7 @@ def _targets_alone(y: Any, sessions: Any, groups: Any) -> Samples:
         return Samples(None, found, sessions, _groups(groups, len(found)))
     parts = dict(y) if isinstance(y, Mapping) else dict(enumerate(y))
     flat = _flatten(parts, "y")
-    lengths = [_length(as_given(part, "y")) for _, part in flat]
+    lengths = [_num_samples(as_given(part, "y")) for _, part in flat]
     found_sessions, found_groups = _boundaries(y, flat, lengths)
     if sessions is not None:
         raise DataError(

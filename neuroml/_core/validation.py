@@ -209,6 +209,15 @@ def as_numbers(values: Any, field: str, subject: object = None) -> np.ndarray:
             subject=subject,
             field=field,
         ) from error
+    if array.dtype.kind == "c":
+        raise DataError(
+            "Complex data not supported",
+            expected="real numbers",
+            found=str(array.dtype),
+            fix="Take what is meant: the absolute value, the phase, or both parts as columns.",
+            subject=subject,
+            field=field,
+        )
     if array.dtype.kind not in _NUMBERS:
         raise DataError(
             f"{field} is not an array of numbers",
