@@ -130,7 +130,7 @@ def pair_by_subject(
         if isinstance(y, Mapping):
             raise _other_subjects(data, y)
         return data, _split_rows(y, groups)
-    own = y if isinstance(y, Mapping) else dict(enumerate(y)) if _in_parts(y) else None
+    own = y if isinstance(y, Mapping) else dict(enumerate(y)) if _in_parts(X, y) else None
     if own is None or isinstance(y, Mapping) != isinstance(X, Mapping):
         raise _other_subjects(parts, own)
     named = {key.item() if isinstance(key, np.generic) else key: part for key, part in own.items()}
@@ -145,9 +145,11 @@ def pair_by_subject(
     return data, {s: join_sessions(part, s, "y") for s, part in targets.items()}
 
 
-def _in_parts(y: Any) -> bool:
-    boxes = isinstance(y, np.ndarray) and y.dtype == object and y.ndim == 1
-    return boxes or isinstance(y, list | tuple)
+def _in_parts(X: Any, y: Any) -> bool:
+    """Whether y has one item for each subject of an X that holds several."""
+    if isinstance(y, np.ndarray):
+        return y.ndim > 0 and (y.dtype == object or isinstance(X, np.ndarray))
+    return isinstance(y, list | tuple)
 
 
 def _other_subjects(data: Mapping[Any, Any], targets: Mapping[Any, Any] | None) -> DataError:

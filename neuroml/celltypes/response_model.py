@@ -306,8 +306,14 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
 
     def _check_stimuli(self, stimuli: ArrayLike, *, reset: bool) -> np.ndarray:
         waveform = self.n_lags > 1 and np.ndim(stimuli) == 1
-        X = check_table(
-            self, stimuli, reset=reset, dtype=np.float32, ensure_2d=not waveform, allow_nd=True
+        X = check_table(  # in one order of memory, on which single precision's sums depend
+            self,
+            stimuli,
+            reset=reset,
+            dtype=np.float32,
+            order="C",
+            ensure_2d=not waveform,
+            allow_nd=True,
         )
         if X.ndim > _MAX_DIMENSIONS:
             raise DataError(

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject, check_cohort, check_known, check_subject, map_subjects
 from neuroml._core.estimator import DEVICE, RANDOM_STATE, resolve_device
+from neuroml._core.validation import one_array
 from neuroml.decoding._ridge_path import check_penalties
 from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.decoding._targets import TargetSpace, fit_target_space, head_sizes
@@ -456,7 +457,7 @@ class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator)
         """
         check_is_fitted(self)
         known = check_known(self.n_voxels_, subject)
-        return self._path.build(self, known, check_array(latents))
+        return self._path.build(self, known, check_array(one_array(latents, "latents")))
 
     def synthesize(self, X: ArrayLike, *, source: Subject, target: Subject) -> np.ndarray:
         """What the target's voxels would have been where the source's were X.
@@ -489,7 +490,8 @@ class CrossSubjectDecoder(CohortRegressorMixin, TransformerMixin, BaseEstimator)
             Linear: log-likelihoods up to a constant per row. Network: cosines.
         """
         known, checked = check_subject(self, X, subject)
-        candidates = self._encode_targets(check_array(gallery, ensure_2d=self.target_ndim_ == 2))
+        given = one_array(gallery, "gallery")
+        candidates = self._encode_targets(check_array(given, ensure_2d=self.target_ndim_ == 2))
         return self._path.score_candidates(self, known, checked, candidates)
 
     def retrieve(

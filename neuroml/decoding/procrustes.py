@@ -200,6 +200,7 @@ class ProcrustesAligner(CohortAligner):
             -1.0,
             max_iter=self.max_iter,
             tol=self.tol,
+            rounding=_rounding(blocks[first]),
         )
         return (found.state @ back if few else found.state), found
 
@@ -260,6 +261,11 @@ def _columns(labels: np.ndarray, name: Any, subject: Subject) -> np.ndarray:
             field="parcels",
         )
     return columns
+
+
+def _rounding(template: np.ndarray) -> float:
+    """The share of the similarity, a sum over a template's values, that may be lost to rounding."""
+    return max(1e-9, 10 * float(np.finfo(template.dtype).eps) * template.size**0.5)
 
 
 def product_polar(X: np.ndarray, T: np.ndarray, prior: float = 0.0) -> np.ndarray:

@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.em import Climb, best_climb, climb, highest
+from neuroml._core.em import Climb, best_climb, climb, climb_from_starts, highest
 from neuroml._core.estimator import RANDOM_STATE
-from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.samples import check_samples
 from neuroml._core.validation import check_sessions, session_slices
@@ -262,8 +262,9 @@ class SwitchingPopulationGLM(BaseEstimator):
         rngs = spawn_generators(self.random_state, self.n_init)
         pooled = pooled_fit(problem)
         tasks = [(problem, pooled, self.n_states, rng, self.tol) for rng in rngs]
-        started = list(run_parallel(warm_up, tasks, n_jobs=self.n_jobs))
-        start = started[highest(started, name=type(self).__name__)]
+        name = type(self).__name__
+        started = climb_from_starts(warm_up, tasks, name=name, n_jobs=self.n_jobs)
+        start = started[highest(started, name=name)]
         self.glm_baseline_ = pooled.coefficients[0, :, 0].copy()
         self.glm_weights_ = pooled.weights[0].copy()
         self.glm_filter_mix_ = pooled.filters
