@@ -61,14 +61,14 @@ def as_given(X: Any, field: str = "X") -> Any:
     if isinstance(X, xr.DataArray):
         return _from_data_array(X)
     if isinstance(X, pd.DataFrame):
-        return _check_columns(_plain_types(X), field)
+        return _plain_types(_check_columns(X, field))
     if isinstance(X, pd.Series):
         return _plain_types(X)
     if hasattr(X, "detach"):  # a torch tensor, which may require gradients or lie on a GPU
         return X.detach().cpu().numpy()
     if isinstance(X, list | tuple) and any(_loses_something(item) for item in X):
         return [as_given(item, field) for item in X]
-    return X
+    return np.asarray(X) if hasattr(X, "__array__") and not hasattr(X, "shape") else X
 
 
 def _loses_something(item: Any) -> bool:
@@ -111,9 +111,11 @@ def _plain_types(table: Any) -> Any:
             return table.astype(np.float64)
         return table
     nullable = [
-        pd.api.types.is_extension_array_dtype(kind) and _is_numeric(kind) for kind in table.dtypes
+        name
+        for name, kind in table.dtypes.items()
+        if pd.api.types.is_extension_array_dtype(kind) and _is_numeric(kind)
     ]
-    return table.astype(np.float64) if nullable and all(nullable) else table
+    return table.astype(dict.fromkeys(nullable, np.float64)) if nullable else table
 
 
 def _is_numeric(kind: Any) -> bool:
@@ -218,11 +220,14 @@ def as_numbers(values: Any, field: str, subject: object = None) -> np.ndarray:
             field=field,
         ) from error
     if array.dtype.kind not in _NUMBERS:
+        is_complex = array.dtype.kind == "c"
         raise DataError(
-            f"{field} is not an array of numbers",
+            "Complex data not supported" if is_complex else f"{field} is not an array of numbers",
             expected="numbers, NaN where missing",
             found=f"{array.dtype} such as {array.ravel()[0]!r}" if array.size else str(array.dtype),
-            fix="Code categories as 0, 1, ... (sklearn.preprocessing.LabelEncoder).",
+            fix="Use numpy.abs or numpy.real."
+            if is_complex
+            else "Code categories as 0, 1, ... (sklearn.preprocessing.LabelEncoder).",
             subject=subject,
             field=field,
         )
@@ -272,7 +277,7 @@ def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
         )
     if array.dtype == object:
         kinds = {_kind(value) for value in array}
-        if len(kinds) > 1:
+        if len(kinds) > 1 or not all(map(pd.api.types.is_hashable, array)):
             raise DataError(
                 f"{field} are of mixed kinds",
                 expected="numbers, or texts",
@@ -289,7 +294,7 @@ def _as_labels(labels: Any) -> np.ndarray:
     if not isinstance(labels, list | tuple):
         return np.asarray(as_given(labels))
     array = np.array(labels, dtype=object)
-    return np.asarray(pd.Series(array)) if array.ndim == 1 else array
+    return np.asarray(pd.Series(array).infer_objects()) if array.ndim == 1 else array
 
 
 def _kind(value: Any) -> str:
