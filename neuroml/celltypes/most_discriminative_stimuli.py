@@ -292,6 +292,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, BaseEstimator):
             See Notes.
         y : ignored
         reference_stimuli : array-like of shape (n_stimuli, ...), optional
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
             What the scale of responses, the norm of stimuli and k-means are based on.
 
         Returns

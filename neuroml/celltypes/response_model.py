@@ -233,6 +233,7 @@ class ResponseModel(MultiOutputMixin, BaseEstimator):
         Parameters
         ----------
         stimuli : array-like of shape (n_frames, ...)
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
             See Notes.
         responses : array-like of shape (n_frames, n_cells) or (n_frames,)
         sessions : array-like of shape (n_frames,), optional

@@ -199,7 +199,8 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, BaseEstim
         Parameters
         ----------
         X : array-like with two or more dimensions, or FibreTensor
-            Non-negative; NaN marks missing entries.
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            Non-negative; NaN is a missing entry.
         y : ignored
 
         Returns

@@ -154,6 +154,7 @@ class WeightedSBM(BaseEstimator):
         Parameters
         ----------
         W : array-like of shape (n_nodes, n_nodes)
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
             Symmetric weights. Zero is an absent edge, NaN a pair that was never observed. The
             diagonal is not used.
         y : ignored

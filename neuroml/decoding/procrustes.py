@@ -64,6 +64,8 @@ class ProcrustesAligner(CohortAligner):
     parcel_sizes_ : ndarray of int of shape (n_parcels,)
         Columns of the output that belong to each region.
     n_constant_, n_voxels_ : dict of int
+    voxel_names_ : dict of (list of str or None)
+        Of the columns of X, by subject; absent where no subject has names.
     converged_ : bool
         Whether the templates of all regions converged.
     n_iter_ : int
@@ -125,6 +127,8 @@ class ProcrustesAligner(CohortAligner):
         Parameters
         ----------
         X : dict or list of array-like of shape (n_samples, n_voxels_s), or one such array
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each subject; a dict one, or a list of sessions, for each subject.
             The same samples in the same order for all; rows that a subject missed are NaN.
         y : ignored
 

@@ -87,6 +87,7 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
         y : array-like of shape (n_samples,)
             Labels.
 

@@ -106,6 +106,7 @@ class ActiveDendriteClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or sparse array of shape (n_samples, n_features)
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
         y : array-like of shape (n_samples,)
 
         Returns

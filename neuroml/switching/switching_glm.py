@@ -208,7 +208,9 @@ class SwitchingGLM(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_bins, n_features), list of such, or None
-            Time first; a list has one array per session. None is a model without inputs.
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each session; a dict one, or a list of sessions, for each subject.
+            Time first. None is a model without inputs.
         y : array-like of shape (n_bins,) or (n_bins, n_outputs), or list of such
             NaN where missing.
         sessions : array-like of shape (n_bins,), optional

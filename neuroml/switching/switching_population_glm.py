@@ -230,7 +230,9 @@ class SwitchingPopulationGLM(BaseEstimator):
         Parameters
         ----------
         spikes : array-like of shape (n_bins, n_units) or list of such
-            Counts, time first; a list has one array per session.
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each session; a dict one, or a list of sessions, for each subject.
+            Counts, time first.
         y : ignored
         sessions : array-like of shape (n_bins,), optional
             Session label of every bin. History does not cross the border of a session.

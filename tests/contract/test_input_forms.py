@@ -531,3 +531,16 @@ def test_what_is_no_data_is_refused_in_a_sentence(entry, bad, tmp_path):
     inputs = INPUTS[type(entry.estimator)]
     _, error = outcome("direct", entry, (bad(inputs.X), inputs.y), tmp_path)
     assert error is not None and in_a_sentence(error), repr(error)
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES.keys())
+def test_the_forms_are_documented(entry):
+    kind = type(entry.estimator)
+    told = " ".join(kind.fit.__doc__.split())
+    assert "An array, DataFrame, DataArray, recording or torch tensor; masked entries are" in told
+    if INPUTS[kind].two in ("sessions", "subjects"):
+        assert "A list has one for each" in told
+        assert "a dict one, or a list of sessions, for each" in told
+    if INPUTS[kind].two == "subjects":
+        assert "voxel_names_" in kind.__doc__
+        assert hasattr(kind, "predict") == ("target_names_" in kind.__doc__)
