@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.samples import join_sessions, parts_of, subjects_of
+from neuroml._core.samples import is_mapping, join_sessions, parts_of, subjects_of
 from neuroml._core.validation import (
     align_columns,
     as_given,
@@ -77,7 +77,7 @@ def by_subject(X: Any, groups: ArrayLike | None = None) -> dict[Subject, Any]:
             found="both",
             field="groups",
         )
-    if all(isinstance(part, xr.Dataset) for part in parts.values()) and not isinstance(X, Mapping):
+    if all(isinstance(part, xr.Dataset) for part in parts.values()) and not is_mapping(X):
         parts = _recordings_by_subject(list(parts.values()))
     return {subject: join_sessions(part, subject) for subject, part in parts.items()}
 
@@ -127,11 +127,11 @@ def pair_by_subject(
     parts = parts_of(X)
     data = by_subject(X, groups)
     if parts is None:
-        if isinstance(y, Mapping):
+        if is_mapping(y):
             raise _other_subjects(data, y)
         return data, _split_rows(y, groups)
-    own = y if isinstance(y, Mapping) else dict(enumerate(y)) if _in_parts(y) else None
-    if own is None or isinstance(y, Mapping) != isinstance(X, Mapping):
+    own = y if is_mapping(y) else dict(enumerate(y)) if _in_parts(X, y) else None
+    if own is None or is_mapping(y) != is_mapping(X):
         raise _other_subjects(parts, own)
     named = {key.item() if isinstance(key, np.generic) else key: part for key, part in own.items()}
     if named.keys() != parts.keys():
@@ -145,9 +145,11 @@ def pair_by_subject(
     return data, {s: join_sessions(part, s, "y") for s, part in targets.items()}
 
 
-def _in_parts(y: Any) -> bool:
-    boxes = isinstance(y, np.ndarray) and y.dtype == object and y.ndim == 1
-    return boxes or isinstance(y, list | tuple)
+def _in_parts(X: Any, y: Any) -> bool:
+    """Whether y has one item for each subject of an X that holds several."""
+    if isinstance(y, np.ndarray):
+        return y.ndim > 0 and (y.dtype == object or isinstance(X, np.ndarray))
+    return isinstance(y, list | tuple)
 
 
 def _other_subjects(data: Mapping[Any, Any], targets: Mapping[Any, Any] | None) -> DataError:
@@ -261,7 +263,7 @@ def _check_single(
     checks: dict[str, Any] = {"dtype": _FLOATS, "ensure_min_samples": 2}
     target_names = names_of(as_given(y, "y"))
     if needs_y:
-        if isinstance(y, Mapping):
+        if is_mapping(y):
             raise _other_subjects({0: X}, y)
         y = y if y is None else as_numbers(as_given(y, "y"), "y")
         X, y = check_table(estimator, X, y, multi_output=True, y_numeric=True, **checks)

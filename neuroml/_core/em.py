@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from neuroml._core.parallel import run_parallel
 from neuroml._core.warn import warn_caller
-from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
+from neuroml.exceptions import DataError, MonotonicityWarning, NotConvergedWarning
 
-__all__ = ["Climb", "best_climb", "climb", "climb_together", "highest"]
+__all__ = ["Climb", "best_climb", "climb", "climb_from_starts", "climb_together", "highest"]
 
 State = TypeVar("State")
 
@@ -33,7 +35,7 @@ class Climb(Generic[State]):
         The objective of the initial state and after every step; the last one is ``state``'s.
     converged : bool
         True only if the gain of a step fell to the tolerance.
-    stop_reason : {"converged", "max_iter", "not finite"}
+    stop_reason : {"converged", "max_iter", "not finite"}, or the error of a start that broke down
     """
 
     state: State
@@ -169,6 +171,70 @@ def _follow(
         )
     converged = abs(gain) <= tol if done is None else done
     return Climb(state, (*before.trace, value), converged, "converged" if converged else "max_iter")
+
+
+def climb_from_starts(
+    fit: Callable[..., Any],
+    starts: Iterable[tuple[Any, ...]],
+    *,
+    name: str,
+    n_jobs: int | None = None,
+) -> list[Any]:
+    """Climb from every start; one that breaks down does not take the others with it.
+
+    Parameters
+    ----------
+    fit : callable
+        ``fit(*start)`` returns a `Climb`, or anything else with an ``objective``.
+    starts : iterable of tuple
+    name : str
+        The estimator's name, for messages.
+    n_jobs : int or None
+        Processes; ``fit`` must then be a function that they can import.
+
+    Returns
+    -------
+    list
+        In the order of the starts. A start that broke down has the objective NaN, and no state.
+
+    Raises
+    ------
+    DataError
+        If every start broke down.
+
+    Warns
+    -----
+    UserWarning
+        If some starts broke down.
+    """
+    tasks = list(starts)
+    every = list(run_parallel(partial(_attempt, fit), tasks, n_jobs=n_jobs))
+    reasons = [one.stop_reason for one in every if isinstance(one, _Failed)]
+    if reasons and len(reasons) == len(every):
+        raise DataError(
+            f"{name}: all of {len(every)} starts broke down",
+            expected="a start from which the objective can be computed",
+            found=reasons[-1],
+            fix="Check the scale of the data, and for columns that are constant or copies.",
+        )
+    if reasons:
+        warn_caller(
+            f"{name}: {len(reasons)} of {len(every)} starts broke down and are left out "
+            f"({reasons[-1]}).",
+            UserWarning,
+        )
+    return every
+
+
+class _Failed(Climb[None]):
+    """A start that broke down."""
+
+
+def _attempt(fit: Callable[..., Any], *start: Any) -> Any:
+    try:
+        return fit(*start)
+    except (np.linalg.LinAlgError, FloatingPointError) as error:
+        return _Failed(None, (math.nan,), False, f"{type(error).__name__}: {error}")
 
 
 def highest(climbs: Sequence[Any], *, name: str) -> int:

@@ -26,7 +26,7 @@ __all__ = [
     "RANDOM_STATE",
     "Estimator",
     "TableOutputMixin",
-    "WeighedClassifierMixin",
+    "WeightedScoreMixin",
     "check_kind",
     "check_option",
     "given_requests",
@@ -107,7 +107,7 @@ def set_requests(estimator: BaseEstimator, requests: dict[str, dict[str, Any]]) 
     estimator._metadata_request = routing
 
 
-class WeighedClassifierMixin(ClassifierMixin):
+class WeightedScoreMixin(ClassifierMixin):
     """A classifier whose score refuses weights that are none."""
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:

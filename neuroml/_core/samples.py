@@ -30,7 +30,15 @@ from neuroml._core.validation import (
 )
 from neuroml.exceptions import DataError
 
-__all__ = ["Samples", "as_samples", "check_samples", "join_sessions", "parts_of", "subjects_of"]
+__all__ = [
+    "Samples",
+    "as_samples",
+    "check_samples",
+    "is_mapping",
+    "join_sessions",
+    "parts_of",
+    "subjects_of",
+]
 
 OnNaN = Literal["raise", "keep"]
 
@@ -46,15 +54,18 @@ def parts_of(X: Any) -> dict[Hashable, Any] | None:
     """
     if isinstance(X, np.ndarray) and X.ndim == 3:
         return dict(enumerate(X))
-    if issparse(X):  # some of scipy's formats are mappings
-        return None
-    if isinstance(X, Mapping) and not isinstance(X, xr.Dataset):
+    if is_mapping(X):
         return {_plain_key(key): part for key, part in X.items()}
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         X = list(X)
     if isinstance(X, list | tuple) and len(X) and all(_n_axes(part) == 2 for part in X):
         return dict(enumerate(X))
     return None
+
+
+def is_mapping(X: Any) -> bool:
+    """Whether X is a dict of parts, which recordings and some sparse matrices only look like."""
+    return isinstance(X, Mapping) and not isinstance(X, xr.Dataset) and not issparse(X)
 
 
 def _plain_key(key: Any) -> Any:
@@ -151,7 +162,7 @@ def as_samples(
             found="both",
             field="sessions",
         )
-    if groups is not None and found_groups is not None and isinstance(X, Mapping):
+    if groups is not None and found_groups is not None and is_mapping(X):
         raise DataError(
             "groups were given twice",
             expected="a dict of subjects, or one 2-D array with groups=",
@@ -170,7 +181,7 @@ def _flatten(parts: Mapping[Hashable, Any], field: str) -> list[tuple[Hashable, 
         inner = parts_of(part)
         if inner is None and isinstance(part, list | tuple) and _are_vectors(part):
             inner = dict(enumerate(part))
-        if isinstance(inner, dict) and isinstance(part, Mapping):
+        if isinstance(inner, dict) and is_mapping(part):
             raise DataError(
                 "a dict of dicts is not understood",
                 expected="{subject: array} or {subject: [one array per session]}",
@@ -190,11 +201,11 @@ def _flatten_like(
     y: Any, X: Any, parts: Mapping[Hashable, Any], flat: list[tuple[Hashable, Any]]
 ) -> list[Any]:
     """Parts of y in the order of those of X."""
-    if isinstance(X, xr.Dataset) and not isinstance(y, Mapping):
+    if isinstance(X, xr.Dataset) and not is_mapping(y):
         return [y]
     boxes = isinstance(y, np.ndarray) and (y.dtype == object or isinstance(X, np.ndarray))
     own: dict[Hashable, Any] | None = None
-    if isinstance(y, Mapping):
+    if is_mapping(y):
         own = {_plain_key(key): part for key, part in y.items()}
     elif boxes or isinstance(y, list | tuple):
         own = dict(enumerate(y))
@@ -246,7 +257,7 @@ def _boundaries(
         ids[starts[1:]] = 1
         sessions.append(np.cumsum(ids) + n_sessions)
         n_sessions += len(starts)
-    keys: list[Any] | None = [key for key, _ in flat] if isinstance(X, Mapping) else None
+    keys: list[Any] | None = [key for key, _ in flat] if is_mapping(X) else None
     if keys is None and all(isinstance(part, xr.Dataset) for _, part in flat):
         keys = subjects_of([part for _, part in flat])
     groups = None if keys is None else _key_array(keys).repeat(lengths)
@@ -314,7 +325,7 @@ def _one_y(y: Any, n_samples: int) -> np.ndarray | None:
     """The y beside an X that is one array."""
     if y is None:
         return None
-    if isinstance(y, Mapping):
+    if is_mapping(y):
         raise DataError(
             "X and y do not come in the same parts",
             expected="one array, as X is",
@@ -337,7 +348,7 @@ def _targets_alone(y: Any, sessions: Any, groups: Any) -> Samples:
         return Samples(None, None, sessions, None)
     if isinstance(y, np.ndarray) and y.dtype == object and y.ndim == 1 and _n_axes(y[0]) > 0:
         y = list(y)
-    in_parts = isinstance(y, Mapping) or (
+    in_parts = is_mapping(y) or (
         isinstance(y, list | tuple)
         and len(y) > 0
         and (all(getattr(part, "ndim", 0) in (1, 2) or isinstance(part, xr.Dataset) for part in y))
@@ -353,7 +364,7 @@ def _targets_alone(y: Any, sessions: Any, groups: Any) -> Samples:
             )
         found = as_numbers(as_given(y, "y"), "y")
         return Samples(None, found, sessions, _groups(groups, len(found)))
-    parts = dict(y) if isinstance(y, Mapping) else dict(enumerate(y))
+    parts = dict(y) if is_mapping(y) else dict(enumerate(y))
     flat = _flatten(parts, "y")
     lengths = [_num_samples(as_given(part, "y")) for _, part in flat]
     found_sessions, found_groups = _boundaries(y, flat, lengths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "column_indices",
     "list_some",
     "names_of",
+    "one_array",
     "session_slices",
 ]
 
@@ -41,7 +42,7 @@ def as_given(X: Any, field: str = "X") -> Any:
         Masked entries become NaN; a recording becomes the table of its signal; a DataArray has time
         put first by the name of its axis, and keeps the names of its units; missing values of
         pandas' own types become NaN; column labels that are not text become text, unless they are
-        just 0, 1, ...
+        just 0, 1, ... A list is read item by item.
     field : str
         The argument's name, for errors.
 
@@ -61,12 +62,20 @@ def as_given(X: Any, field: str = "X") -> Any:
     if isinstance(X, xr.DataArray):
         return _from_data_array(X)
     if isinstance(X, pd.DataFrame):
-        return _check_columns(_plain_types(X), field)
+        return _plain_types(_check_columns(X, field))
     if isinstance(X, pd.Series):
         return _plain_types(X)
     if hasattr(X, "detach"):  # a torch tensor, which may require gradients or lie on a GPU
         return X.detach().cpu().numpy()
-    return X
+    if isinstance(X, list | tuple) and any(_loses_something(item) for item in X):
+        return [as_given(item, field) for item in X]
+    return np.asarray(X) if hasattr(X, "__array__") and not hasattr(X, "shape") else X
+
+
+def _loses_something(item: Any) -> bool:
+    """Whether NumPy would drop a mask or an order of axes, or fail, where this is in a list."""
+    special = isinstance(item, np.ma.MaskedArray | xr.DataArray | list | tuple)
+    return special or hasattr(item, "detach")
 
 
 def _without_mask(X: Any) -> np.ndarray:
@@ -103,9 +112,11 @@ def _plain_types(table: Any) -> Any:
             return table.astype(np.float64)
         return table
     nullable = [
-        pd.api.types.is_extension_array_dtype(kind) and _is_numeric(kind) for kind in table.dtypes
+        name
+        for name, kind in table.dtypes.items()
+        if pd.api.types.is_extension_array_dtype(kind) and _is_numeric(kind)
     ]
-    return table.astype(np.float64) if nullable and all(nullable) else table
+    return table.astype(dict.fromkeys(nullable, np.float64)) if nullable else table
 
 
 def _is_numeric(kind: Any) -> bool:
@@ -250,7 +261,7 @@ def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
     DataError
         If their number differs, some are missing, or kinds are mixed.
     """
-    array = np.asarray(labels)
+    array = _as_labels(labels)
     if array.shape != (n_samples,):
         lengths = array.ndim == 1 and array.dtype.kind in "iu" and array.sum() == n_samples
         raise DataError(
@@ -273,7 +284,7 @@ def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
         )
     if array.dtype == object:
         kinds = {_kind(value) for value in array}
-        if len(kinds) > 1:
+        if len(kinds) > 1 or not all(map(pd.api.types.is_hashable, array)):
             raise DataError(
                 f"{field} are of mixed kinds",
                 expected="numbers, or texts",
@@ -283,6 +294,14 @@ def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
         if kinds == {"str"}:
             array = array.astype(str)
     return array
+
+
+def _as_labels(labels: Any) -> np.ndarray:
+    """Labels as an array that keeps their types; NumPy alone makes texts of numbers and NaN."""
+    if not isinstance(labels, list | tuple):
+        return np.asarray(as_given(labels))
+    array = np.array(labels, dtype=object)
+    return np.asarray(pd.Series(array).infer_objects()) if array.ndim == 1 else array
 
 
 def _kind(value: Any) -> str:
@@ -382,11 +401,53 @@ def check_table(estimator: Any, X: Any, y: Any = "no_validation", **checks: Any)
     """scikit-learn's `validate_data` of what `as_given` returns; a refit forgets earlier names."""
     if issparse(X):
         return validate_data(estimator, X, y, **checks)
-    X = as_given(X)
+    X = one_array(X)
     if checks.get("reset", True) and names_of(X) is None:
         vars(estimator).pop("feature_names_in_", None)
     given = y if isinstance(y, str) or y is None else as_given(y, "y")
     return validate_data(estimator, X, given, **checks)
+
+
+def one_array(X: Any, field: str = "X") -> Any:
+    """What `as_given` makes of one array-like, in the form that scikit-learn's `check_array` takes.
+
+    Raises
+    ------
+    DataError
+        If there are several arrays in a dict, list or object array, rows differ in length, or there
+        are texts or dates: these are not made numbers, even where they could be.
+    """
+    X = as_given(X, field)
+    boxes = isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1
+    items = list(X) if boxes or isinstance(X, list | tuple) else []
+    if isinstance(X, Mapping) or any(
+        isinstance(item, xr.Dataset | Mapping)
+        or getattr(item, "ndim", 0) > 1
+        or (boxes and np.iterable(item))
+        for item in items
+    ):
+        raise DataError(
+            f"{field} holds several arrays where one is due",
+            expected="an array, table or recording",
+            found=f"{type(X).__name__} of {len(X)}",
+            fix="Join the samples (np.concatenate), or put the arrays on a new axis (np.stack).",
+            field=field,
+        )
+    if isinstance(X, list | tuple | str | bytes):
+        return as_numbers(X, field)
+    for values in (X[name] for name in X) if isinstance(X, pd.DataFrame) else (X,):
+        if _is_text_or_date(values):
+            as_numbers(values, field)
+    return X
+
+
+def _is_text_or_date(values: Any) -> bool:
+    if not isinstance(values, np.ndarray | pd.Series):
+        return False
+    array = np.asarray(values)
+    if array.dtype == object:
+        return any(isinstance(value, str) for value in array.ravel())
+    return array.dtype.kind in "USmM"
 
 
 def column_indices(

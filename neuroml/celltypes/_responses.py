@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from neuroml._core.torch_state import as_tensor, own_torch_state
+from neuroml._core.validation import as_given, as_numbers
 from neuroml.celltypes._space import along_channels, check_axes
 from neuroml.exceptions import DataError
 from neuroml.simulate import make_pink_stimuli
@@ -141,7 +142,7 @@ class ModelView:
 
     def deviations(self, stimuli: ArrayLike) -> torch.Tensor:
         """Stimuli as shown, turned into deviations."""
-        array = np.asarray(stimuli, dtype=np.float64)
+        array = as_numbers(as_given(stimuli, "stimuli"), "stimuli").astype(np.float64)
         if array.shape[1:] != self.shape or not np.isfinite(array).all():
             raise DataError(
                 "these stimuli cannot be shown to the model",

@@ -158,6 +158,7 @@ class FacetedStimuli(Estimator):
         cell : int
             Which cell of the model.
         reference_stimuli : array-like of shape (n_stimuli, ...), optional
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
             Clips to choose seeds from.
 
         Returns

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from neuroml._core.em import Climb, best_climb
+from neuroml._core.em import Climb, best_climb, climb_from_starts
 from neuroml._core.estimator import RANDOM_STATE, Estimator
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.warn import warn_caller
@@ -292,6 +292,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
             See Notes.
         y : ignored
         reference_stimuli : array-like of shape (n_stimuli, ...), optional
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
             What the scale of responses, the norm of stimuli and k-means are based on.
 
         Returns
@@ -336,8 +337,10 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
                 initial_labels(self.init, self.n_clusters, recorded, train, rng) for rng in rngs
             ]
             search = build_search(self, view, reference, recorded, responding)
-            climbs = [self._run(search, *pair) for pair in zip(starts, rngs, strict=True)]
-            best, every = best_climb(climbs, name=type(self).__name__)
+            name = type(self).__name__
+            tasks = [(search, *pair) for pair in zip(starts, rngs, strict=True)]
+            climbs = climb_from_starts(self._run, tasks, name=name)
+            best, every = best_climb(climbs, name=name)
             self.stimuli_ = view.shown(best.state.stimuli)
             limits = pixel_limits(self.pixel_range, view)
             self.display_range_ = limits or (self.stimuli_.min(), self.stimuli_.max())

@@ -240,6 +240,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         Parameters
         ----------
         stimuli : array-like of shape (n_frames, ...)
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
             See Notes.
         responses : array-like of shape (n_frames, n_cells) or (n_frames,)
         sessions : array-like of shape (n_frames,), optional
@@ -314,8 +315,14 @@ class ResponseModel(MultiOutputMixin, Estimator):
 
     def _check_stimuli(self, stimuli: ArrayLike, *, reset: bool) -> np.ndarray:
         waveform = self.n_lags > 1 and np.ndim(stimuli) == 1
-        X = check_table(
-            self, stimuli, reset=reset, dtype=np.float32, ensure_2d=not waveform, allow_nd=True
+        X = check_table(  # in one order of memory, on which single precision's sums depend
+            self,
+            stimuli,
+            reset=reset,
+            dtype=np.float32,
+            order="C",
+            ensure_2d=not waveform,
+            allow_nd=True,
         )
         if X.ndim > _MAX_DIMENSIONS:
             raise DataError(

@@ -143,7 +143,9 @@ class AffinityTensor(TableOutputMixin, Estimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_units) or (n_animals, n_samples, n_units), or list
-            Time first; a list has one array per animal. A unit is NaN throughout where unseen.
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each animal; a dict one, or a list of sessions, for each animal.
+            Time first. A unit is NaN throughout where unseen.
         y : ignored
         sessions : array-like of shape (n_samples,), optional
             Session label of each sample; nothing is computed across their borders.

@@ -183,8 +183,10 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         Parameters
         ----------
         X : array-like of shape (n_samples, n_units) or (n_animals, n_samples, n_units), or list
-            Time first; a list has an array, or a recording, for each animal. A unit is NaN
-            throughout where unseen (`neuroml.data.align_units` makes it so).
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each animal; a dict one, or a list of sessions, for each animal.
+            Time first. A unit is NaN throughout where unseen (`neuroml.data.align_units` makes it
+            so).
         y : ignored
         sessions : array-like of shape (n_samples,), optional
             Session label of each sample.

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.samples import check_samples
-from neuroml._core.validation import check_sessions, session_slices
+from neuroml._core.validation import as_given, as_numbers, check_sessions, session_slices
 from neuroml.connectome.dynamic_connectome import DynamicConnectome
 from neuroml.exceptions import DataError
 
@@ -208,7 +208,18 @@ def association(
     >>> (found["p"] < 0.05).tolist()
     [False, True]
     """
-    courses, values = np.asarray(time_courses, float), np.asarray(target, float)
+    courses, values = (
+        as_numbers(as_given(given, name), name).astype(np.float64)
+        for given, name in ((time_courses, "time_courses"), (target, "target"))
+    )
+    if not np.isfinite(courses).all():
+        raise DataError(
+            "time courses are not finite",
+            expected="finite numbers",
+            found=f"{int((~np.isfinite(courses)).sum())} NaN or infinite",
+            fix="Leave those samples out.",
+            field="time_courses",
+        )
     if values.shape != courses.shape[:1] or not np.isfinite(values).all() or not np.ptp(values):
         raise DataError(
             "nothing can be associated with this target",

@@ -15,6 +15,7 @@ from tensorly.cp_tensor import CPTensor
 
 from neuroml._core.estimator import check_kind, check_option
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.validation import as_given, as_numbers
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.tensors import FibreTensor
 from neuroml.exceptions import DataError
@@ -93,7 +94,7 @@ def select_rank(
     """
     check_option(holdout, ("fibre", "time_block"), "holdout")
     if not isinstance(tensor, FibreTensor):
-        tensor = FibreTensor.from_dense(np.asarray(tensor, dtype=np.float64))
+        tensor = FibreTensor.from_dense(as_numbers(as_given(tensor), "tensor").astype(np.float64))
     values = _values_of(tensor)
     model = NonnegativeCP() if model is None else check_kind(model, (NonnegativeCP,), "model")
     generators = spawn_generators(random_state, 1 + len(ranks))
@@ -136,7 +137,7 @@ def core_consistency(cp: CPTensor, tensor: FibreTensor | ArrayLike) -> float:
        components in PARAFAC models. Journal of Chemometrics 17.
     """
     if not isinstance(tensor, FibreTensor):
-        tensor = FibreTensor.from_dense(np.asarray(tensor, dtype=np.float64))
+        tensor = FibreTensor.from_dense(as_numbers(as_given(tensor), "tensor").astype(np.float64))
     factors = [cp.factors[0] * cp.weights, *cp.factors[1:]]
     rank = len(cp.weights)
     if any(np.linalg.matrix_rank(factor) < rank for factor in factors):

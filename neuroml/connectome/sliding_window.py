@@ -118,7 +118,9 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_units) or list of such
-            Time first; a list has one array per session.
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each session; a dict one, or a list of sessions, for each subject.
+            Time first.
         y : ignored
         sessions : array-like of shape (n_samples,), optional
             Session label of each sample.

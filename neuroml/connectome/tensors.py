@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from neuroml._core.validation import as_given, as_numbers
 from neuroml.exceptions import DataError
 
 __all__ = ["FibreTensor", "RowsOnDisk"]
@@ -115,6 +116,7 @@ class FibreTensor:
     labels: tuple[Any, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "values", as_given(self.values, "values"))
         expected = (self.values.shape[0], len(self.shape) - 1)
         if self.index.shape != expected or self.values.shape[1] != self.shape[-1]:
             raise DataError(
@@ -144,6 +146,7 @@ class FibreTensor:
     @classmethod
     def from_dense(cls, tensor: np.ndarray, **names: Any) -> FibreTensor:
         """From an array with NaN for missing; fibres that are missing throughout are left out."""
+        tensor = as_numbers(as_given(tensor, "tensor"), "tensor")
         rows = tensor.reshape(-1, tensor.shape[-1])
         seen = np.flatnonzero(~np.isnan(rows).all(axis=1))
         index = np.column_stack(np.unravel_index(seen, tensor.shape[:-1]))

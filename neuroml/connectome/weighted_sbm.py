@@ -154,6 +154,7 @@ class WeightedSBM(Estimator):
         Parameters
         ----------
         W : array-like of shape (n_nodes, n_nodes)
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
             Symmetric weights. Zero is an absent edge, NaN a pair that was never observed. The
             diagonal is not used.
         y : ignored
@@ -173,7 +174,9 @@ class WeightedSBM(Estimator):
         NotConvergedWarning
             If the best climb still changed labels after ``max_iter`` sweeps.
         """
-        checked = check_table(self, W, dtype=np.float64, ensure_all_finite="allow-nan")
+        checked = check_table(
+            self, _in_one_order(W), dtype=np.float64, ensure_all_finite="allow-nan"
+        )
         graph = _check_graph(checked)
         models = self._models(graph)
         model_rngs, shuffle_rngs = (
@@ -281,6 +284,12 @@ def _shuffle(W: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return shuffled
 
 
+def _in_one_order(W: Any) -> Any:
+    """A table whose rows have the names of its columns, with the rows in the columns' order."""
+    named = isinstance(W, pd.DataFrame) and W.index.is_unique and W.columns.is_unique
+    return W.loc[W.columns] if named and set(W.index) == set(W.columns) else W
+
+
 def _check_graph(W: np.ndarray) -> np.ndarray:
     """The weights with a diagonal of NaN, if they are those of an undirected graph."""
     if W.shape[0] != W.shape[1]:
@@ -295,13 +304,15 @@ def _check_graph(W: np.ndarray) -> np.ndarray:
     if not np.allclose(
         W, W.T, rtol=1e-6, atol=1e-8 * np.nanmax(np.abs(W), initial=0), equal_nan=True
     ):
-        worst = np.unravel_index(np.argmax(np.nan_to_num(np.abs(W - W.T), nan=0.0)), W.shape)
+        apart = np.where(np.isnan(W) == np.isnan(W.T), np.nan_to_num(np.abs(W - W.T)), np.inf)
+        worst = np.unravel_index(np.argmax(apart), W.shape)
         i, j = (int(k) for k in worst)
         raise DataError(
             "the weights are not symmetric",
             expected="W[i, j] == W[j, i]",
             found=f"W[{i}, {j}] = {W[i, j]:.6g}, W[{j}, {i}] = {W[j, i]:.6g}",
-            fix="Use (W + W.T) / 2 if direction does not matter.",
+            fix="Use (W + W.T) / 2 if direction does not matter, and NaN on both sides for a pair "
+            "that was not observed.",
             field="W",
         )
     lost = np.flatnonzero(np.isnan(W).all(axis=1))

@@ -22,6 +22,7 @@ from neuroml._core.estimator import (
     TableOutputMixin,
     resolve_device,
 )
+from neuroml._core.validation import one_array
 from neuroml.decoding._ridge_path import check_penalties
 from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.decoding._targets import TargetSpace, fit_target_space, head_sizes
@@ -124,6 +125,10 @@ class CrossSubjectDecoder(
         Network: the trained module, in eval mode.
     loss_curve_ : ndarray of shape (n_epochs,)
         Network: mean loss of each pass over the largest subject.
+    voxel_names_ : dict of (list of str or None)
+        Of the columns of X, by subject; absent where no subject has names.
+    target_names_ : list of str
+        Of the columns of y; absent where they have no names.
     n_features_in_ : int
         Only if fitted to one 2-D array, which is then subject 0.
 
@@ -299,8 +304,10 @@ class CrossSubjectDecoder(
         Parameters
         ----------
         X : dict, list, 2-D array or object array of rows
-            ``{subject: (n_samples_s, n_voxels_s)}``, a list of such arrays (subjects 0, 1, ...),
-            one array (subject 0), or one array of rows with ``groups``.
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each subject; a dict one, or a list of sessions, for each subject.
+            ``{subject: (n_samples_s, n_voxels_s)}``; the subjects of a list are 0, 1, ..., one
+            array is the subject 0, or has several with ``groups``.
         y : like X
             Targets (n_samples_s, n_targets) or (n_samples_s,).
         groups : array-like of shape (n_rows,), optional
@@ -470,7 +477,7 @@ class CrossSubjectDecoder(
         """
         check_is_fitted(self)
         known = check_known(self.n_voxels_, subject)
-        return self._path.build(self, known, check_array(latents))
+        return self._path.build(self, known, check_array(one_array(latents, "latents")))
 
     def synthesize(self, X: ArrayLike, *, source: Subject, target: Subject) -> np.ndarray:
         """What the target's voxels would have been where the source's were X.
@@ -503,7 +510,8 @@ class CrossSubjectDecoder(
             Linear: log-likelihoods up to a constant per row. Network: cosines.
         """
         known, checked = check_subject(self, X, subject)
-        candidates = self._encode_targets(check_array(gallery, ensure_2d=self.target_ndim_ == 2))
+        given = one_array(gallery, "gallery")
+        candidates = self._encode_targets(check_array(given, ensure_2d=self.target_ndim_ == 2))
         return self._path.score_candidates(self, known, checked, candidates)
 
     def retrieve(

@@ -45,8 +45,10 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
 
     Attributes
     ----------
-    coef_, intercept_, alpha_, cv_errors_, n_constant_, n_voxels_ : dict
+    coef_, intercept_, alpha_, cv_errors_, n_constant_, n_voxels_, voxel_names_ : dict
         By subject, as in `RidgeDecoder`.
+    target_names_ : list of str
+        Of the columns of y; absent where they have no names.
     cohort_weight_ : dict of float
         Weight of the cohort's part in the average, as a share of both weights.
     decodability_ : ndarray of shape (n_components,)

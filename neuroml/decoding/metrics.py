@@ -18,6 +18,7 @@ from sklearn.utils import check_array
 from neuroml._core.cohort import Subject, by_subject, pair_by_subject
 from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.validation import one_array
 from neuroml.decoding._subjects import check_same_rows
 from neuroml.exceptions import DataError
 
@@ -413,7 +414,7 @@ def _shifted(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _matrix(values: Any, **checks: Any) -> np.ndarray:
-    return np.asarray(check_array(values, **({"dtype": np.float64} | checks)))
+    return np.asarray(check_array(one_array(values), **({"dtype": np.float64} | checks)))
 
 
 def _centred(X: np.ndarray) -> np.ndarray:
@@ -439,7 +440,7 @@ def _pair(first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
             np.reshape(a, (-1, 1)) if np.ndim(a) == 1 else a,
             ensure_min_samples=2,
         )
-        for a in (first, second)
+        for a in (one_array(first, "predicted"), one_array(second, "truth"))
     ]
     if arrays[0].shape != arrays[1].shape:
         raise DataError(

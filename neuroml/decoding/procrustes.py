@@ -64,6 +64,8 @@ class ProcrustesAligner(CohortAligner):
     parcel_sizes_ : ndarray of int of shape (n_parcels,)
         Columns of the output that belong to each region.
     n_constant_, n_voxels_ : dict of int
+    voxel_names_ : dict of (list of str or None)
+        Of the columns of X, by subject; absent where no subject has names.
     converged_ : bool
         Whether the templates of all regions converged.
     n_iter_ : int
@@ -125,6 +127,8 @@ class ProcrustesAligner(CohortAligner):
         Parameters
         ----------
         X : dict or list of array-like of shape (n_samples, n_voxels_s), or one such array
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each subject; a dict one, or a list of sessions, for each subject.
             The same samples in the same order for all; rows that a subject missed are NaN.
         y : ignored
 
@@ -200,6 +204,7 @@ class ProcrustesAligner(CohortAligner):
             -1.0,
             max_iter=self.max_iter,
             tol=self.tol,
+            rounding=_rounding(blocks[first]),
         )
         return (found.state @ back if few else found.state), found
 
@@ -260,6 +265,11 @@ def _columns(labels: np.ndarray, name: Any, subject: Subject) -> np.ndarray:
             field="parcels",
         )
     return columns
+
+
+def _rounding(template: np.ndarray) -> float:
+    """The share of the similarity, a sum over a template's values, that may be lost to rounding."""
+    return max(1e-9, 10 * float(np.finfo(template.dtype).eps) * template.size**0.5)
 
 
 def product_polar(X: np.ndarray, T: np.ndarray, prior: float = 0.0) -> np.ndarray:

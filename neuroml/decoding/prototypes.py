@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import Estimator, WeighedClassifierMixin
+from neuroml._core.estimator import Estimator, WeightedScoreMixin
 from neuroml._core.validation import check_table
 from neuroml._core.warn import each_warning_once
 from neuroml.decoding.ridge import RidgeDecoder
@@ -24,7 +24,7 @@ from neuroml.exceptions import DataError
 __all__ = ["PrototypeClassifier"]
 
 
-class PrototypeClassifier(WeighedClassifierMixin, Estimator):
+class PrototypeClassifier(WeightedScoreMixin, Estimator):
     r"""Classifier that decodes an embedding and compares it with one prototype per class.
 
     The score of a class is the cosine between the decoded embedding and the class's prototype, both
@@ -88,6 +88,7 @@ class PrototypeClassifier(WeighedClassifierMixin, Estimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
         y : array-like of shape (n_samples,)
             Labels.
 

@@ -69,6 +69,10 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
     n_constant_ : dict of int
         Constant voxels by subject: they get no weight.
     n_voxels_ : dict of int
+    voxel_names_ : dict of (list of str or None)
+        Of the columns of X, by subject; absent where no subject has names.
+    target_names_ : list of str
+        Of the columns of y; absent where they have no names.
     n_features_in_ : int
         Only if fitted to one 2-D array, which is then subject 0.
 
@@ -111,8 +115,10 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         Parameters
         ----------
         X : dict, list, 2-D array or object array of rows
-            ``{subject: (n_samples_s, n_voxels_s)}``, a list of such arrays (subjects 0, 1, ...),
-            one array (subject 0), or one array of rows with ``groups``.
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each subject; a dict one, or a list of sessions, for each subject.
+            ``{subject: (n_samples_s, n_voxels_s)}``; the subjects of a list are 0, 1, ..., one
+            array is the subject 0, or has several with ``groups``.
         y : like X
             Targets (n_samples_s, n_targets) or (n_samples_s,).
         groups : array-like of shape (n_rows,), optional

@@ -65,6 +65,8 @@ class SharedResponseModel(CohortAligner):
         For subjects added later: correlation with the shared response on the half of the samples
         that the basis was not fitted to, mean over components and halves.
     n_constant_, n_voxels_ : dict of int
+    voxel_names_ : dict of (list of str or None)
+        Of the columns of X, by subject; absent where no subject has names.
     trace_ : ndarray of shape (n_iter + 1,)
         The objective at the start and after each round; it never falls.
     converged_ : bool
@@ -125,6 +127,8 @@ class SharedResponseModel(CohortAligner):
         Parameters
         ----------
         X : dict or list of array-like of shape (n_samples, n_voxels_s), or one such array
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each subject; a dict one, or a list of sessions, for each subject.
             The same samples in the same order for all; rows that a subject missed are NaN.
         y : ignored
 

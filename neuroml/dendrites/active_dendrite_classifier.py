@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, Estimator, WeighedClassifierMixin
+from neuroml._core.estimator import RANDOM_STATE, Estimator, WeightedScoreMixin
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.validation import check_table
 from neuroml.dendrites.k_winners_encoder import KWinnersEncoder
@@ -25,7 +25,7 @@ __all__ = ["ActiveDendriteClassifier"]
 _SAMPLES_AT_ONCE = 1024
 
 
-class ActiveDendriteClassifier(WeighedClassifierMixin, Estimator):
+class ActiveDendriteClassifier(WeightedScoreMixin, Estimator):
     """One segment per training sample; the most excited one names the class.
 
     A sample becomes a sparse code (`KWinnersEncoder`), and a segment learns part of it, as in
@@ -106,6 +106,7 @@ class ActiveDendriteClassifier(WeighedClassifierMixin, Estimator):
         Parameters
         ----------
         X : array-like or sparse array of shape (n_samples, n_features)
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
         y : array-like of shape (n_samples,)
 
         Returns

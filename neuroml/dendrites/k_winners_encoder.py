@@ -82,6 +82,7 @@ class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimat
         Parameters
         ----------
         X : array-like or sparse array of shape (n_samples, n_features)
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
         y : ignored
 
         Returns

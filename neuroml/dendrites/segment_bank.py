@@ -173,6 +173,7 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
         Parameters
         ----------
         X : array-like or sparse array of shape (n_patterns, n_cells)
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
             Active where above zero.
         y : ignored
 

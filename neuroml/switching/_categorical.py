@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
+from neuroml._core.validation import list_some
+from neuroml.exceptions import DataError
 from neuroml.switching._emissions import Design, Emissions, NewtonFamily, refuse_targets
 
 __all__ = ["Categorical"]
@@ -26,6 +28,8 @@ class Categorical(NewtonFamily):
         refuse_targets(
             "y is not made of class labels", classes, ~(np.isnan(targets) | known), targets
         )
+        if self.n_classes is None and known.any():
+            _check_no_gap(targets[known])
 
     def start(self, design: Design) -> Emissions:
         n_classes = self._n_classes(design)
@@ -94,6 +98,19 @@ class Categorical(NewtonFamily):
 
     def _labels(self, design: Design) -> np.ndarray:
         return np.nan_to_num(design.targets[0]).astype(int)
+
+
+def _check_no_gap(labels: np.ndarray) -> None:
+    """Refuse codes of which some never occur: they would be classes of which nothing is known."""
+    seen = np.unique(labels).astype(int)
+    if seen[-1] >= len(seen):
+        raise DataError(
+            "some classes never occur in y",
+            expected=f"0, 1, ... {len(seen) - 1} for {len(seen)} classes, each at least once",
+            found=f"classes {list_some(seen.tolist())}",
+            fix="Code them with sklearn.preprocessing.LabelEncoder.",
+            field="y",
+        )
 
 
 def _log_shares(weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:

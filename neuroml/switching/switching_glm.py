@@ -12,9 +12,9 @@ from sklearn.utils import Bunch, Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.em import best_climb
+from neuroml._core.em import best_climb, climb_from_starts
 from neuroml._core.estimator import RANDOM_STATE, Estimator
-from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.validation import check_sample_weight
 from neuroml.exceptions import DataError
 from neuroml.switching import inference
@@ -209,7 +209,9 @@ class SwitchingGLM(Estimator):
         Parameters
         ----------
         X : array-like of shape (n_bins, n_features), list of such, or None
-            Time first; a list has one array per session. None is a model without inputs.
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each session; a dict one, or a list of sessions, for each subject.
+            Time first. None is a model without inputs.
         y : array-like of shape (n_bins,) or (n_bins, n_outputs), or list of such
             NaN where missing.
         sessions : array-like of shape (n_bins,), optional
@@ -235,9 +237,10 @@ class SwitchingGLM(Estimator):
             (problem, glm, self.n_states, rng, self.max_iter, self.tol)
             for rng in spawn_generators(self.random_state, self.n_init if self.n_states > 1 else 1)
         ]
+        name = type(self).__name__
         best, every = best_climb(
-            run_parallel(fit_from_random_start, tasks, n_jobs=self.n_jobs),
-            name=type(self).__name__,
+            climb_from_starts(fit_from_random_start, tasks, name=name, n_jobs=self.n_jobs),
+            name=name,
         )
         occupancy = smooth_model(problem, best.state).posterior.mean(axis=0)
         order = np.argsort(-occupancy, kind="stable")

@@ -13,9 +13,9 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.em import Climb, best_climb, climb, highest
+from neuroml._core.em import Climb, best_climb, climb, climb_from_starts, highest
 from neuroml._core.estimator import RANDOM_STATE, Estimator
-from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.samples import check_samples
 from neuroml._core.validation import check_sample_weight, check_sessions, session_slices
@@ -230,7 +230,9 @@ class SwitchingPopulationGLM(Estimator):
         Parameters
         ----------
         spikes : array-like of shape (n_bins, n_units) or list of such
-            Counts, time first; a list has one array per session.
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each session; a dict one, or a list of sessions, for each subject.
+            Counts, time first.
         y : ignored
         sessions : array-like of shape (n_bins,), optional
             Session label of every bin. History does not cross the border of a session.
@@ -262,8 +264,9 @@ class SwitchingPopulationGLM(Estimator):
         rngs = spawn_generators(self.random_state, self.n_init)
         pooled = pooled_fit(problem)
         tasks = [(problem, pooled, self.n_states, rng, self.tol) for rng in rngs]
-        started = list(run_parallel(warm_up, tasks, n_jobs=self.n_jobs))
-        start = started[highest(started, name=type(self).__name__)]
+        name = type(self).__name__
+        started = climb_from_starts(warm_up, tasks, name=name, n_jobs=self.n_jobs)
+        start = started[highest(started, name=name)]
         self.glm_baseline_ = pooled.coefficients[0, :, 0].copy()
         self.glm_weights_ = pooled.weights[0].copy()
         self.glm_filter_mix_ = pooled.filters

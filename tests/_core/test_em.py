@@ -3,8 +3,16 @@ import math
 import numpy as np
 import pytest
 
-from neuroml._core.em import best_climb, climb, climb_together
-from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
+from neuroml._core.em import Climb, best_climb, climb, climb_from_starts, climb_together
+from neuroml.celltypes import MostDiscriminativeStimuli
+from neuroml.exceptions import DataError, MonotonicityWarning, NotConvergedWarning
+from neuroml.simulate import make_retina
+from neuroml.switching import (
+    SwitchingGLM,
+    SwitchingPopulationGLM,
+    switching_glm,
+    switching_population_glm,
+)
 
 
 def towards_one(x):
@@ -94,3 +102,73 @@ def test_climbing_together_is_climbing_apart():
     ]
     assert together == apart
     assert asked[0] == 4 and asked == sorted(asked, reverse=True), "those that ended are left out"
+
+
+class TestStartsThatBreakDown:
+    ERRORS = (np.linalg.LinAlgError("Singular matrix"), FloatingPointError("overflow"))
+
+    @staticmethod
+    def fit(number, error):
+        if error is not None:
+            raise error
+        return Climb(number, (0.0, float(number)), True, "converged")
+
+    @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+    def test_they_are_left_out_and_counted(self, error):
+        tasks = [(1, None), (2, error), (3, None), (4, error)]
+        with pytest.warns(UserWarning, match=f"Model: 2 of 4 starts broke.*{error}"):
+            every = climb_from_starts(self.fit, tasks, name="Model")
+        best, _ = best_climb(every, name="Model")
+        assert best.state == 3
+        assert [one.objective for one in every] == pytest.approx(
+            [1, np.nan, 3, np.nan], nan_ok=True
+        )
+
+    def test_if_all_break_down_there_is_no_model(self):
+        with pytest.raises(DataError, match="Model: all of 2 starts broke down.*Singular matrix"):
+            climb_from_starts(self.fit, [(1, self.ERRORS[0])] * 2, name="Model")
+
+    def test_other_errors_are_raised(self):
+        with pytest.raises(KeyError):
+            climb_from_starts(self.fit, [(1, None), (1, KeyError())], name="Model")
+
+
+def breaking(monkeypatch, module, name, bad):
+    """Let a function of a module break down in the calls whose numbers are in ``bad``."""
+    real, calls = getattr(module, name), []
+
+    def sometimes(*args, **keywords):
+        calls.append(1)
+        if len(calls) in bad:
+            raise np.linalg.LinAlgError("Singular matrix")
+        return real(*args, **keywords)
+
+    monkeypatch.setattr(module, name, sometimes)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("family", ["choices", "spikes", "stimuli"])
+def test_every_model_with_random_starts_leaves_out_those_that_break_down(monkeypatch, family):
+    rng = np.random.default_rng(0)
+    if family == "choices":
+        model = SwitchingGLM(2, "gaussian", n_init=3, max_iter=3, random_state=0)
+        data, scores = (rng.normal(size=(60, 2)), rng.normal(size=60)), "restart_scores_"
+        patched = (switching_glm, "fit_from_random_start")
+    elif family == "spikes":
+        model = SwitchingPopulationGLM(2, n_lags=2, link="sigmoid", n_init=3, max_iter=3)
+        data, scores = (rng.poisson(1.0, (60, 3)).astype(float),), "restart_scores_"
+        patched = (switching_population_glm, "warm_up")
+    else:
+        retina = make_retina(["on_transient", "off_sustained"], n_cells=3, n_frames=30)
+        model = MostDiscriminativeStimuli(
+            2, n_steps=2, n_init=3, n_reference=20, max_iter=2, random_state=0
+        )
+        data, scores = (retina.module,), "restart_objectives_"
+        patched = (MostDiscriminativeStimuli, "_run")
+    breaking(monkeypatch, *patched, {2})
+    with pytest.warns(UserWarning, match="1 of 3 starts broke down"):
+        model.fit(*data)
+    assert np.isnan(getattr(model, scores)).tolist() == [False, True, False]
+    breaking(monkeypatch, *patched, {1, 2, 3})
+    with pytest.raises(DataError, match="all of 3 starts broke down"):
+        model.fit(*data)

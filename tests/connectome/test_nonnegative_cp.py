@@ -49,11 +49,17 @@ def test_what_stands_in_missing_entries_never_matters():
     tensor = np.random.default_rng(0).uniform(size=(6, 5, 4))
     mask = np.random.default_rng(1).uniform(size=tensor.shape) < 0.3
     fits = []
-    for fill in (0.0, 1e6):
-        given = np.where(mask, fill, tensor)
-        given[mask] = np.nan
-        fits.append(NonnegativeCP(2, random_state=0).fit(given).cp_.factors[0])
-    np.testing.assert_array_equal(*fits)
+    gaps = np.where(mask, np.nan, tensor)
+    under = [np.ma.masked_array(np.where(mask, fill, tensor), mask=mask) for fill in (0.0, 1e6, -1)]
+    for given in (gaps, *under):
+        model = NonnegativeCP(2, random_state=0).fit(given)
+        fits.append((model.cp_.factors[0], model.transform(given), model.score(given)))
+    for fit in fits[1:]:
+        for one, first in zip(fit, fits[0], strict=True):
+            np.testing.assert_array_equal(one, first)
+    from_gaps = FibreTensor.from_dense(gaps)
+    for given in under:
+        np.testing.assert_array_equal(FibreTensor.from_dense(given).values, from_gaps.values)
 
 
 @pytest.mark.parametrize("missing", [False, True])

@@ -1,6 +1,7 @@
 """Planted blocks are found, nothing is found in nothing, bad graphs are refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import betaln, gammaln
 from sklearn.metrics import adjusted_rand_score
@@ -199,3 +200,23 @@ def test_graphs_that_are_empty_or_all_one_weight_are_one_block(weight, family, c
     model.fit(np.full((20, 20), weight))
     assert model.n_blocks_ == 1 and np.isfinite(model.icl_)
     np.testing.assert_allclose(model.block_means_, weight)
+
+
+def test_what_is_not_symmetric_is_shown():
+    W = symmetric(np.ones((6, 6)))
+    W[1, 4] = 1.5
+    with pytest.raises(DataError, match=r"W\[1, 4\] = 1.5, W\[4, 1\] = 1\."):
+        WeightedSBM().fit(W)
+    W[2, 3] = np.nan  # a pair seen from one side only is worse than any difference
+    with pytest.raises(DataError, match=r"W\[2, 3\] = nan, W\[3, 2\] = 1\..*NaN on both sides"):
+        WeightedSBM().fit(W)
+
+
+def test_rows_of_a_table_are_in_the_order_of_its_columns():
+    graph = make_planted_weights([8, 8], ratio=6, n_silent=0, random_state=0)
+    names = [f"unit{i}" for i in range(16)]
+    table = pd.DataFrame(graph.W, index=names, columns=names)
+    wanted = WeightedSBM(n_shuffles=2, random_state=0).fit(table)
+    turned = WeightedSBM(n_shuffles=2, random_state=0).fit(table.iloc[::-1])
+    assert wanted.icl_ == turned.icl_
+    np.testing.assert_array_equal(wanted.labels_, turned.labels_)
