@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
+from neuroml._core.validation import as_given, as_numbers, break_points, names_of
 from neuroml.exceptions import DataError
 
 __all__ = [
@@ -58,9 +59,10 @@ def make_recording(  # noqa: PLR0913 - one keyword for each part of the schema
     Parameters
     ----------
     signal : array-like of shape (n_times, n_units)
-        Time first. Kept as float32 if it comes as such, otherwise float64; NaN = missing.
+        Time first, or a DataArray with the axis ``time``. Kept as float32 if it comes as such,
+        otherwise float64; NaN or masked = missing.
     units : sequence of str, optional
-        One unique label per unit; ``unit0, unit1, ...`` if not given.
+        One unique label per unit; those of a table, else ``unit0, unit1, ...``, if not given.
     rate_hz : float, optional
         Samples per second; None where time has no unit of seconds.
     time : array-like of shape (n_times,), optional
@@ -95,7 +97,9 @@ def make_recording(  # noqa: PLR0913 - one keyword for each part of the schema
     DataError
         If shapes or names disagree, or time does not increase within a segment.
     """
-    signal = np.asarray(signal)
+    given = as_given(signal, "signal")
+    units = names_of(given) if units is None else units
+    signal = as_numbers(given, "signal")
     if signal.dtype != np.float32:
         signal = signal.astype(np.float64)
     if signal.ndim != 2:
@@ -233,12 +237,6 @@ def _check_time(recording: xr.Dataset, refuse: Any) -> None:
             found=f"{time[max(at - 1, 0)]} then {time[at]} at sample {at}",
             fix="Sort the samples, drop repeated ones, or mark the gap with segment ids.",
         )
-
-
-def break_points(labels: np.ndarray) -> np.ndarray:
-    """Index of the first sample of each run of equal labels, starting with 0."""
-    labels = np.asarray(labels)
-    return np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
 
 
 def stack(

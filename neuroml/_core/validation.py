@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
-from neuroml._core.recording import break_points
 from neuroml.exceptions import DataError
 
 __all__ = [
     "align_columns",
     "as_given",
     "as_numbers",
+    "break_points",
     "check_labels",
     "check_sample_weight",
     "check_sessions",
@@ -189,11 +189,35 @@ def list_some(names: Sequence[object]) -> str:
     return f"{shown}{f' and {more} more' if more > 0 else ''}"
 
 
+def _like_the_first(parts: Sequence[Any], field: str) -> list[Any]:
+    """The parts of a list: masks become NaN, and names are held to those of the first."""
+    given = [as_given(part, field) for part in parts]
+    if any(isinstance(part, pd.DataFrame) for part in given):
+        names = names_of(given[0])
+        given = [
+            align_columns(part, names, field=f"{field}[{place}]")
+            for place, part in enumerate(given)
+        ]
+    series = [part for part in given if isinstance(part, pd.Series)]
+    if any(list(part.index) != list(series[0].index) for part in series):
+        raise DataError(
+            "the rows have other names",
+            expected=f"{list_some(list(series[0].index))} in each, in this order",
+            found="other names, or another order",
+            fix="Make one table of them: pandas.DataFrame(rows).",
+            field=field,
+        )
+    return given
+
+
 def as_numbers(values: Any, field: str, subject: object = None) -> np.ndarray:
     """An array of numbers, or a refusal that says what came instead.
 
-    None counts as missing (NaN); text is not made a number, even where it could be.
+    The rows or planes of a list keep their masks, and their names have to agree. None counts as
+    missing (NaN); text is not made a number, even where it could be.
     """
+    if isinstance(values, list | tuple):
+        values = _like_the_first(values, field)
     try:
         array = np.asarray(values)
         if array.dtype == object:
@@ -230,6 +254,12 @@ def as_numbers(values: Any, field: str, subject: object = None) -> np.ndarray:
     return array
 
 
+def break_points(labels: np.ndarray) -> np.ndarray:
+    """Index of the first sample of each run of equal labels, starting with 0."""
+    labels = np.asarray(labels)
+    return np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
+
+
 def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
     """Labels of the samples, one each, all of one kind and none missing.
 
@@ -250,7 +280,7 @@ def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
     DataError
         If their number differs, some are missing, or kinds are mixed.
     """
-    array = np.asarray(labels)
+    array = _label_array(labels)
     if array.shape != (n_samples,):
         lengths = array.ndim == 1 and array.dtype.kind in "iu" and array.sum() == n_samples
         raise DataError(
@@ -283,6 +313,21 @@ def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
         if kinds == {"str"}:
             array = array.astype(str)
     return array
+
+
+def _label_array(labels: Any) -> np.ndarray:
+    """Labels as an array in which each keeps its kind, and masked ones are missing.
+
+    NumPy makes texts of a list like [1, "1"] or ["a", NaN], and integers of dates in nanoseconds.
+    """
+    if isinstance(labels, np.ma.MaskedArray):
+        boxed = labels.data.astype(object)
+        boxed[np.ma.getmaskarray(labels)] = None
+        labels = boxed
+    array = np.asarray(labels)
+    if array.dtype.kind in "US" and isinstance(labels, list | tuple) and array.ndim == 1:
+        return np.array(labels, dtype=object)
+    return pd.Series(array).astype(object).to_numpy() if array.dtype.kind in "mM" else array
 
 
 def _kind(value: Any) -> str:
@@ -379,14 +424,60 @@ def session_slices(sessions: np.ndarray) -> list[slice]:
 
 
 def check_table(estimator: Any, X: Any, y: Any = "no_validation", **checks: Any) -> Any:
-    """scikit-learn's `validate_data` of what `as_given` returns; a refit forgets earlier names."""
+    """scikit-learn's `validate_data` of what `as_given` returns; a refit forgets earlier names.
+
+    Raises
+    ------
+    DataError
+        If X is several subjects or recordings, or a table with columns that are no numbers.
+    """
     if issparse(X):
         return validate_data(estimator, X, y, **checks)
-    X = as_given(X)
+    X = _one_array(X, "X")
     if checks.get("reset", True) and names_of(X) is None:
         vars(estimator).pop("feature_names_in_", None)
     given = y if isinstance(y, str) or y is None else as_given(y, "y")
     return validate_data(estimator, X, given, **checks)
+
+
+def _one_array(X: Any, field: str) -> Any:
+    """What `as_given` returns of one array, whose rows or planes may come as a list."""
+    X = as_given(X, field)
+    parts = X if isinstance(X, list | tuple) else [X]
+    if any(isinstance(part, Mapping) for part in parts):
+        of = "a list of " if parts is X else ""
+        raise DataError(
+            f"{field} is not one array",
+            expected="one array, table or recording: numbers, a row for each sample",
+            found=of + type(next(part for part in parts if isinstance(part, Mapping))).__name__,
+            fix="Give one subject or recording at a time, or join them with neuroml.data.stack.",
+            field=field,
+        )
+    if parts is X:
+        return as_numbers(X, field)
+    if isinstance(X, pd.DataFrame):
+        _refuse_no_numbers(X, field)
+    return X
+
+
+def _holds_numbers(column: pd.Series) -> bool:
+    if column.dtype.kind == "O" and not pd.api.types.is_extension_array_dtype(column.dtype):
+        return not any(isinstance(value, str) for value in column)
+    return bool(_is_numeric(column.dtype))
+
+
+def _refuse_no_numbers(table: pd.DataFrame, field: str) -> None:
+    """Columns of texts, categories or dates have names that an error can tell."""
+    odd = [name for name in table.columns if not _holds_numbers(table[name])]
+    if odd:
+        raise DataError(
+            "some columns are no numbers",
+            expected="numbers, NaN where missing",
+            found=", ".join(f"{name!r} ({table[name].dtype})" for name in odd[:8])
+            + (f" and {len(odd) - 8} more" if len(odd) > 8 else ""),
+            fix="Leave those columns out, or code them as numbers.",
+            field=field,
+        )
 
 
 def column_indices(

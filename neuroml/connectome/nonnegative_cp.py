@@ -20,7 +20,7 @@ from tensorly.cp_tensor import CPTensor
 from neuroml._core.em import best_climb
 from neuroml._core.estimator import DEVICE, RANDOM_STATE, Estimator, TableOutputMixin
 from neuroml._core.parallel import RandomState, spawn_generators
-from neuroml._core.validation import check_sample_weight, check_table
+from neuroml._core.validation import as_given, check_sample_weight, check_table
 from neuroml.connectome._factors import (
     factor_match,
     nonnegative_loadings,
@@ -376,7 +376,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         elif reset or self.sample_mode != 1:
             tensor = check_table(self, X, reset=reset, **_ARRAYS)
         else:
-            tensor = check_array(X, **_ARRAYS)
+            tensor = check_array(as_given(X), **_ARRAYS)
         most = int(np.prod(tensor.shape)) // max(tensor.shape)
         if reset and self.n_components > most:
             raise DataError(

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from neuroml._core.cohort import Subject, check_cohort, check_subject, map_subjects
 from neuroml._core.estimator import Estimator, TableOutputMixin
 from neuroml._core.mutation import all_or_nothing
+from neuroml._core.validation import as_given
 from neuroml._core.warn import warn_caller
 from neuroml.decoding._subjects import check_same_rows, voxel_scaling, warn_constant
 from neuroml.decoding.metrics import feature_correlation
@@ -200,7 +201,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         name = next(iter(self.basis_)) if subject is None and len(self.basis_) == 1 else subject
         empty = np.zeros((1, self.n_voxels_.get(name, 1)))
         name, _ = check_subject(self, empty, name)
-        columns = check_array(Z, dtype=(np.float64, np.float32), input_name="Z")
+        columns = check_array(as_given(Z, "Z"), dtype=(np.float64, np.float32), input_name="Z")
         inverse = self._inverse_basis(name)
         if columns.shape[1] != len(inverse):
             raise DataError(

@@ -14,7 +14,14 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.cohort import Subject, check_cohort, check_known, check_subject, map_subjects
+from neuroml._core.cohort import (
+    Subject,
+    align_targets,
+    check_cohort,
+    check_known,
+    check_subject,
+    map_subjects,
+)
 from neuroml._core.estimator import (
     DEVICE,
     RANDOM_STATE,
@@ -22,6 +29,7 @@ from neuroml._core.estimator import (
     TableOutputMixin,
     resolve_device,
 )
+from neuroml._core.validation import as_given
 from neuroml.decoding._ridge_path import check_penalties
 from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.decoding._targets import TargetSpace, fit_target_space, head_sizes
@@ -470,7 +478,7 @@ class CrossSubjectDecoder(
         """
         check_is_fitted(self)
         known = check_known(self.n_voxels_, subject)
-        return self._path.build(self, known, check_array(latents))
+        return self._path.build(self, known, check_array(as_given(latents)))
 
     def synthesize(self, X: ArrayLike, *, source: Subject, target: Subject) -> np.ndarray:
         """What the target's voxels would have been where the source's were X.
@@ -503,7 +511,8 @@ class CrossSubjectDecoder(
             Linear: log-likelihoods up to a constant per row. Network: cosines.
         """
         known, checked = check_subject(self, X, subject)
-        candidates = self._encode_targets(check_array(gallery, ensure_2d=self.target_ndim_ == 2))
+        named = align_targets(self, gallery, field="gallery")
+        candidates = self._encode_targets(check_array(named, ensure_2d=self.target_ndim_ == 2))
         return self._path.score_candidates(self, known, checked, candidates)
 
     def retrieve(

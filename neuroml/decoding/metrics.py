@@ -18,6 +18,7 @@ from sklearn.utils import check_array
 from neuroml._core.cohort import Subject, by_subject, pair_by_subject
 from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.validation import as_given
 from neuroml.decoding._subjects import check_same_rows
 from neuroml.exceptions import DataError
 
@@ -413,7 +414,7 @@ def _shifted(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _matrix(values: Any, **checks: Any) -> np.ndarray:
-    return np.asarray(check_array(values, **({"dtype": np.float64} | checks)))
+    return np.asarray(check_array(as_given(values), **({"dtype": np.float64} | checks)))
 
 
 def _centred(X: np.ndarray) -> np.ndarray:

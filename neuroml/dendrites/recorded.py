@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_array
 
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.validation import as_given
 from neuroml.dendrites._counts import check_counts, check_matching
 from neuroml.dendrites._hypergeometric import log_tail
 from neuroml.dendrites.theory import false_match
@@ -76,7 +77,7 @@ def recorded_false_match(
     >>> print(f"{table.constant_activity[3]:.4f} {table.recorded[3]:.4f}")
     0.0653 0.0649
     """
-    X = check_array(X, accept_sparse="csr")
+    X = check_array(as_given(X), accept_sparse="csr")
     active = sparse.csr_array(X > 0, dtype=np.float32)
     n_samples, n = active.shape
     theta, s_ = check_counts(theta=np.ravel(theta), s=s)

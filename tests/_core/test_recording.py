@@ -167,3 +167,20 @@ class TestAlignUnits:
         a = recording(units=("x", "y"), unit_coords={"side": ["L", "R"]})
         b = recording(units=("y", "z"), unit_coords={"side": ["R", "L"]})
         assert align_units([a, b])[1]["side"].sel(unit="z").item() == "L"
+
+
+def test_a_signal_keeps_its_mask_its_names_and_its_axes():
+    values = np.arange(12.0).reshape(6, 2)
+    masked = np.ma.array(values, mask=values == 5)
+    recording = make_recording(masked, modality="calcium")
+    np.testing.assert_array_equal(recording["signal"].values, np.where(values == 5, np.nan, values))
+    table = pd.DataFrame(values, columns=["left", "right"])
+    upright = xr.DataArray(values.T, dims=("unit", "time"), coords={"unit": ["left", "right"]})
+    for signal in (table, upright, make_recording(table, modality="calcium")):
+        recording = make_recording(signal, modality="calcium")
+        assert recording["unit"].values.tolist() == ["left", "right"]
+        np.testing.assert_array_equal(recording["signal"].values, values)
+    assert make_recording(table, units="ab", modality="calcium")["unit"].values.tolist() == [
+        "a",
+        "b",
+    ]
