@@ -289,17 +289,10 @@ def stack(
     tables: list[np.ndarray] = []
     targets, sessions, groups = [], [], []
     n_sessions = 0
+    first_outputs: list[str] | None = None
     for recording in recordings:
         columns, values = _columns(recording, names, signal)
-        if columns != units:
-            raise DataError(
-                "the recordings have different units",
-                expected=f"{len(units)} units as in {name_of(recordings[0])}",
-                found=f"{len(columns)} units",
-                fix="Put them on one axis with neuroml.data.align_units, or fit each alone.",
-                subject=name_of(recording),
-                field="unit",
-            )
+        _check_units(columns, units, recording, recordings[0])
         tables.append(values)
         starts = break_points(recording["segment"].values)
         ids = np.zeros(len(values), dtype=np.int64)
@@ -309,7 +302,9 @@ def stack(
         groups.append(np.full(len(values), recording.attrs.get("subject", ""), dtype=object))
         if target is not None:
             wanted = [target] if isinstance(target, str) else list(target)
-            found = _columns(recording, None if target == signal else wanted, signal)[1]
+            outputs, found = _columns(recording, None if target == signal else wanted, signal)
+            first_outputs = outputs if first_outputs is None else first_outputs
+            _check_units(outputs, first_outputs, recording, recordings[0])
             alone = isinstance(target, str) and target != signal
             targets.append(found[:, 0] if alone else found)
     return Bunch(
@@ -319,6 +314,22 @@ def stack(
         groups=np.concatenate(groups).astype(str),
         units=units,
     )
+
+
+def _check_units(
+    own: list[str], wanted: list[str], recording: xr.Dataset, first: xr.Dataset
+) -> None:
+    """Columns are joined by their place, so they have to be the same in the same order."""
+    if own != wanted:
+        reordered = sorted(own) == sorted(wanted)
+        raise DataError(
+            "the recordings have different units",
+            expected=f"{len(wanted)} units as in {name_of(first)}",
+            found="the same in another order" if reordered else f"{len(own)} units",
+            fix="Put them on one axis with neuroml.data.align_units, or fit each alone.",
+            subject=name_of(recording),
+            field="unit",
+        )
 
 
 def _columns(

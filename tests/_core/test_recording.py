@@ -184,3 +184,15 @@ def test_a_signal_keeps_its_mask_its_names_and_its_axes():
         "a",
         "b",
     ]
+
+
+@pytest.mark.parametrize("roles", [{}, {"target": "signal"}, {"target": "signal", "inputs": []}])
+def test_units_in_another_order_are_never_joined_by_place(roles):
+    table = pd.DataFrame(np.arange(12.0).reshape(6, 2), columns=["left", "right"])
+    recordings = [make_recording(t, modality="calcium") for t in (table, table[["right", "left"]])]
+    with pytest.raises(DataError, match="different units.*in another order.*align_units"):
+        stack(recordings, **roles)
+    aligned = stack(align_units(recordings), **roles)
+    assert aligned.units == ["left", "right"] or roles.get("inputs") == []
+    joined = aligned.X if aligned.y is None else aligned.y
+    np.testing.assert_array_equal(joined, np.concatenate([table, table]))
