@@ -32,6 +32,7 @@ from neuroml.exceptions import DataError
 
 __all__ = [
     "Subject",
+    "align_targets",
     "by_subject",
     "check_cohort",
     "check_known",
@@ -375,7 +376,7 @@ def map_subjects(
     stacked = by_subject(X, groups)
     values = {s: compute(*check_subject(estimator, part, s)) for s, part in stacked.items()}
     first = next(iter(values.values()))
-    labels = np.asarray(groups)
+    labels = check_labels(groups, sum(map(len, values.values())), "groups")
     rows = np.empty((len(labels), *first.shape[1:]), dtype=first.dtype)
     for s, value in values.items():
         rows[labels == s] = value
@@ -444,6 +445,17 @@ def _check_targets(
             field="y",
         )
     return checked, names
+
+
+def align_targets(
+    estimator: Any, targets: Any, subject: Subject | None = None, *, field: str = "y"
+) -> Any:
+    """Targets in the order of those of fit, where both have names."""
+    given = as_given(targets, field)
+    names = getattr(estimator, "target_names_", None)
+    if names is None or names_of(given) is None:
+        return given
+    return align_columns(given, names, subject=subject, field=field)
 
 
 def looks_transposed(part: np.ndarray, wanted: int, axis: int) -> str:

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
+from neuroml._core.validation import as_given, as_numbers, break_points, names_of
 from neuroml.exceptions import DataError
 
 __all__ = [
@@ -58,9 +59,10 @@ def make_recording(  # noqa: PLR0913 - one keyword for each part of the schema
     Parameters
     ----------
     signal : array-like of shape (n_times, n_units)
-        Time first. Kept as float32 if it comes as such, otherwise float64; NaN = missing.
+        Time first, or a DataArray with the axis ``time``. Kept as float32 if it comes as such,
+        otherwise float64; NaN or masked = missing.
     units : sequence of str, optional
-        One unique label per unit; ``unit0, unit1, ...`` if not given.
+        One unique label per unit; those of a table, else ``unit0, unit1, ...``, if not given.
     rate_hz : float, optional
         Samples per second; None where time has no unit of seconds.
     time : array-like of shape (n_times,), optional
@@ -95,7 +97,9 @@ def make_recording(  # noqa: PLR0913 - one keyword for each part of the schema
     DataError
         If shapes or names disagree, or time does not increase within a segment.
     """
-    signal = np.asarray(signal)
+    given = as_given(signal, "signal")
+    units = names_of(given) if units is None else units
+    signal = as_numbers(given, "signal")
     if signal.dtype != np.float32:
         signal = signal.astype(np.float64)
     if signal.ndim != 2:
@@ -235,12 +239,6 @@ def _check_time(recording: xr.Dataset, refuse: Any) -> None:
         )
 
 
-def break_points(labels: np.ndarray) -> np.ndarray:
-    """Index of the first sample of each run of equal labels, starting with 0."""
-    labels = np.asarray(labels)
-    return np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
-
-
 def stack(
     recordings: Sequence[xr.Dataset],
     *,
@@ -291,17 +289,10 @@ def stack(
     tables: list[np.ndarray] = []
     targets, sessions, groups = [], [], []
     n_sessions = 0
+    first_outputs: list[str] | None = None
     for recording in recordings:
         columns, values = _columns(recording, names, signal)
-        if columns != units:
-            raise DataError(
-                "the recordings have different units",
-                expected=f"{len(units)} units as in {name_of(recordings[0])}",
-                found=f"{len(columns)} units",
-                fix="Put them on one axis with neuroml.data.align_units, or fit each alone.",
-                subject=name_of(recording),
-                field="unit",
-            )
+        _check_units(columns, units, recording, recordings[0])
         tables.append(values)
         starts = break_points(recording["segment"].values)
         ids = np.zeros(len(values), dtype=np.int64)
@@ -311,7 +302,9 @@ def stack(
         groups.append(np.full(len(values), recording.attrs.get("subject", ""), dtype=object))
         if target is not None:
             wanted = [target] if isinstance(target, str) else list(target)
-            found = _columns(recording, None if target == signal else wanted, signal)[1]
+            outputs, found = _columns(recording, None if target == signal else wanted, signal)
+            first_outputs = outputs if first_outputs is None else first_outputs
+            _check_units(outputs, first_outputs, recording, recordings[0])
             alone = isinstance(target, str) and target != signal
             targets.append(found[:, 0] if alone else found)
     return Bunch(
@@ -321,6 +314,22 @@ def stack(
         groups=np.concatenate(groups).astype(str),
         units=units,
     )
+
+
+def _check_units(
+    own: list[str], wanted: list[str], recording: xr.Dataset, first: xr.Dataset
+) -> None:
+    """Columns are joined by their place, so they have to be the same in the same order."""
+    if own != wanted:
+        reordered = sorted(own) == sorted(wanted)
+        raise DataError(
+            "the recordings have different units",
+            expected=f"{len(wanted)} units as in {name_of(first)}",
+            found="the same in another order" if reordered else f"{len(own)} units",
+            fix="Put them on one axis with neuroml.data.align_units, or fit each alone.",
+            subject=name_of(recording),
+            field="unit",
+        )
 
 
 def _columns(

@@ -146,6 +146,7 @@ def as_samples(
         )
     given_y = None if y is None else _flatten_like(y, X, parts, flat)
     tables = [as_given(part) for _, part in flat]
+    _check_axes(tables, flat)
     names = names_of(tables[0])
     tables = [
         align_columns(table, names, field=_place("X", one[0]))
@@ -229,6 +230,17 @@ def _flatten_like(
 
 def _place(field: str, key: Hashable) -> str:
     return f"{field}[{key!r}]"
+
+
+def _check_axes(tables: list[Any], flat: list[tuple[Hashable, Any]]) -> None:
+    for table, (key, _) in zip(tables, flat, strict=True):
+        if _n_axes(table) != 2:
+            raise DataError(
+                "a session is not a 2-D array",
+                expected="shape (n_samples, n_units)",
+                found=f"shape {table.shape}" if hasattr(table, "shape") else type(table).__name__,
+                field=_place("X", key),
+            )
 
 
 def _check_widths(tables: list[Any], flat: list[tuple[Hashable, Any]]) -> None:

@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
-from neuroml._core.recording import break_points
 from neuroml.exceptions import DataError
 
 __all__ = [
     "align_columns",
     "as_given",
     "as_numbers",
+    "break_points",
     "check_labels",
     "check_sample_weight",
     "check_sessions",
@@ -200,11 +200,35 @@ def list_some(names: Sequence[object]) -> str:
     return f"{shown}{f' and {more} more' if more > 0 else ''}"
 
 
+def _like_the_first(parts: Sequence[Any], field: str) -> list[Any]:
+    """The parts of a list: masks become NaN, and names are held to those of the first."""
+    given = [as_given(part, field) for part in parts]
+    if any(isinstance(part, pd.DataFrame) for part in given):
+        names = names_of(given[0])
+        given = [
+            align_columns(part, names, field=f"{field}[{place}]")
+            for place, part in enumerate(given)
+        ]
+    series = [part for part in given if isinstance(part, pd.Series)]
+    if any(list(part.index) != list(series[0].index) for part in series):
+        raise DataError(
+            "the rows have other names",
+            expected=f"{list_some(list(series[0].index))} in each, in this order",
+            found="other names, or another order",
+            fix="Make one table of them: pandas.DataFrame(rows).",
+            field=field,
+        )
+    return given
+
+
 def as_numbers(values: Any, field: str, subject: object = None) -> np.ndarray:
     """An array of numbers, or a refusal that says what came instead.
 
-    None counts as missing (NaN); text is not made a number, even where it could be.
+    The rows or planes of a list keep their masks, and their names have to agree. None counts as
+    missing (NaN); text is not made a number, even where it could be.
     """
+    if isinstance(values, list | tuple):
+        values = _like_the_first(values, field)
     try:
         array = np.asarray(values)
         if array.dtype == object:
@@ -239,6 +263,12 @@ def as_numbers(values: Any, field: str, subject: object = None) -> np.ndarray:
             field=field,
         )
     return array
+
+
+def break_points(labels: np.ndarray) -> np.ndarray:
+    """Index of the first sample of each run of equal labels, starting with 0."""
+    labels = np.asarray(labels)
+    return np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
 
 
 def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
@@ -298,8 +328,14 @@ def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
 
 def _as_labels(labels: Any) -> np.ndarray:
     """Labels as an array that keeps their types; NumPy alone makes texts of numbers and NaN."""
+    if isinstance(labels, np.ma.MaskedArray):
+        boxed = labels.data.astype(object)
+        boxed[np.ma.getmaskarray(labels)] = None
+        return boxed if np.ma.is_masked(labels) else np.asarray(labels.data)
     if not isinstance(labels, list | tuple):
-        return np.asarray(as_given(labels))
+        array = np.asarray(as_given(labels))
+        # as objects: NumPy's own dates become integers where they are made Python's
+        return pd.Series(array).astype(object).to_numpy() if array.dtype.kind in "mM" else array
     array = np.array(labels, dtype=object)
     return np.asarray(pd.Series(array).infer_objects()) if array.ndim == 1 else array
 
@@ -398,7 +434,13 @@ def session_slices(sessions: np.ndarray) -> list[slice]:
 
 
 def check_table(estimator: Any, X: Any, y: Any = "no_validation", **checks: Any) -> Any:
-    """scikit-learn's `validate_data` of what `as_given` returns; a refit forgets earlier names."""
+    """scikit-learn's `validate_data` of what `as_given` returns; a refit forgets earlier names.
+
+    Raises
+    ------
+    DataError
+        If X is several subjects or recordings, or a table with columns that are no numbers.
+    """
     if issparse(X):
         return validate_data(estimator, X, y, **checks)
     X = one_array(X)
@@ -435,9 +477,10 @@ def one_array(X: Any, field: str = "X") -> Any:
         )
     if isinstance(X, list | tuple | str | bytes):
         return as_numbers(X, field)
-    for values in (X[name] for name in X) if isinstance(X, pd.DataFrame) else (X,):
+    columns = {f"{field}[{name!r}]": X[name] for name in X} if isinstance(X, pd.DataFrame) else {}
+    for place, values in (columns or {field: X}).items():
         if _is_text_or_date(values):
-            as_numbers(values, field)
+            as_numbers(values, place)
     return X
 
 

@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 
 from neuroml._core.cohort import (
     Subject,
+    align_targets,
     by_subject,
     is_cohort,
     looks_transposed,
@@ -66,7 +67,7 @@ class CohortRegressorMixin(RegressorMixin):
             np.mean(
                 [
                     r2_score(
-                        targets[s],
+                        align_targets(self, targets[s], s),
                         self.predict(part, subject=subject if one else s),
                         sample_weight=weights[s],
                     )

@@ -14,7 +14,14 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.cohort import Subject, check_cohort, check_known, check_subject, map_subjects
+from neuroml._core.cohort import (
+    Subject,
+    align_targets,
+    check_cohort,
+    check_known,
+    check_subject,
+    map_subjects,
+)
 from neuroml._core.estimator import (
     DEVICE,
     RANDOM_STATE,
@@ -510,7 +517,7 @@ class CrossSubjectDecoder(
             Linear: log-likelihoods up to a constant per row. Network: cosines.
         """
         known, checked = check_subject(self, X, subject)
-        given = one_array(gallery, "gallery")
+        given = one_array(align_targets(self, gallery, field="gallery"), "gallery")
         candidates = self._encode_targets(check_array(given, ensure_2d=self.target_ndim_ == 2))
         return self._path.score_candidates(self, known, checked, candidates)
 

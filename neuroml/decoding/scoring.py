@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.utils import _safe_indexing
 
-from neuroml._core.cohort import pair_by_subject
+from neuroml._core.cohort import align_targets, pair_by_subject
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.warn import each_warning_once
 from neuroml.exceptions import DataError
@@ -103,13 +104,16 @@ def cross_subject_score(
         )
         for i in test:
             subject = names[i]
-            known, held = np.asarray(data[subject]), np.asarray(targets[subject])
+            known, held = data[subject], targets[subject]
             order = rngs[i].permutation(len(known)) if shuffle else np.arange(len(known))
             pool, rest = _apart(order, sizes[-1], gap, subject)
             for size in sizes:
                 chosen = pool[-size:]
-                adapted = fitted.adapt(known[chosen], held[chosen], subject=subject)
-                score = _score(adapted, known[rest], held[rest], subject, scoring)
+                adapted = fitted.adapt(
+                    _safe_indexing(known, chosen), _safe_indexing(held, chosen), subject=subject
+                )
+                asked, truth = _safe_indexing(known, rest), _safe_indexing(held, rest)
+                score = _score(adapted, asked, truth, subject, scoring)
                 results.append((fold, subject, size, len(rest), score))
     return pd.DataFrame(results, columns=["fold", "subject", "n_adapt", "n_test", "score"])
 
@@ -128,11 +132,12 @@ def _apart(order: np.ndarray, n_pool: int, gap: int, subject: Any) -> tuple[np.n
 
 def _score(
     model: Any,
-    X: np.ndarray,
-    y: np.ndarray,
+    X: Any,
+    y: Any,
     subject: Any,
     scoring: Callable[[np.ndarray, np.ndarray], float] | None,
 ) -> float:
     if scoring is None:
         return float(model.score(X, y, subject=subject))
-    return float(scoring(y, model.predict(X, subject=subject)))
+    truth = np.asarray(align_targets(model, y, subject))
+    return float(scoring(truth, model.predict(X, subject=subject)))

@@ -167,3 +167,32 @@ class TestAlignUnits:
         a = recording(units=("x", "y"), unit_coords={"side": ["L", "R"]})
         b = recording(units=("y", "z"), unit_coords={"side": ["R", "L"]})
         assert align_units([a, b])[1]["side"].sel(unit="z").item() == "L"
+
+
+def test_a_signal_keeps_its_mask_its_names_and_its_axes():
+    values = np.arange(12.0).reshape(6, 2)
+    masked = np.ma.array(values, mask=values == 5)
+    recording = make_recording(masked, modality="calcium")
+    np.testing.assert_array_equal(recording["signal"].values, np.where(values == 5, np.nan, values))
+    table = pd.DataFrame(values, columns=["left", "right"])
+    upright = xr.DataArray(values.T, dims=("unit", "time"), coords={"unit": ["left", "right"]})
+    for signal in (table, upright, make_recording(table, modality="calcium")):
+        recording = make_recording(signal, modality="calcium")
+        assert recording["unit"].values.tolist() == ["left", "right"]
+        np.testing.assert_array_equal(recording["signal"].values, values)
+    assert make_recording(table, units="ab", modality="calcium")["unit"].values.tolist() == [
+        "a",
+        "b",
+    ]
+
+
+@pytest.mark.parametrize("roles", [{}, {"target": "signal"}, {"target": "signal", "inputs": []}])
+def test_units_in_another_order_are_never_joined_by_place(roles):
+    table = pd.DataFrame(np.arange(12.0).reshape(6, 2), columns=["left", "right"])
+    recordings = [make_recording(t, modality="calcium") for t in (table, table[["right", "left"]])]
+    with pytest.raises(DataError, match="different units.*in another order.*align_units"):
+        stack(recordings, **roles)
+    aligned = stack(align_units(recordings), **roles)
+    assert aligned.units == ["left", "right"] or roles.get("inputs") == []
+    joined = aligned.X if aligned.y is None else aligned.y
+    np.testing.assert_array_equal(joined, np.concatenate([table, table]))

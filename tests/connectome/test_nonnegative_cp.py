@@ -249,3 +249,16 @@ def test_new_data_of_another_shape_are_refused():
     model = NonnegativeCP(2, random_state=0).fit(np.random.default_rng(0).uniform(size=(6, 5, 4)))
     with pytest.raises(ValueError, match="modes of the data seen in fit"):
         model.transform(np.ones((3, 5, 5)))
+
+
+def test_a_mask_is_missing_in_new_data_along_any_mode():
+    X = np.random.default_rng(0).uniform(1, 2, (6, 5, 4))
+    hidden = np.zeros(X.shape, dtype=bool)
+    hidden[0, 0, 0] = True
+    spoilt = np.where(hidden, 1e3, X)
+    for mode in range(3):
+        model = NonnegativeCP(1, n_init=1, sample_mode=mode, random_state=0).fit(X)
+        np.testing.assert_array_equal(
+            model.transform(np.ma.array(spoilt, mask=hidden)),
+            model.transform(np.where(hidden, np.nan, X)),
+        )

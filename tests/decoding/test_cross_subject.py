@@ -1,10 +1,18 @@
 """The cross-subject decoder: both readouts, adaptation, bad input, recovery, saving."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.metrics import r2_score
 
 import neuroml
-from neuroml.decoding import CrossSubjectDecoder, RidgeDecoder, cross_subject_score
+from neuroml.decoding import (
+    CrossSubjectDecoder,
+    HierarchicalRidgeDecoder,
+    RidgeDecoder,
+    cross_subject_score,
+)
 from neuroml.decoding.metrics import retrieval_accuracy, retrieval_from_scores
 from neuroml.exceptions import DataError
 from neuroml.simulate import make_cohort
@@ -278,3 +286,40 @@ def test_voxels_synthesised_for_another_brain_are_like_its_own(cohort):
 def test_scored_like_any_other_decoder(cohort):
     table = cross_subject_score(CrossSubjectDecoder(), cohort.X, cohort.y, 40, random_state=0)
     assert list(table.subject) == ["s1", "s2", "s3"] and np.isfinite(table.score).all()
+
+
+def _named_cohort():
+    rng = np.random.default_rng(0)
+    X = {s: pd.DataFrame(rng.standard_normal((40, 3)), columns=list("abc")) for s in "xyz"}
+    y = {s: pd.DataFrame({"p": x["a"] + x["b"], "q": x["c"] - x["b"]}) for s, x in X.items()}
+    return X, y
+
+
+@pytest.mark.parametrize(
+    "model", [CrossSubjectDecoder(), HierarchicalRidgeDecoder(), RidgeDecoder()]
+)
+def test_scores_pair_targets_by_name(model):
+    X, y = _named_cohort()
+    model = clone(model).fit(X, y)
+    other = {s: one[["q", "p"]] for s, one in y.items()}
+    assert model.score(X, other) == pytest.approx(model.score(X, y), abs=1e-12)
+    with pytest.raises(DataError, match="field y: the columns have other names"):
+        model.score(X, {s: one.rename(columns={"q": "r"}) for s, one in y.items()})
+
+
+def test_candidates_are_paired_by_name():
+    X, y = _named_cohort()
+    model = CrossSubjectDecoder().fit(X, y)
+    found = [model.score_candidates(X["x"], g, subject="x") for g in (y["x"], y["x"][["q", "p"]])]
+    np.testing.assert_allclose(*found)
+
+
+@pytest.mark.parametrize("scoring", [None, r2_score])
+def test_held_out_subjects_keep_their_names(scoring):
+    """Tables score as their arrays do, with the columns of one subject in another order."""
+    X, y = _named_cohort()
+    options = {"n_adapt": 10, "random_state": 0, "scoring": scoring}
+    arrays = [{s: one.to_numpy() for s, one in part.items()} for part in (X, y)]
+    wanted = cross_subject_score(CrossSubjectDecoder(), *arrays, **options)
+    found = cross_subject_score(CrossSubjectDecoder(), X, y | {"z": y["z"][["q", "p"]]}, **options)
+    np.testing.assert_allclose(found["score"], wanted["score"], rtol=1e-6)

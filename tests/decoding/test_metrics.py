@@ -136,3 +136,10 @@ def test_permutation_p_values_are_valid(scheme):
         score, predicted, truth, scheme=scheme, n_permutations=99, random_state=0
     )
     assert strong.p_value == pytest.approx(0.01) and strong.null.max() < strong.score
+
+
+def test_a_mask_is_missing_in_a_metric():
+    truth = np.random.default_rng(0).standard_normal((20, 3))
+    masked = np.ma.array(truth, mask=truth > 1)
+    with pytest.raises(ValueError, match="NaN"):
+        metrics.feature_correlation(masked, truth)
