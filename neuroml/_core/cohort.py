@@ -26,6 +26,7 @@ from neuroml._core.validation import (
     check_table,
     list_some,
     names_of,
+    set_or_forget,
 )
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError
@@ -243,18 +244,11 @@ def _remember(
     names = {s: names_of(part) for s, part in tables.items()}
     names = before.get("voxel_names_", dict.fromkeys(before.get("n_voxels_", {}))) | names
     estimator.n_voxels_ = before.get("n_voxels_", {}) | sizes
-    _set_or_forget(estimator, "voxel_names_", names if any(names.values()) else None)
+    set_or_forget(estimator, "voxel_names_", names if any(names.values()) else None)
     if not extend:
-        _set_or_forget(estimator, "target_names_", target_names)
+        set_or_forget(estimator, "target_names_", target_names)
     for name in ("n_features_in_", "feature_names_in_"):
         vars(estimator).pop(name, None)
-
-
-def _set_or_forget(estimator: Any, name: str, value: Any) -> None:
-    if value is None:
-        vars(estimator).pop(name, None)
-    else:
-        setattr(estimator, name, value)
 
 
 def _check_single(
@@ -271,8 +265,8 @@ def _check_single(
     else:
         X, y, target_names = check_table(estimator, X, **checks), None, None
     estimator.n_voxels_ = {0: X.shape[1]}
-    _set_or_forget(estimator, "voxel_names_", None)
-    _set_or_forget(estimator, "target_names_", target_names)
+    set_or_forget(estimator, "voxel_names_", None)
+    set_or_forget(estimator, "target_names_", target_names)
     return {0: X}, {} if y is None else {0: y}
 
 

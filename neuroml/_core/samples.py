@@ -27,11 +27,13 @@ from neuroml._core.validation import (
     check_table,
     list_some,
     names_of,
+    set_or_forget,
 )
 from neuroml.exceptions import DataError
 
 __all__ = [
     "Samples",
+    "align_outputs",
     "as_samples",
     "check_samples",
     "is_mapping",
@@ -331,6 +333,38 @@ def _join_targets(
             field="y",
         )
     return np.concatenate(tables)
+
+
+def align_outputs(
+    estimator: Any, y: Any, values: np.ndarray | None, *, reset: bool, field: str = "y"
+) -> np.ndarray | None:
+    """Hold the columns of y to the names that they had in fit (``target_names_``).
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+    y : array-like, table, or list or dict of such
+        As given.
+    values : ndarray of shape (n_samples, n_outputs) or None
+        What `as_samples` made of it.
+    reset : bool
+        True in fit, which keeps the names; False after it, where columns are put into their order.
+    field : str
+
+    Raises
+    ------
+    DataError
+        If the names are others.
+    """
+    parts = list(y.values()) if is_mapping(y) else list(y) if isinstance(y, list | tuple) else [y]
+    names = names_of(as_given(parts[0], field)) if parts else None
+    if reset:
+        set_or_forget(estimator, "target_names_", names)
+        return values
+    known = getattr(estimator, "target_names_", None)
+    if values is None or names is None or known is None:
+        return values
+    return align_columns(pd.DataFrame(values, columns=names), known, field=field).to_numpy()
 
 
 def _one_y(y: Any, n_samples: int) -> np.ndarray | None:

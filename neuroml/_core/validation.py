@@ -28,6 +28,7 @@ __all__ = [
     "names_of",
     "one_array",
     "session_slices",
+    "set_or_forget",
 ]
 
 _NUMBERS = "biuf"
@@ -491,6 +492,14 @@ def _is_text_or_date(values: Any) -> bool:
     if array.dtype == object:
         return any(isinstance(value, str) for value in array.ravel())
     return array.dtype.kind in "USmM"
+
+
+def set_or_forget(estimator: Any, name: str, value: Any) -> None:
+    """Set a fitted attribute, or take away that of an earlier fit if there is none (None)."""
+    if value is None:
+        vars(estimator).pop(name, None)
+    else:
+        setattr(estimator, name, value)
 
 
 def column_indices(

@@ -14,6 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import has_fit_parameter
 
+from neuroml._core.recording import name_of
+from neuroml._core.validation import list_some
 from neuroml.batch.recipe import DataSection, Recipe
 from neuroml.data import align_units, clean, stack
 from neuroml.exceptions import DataError
@@ -99,6 +101,7 @@ def _subjects(
     counts = np.cumsum([0, *[part.sessions.max() + 1 for part in parts.values()]])
     sessions = [p.sessions + first for p, first in zip(parts.values(), counts, strict=False)]
     units = [part.units for part in parts.values()]
+    _check_outputs(section, ordered)
     return Context(
         ordered,
         [events[i] for i in order],
@@ -109,6 +112,22 @@ def _subjects(
         _output_names(section, ordered[0]),
         np.concatenate([part.groups for part in parts.values()]),
     )
+
+
+def _check_outputs(section: DataSection, recordings: Sequence[xr.Dataset]) -> None:
+    """The columns of y of all subjects are joined by their place, so they have to be the same."""
+    first = _output_names(section, recordings[0])
+    for recording in recordings[1:]:
+        found = _output_names(section, recording)
+        if found != first:
+            raise DataError(
+                "subjects differ in their targets",
+                expected=f"the columns of {name_of(recordings[0])}: {list_some(first)}",
+                found=list_some(found),
+                fix="Put them on one axis with neuroml.data.align_units.",
+                subject=name_of(recording),
+                field="target",
+            )
 
 
 def _extras_for(step: BaseEstimator, context: Context) -> dict[str, np.ndarray]:

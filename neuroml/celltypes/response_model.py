@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import DEVICE, RANDOM_STATE, Estimator, resolve_device
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.samples import align_outputs
 from neuroml._core.torch_state import as_tensor, own_torch_state
 from neuroml._core.validation import (
     as_given,
@@ -108,6 +109,8 @@ class ResponseModel(MultiOutputMixin, Estimator):
     stimulus_range_ : ndarray of shape (2,) or (2, n_channels)
         Lowest and highest value.
     n_cells_ : int
+    target_names_ : list of str
+        Names of the responses' columns, if they were a table; later ones are put into this order.
     rf_centres_ : ndarray of shape (n_cells, 2)
         Row and column of each cell's place; absent for full-field stimuli and modules of your own.
     rf_distance_ : float
@@ -277,6 +280,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
             )
         X = self._check_stimuli(stimuli, reset=True)
         Y = check_recording(responses, len(X), positive=self.loss == "poisson")
+        align_outputs(self, responses, Y, reset=True, field="responses")
         self._single = Y.ndim == 1
         labels = check_sessions(sessions, len(X))
         self.frame_shape_ = X.shape[1:]
@@ -496,7 +500,8 @@ class ResponseModel(MultiOutputMixin, Estimator):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Prediction (n, n_cells) and repeats (n_repeats, n, n_cells) at the frames ``known``."""
         predicted = self.predict(stimuli, sessions=sessions).reshape(-1, self.n_cells_)
-        repeats = as_numbers(as_given(responses, "responses"), "responses").astype(np.float64)
+        given = as_numbers(as_given(responses, "responses"), "responses").astype(np.float64)
+        repeats: Any = align_outputs(self, responses, given, reset=False, field="responses")
         if repeats.ndim < 3:
             repeats = repeats.reshape(1, len(repeats), -1)
         if repeats.shape[1:] != predicted.shape:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neuroml._core.recording import break_points
-from neuroml._core.samples import as_samples
+from neuroml._core.samples import align_outputs, as_samples
 from neuroml._core.validation import as_numbers, check_sessions, check_table, column_indices
 from neuroml.exceptions import DataError
 from neuroml.switching._categorical import Categorical
@@ -53,7 +53,8 @@ def arrange(
         X = check_table(model, given.X, reset=reset, dtype=np.float64)
     labels = check_sessions(given.sessions, len(X))
     family = _family(model, None if reset else getattr(model, "n_classes_", None))
-    targets = _targets(model, family, given.y, len(X), reset=reset)
+    observed = align_outputs(model, y, given.y, reset=reset)
+    targets = _targets(model, family, observed, len(X), reset=reset)
     driving = _columns(model, X, "emission_columns")
     inputs = X if driving is None else driving
     if model.fit_intercept:

@@ -110,6 +110,8 @@ class SwitchingGLM(Estimator):
     converged_ : bool
     n_outputs_ : int
         Columns of y.
+    target_names_ : list of str
+        Names of the columns of y, if it was a table; later ones are put into this order.
     n_features_in_ : int
         Columns of X; 0 if there is no X.
 

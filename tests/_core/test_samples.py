@@ -8,8 +8,11 @@ from sklearn.base import BaseEstimator
 
 from neuroml._core.recording import make_recording
 from neuroml._core.samples import as_samples, check_samples, parts_of
+from neuroml.celltypes import ResponseModel
 from neuroml.exceptions import DataError
+from neuroml.switching import SwitchingGLM
 
+RNG = np.random.default_rng(0)
 FIRST, SECOND = np.arange(6.0).reshape(3, 2), np.arange(4.0).reshape(2, 2) + 10
 BOTH = np.concatenate([FIRST, SECOND])
 Y = [np.arange(3.0), np.arange(2.0)]
@@ -218,3 +221,37 @@ def test_number_of_features_is_remembered():
     check_samples(model, [FIRST, SECOND], reset=True)
     with pytest.raises(ValueError, match="expecting 2 features"):
         check_samples(model, np.ones((3, 1)), reset=False)
+
+
+class TestNamesOfOutputs:
+    """The columns of y are those of fit, whatever their order later."""
+
+    Y = pd.DataFrame(RNG.normal(size=(60, 2)) + np.array([0.0, 30.0]), columns=["p", "q"])
+    X = RNG.normal(size=(60, 3))
+
+    def check(self, model):
+        model.fit(self.X, self.Y)
+        assert model.target_names_ == ["p", "q"]
+        whole = model.score(self.X, self.Y)
+        assert model.score(self.X, self.Y[["q", "p"]]) == pytest.approx(whole, rel=1e-9)
+        with pytest.raises(DataError, match="other names.*unknown 'r', missing 'q'"):
+            model.score(self.X, self.Y.rename(columns={"q": "r"}))
+        model.fit(self.X, self.Y.to_numpy())
+        assert not hasattr(model, "target_names_")
+
+    def test_switching(self):
+        self.check(SwitchingGLM(1, "gaussian"))
+
+    def test_lists_of_sessions(self):
+        turned = [self.Y[:30], self.Y[30:][["q", "p"]]]
+        parts = [self.X[:30], self.X[30:]]
+        model = SwitchingGLM(1, "gaussian").fit(parts, turned)
+        straight = SwitchingGLM(1, "gaussian").fit(parts, [self.Y[:30], self.Y[30:]])
+        np.testing.assert_allclose(model.intercept_, straight.intercept_)
+
+    @pytest.mark.filterwarnings("ignore::neuroml.exceptions.NotConvergedWarning")
+    def test_responses(self):
+        model = ResponseModel(
+            "linear", n_lags=1, loss="gaussian", nonlinearity="identity", max_epochs=3
+        )
+        self.check(model.set_params(random_state=0, device="cpu"))

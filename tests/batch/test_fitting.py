@@ -8,7 +8,7 @@ from neuroml.batch import read_recipe
 from neuroml.batch.fitting import fit_recipe
 from neuroml.data import make_recording
 from neuroml.decoding import RidgeDecoder
-from neuroml.exceptions import RecipeError
+from neuroml.exceptions import DataError, RecipeError
 from neuroml.report import draw, tabulate
 
 RECIPE = """
@@ -53,6 +53,21 @@ def test_subjects_keep_their_own_units_and_runs_come_together(tmp_path):
         np.testing.assert_allclose(model.coef_[subject], expected.coef_[subject])
     assert [r.attrs["subject"] for r in context.recordings] == ["a", "b", "b"]
     assert context.sessions.tolist() == [0] * 30 + [1] * 30 + [2] * 30
+
+
+def test_targets_of_subjects_are_not_joined_by_their_place(tmp_path):
+    recordings = [
+        make_recording(
+            np.random.default_rng(0).standard_normal((30, 2)),
+            modality="fmri",
+            units=units,
+            key=(subject, "", ""),
+        )
+        for subject, units in (("a", ["p", "q"]), ("b", ["q", "p"]))
+    ]
+    to_units = recipe(tmp_path, RECIPE.replace('"loudness"', '"signal"'))
+    with pytest.raises(DataError, match="subjects differ in their targets.*'p', 'q'.*'q', 'p'"):
+        fit_recipe(to_units, recordings, [None] * 2)
 
 
 def test_only_one_step(tmp_path):
