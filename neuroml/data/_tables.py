@@ -253,9 +253,10 @@ def _not_text(path: Path, byte: int, at: int) -> DataError:
 
 def _separator(path: Path, lines: list[str]) -> str:
     """The mark by which the first line has cells, and if several, all lines have as many."""
-    found = [mark for mark in "\t;," if _n_cells(lines[0], mark) > 1]
-    if len(found) < 2:
+    found = [mark for mark in "\t;," if mark in lines[0] and _n_cells(lines[0], mark) != 1]
+    if sum(mark in lines[0] for mark in "\t;,") < 2:
         return found[0] if found else _BLANKS
+    found = [mark for mark in found if _n_cells(lines[0], mark)]  # 0: its quotes are broken
     rows = [line for line in lines if not line.startswith("#")]
     even = [mark for mark in found if len({_n_cells(line, mark) for line in rows}) == 1]
     if len(even) != 1:
