@@ -26,6 +26,7 @@ from neuroml._core.validation import (
     check_table,
     list_some,
     names_of,
+    one_array,
     set_or_forget,
 )
 from neuroml._core.warn import warn_caller
@@ -380,6 +381,7 @@ def map_subjects(
 def _check_part(
     part: Any, subject: Subject, field: str, *, min_rows: int, missing_rows: bool = False
 ) -> np.ndarray:
+    part = one_array(part, field, subject)
     try:
         checked = check_array(
             part, dtype=_FLOATS, ensure_all_finite=False, ensure_min_samples=min_rows

@@ -27,6 +27,7 @@ from neuroml._core.validation import (
     check_table,
     list_some,
     names_of,
+    one_array,
     set_or_forget,
 )
 from neuroml.exceptions import DataError
@@ -149,6 +150,9 @@ def as_samples(
     given_y = None if y is None else _flatten_like(y, X, parts, flat)
     tables = [as_given(part) for _, part in flat]
     _check_axes(tables, flat)
+    tables = [
+        one_array(table, _place("X", key)) for table, (key, _) in zip(tables, flat, strict=True)
+    ]
     names = names_of(tables[0])
     tables = [
         align_columns(table, names, field=_place("X", one[0]))
@@ -485,7 +489,7 @@ def join_sessions(part: Any, subject: Hashable, field: str = "X") -> Any:
         return np.concatenate([as_numbers(as_given(one, field), field, subject) for one in part])
     if inner is None:
         return as_given(part, field)
-    tables = [as_given(one, field) for one in inner.values()]
+    tables = [one_array(one, field, subject) for one in inner.values()]
     names = names_of(tables[0])
     tables = [align_columns(one, names, subject=subject, field=field) for one in tables]
     _check_widths(tables, [(subject, one) for one in tables])

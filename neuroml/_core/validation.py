@@ -451,7 +451,7 @@ def check_table(estimator: Any, X: Any, y: Any = "no_validation", **checks: Any)
     return validate_data(estimator, X, given, **checks)
 
 
-def one_array(X: Any, field: str = "X") -> Any:
+def one_array(X: Any, field: str = "X", subject: object = None) -> Any:
     """What `as_given` makes of one array-like, in the form that scikit-learn's `check_array` takes.
 
     Raises
@@ -474,14 +474,15 @@ def one_array(X: Any, field: str = "X") -> Any:
             expected="an array, table or recording",
             found=f"{type(X).__name__} of {len(X)}",
             fix="Join the samples (np.concatenate), or put the arrays on a new axis (np.stack).",
+            subject=subject,
             field=field,
         )
     if isinstance(X, list | tuple | str | bytes):
-        return as_numbers(X, field)
+        return as_numbers(X, field, subject)
     columns = {f"{field}[{name!r}]": X[name] for name in X} if isinstance(X, pd.DataFrame) else {}
     for place, values in (columns or {field: X}).items():
         if _is_text_or_date(values):
-            as_numbers(values, place)
+            as_numbers(values, place, subject)
     return X
 
 

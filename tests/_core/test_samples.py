@@ -176,6 +176,8 @@ class TestMasks:
         ([FIRST, SECOND], [FIRST, Y[1]], "differ in their outputs"),
         ([FIRST, SECOND], [["l", "r", "l"], [0, 1]], r"y\[0\] is not an array of numbers"),
         ([FIRST, SECOND[:, :1]], None, r"different units.*1 in X\[1\].*align_units"),
+        ([FIRST, SECOND.astype("datetime64[D]")], None, r"X\[1\] is not an array of numbers"),
+        ([table(FIRST), table(SECOND.astype(str))], None, r"X\[1\]\['a'\] is not an array of"),
         ({}, None, "nothing in X"),
         (None, [[0, 1], [1, 1]], "can be the sessions of y, or its rows"),
         (None, ["left", "right"], "y is not an array of numbers"),

@@ -526,10 +526,14 @@ def text(X):
         lambda X: np.array("2020-01-01", dtype="datetime64[D]") + (64 * X).astype(int),
     ],
 )
+@pytest.mark.parametrize("two", [False, True], ids=["alone", "beside another"])
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES.keys())
-def test_what_is_no_data_is_refused_in_a_sentence(entry, bad, tmp_path):
+def test_what_is_no_data_is_refused_in_a_sentence(entry, bad, two, tmp_path):
     inputs = INPUTS[type(entry.estimator)]
-    _, error = outcome("direct", entry, (bad(inputs.X), inputs.y), tmp_path)
+    given = bad(inputs.X), inputs.y
+    if two:
+        given = [inputs.X, given[0]], None if inputs.y is None else [inputs.y, inputs.y]
+    _, error = outcome("direct", entry, given, tmp_path)
     assert error is not None and in_a_sentence(error), repr(error)
 
 
