@@ -410,7 +410,7 @@ def check_sample_weight(
     if wrong.any():
         place = int(np.argmax(wrong))
         raise DataError(
-            "some weights cannot weigh anything",
+            "some weights are no weights",
             expected="finite numbers of at least 0",
             found=f"{int(wrong.sum())} others; the first is {weights[place]} at sample {place}",
             field=field,
