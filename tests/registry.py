@@ -76,7 +76,7 @@ class Entry:
 
 
 _ORDER = "windows over time depend on the order of samples"
-_SUBSET = "a window needs neighbouring samples, so single rows cannot be transformed"
+_SUBSET = "a window needs neighboring samples, so single rows cannot be transformed"
 
 _SINGLE = "single precision: whether sums of another order agree to 1e-7 is up to the processor"
 _ORDER_OF_STATES = "the probability of a hidden state depends on the bins before and after"
@@ -147,5 +147,5 @@ CONTRACT: list[Entry] = [
     Entry(MostDiscriminativeStimuli(3, n_reference=60, n_steps=5), fit_arguments=_retina),
     Entry(CrossSubjectDecoder("network", hidden=8, max_steps=4), fit_arguments=_cohort),
     Entry(AffinityTensor()),  # a 2-D X is one recording; what comes out is no array
-    Entry(DynamicConnectome(n_components=1, method="same_sign", n_init=1)),  # one row an animal
+    Entry(DynamicConnectome(n_components=1, method="same_sign", n_init=1)),  # one row a subject
 ]

@@ -49,7 +49,7 @@ print(arrays.X.shape, "samples x regions, sessions:", np.unique(arrays.sessions)
 # ----------
 #
 # Correlations in windows of 32 samples (one minute) give a tensor of windows x regions x regions.
-# Its non-negative factorisation finds groups of regions whose mutual connectivity rises and falls
+# Its non-negative factorization finds groups of regions whose mutual connectivity rises and falls
 # together. The diagonal is marked as missing: a region's correlation with itself is no observation.
 
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
@@ -61,13 +61,13 @@ tensor = windows.fit_transform(arrays.X, sessions=arrays.sessions)
 model = NonnegativeCP(n_components=4, n_init=10, random_state=0).fit(tensor)
 print(f"tensor {tensor.shape}, relative error {model.reconstruction_err_:.3f}")
 print(f"converged: {model.converged_} after {model.n_iter_} sweeps")
-print("final error of every start:", np.round(np.sort(model.restart_errors_), 3))
+print("final error of every start:", np.round(np.sort(model.restart_objectives_), 3))
 
 # %%
 # Do the groups mean anything?
 # ----------------------------
 #
-# The factorisation knows nothing of anatomy. If its groups are real, a region and its mirror image
+# The factorization knows nothing of anatomy. If its groups are real, a region and its mirror image
 # in the other hemisphere should fall into the same one; shuffled labels give the rate by chance.
 
 names = list(recording["unit"].values)

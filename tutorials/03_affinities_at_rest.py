@@ -16,7 +16,7 @@ motifs, may be compared between subjects.
 #
 # :class:`neuroml.connectome.AffinityTensor` knows seven ways to say how strongly two regions act
 # together at a moment. Regions and their mirror images in the other hemisphere are known to do so,
-# more than other pairs; that is the test here, of which the factorisation knows nothing.
+# more than other pairs; that is the test here, of which the factorization knows nothing.
 
 import numpy as np
 from sklearn.metrics import roc_auc_score

@@ -41,11 +41,11 @@ print(data.spikes.shape, "bins x units;", f"{data.spikes.mean():.2f} spikes per 
 # they reached is kept.
 
 model = SwitchingPopulationGLM(
-    3, link="sigmoid", shared_baseline=True, prior="one-hot", n_init=5, random_state=0
+    3, link="sigmoid", shared_intercept=True, prior="one-hot", n_init=5, random_state=0
 )
 model.fit(data.spikes[train], sessions=data.sessions[train])
 print(f"converged: {model.converged_} after {model.n_iter_} iterations")
-print("nats per bin that every start reached:", np.round(np.sort(model.restart_scores_), 4))
+print("nats per bin that every start reached:", np.round(np.sort(model.restart_objectives_), 4))
 
 # %%
 # Does it predict new sessions?

@@ -38,21 +38,21 @@ model = ResponseModel("conv2d", n_filters=8, n_features=12, kernel_size=5, max_e
 model.fit(retina.stimuli, retina.responses)
 feve = model.feve(retina.test_stimuli, retina.test_responses)
 print(f"{model.n_iter_} epochs, median FEVE {np.nanmedian(feve):.2f}")
-error = np.linalg.norm(model.rf_centres_ - retina.centres, axis=1)
+error = np.linalg.norm(model.rf_centers_ - retina.centers, axis=1)
 print(f"receptive fields are found to within {np.median(error):.2f} pixels")
 
 # %%
 # Most discriminative stimuli
 # ---------------------------
 #
-# :meth:`~neuroml.celltypes.ResponseModel.centred` puts all receptive fields at the same place;
+# :meth:`~neuroml.celltypes.ResponseModel.centered` puts all receptive fields at the same place;
 # without it, cells would be grouped by place. Each cluster gets the clip that drives its cells and
 # not the others.
 
 from neuroml.celltypes import MostDiscriminativeStimuli, type_confusion
 
 mds = MostDiscriminativeStimuli(5, stimulus_shape=(24, 10, 10), random_state=0)
-mds.fit(model.centred())
+mds.fit(model.centered())
 score = adjusted_rand_score(retina.types, mds.labels_)
 print(f"agreement with the true types (adjusted Rand index): {score:.2f}")
 assert score > 0.9
@@ -79,7 +79,7 @@ from neuroml.celltypes import cluster_features, compare_clusterings
 def discriminative(assign):
     return lambda seed: MostDiscriminativeStimuli(
         5, stimulus_shape=(24, 10, 10), assign=assign, random_state=seed
-    ).fit(model.centred())
+    ).fit(model.centered())
 
 
 table = compare_clusterings(

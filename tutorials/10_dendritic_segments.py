@@ -1,8 +1,8 @@
 """
-How dendrites recognise sparse patterns
+How dendrites recognize sparse patterns
 =======================================
 
-A dendritic segment with a few dozen synapses can recognise a pattern among thousands of cells. How
+A dendritic segment with a few dozen synapses can recognize a pattern among thousands of cells. How
 often is it wrong? Ahmad and Hawkins (2016, arXiv:1601.00720) worked it out; here are their figures
 4 to 7, recomputed to the last digit, with the published points on top. Dots are published values
 that agree, crosses are misprints.
@@ -177,8 +177,8 @@ figures_6_and_7 = plot_comparisons([figure_6, figure_7a, figure_7b])
 # ---------------------------------
 #
 # Suppose 10,000 cells may connect to a segment, 200 are active at a time, and a pattern must be
-# recognised when 40 of its cells are replaced by others. With 30 synapses, every threshold in the
-# grey band confuses fewer than one in a billion random patterns and misses fewer than one in a
+# recognized when 40 of its cells are replaced by others. With 30 synapses, every threshold in the
+# gray band confuses fewer than one in a billion random patterns and misses fewer than one in a
 # thousand noisy copies.
 
 limits = {"max_false_match": 1e-9, "max_false_negative": 1e-3}

@@ -36,15 +36,15 @@ def read(folder: Path, key: tuple[str, str, str]) -> tuple[xr.Dataset, pd.DataFr
     stop = min(track["t"].iloc[-1], max(times.max() for times in units.values()))
     edges = start + BIN_S * np.arange(int((stop - start) / BIN_S) + 1)
     counts = np.column_stack([np.histogram(times, edges)[0] for times in units.values()])
-    centres = (edges[:-1] + edges[1:]) / 2
-    covariates = _at(centres, track)
+    centers = (edges[:-1] + edges[1:]) / 2
+    covariates = _at(centers, track)
     run = covariates["run"].to_numpy()
     segment = np.cumsum(np.r_[0, run[1:] != run[:-1]])
     recording = make_recording(
         counts.astype(np.float32),
         units=[f"{key[1]}#{tetrode}.{unit}" for tetrode, unit in units],
         rate_hz=1 / BIN_S,
-        time=centres - start,
+        time=centers - start,
         modality="spikes",
         value_units="count",
         key=key,
@@ -56,7 +56,7 @@ def read(folder: Path, key: tuple[str, str, str]) -> tuple[xr.Dataset, pd.DataFr
             *(f"unit {unit} of tetrode {tetrode}: noise cluster" for tetrode, unit in noise),
         ],
     )
-    return recording, _epochs(centres - start, run)
+    return recording, _epochs(centers - start, run)
 
 
 def _sorted_units(

@@ -27,7 +27,7 @@ def read(folder: Path, key: tuple[str, str, str]) -> tuple[xr.Dataset, None]:
         units=[f"{kind}{i:02d}" for kind, values in responses.items() for i in range(len(values))],
         rate_hz=RATE_HZ,
         modality="responses",
-        value_units="normalised response",
+        value_units="normalized response",
         key=key,
         unit_coords={
             "cell_class": kinds,

@@ -1,4 +1,8 @@
-"""The seam to scikit-learn and torch: metadata routing, scores, devices, output as tables."""
+"""The one seam to scikit-learn and torch: routing, parameters, scores, devices, output as tables.
+
+scikit-learn's private names are imported here and nowhere else, so that a new version of it is
+answered in one file.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.validation import _check_feature_names_in as check_input_names
+from sklearn.utils.validation import _num_samples as n_samples_of
 
 from neuroml._core.validation import check_sample_weight
 from neuroml.exceptions import DataError
@@ -25,15 +39,31 @@ __all__ = [
     "DEVICE",
     "RANDOM_STATE",
     "Estimator",
+    "HasMethods",
+    "Interval",
+    "InvalidParameterError",
+    "StrOptions",
     "TableOutputMixin",
     "WeightedScoreMixin",
+    "check_input_names",
     "check_kind",
     "check_option",
     "given_requests",
     "metadata_keywords",
+    "n_samples_of",
     "resolve_device",
+    "safe_indexing",
     "set_requests",
+    "validate_parameter_constraints",
+    "validated_fit",
+    "validated_meta_fit",
 ]
+
+# Both check the parameters by `_parameter_constraints` before ``fit``. The first skips the checks
+# of estimators that ``fit`` builds itself from checked parameters; the second is for an estimator
+# that fits one the user gave, whose parameters nobody has checked yet.
+validated_fit = _fit_context(prefer_skip_nested_validation=True)
+validated_meta_fit = _fit_context(prefer_skip_nested_validation=False)
 
 RANDOM_STATE: list[Any] = ["random_state", np.random.Generator]
 DEVICE = "no_validation"  # `resolve_device` says more than scikit-learn's check could
@@ -254,7 +284,7 @@ class TableOutputMixin(TransformerMixin, auto_wrap_output_keys=None):  # type: i
 
     scikit-learn wraps whatever ``transform`` returns. Tensors, a stack of matrices and one array
     per subject cannot be tables, and stay what they are; a result that has other rows than X (one a
-    window, one an animal) does not take the index of X.
+    window, one a subject) does not take the index of X.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.numpy import load as deserialise
-from safetensors.numpy import save as serialise
+from safetensors.numpy import load as deserialize
+from safetensors.numpy import save as serialize
 from sklearn.base import BaseEstimator
 
 import neuroml
@@ -80,7 +80,7 @@ def save(estimator: BaseEstimator, path: Path | str) -> Path:
         "neuroml_version": neuroml.__version__,
         "estimator": writer.encode(estimator, type(estimator).__name__),
     }
-    atomic_write(path, serialise(writer.arrays, metadata={"neuroml": json.dumps(header)}))
+    atomic_write(path, serialize(writer.arrays, metadata={"neuroml": json.dumps(header)}))
     return path
 
 
@@ -108,7 +108,7 @@ def load(path: Path | str, module: nn.Module | None = None) -> Any:
     path = Path(path)
     header = _read_header(path)
     try:
-        arrays = deserialise(path.read_bytes())
+        arrays = deserialize(path.read_bytes())
     except SafetensorError as error:
         raise DataError(
             "the model file is damaged", found=str(error), fix="Fit and save it again.", file=path

@@ -15,8 +15,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
-from sklearn.utils.validation import _num_samples
 
+from neuroml._core.estimator import n_samples_of
 from neuroml._core.recording import break_points
 from neuroml._core.validation import (
     align_columns,
@@ -141,7 +141,7 @@ def as_samples(
         return _targets_alone(y, sessions, groups)
     if parts is None:
         X = as_given(X)
-        return Samples(X, _one_y(y, _num_samples(X)), sessions, _groups(groups, _num_samples(X)))
+        return Samples(X, _one_y(y, n_samples_of(X)), sessions, _groups(groups, n_samples_of(X)))
     flat = _flatten(parts, "X")
     if not flat:
         raise DataError(
@@ -159,7 +159,7 @@ def as_samples(
         for one, table in zip(flat, tables, strict=True)
     ]
     _check_widths(tables, flat)
-    lengths = [_num_samples(table) for table in tables]
+    lengths = [n_samples_of(table) for table in tables]
     targets = None if given_y is None else _join_targets(given_y, flat, lengths)
     found_sessions, found_groups = _boundaries(X, flat, lengths)
     if sessions is not None and len(flat) > 1:
@@ -416,7 +416,7 @@ def _targets_alone(y: Any, sessions: Any, groups: Any) -> Samples:
         return Samples(None, found, sessions, _groups(groups, len(found)))
     parts = dict(y) if is_mapping(y) else dict(enumerate(y))
     flat = _flatten(parts, "y")
-    lengths = [_num_samples(as_given(part, "y")) for _, part in flat]
+    lengths = [n_samples_of(as_given(part, "y")) for _, part in flat]
     found_sessions, found_groups = _boundaries(y, flat, lengths)
     if sessions is not None:
         raise DataError(

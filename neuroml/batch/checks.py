@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import (
+
+from neuroml._core.estimator import (
     InvalidParameterError,
     validate_parameter_constraints,
 )
-
 from neuroml.batch.vocabulary import FILE_OPTIONS, READERS, did_you_mean, estimator_classes
 from neuroml.data import clean, list_datasets
 

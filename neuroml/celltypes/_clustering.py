@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
-from neuroml._core.em import Climb, climb
+from neuroml._core.iteration import FitTrace, iterate
 from neuroml.celltypes._ascent import Climber, ascend
 from neuroml.celltypes._matching import (
     cluster_templates,
     confusion,
     correlate,
     mutual_confusion,
-    standardise,
+    standardize,
 )
 from neuroml.celltypes._objective import discriminability, membership, objective_of
 from neuroml.celltypes._space import StimulusSpace
@@ -71,7 +71,7 @@ class Search:
     baseline : ndarray of shape (n_cells,)
         Mean response to the reference stimuli, in the same units.
     fingerprints : ndarray of shape (n_reference, n_cells)
-        Responses to the reference stimuli, standardised over these.
+        Responses to the reference stimuli, standardized over these.
     space : StimulusSpace
     climber : Climber
     temperature : float
@@ -99,7 +99,7 @@ class Search:
         """Stimuli to start from."""
         return self.space.random(n_stimuli, rng, like=self.like)
 
-    def optimise(self, labels: np.ndarray, start: torch.Tensor) -> Clustering:
+    def optimize(self, labels: np.ndarray, start: torch.Tensor) -> Clustering:
         """The clusters' stimuli, from the given ones on."""
         members = membership(labels, len(start), like=self.like)
         scale = torch.from_numpy(self.scale).to(self.like)
@@ -117,7 +117,7 @@ class Search:
     def assign(self, clustering: Clustering) -> Clustering:
         """Move every cell to the cluster it matches best; clusters that become too small go."""
         before, n_clusters = clustering.labels, clustering.n_clusters
-        scores = standardise(clustering.responses)
+        scores = standardize(clustering.responses)
         match = correlate(scores, cluster_templates(scores, before, n_clusters, self.rule))
         # a cell that answers to all stimuli alike stays where it is
         match[before, np.arange(len(before))] += np.isnan(scores[0])
@@ -129,15 +129,15 @@ class Search:
                 return clustering.keep(alive, labels)
             alive = np.delete(alive, sizes.argmin())
 
-    def settle(self, start: Clustering, rng: np.random.Generator) -> Climb[Clustering]:
+    def settle(self, start: Clustering, rng: np.random.Generator) -> FitTrace[Clustering]:
         """Optimise stimuli and reassign cells in turn until no cell moves."""
 
         def step(state: Clustering) -> tuple[Clustering, float]:
             first = state.stimuli if self.warm_start else self.random(state.n_clusters, rng)
-            better = self.optimise(state.labels, first)
+            better = self.optimize(state.labels, first)
             return self.assign(better), float(better.objective.mean())
 
-        return climb(
+        return iterate(
             step,
             start,
             float(start.objective.mean()),
@@ -150,11 +150,11 @@ class Search:
     def begin(self, labels: np.ndarray, rng: np.random.Generator) -> Clustering:
         """The given clusters with random stimuli."""
         only_look = replace(self, climber=replace(self.climber, n_steps=0))
-        return only_look.optimise(labels, self.random(int(labels.max()) + 1, rng))
+        return only_look.optimize(labels, self.random(int(labels.max()) + 1, rng))
 
     def merge(
-        self, climbed: Climb[Clustering], threshold: float, rng: np.random.Generator
-    ) -> Climb[Clustering]:
+        self, climbed: FitTrace[Clustering], threshold: float, rng: np.random.Generator
+    ) -> FitTrace[Clustering]:
         """Join the two clusters that are confused most, settle, and again while any are."""
         while climbed.state.n_clusters > 1:
             state = climbed.state
@@ -171,11 +171,11 @@ class Search:
 
     def split(
         self,
-        climbed: Climb[Clustering],
+        climbed: FitTrace[Clustering],
         min_gain: float,
         threshold: float,
         rng: np.random.Generator,
-    ) -> Climb[Clustering]:
+    ) -> FitTrace[Clustering]:
         """Cut every cluster in two where that pays, settle, and again while any cut does."""
         tried: set[bytes] = set()
         while True:
@@ -187,7 +187,7 @@ class Search:
                 tried.add(cells.tobytes())
                 halves = self._halve(state, cells, rng)
                 if halves is not None and self._pays(state, halves, min_gain, threshold, rng):
-                    start = self.optimise(halves, torch.cat([state.stimuli, self.random(1, rng)]))
+                    start = self.optimize(halves, torch.cat([state.stimuli, self.random(1, rng)]))
                     climbed = _joined(climbed, self.settle(start, rng))
                     break
             else:
@@ -225,8 +225,8 @@ class Search:
         cluster = state.labels[halves == state.n_clusters][0]
         for _ in range(_PAIRED_STARTS):
             start = self.random(state.n_clusters + 1, rng)
-            without = self.optimise(state.labels, start[:-1])
-            cut = self.optimise(halves, start)
+            without = self.optimize(state.labels, start[:-1])
+            cut = self.optimize(halves, start)
             gains.append(cut.objective.mean() - without.objective.mean())
             both = mutual_confusion(confusion(cut.responses - self.baseline, halves))
             confused.append(both[cluster, -1])
@@ -234,6 +234,6 @@ class Search:
         return bool(np.mean(gains) >= min_gain * most and np.mean(confused) < threshold)
 
 
-def _joined(first: Climb[Clustering], second: Climb[Clustering]) -> Climb[Clustering]:
+def _joined(first: FitTrace[Clustering], second: FitTrace[Clustering]) -> FitTrace[Clustering]:
     """One climb after another; only the last one says whether it ended well."""
     return replace(second, trace=first.trace + second.trace)

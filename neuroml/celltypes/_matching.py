@@ -1,6 +1,6 @@
 """Which cluster a cell belongs to, from its responses to the clusters' stimuli.
 
-Both rules compare a cell's responses, standardised over the stimuli, with one template for each
+Both rules compare a cell's responses, standardized over the stimuli, with one template for each
 cluster and take the one with the highest correlation. For the rule "fingerprint" the template is
 the mean of the cluster's cells. For "argmax" it is one for the cluster's own stimulus and zero for
 the others, which makes the winner the cluster whose stimulus drives the cell most.
@@ -23,7 +23,7 @@ __all__ = [
     "mutual_confusion",
     "posterior",
     "residual_variance",
-    "standardise",
+    "standardize",
 ]
 
 
@@ -81,7 +81,7 @@ def _mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(squares.sum(axis=0) / count)
 
 
-def standardise(responses: np.ndarray) -> np.ndarray:
+def standardize(responses: np.ndarray) -> np.ndarray:
     """Responses (n_stimuli, n_cells) as z-scores over the stimuli that a cell has been shown.
 
     NaN marks stimuli that were not shown; a cell that answers to all of them alike, or was shown
@@ -100,7 +100,7 @@ def cluster_templates(
     Parameters
     ----------
     scores : ndarray of shape (n_stimuli, n_cells)
-        From `standardise`.
+        From `standardize`.
     labels : ndarray of int of shape (n_cells,)
         -1 for cells that are not to be used. Every cluster has at least one cell.
     n_clusters : int
@@ -131,7 +131,7 @@ def correlate(scores: np.ndarray, templates: np.ndarray) -> np.ndarray:
 def posterior(correlations: np.ndarray, n_stimuli: np.ndarray, variance: np.ndarray) -> np.ndarray:
     r"""Probability (n_cells, n_clusters) of each cluster, all equally likely beforehand.
 
-    If a standardised response scatters around its cluster's standardised template with the same
+    If a standardized response scatters around its cluster's standardized template with the same
     variance :math:`\sigma^2` for every stimulus, then, both having norm :math:`\sqrt n`, its log
     likelihood is :math:`n \rho / \sigma^2` plus a constant, with :math:`\rho` the correlation.
     """
@@ -144,7 +144,7 @@ def posterior(correlations: np.ndarray, n_stimuli: np.ndarray, variance: np.ndar
 def residual_variance(correlations: np.ndarray, labels: np.ndarray) -> float:
     """Mean squared difference per stimulus between cells' scores and their own templates.
 
-    Both standardised, the squared difference is twice one minus the correlation.
+    Both standardized, the squared difference is twice one minus the correlation.
     """
     cells = np.flatnonzero(labels >= 0)
     return float(2 * (1 - correlations[labels[cells], cells]).mean())

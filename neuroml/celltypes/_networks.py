@@ -58,9 +58,9 @@ class ResponseNetwork(nn.Module):
         Shape of one frame: (), (channels,), (height, width) or (height, width, channels).
     n_cells : int
     mean, sd : Tensor
-        What stimuli are standardised with, numbers or one per channel; all weights have their
+        What stimuli are standardized with, numbers or one per channel; all weights have their
         type, whatever torch's default is.
-    centred : bool
+    centered : bool
         Read all cells out at the pixel in the middle, and compute only what this depends on.
     """
 
@@ -75,13 +75,13 @@ class ResponseNetwork(nn.Module):
         *,
         mean: torch.Tensor,
         sd: torch.Tensor,
-        centred: bool = False,
+        centered: bool = False,
     ) -> None:
         super().__init__()
         self.architecture, self.frame_shape = architecture, tuple(frame_shape)
         self.register_buffer("mean", mean)
         self.register_buffer("sd", sd)
-        self.is_centred = centred
+        self.is_centered = centered
         n_channels = self.frame_shape[-1] if len(self.frame_shape) in (1, 3) else 1
         spatial = len(self.frame_shape) >= 2
         self.canvas = self.frame_shape[:2] if spatial else (1, 1)
@@ -125,16 +125,16 @@ class ResponseNetwork(nn.Module):
             return self._respond(stimuli[:, None])[:, 0]
         return self._respond(stimuli)
 
-    def centred(self) -> ResponseNetwork:
+    def centered(self) -> ResponseNetwork:
         """The same network with all cells at the pixel in the middle."""
         twin = copy.deepcopy(self)
-        twin.is_centred = True
+        twin.is_centered = True
         return twin
 
     def places(self) -> torch.Tensor:
         """Row and column of each cell's readout in pixels (n_cells, 2)."""
         height, width = self.canvas
-        if self.is_centred:
+        if self.is_centered:
             return self.place.new_tensor([height // 2, width // 2]).expand_as(self.place)
         half = (self.place.new_tensor([height, width]) - 1) / 2
         return (self.place.clamp(-1, 1) + 1) * half
@@ -153,7 +153,7 @@ class ResponseNetwork(nn.Module):
         height, width = self.canvas
         # with channels last in memory, the gradient of a convolution takes several times longer
         stimuli = stimuli.reshape(*stimuli.shape[:3], height, width).contiguous()
-        if not self.is_centred:
+        if not self.is_centered:
             return functional.pad(stimuli, (self.reach,) * 4)
         row, column = height // 2, width // 2
         top, left = row - self.reach, column - self.reach

@@ -13,7 +13,7 @@ __all__ = ["discriminability", "membership", "objective_of"]
 def membership(labels: np.ndarray, n_clusters: int, like: torch.Tensor) -> torch.Tensor:
     """Weights (n_clusters, n_cells) that average over the cells of each cluster.
 
-    Cells labelled -1 belong to none. ``like`` gives the tensor's type and device.
+    Cells labeled -1 belong to none. ``like`` gives the tensor's type and device.
     """
     members = torch.from_numpy(labels[None] == np.arange(n_clusters)[:, None])
     members = members.to(device=like.device, dtype=like.dtype)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["response_centres"]
+__all__ = ["response_centers"]
 
 
-def response_centres(stimuli: np.ndarray, responses: np.ndarray, n_lags: int) -> np.ndarray:
-    """Row and column of the centre of each cell's response (n_cells, 2), in pixels.
+def response_centers(stimuli: np.ndarray, responses: np.ndarray, n_lags: int) -> np.ndarray:
+    """Row and column of the center of each cell's response (n_cells, 2), in pixels.
 
-    The centre of mass, over pixels, of the squared correlation of the responses with the stimulus
+    The center of mass, over pixels, of the squared correlation of the responses with the stimulus
     and with its square (for cells that answer to contrast of either sign), summed over lags and
     channels, above half its largest value.
 
@@ -22,9 +22,9 @@ def response_centres(stimuli: np.ndarray, responses: np.ndarray, n_lags: int) ->
     """
     n_frames, height, width = stimuli.shape[:3]
     pixels = stimuli.reshape(n_frames, -1)
-    answers = _standardised(responses)
+    answers = _standardized(responses)
     energy = np.zeros((pixels.shape[1], responses.shape[1]))
-    for seen in (_standardised(pixels), _standardised(pixels**2)):
+    for seen in (_standardized(pixels), _standardized(pixels**2)):
         for lag in range(n_lags):
             energy += (seen[: n_frames - lag].T @ answers[lag:] / n_frames) ** 2
     energy = energy.reshape(height, width, -1, responses.shape[1]).sum(axis=2)
@@ -36,6 +36,6 @@ def response_centres(stimuli: np.ndarray, responses: np.ndarray, n_lags: int) ->
     return np.where(total > 0, mass / np.where(total > 0, total, 1), middle).T
 
 
-def _standardised(values: np.ndarray) -> np.ndarray:
-    centred = values - values.mean(axis=0)
-    return centred / np.maximum(centred.std(axis=0), 1e-12)
+def _standardized(values: np.ndarray) -> np.ndarray:
+    centered = values - values.mean(axis=0)
+    return centered / np.maximum(centered.std(axis=0), 1e-12)

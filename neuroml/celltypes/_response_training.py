@@ -13,7 +13,7 @@ from neuroml._core.torch_state import as_tensor, seeded
 from neuroml._core.training import Training, train
 from neuroml._core.warn import warn_caller
 from neuroml.celltypes._networks import ResponseNetwork
-from neuroml.celltypes._receptive_fields import response_centres
+from neuroml.celltypes._receptive_fields import response_centers
 from neuroml.celltypes._windows import Run, clip_starts, frames_with_history, split_blocks
 from neuroml.exceptions import DataError
 
@@ -165,10 +165,10 @@ def _start(
     device = next(module.parameters()).device
     module.start(torch.from_numpy(bias).to(device), torch.Generator(device).manual_seed(seed))
     if len(module.frame_shape) >= 2:
-        centres = response_centres(stimuli[known], responses[known], module.architecture.n_lags)
+        centers = response_centers(stimuli[known], responses[known], module.architecture.n_lags)
         half = np.maximum((np.array(module.canvas) - 1) / 2, 0.5)
         with torch.no_grad():
-            module.place.copy_(torch.from_numpy(centres / half - 1))
+            module.place.copy_(torch.from_numpy(centers / half - 1))
 
 
 def _error_scale(responses: np.ndarray, loss: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 
 from neuroml.celltypes._ascent import Climber
 from neuroml.celltypes._clustering import Search
-from neuroml.celltypes._matching import standardise
+from neuroml.celltypes._matching import standardize
 from neuroml.celltypes._responses import ModelView, Range
 from neuroml.celltypes._space import StimulusSpace, smoothing_kernels
 
@@ -57,7 +57,7 @@ def build_search(
         respond=view.respond,
         scale=scale,
         baseline=recorded.mean(axis=0) / scale,
-        fingerprints=standardise(recorded),
+        fingerprints=standardize(recorded),
         space=build_space(parameters, view, reference),
         climber=Climber(
             parameters.n_steps,

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 
 from neuroml._core.warn import warn_caller
-from neuroml.celltypes._matching import standardise
+from neuroml.celltypes._matching import standardize
 from neuroml.exceptions import DataError
 
 __all__ = ["initial_labels", "responding_cells"]
@@ -60,7 +60,7 @@ def initial_labels(
     elif n_train < n_clusters:
         raise DataError(
             "there are fewer cells than clusters",
-            expected=f">= n_clusters={n_clusters} responding cells to optimise on",
+            expected=f">= n_clusters={n_clusters} responding cells to optimize on",
             found=f"{n_train} of {n_cells}",
             fix="Lower n_clusters or holdout.",
             field="n_clusters",
@@ -68,7 +68,7 @@ def initial_labels(
     elif init == "random":
         found = rng.permutation(np.arange(n_train) % n_clusters)
     else:
-        scores = standardise(recorded[:, train]).T
+        scores = standardize(recorded[:, train]).T
         kmeans = KMeans(n_clusters, n_init=10, random_state=int(rng.integers(2**31)))
         found = np.unique(kmeans.fit_predict(scores), return_inverse=True)[1]
     labels = np.full(n_cells, -1)

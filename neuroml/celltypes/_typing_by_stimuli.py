@@ -16,7 +16,7 @@ from neuroml.celltypes._matching import (
     correlate,
     mean_and_noise,
     posterior,
-    standardise,
+    standardize,
 )
 
 __all__ = ["TypingByStimuli"]
@@ -44,7 +44,7 @@ class TypingByStimuli:
         ----------
         responses : array-like of shape (n_clusters_, n_cells) or (n_repeats, n_clusters_, n_cells)
             Responses to the stimuli in their order, like ``responses_``, in any unit: cells are
-            compared after standardising over stimuli. NaN marks what was not shown.
+            compared after standardizing over stimuli. NaN marks what was not shown.
 
         Returns
         -------
@@ -81,7 +81,7 @@ class TypingByStimuli:
 
         Notes
         -----
-        If a cell's standardised response vector scatters around its cluster's template with the
+        If a cell's standardized response vector scatters around its cluster's template with the
         variance :math:`\sigma^2` per stimulus, and clusters are equally likely,
         :math:`p_k \propto \exp(n \rho_k / \sigma^2)` with :math:`\rho_k` the correlation over the
         :math:`n` stimuli shown. :math:`\sigma^2` is ``template_variance_`` plus the variance of
@@ -91,7 +91,7 @@ class TypingByStimuli:
         check_is_fitted(self)
         repeats = check_responses(responses, self.n_clusters_)
         mean, noise = mean_and_noise(repeats)
-        scores = standardise(mean)
+        scores = standardize(mean)
         shown = np.isfinite(scores).sum(axis=0)
         result = posterior(
             correlate(scores, self.templates_), shown, self.template_variance_ + noise

@@ -16,7 +16,7 @@ from sklearn.mixture import GaussianMixture
 
 from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
-from neuroml.celltypes._matching import standardise
+from neuroml.celltypes._matching import standardize
 from neuroml.celltypes.most_discriminative_stimuli import MostDiscriminativeStimuli
 from neuroml.exceptions import DataError
 
@@ -37,7 +37,7 @@ def cluster_features(
     Parameters
     ----------
     features : array-like of shape (n_cells, n_features)
-        Responses or readout weights; each cell is standardised, and 20 principal components are
+        Responses or readout weights; each cell is standardized, and 20 principal components are
         kept.
     n_clusters : int
     method : {"kmeans", "gmm"}
@@ -61,7 +61,7 @@ def cluster_features(
     True
     """
     check_option(method, ("kmeans", "gmm"), "method")
-    scores = np.nan_to_num(standardise(np.asarray(features, dtype=float).T)).T
+    scores = np.nan_to_num(standardize(np.asarray(features, dtype=float).T)).T
     if len(scores) < n_clusters:
         raise DataError(
             "there are fewer cells than clusters",

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from neuroml._core.estimator import RANDOM_STATE, Estimator
+from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.exceptions import DataError
 
@@ -63,7 +61,7 @@ class FacetedStimuli(Estimator):
         Mean cosine between the gradients at two seeds: near 1 for a cell with one facet, near 0 or
         below for one with several.
     facet_similarity_ : ndarray of shape (n_facets, n_facets)
-        Cosine between the optimised stimuli, as deviations from the mean stimulus.
+        Cosine between the optimized stimuli, as deviations from the mean stimulus.
     labels_ : ndarray of int of shape (n_seeds,)
         The facet of each seed.
     seeds_ : ndarray of int of shape (n_seeds,)
@@ -139,7 +137,7 @@ class FacetedStimuli(Estimator):
         self.n_steps = n_steps
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(
         self,
         model: Any,
@@ -198,7 +196,7 @@ class FacetedStimuli(Estimator):
             self.facet_index_ = _mean_cosine(gradients)
             self.labels_ = _group(gradients, self.n_facets, self.facet_index_, group_rng)
             self.n_facets_ = int(self.labels_.max()) + 1
-            self._optimise(view, reference, seeds, cell)
+            self._optimize(view, reference, seeds, cell)
         self.stimulus_axes_ = view.axes
         return self
 
@@ -222,7 +220,7 @@ class FacetedStimuli(Estimator):
         flat = gradient.flatten(start_dim=1).double().cpu().numpy()
         return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
 
-    def _optimise(self, view: ModelView, reference: Tensor, seeds: Tensor, cell: int) -> None:
+    def _optimize(self, view: ModelView, reference: Tensor, seeds: Tensor, cell: int) -> None:
         """Ascend from the mean of each group, all at once."""
         import torch
 

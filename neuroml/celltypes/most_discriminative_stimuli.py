@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClusterMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.base import ClusterMixin
 
-from neuroml._core.em import Climb, best_climb, climb_from_starts
-from neuroml._core.estimator import RANDOM_STATE, Estimator
+from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
+from neuroml._core.iteration import FitTrace, fit_from_starts, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.warn import warn_caller
 from neuroml.celltypes._matching import (
@@ -20,7 +19,7 @@ from neuroml.celltypes._matching import (
     confusion,
     correlate,
     residual_variance,
-    standardise,
+    standardize,
 )
 from neuroml.celltypes._start import initial_labels, responding_cells
 from neuroml.celltypes._typing_by_stimuli import TypingByStimuli
@@ -44,21 +43,21 @@ PAPER_PRESET: dict[str, Any] = {
 }
 """Parameters under which `MostDiscriminativeStimuli` is the algorithm of Burg et al. (2024), with
 the learning rate, steps and temperature of its authors' example. Their stimuli for the mouse retina
-have ``norm=30`` and a ``pixel_range`` per colour channel."""
+have ``norm=30`` and a ``pixel_range`` per color channel."""
 
 
 class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
     r"""Cluster the cells of a response model by the stimuli that tell them apart.
 
-    Two steps alternate until no cell moves [1]_. For each cluster :math:`c` a stimulus is optimised
-    that drives its cells and not the others: it maximises
+    Two steps alternate until no cell moves [1]_. For each cluster :math:`c` a stimulus is optimized
+    that drives its cells and not the others: it maximizes
 
     .. math::
         J_c(s_c) = \frac{\bar r_c(s_c)}{\tau}
                    - \log \frac{1}{C} \sum_{k=1}^{C} \exp \frac{\bar r_k(s_c)}{\tau} \le \log C
 
     with :math:`\bar r_k(s)` the mean response of cluster :math:`k`. Then each cell moves to the
-    cluster whose responses to all the stimuli its own are like. All stimuli are optimised in one
+    cluster whose responses to all the stimuli its own are like. All stimuli are optimized in one
     batch, which is the same as one by one and several times faster.
 
     The stimuli are what this gives beyond clustering: they say what a type is, and a few seconds of
@@ -86,7 +85,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         k-means on the responses to the reference stimuli, clusters of equal size at random, or
         given labels.
     assign : {"fingerprint", "argmax"}, default="fingerprint"
-        "fingerprint": the cluster whose mean response vector over all stimuli, standardised,
+        "fingerprint": the cluster whose mean response vector over all stimuli, standardized,
         correlates best with the cell's. "argmax": the cluster whose stimulus drives the cell most,
         as in the paper; it loses types whose stimulus is a weaker one for its own cells than
         another type's.
@@ -122,7 +121,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
     min_cluster_size : int, default=1
         Smaller clusters are dissolved.
     holdout : float, default=0.0
-        Share of the cells that stimuli are not optimised on; they are labelled as new cells are.
+        Share of the cells that stimuli are not optimized on; they are labeled as new cells are.
     n_reference : int, default=200
         Random clips (1/f statistics) as reference stimuli, if none are given to `fit`.
     random_state : int, RandomState, Generator or None, default=None
@@ -135,26 +134,26 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
     responses_ : ndarray of shape (n_clusters, n_cells)
         Mean response of each cell to each stimulus, in the model's units.
     objective_ : ndarray of shape (n_clusters,)
-        :math:`J_c` on the cells that the stimuli were optimised on.
+        :math:`J_c` on the cells that the stimuli were optimized on.
     holdout_objective_ : ndarray of shape (n_clusters,)
         The same on the other cells; NaN without any.
     confusion_ : ndarray of shape (n_clusters, n_clusters)
         Mean response to each stimulus (row) of each cluster's cells (column), of those held out if
         there are any, in standard deviations above the mean response to the reference stimuli.
     templates_ : ndarray of shape (n_clusters, n_clusters)
-        The standardised response vector (columns: stimuli) that cells of a cluster are compared
+        The standardized response vector (columns: stimuli) that cells of a cluster are compared
         with.
     template_variance_ : float
-        Mean squared difference between standardised responses and templates, per stimulus.
+        Mean squared difference between standardized responses and templates, per stimulus.
     initial_labels_ : ndarray of int of shape (n_cells,)
         What the kept start began with; -1 for cells without a part in it.
     train_mask_ : ndarray of bool of shape (n_cells,)
-        Cells that the stimuli were optimised on.
+        Cells that the stimuli were optimized on.
     n_clusters_, n_dropped_ : int
         Clusters in the end; cells that do not respond.
     response_scale_ : ndarray of shape (n_cells,)
         What responses are divided by.
-    objective_path_ : ndarray
+    objective_trace_ : ndarray
         Mean objective at the start and after every iteration of the kept start.
     restart_objectives_ : ndarray of shape (n_init,)
     stimulus_axes_ : str
@@ -174,7 +173,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
     ``(batch, n_frames, n_cells)``, each row by itself. It is used in eval mode with frozen
     parameters and left as it was found. It may have the attributes ``stimulus_shape``,
     ``stimulus_axes``, ``stimulus_mean``, ``stimulus_sd`` and ``stimulus_range``. Where stimuli
-    extend in space, all receptive fields must be at the same place (`ResponseModel.centred`), or
+    extend in space, all receptive fields must be at the same place (`ResponseModel.centered`), or
     cells are grouped by place.
 
     On the simulated retina, k-means on many noiseless responses finds the types as well: the method
@@ -280,7 +279,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         self.n_reference = n_reference
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(
         self, model: Any, y: Any = None, *, reference_stimuli: ArrayLike | None = None
     ) -> MostDiscriminativeStimuli:
@@ -310,7 +309,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         UserWarning
             If cells do not respond (they are left out and counted in ``n_dropped_``), if J is at
             its bound for all clusters, if only one cluster is left, or if the readouts of a
-            `ResponseModel` are not centred.
+            `ResponseModel` are not centered.
         NotConvergedWarning
             If cells were still moving after ``max_iter`` iterations.
         """
@@ -339,8 +338,8 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
             search = build_search(self, view, reference, recorded, responding)
             name = type(self).__name__
             tasks = [(search, *pair) for pair in zip(starts, rngs, strict=True)]
-            climbs = climb_from_starts(self._run, tasks, name=name)
-            best, every = best_climb(climbs, name=name)
+            climbs = fit_from_starts(self._run, tasks, name=name)
+            best, every = select_restart(climbs, name=name)
             self.stimuli_ = view.shown(best.state.stimuli)
             limits = pixel_limits(self.pixel_range, view)
             self.display_range_ = limits or (self.stimuli_.min(), self.stimuli_.max())
@@ -350,7 +349,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         self.response_scale_ = search.scale
         self.initial_labels_ = next(s for s, c in zip(starts, climbs, strict=True) if c is best)
         self._describe(best.state, search.baseline, responding)
-        self.objective_path_ = np.array(best.trace)
+        self.objective_trace_ = np.array(best.trace)
         self.restart_objectives_ = np.array([one.objective for one in every])
         self.n_iter_, self.converged_ = best.n_iter, best.converged
         return self
@@ -359,14 +358,14 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         distance = getattr(model, "rf_distance_", None)  # where cells have places
         if distance is not None and distance > 1:
             warn_caller(
-                f"Receptive fields are {distance:.1f} pixels from the centre on average, so cells "
-                "may be grouped by place rather than type: fit to model.centred().",
+                f"Receptive fields are {distance:.1f} pixels from the center on average, so cells "
+                "may be grouped by place rather than type: fit to model.centered().",
                 UserWarning,
             )
 
     def _run(
         self, search: Search, labels: np.ndarray, rng: np.random.Generator
-    ) -> Climb[Clustering]:
+    ) -> FitTrace[Clustering]:
         """One start: settle, then split, then merge, as far as asked for."""
         climbed = search.settle(search.begin(labels, rng), rng)
         if self.split_gain is not None:
@@ -381,7 +380,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         from neuroml.celltypes._objective import objective_of
 
         n_clusters = state.n_clusters
-        scores = standardise(state.responses)
+        scores = standardize(state.responses)
         self.templates_ = cluster_templates(scores, state.labels, n_clusters, self.assign)
         match = correlate(scores, self.templates_)
         self.template_variance_ = residual_variance(match, state.labels)

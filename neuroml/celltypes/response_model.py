@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import MultiOutputMixin, _fit_context
+from sklearn.base import MultiOutputMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import DEVICE, RANDOM_STATE, Estimator, resolve_device
+from neuroml._core.estimator import (
+    DEVICE,
+    RANDOM_STATE,
+    Estimator,
+    HasMethods,
+    Interval,
+    StrOptions,
+    resolve_device,
+    validated_fit,
+)
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.samples import align_outputs
 from neuroml._core.torch_state import as_tensor, own_torch_state
@@ -71,11 +79,11 @@ class ResponseModel(MultiOutputMixin, Estimator):
         For counts and other responses that are never negative; or the squared error, each cell
         scaled to variance 1.
     smooth_space, smooth_time : float, default=0.0
-        Weight of the squared differences between neighbours in the first layer's filters.
+        Weight of the squared differences between neighbors in the first layer's filters.
     sparsity : float, default=0.0
         Weight of the mean absolute readout weight.
     weight_decay : float, default=0.01
-        Of the AdamW optimiser.
+        Of the AdamW optimizer.
     validation_fraction : float, default=0.2
         Share of the blocks that training is stopped by; 0 trains for ``max_epochs``.
     n_blocks : int, default=10
@@ -111,11 +119,11 @@ class ResponseModel(MultiOutputMixin, Estimator):
     n_cells_ : int
     target_names_ : list of str
         Names of the responses' columns, if they were a table; later ones are put into this order.
-    rf_centres_ : ndarray of shape (n_cells, 2)
+    rf_centers_ : ndarray of shape (n_cells, 2)
         Row and column of each cell's place; absent for full-field stimuli and modules of your own.
     rf_distance_ : float
-        Mean distance of the places from the canvas centre, in pixels; absent where
-        ``rf_centres_`` is.
+        Mean distance of the places from the canvas center, in pixels; absent where
+        ``rf_centers_`` is.
     readout_weights_ : ndarray of shape (n_cells, n_features)
         Absent for modules of your own.
     n_iter_ : int
@@ -135,7 +143,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
     A module of your own takes stimuli ``(batch, n_frames, *frame_shape)`` and gives responses
     ``(batch, n_frames - n_lags + 1, n_cells)``; with ``n_lags=1``, images
     ``(batch, *frame_shape)`` and ``(batch, n_cells)``. It is copied, not changed. If it has a
-    method ``centred()`` that returns a module with all receptive fields at the centre, `centred`
+    method ``centered()`` that returns a module with all receptive fields at the center, `centered`
     works too. After `save`, load it with ``load(path, module=...)``.
 
     References
@@ -234,7 +242,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(
         self, stimuli: ArrayLike, responses: ArrayLike, *, sessions: ArrayLike | None = None
     ) -> ResponseModel:
@@ -289,7 +297,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         self.stimulus_mean_, sd = X.mean(axis=over), X.std(axis=over)
         self.stimulus_sd_ = np.where(sd > 0, sd, 1.0)
         self.stimulus_range_ = np.array([X.min(axis=over), X.max(axis=over)])
-        self._is_centred = False
+        self._is_centered = False
         with own_torch_state(device):
             self.module_: Any = self._build_module().to(device)
             training, held_out = train_responses(
@@ -306,15 +314,15 @@ class ResponseModel(MultiOutputMixin, Estimator):
 
     def _describe(self) -> None:
         """What the network says about the cells."""
-        for name in ("readout_weights_", "rf_centres_", "rf_distance_"):
+        for name in ("readout_weights_", "rf_centers_", "rf_distance_"):
             self.__dict__.pop(name, None)  # of an earlier fit, to other stimuli
         if not isinstance(self.core, str):
             return
         self.readout_weights_ = self.module_.weights.detach().cpu().numpy()
         if len(self.frame_shape_) >= 2:
-            self.rf_centres_ = self.module_.places().detach().cpu().numpy()
+            self.rf_centers_ = self.module_.places().detach().cpu().numpy()
             middle = np.array(self.frame_shape_[:2]) // 2
-            distance = np.linalg.norm(self.rf_centres_ - middle, axis=1)
+            distance = np.linalg.norm(self.rf_centers_ - middle, axis=1)
             self.rf_distance_ = float(distance.mean())
 
     def _check_stimuli(self, stimuli: ArrayLike, *, reset: bool) -> np.ndarray:
@@ -369,7 +377,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
                 self.n_cells_,
                 mean=torch.as_tensor(self.stimulus_mean_, dtype=torch.float32),
                 sd=torch.as_tensor(self.stimulus_sd_, dtype=torch.float32),
-                centred=self._is_centred,
+                centered=self._is_centered,
             )
         return module.eval()
 
@@ -515,8 +523,8 @@ class ResponseModel(MultiOutputMixin, Estimator):
         return predicted[known], repeats[:, known], known
 
     @own_torch_state()
-    def centred(self) -> ResponseModel:
-        """The same model with every cell's place at the canvas centre.
+    def centered(self) -> ResponseModel:
+        """The same model with every cell's place at the canvas center.
 
         It computes only the part of the canvas that these depend on, which is faster.
 
@@ -531,15 +539,15 @@ class ResponseModel(MultiOutputMixin, Estimator):
             If a module of your own has no such method.
         """
         check_is_fitted(self)
-        if not hasattr(self.module_, "centred"):
+        if not hasattr(self.module_, "centered"):
             raise DataError(
-                "this module cannot be centred",
-                expected="a method centred() that returns a module",
+                "this module cannot be centered",
+                expected="a method centered() that returns a module",
                 found=type(self.module_).__name__,
                 field="core",
             )
         twin = copy(self)
-        twin.module_, twin._is_centred = self.module_.centred(), True
+        twin.module_, twin._is_centered = self.module_.centered(), True
         twin._describe()
         return twin
 

@@ -1,4 +1,4 @@
-"""Dynamic functional connectomes: affinities, their tensor factorisation and its communities."""
+"""Dynamic functional connectomes: affinities, their tensor factorization and its communities."""
 
 from neuroml.connectome._factors import factor_match
 from neuroml.connectome.affinity_tensor import AffinityTensor
@@ -7,13 +7,13 @@ from neuroml.connectome.inference import association, reliability, surrogate, su
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.rank_selection import RankSelection, core_consistency, select_rank
 from neuroml.connectome.sliding_window import SlidingWindowConnectivity
-from neuroml.connectome.tensors import FibreTensor, RowsOnDisk
+from neuroml.connectome.tensors import FiberTensor, RowsOnDisk
 from neuroml.connectome.weighted_sbm import WeightedSBM
 
 __all__ = [
     "AffinityTensor",
     "DynamicConnectome",
-    "FibreTensor",
+    "FiberTensor",
     "NonnegativeCP",
     "RankSelection",
     "RowsOnDisk",

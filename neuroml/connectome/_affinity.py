@@ -24,7 +24,7 @@ def prepare_signals(
     Parameters
     ----------
     x : ndarray of shape (n_samples, n_units)
-        One animal's traces without missing values.
+        One subject's traces without missing values.
     method : str
         One of `METHODS`.
     sigma : float
@@ -103,9 +103,9 @@ def windowed_mean(values: np.ndarray, window: int, slices: Sequence[slice]) -> n
     means = []
     for part in slices:
         total = np.cumsum(np.concatenate([np.zeros_like(values[:1]), values[part]]), axis=0)
-        centre = np.arange(len(total) - 1)
-        first = np.maximum(centre - window // 2, 0)
-        last = np.minimum(centre - window // 2 + window, len(centre))
+        center = np.arange(len(total) - 1)
+        first = np.maximum(center - window // 2, 0)
+        last = np.minimum(center - window // 2 + window, len(center))
         means.append((total[last] - total[first]) / (last - first)[:, None])
     return np.concatenate(means)
 

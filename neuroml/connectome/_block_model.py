@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from neuroml._core.em import Climb, climb, highest
+from neuroml._core.iteration import FitTrace, best_restart, iterate
 from neuroml.connectome._block_kernels import (
     BERNOULLI,
     EXPONENTIAL,
@@ -44,7 +44,7 @@ class Evidence:
     Attributes
     ----------
     stats : ndarray of shape (n_nodes, n_nodes, 4)
-        Exposure, edges, standardised weights and their squares for each pair of nodes.
+        Exposure, edges, standardized weights and their squares for each pair of nodes.
     weights, presence : int
         Which laws hold for weights and edges.
     density : float
@@ -107,7 +107,7 @@ def weigh(
         constant -= _price(edges)
     x = np.zeros_like(W)
     if family != PRESENCE:
-        x, jacobian = _standardise(W, family, edges, labels, degree_corrected)
+        x, jacobian = _standardize(W, family, edges, labels, degree_corrected)
         constant += jacobian - (_price(edges) if degree_corrected else 0.0)
     stats = np.stack([exposure, edges, x, x**2], axis=-1).astype(float)
     return Evidence(stats, _LAWS[family], presence, edges.sum() / exposure.sum(), float(constant))
@@ -126,7 +126,7 @@ def _degree_effects(exposure: np.ndarray, edges: np.ndarray, labels: np.ndarray)
     return np.asarray(degrees / (members @ ((members.T @ degrees) / members.sum(axis=0))))
 
 
-def _standardise(
+def _standardize(
     W: np.ndarray, family: str, edges: np.ndarray, labels: np.ndarray, degree_corrected: bool
 ) -> tuple[np.ndarray, float]:
     """Weights on the scale of the prior, zero where there is no edge, and the log-Jacobian."""
@@ -193,7 +193,7 @@ def search(
     n_init: int,
     max_iter: int,
     rng: np.random.Generator,
-) -> list[Climb[np.ndarray]]:
+) -> list[FitTrace[np.ndarray]]:
     """Climbs to local optima of the ICL, the first from one block, the others from k-means.
 
     Every step moves each node, in random order, to its best block and then merges blocks while that
@@ -220,15 +220,15 @@ def _climb_with_effects(
     max_blocks: int,
     max_iter: int,
     rng: np.random.Generator,
-) -> Climb[np.ndarray]:
-    """Climb a few times and measure the nodes' effects within the blocks in between."""
+) -> FitTrace[np.ndarray]:
+    """Search a few times and measure the nodes' effects within the blocks in between."""
     done = [_climb_blocks(evidence, labels, max_blocks, max_iter, rng)]
     for _ in range(_ROUNDS - 1):
         evidence = weigh(W, family, done[-1].state, degree_corrected=True)
         done.append(_climb_blocks(evidence, done[-1].state, max_blocks, max_iter, rng))
         if np.array_equal(done[-1].state, done[-2].state):
             break
-    return done[highest(done, name="WeightedSBM")]
+    return done[best_restart(done, name="WeightedSBM")]
 
 
 def _climb_blocks(
@@ -237,7 +237,7 @@ def _climb_blocks(
     max_blocks: int,
     max_iter: int,
     rng: np.random.Generator,
-) -> Climb[np.ndarray]:
+) -> FitTrace[np.ndarray]:
     def step(labels: np.ndarray) -> tuple[np.ndarray, float]:
         order = rng.permutation(len(labels))
         labels = move_all(evidence.stats, labels, order, max_blocks, *evidence.model)
@@ -245,7 +245,7 @@ def _climb_blocks(
         labels = np.unique(labels, return_inverse=True)[1]
         return labels, evidence.icl(labels)
 
-    return climb(
+    return iterate(
         step, labels, evidence.icl(labels), max_iter=max_iter, tol=0.0, settled=np.array_equal
     )
 
@@ -253,5 +253,5 @@ def _climb_blocks(
 def _first_partition(evidence: Evidence, n_blocks: int, rng: np.random.Generator) -> np.ndarray:
     """Each node with the nearest of a few random ones, by their weights and edges (n_nodes,)."""
     rows = np.concatenate([evidence.stats[..., 2], evidence.stats[..., 1]], axis=1)
-    centres = rows[rng.permutation(len(rows))[:n_blocks]]
-    return np.unique(cdist(rows, centres).argmin(axis=1), return_inverse=True)[1]
+    centers = rows[rng.permutation(len(rows))[:n_blocks]]
+    return np.unique(cdist(rows, centers).argmin(axis=1), return_inverse=True)[1]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment, nnls
 from tensorly.cp_tensor import CPTensor
 
-__all__ = ["factor_match", "nonnegative_loadings", "normalise_cp", "random_factors"]
+__all__ = ["factor_match", "nonnegative_loadings", "normalize_cp", "random_factors"]
 
 
 def random_factors(
@@ -21,7 +21,7 @@ def random_factors(
     return [factor * scale for factor in factors]
 
 
-def normalise_cp(cp: CPTensor) -> CPTensor:
+def normalize_cp(cp: CPTensor) -> CPTensor:
     """Unit-norm factor columns, components sorted by falling weight."""
     weights, factors = cp
     norms = [np.linalg.norm(factor, axis=0) for factor in factors]
@@ -58,7 +58,7 @@ def factor_match(first: CPTensor, second: CPTensor) -> float:
     >>> round(factor_match(CPTensor((None, factors)), CPTensor((None, swapped))), 6)
     1.0
     """
-    pairs = zip(normalise_cp(first).factors, normalise_cp(second).factors, strict=True)
+    pairs = zip(normalize_cp(first).factors, normalize_cp(second).factors, strict=True)
     likeness = np.prod([a.T @ b for a, b in pairs], axis=0)
     return float(likeness[linear_sum_assignment(-likeness)].mean())
 

@@ -1,4 +1,4 @@
-r"""Non-negative CP by hierarchical alternating least squares on observed fibres.
+r"""Non-negative CP by hierarchical alternating least squares on observed fibers.
 
 The objective, over observed entries :math:`(i, j, \ldots, t)`, is
 
@@ -10,7 +10,7 @@ The objective, over observed entries :math:`(i, j, \ldots, t)`, is
 
 with ridge :math:`\rho`, smoothness :math:`\mu` along the last mode, sparsity :math:`\lambda`. All
 penalties are unchanged when scale moves from one factor to another, so none is escaped that way,
-and each is quadratic or linear in every single factor: every update below minimises exactly.
+and each is quadratic or linear in every single factor: every update below minimizes exactly.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from neuroml._core.em import Climb, climb_together
-from neuroml.connectome._fibres import Fibres
+from neuroml._core.iteration import FitTrace, iterate_together
+from neuroml.connectome._fibers import Fibers
 from neuroml.connectome._rows import Rows
 
 __all__ = [
@@ -71,9 +71,9 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Problem:
-    """A tensor to be factorised; ``rounding`` is what the objective's own error may reach."""
+    """A tensor to be factorized; ``rounding`` is what the objective's own error may reach."""
 
-    fibres: Fibres
+    fibers: Fibers
     rows: Rows
     squared_norm: float
     kernels: ModuleType
@@ -127,8 +127,8 @@ def normal_equations(problem: Problem, factors: Factors, mode: int) -> tuple[Any
 def _update_places(problem: Problem, factors: Factors, contracted: Any) -> list[Any]:
     """Update all modes but the last, given the data contracted with the last one's factor."""
     updated = list(factors)
-    for _ in range(ALTERNATIONS if len(problem.fibres.shape) > 1 else 1):
-        for mode in range(len(problem.fibres.shape)):
+    for _ in range(ALTERNATIONS if len(problem.fibers.shape) > 1 else 1):
+        for mode in range(len(problem.fibers.shape)):
             wanted, gram = _place_equations(problem, updated, mode, contracted)
             updated[mode] = problem.kernels.hals(updated[mode], wanted, gram, SWEEPS)
     return updated
@@ -138,8 +138,8 @@ def _place_equations(
     problem: Problem, factors: Factors, mode: int, contracted: Any
 ) -> tuple[Any, Any]:
     kernels = problem.kernels
-    partner = problem.fibres.partner(mode, factors)
-    projected = kernels.gather(contracted, problem.fibres.entries[mode], partner)
+    partner = problem.fibers.partner(mode, factors)
+    projected = kernels.gather(contracted, problem.fibers.entries[mode], partner)
     gram = _gram_of_place(problem, mode, factors, partner)
     ridge, threshold = _penalty_of_place(problem.penalty, mode, factors)
     return projected - threshold, gram + kernels.diagonal(ridge)
@@ -184,10 +184,10 @@ def _energy_and_mass(factors: Factors) -> tuple[Any, Any]:
 
 def _smooth_hals(factor: Any, projected: Any, gram: Any, weight: Any, kernels: ModuleType) -> Any:
     """Coordinate descent under a penalty on differences: even and odd rows take turns."""
-    neighbours = np.full(len(factor), 2.0)
-    neighbours[0] -= 1
-    neighbours[-1] -= 1
-    own = gram + kernels.array(neighbours)[:, None, None] * kernels.diagonal(weight)
+    neighbors = np.full(len(factor), 2.0)
+    neighbors[0] -= 1
+    neighbors[-1] -= 1
+    own = gram + kernels.array(neighbors)[:, None, None] * kernels.diagonal(weight)
     factor = factor * 1.0
     for _ in range(SWEEPS):
         for parity in (0, 1):
@@ -201,33 +201,33 @@ def _smooth_hals(factor: Any, projected: Any, gram: Any, weight: Any, kernels: M
 
 
 def _design(problem: Problem, factors: Factors) -> Any:
-    """What each row is modelled by, before the last mode (n_rows, R)."""
-    fibres = problem.fibres
+    """What each row is modeled by, before the last mode (n_rows, R)."""
+    fibers = problem.fibers
     return problem.kernels.design(
-        factors[0], fibres.entries[0], fibres.partner(0, factors), fibres.n_rows
+        factors[0], fibers.entries[0], fibers.partner(0, factors), fibers.n_rows
     )
 
 
 def _gram_of_place(problem: Problem, mode: int, factors: Factors, partner: Any) -> Any:
     """Normal matrix of a mode but the last, shared (R, R) or one for each index (size, R, R)."""
-    fibres, kernels, gaps = problem.fibres, problem.kernels, problem.gaps
+    fibers, kernels, gaps = problem.fibers, problem.kernels, problem.gaps
     last = factors[-1].T @ factors[-1]
-    if fibres.complete and not len(gaps.seen):
+    if fibers.complete and not len(gaps.seen):
         others = (factor.T @ factor for k, factor in enumerate(factors[:-1]) if k != mode)
         return reduce(mul, others, last)
     squares = kernels.array(_outer(factors[-1]).reshape(len(factors[-1]), -1), np.float64)
     broken = (gaps.seen @ squares).reshape(-1, *last.shape)
     grams = kernels.join([last[None], broken])
-    return kernels.gather_grams(fibres.entries[mode], partner, grams, gaps.which)
+    return kernels.gather_grams(fibers.entries[mode], partner, grams, gaps.which)
 
 
 def _gram_of_last(problem: Problem, factors: Factors) -> Any:
     """Normal matrix of the last mode, shared (R, R) or one for each index (length, R, R)."""
-    fibres, gaps = problem.fibres, problem.gaps
-    if fibres.complete and not len(gaps.seen):
+    fibers, gaps = problem.fibers, problem.gaps
+    if fibers.complete and not len(gaps.seen):
         return reduce(mul, (factor.T @ factor for factor in factors[:-1]))
-    models = reduce(mul, (f[i] for f, i in zip(factors[:-1], fibres.index, strict=True)))
-    which = gaps.which[fibres.rows]
+    models = reduce(mul, (f[i] for f, i in zip(factors[:-1], fibers.index, strict=True)))
+    which = gaps.which[fibers.rows]
     whole = models[which == 0]
     shared = whole.T @ whole
     if not len(gaps.seen):
@@ -256,7 +256,7 @@ def _penalty_of_place(penalty: Penalty, mode: int, factors: Factors) -> tuple[An
 
 def climb_factors(
     problem: Problem, starts: Sequence[Factors], *, max_iter: int, tol: float
-) -> list[Climb[Position]]:
+) -> list[FitTrace[Position]]:
     """Sweep several starts in lockstep, with momentum, until each has converged.
 
     A step first moves every factor on along its last change (Nesterov's momentum, begun afresh
@@ -297,7 +297,7 @@ def climb_factors(
         ]
 
     first = [Position(factors, loss, factors) for factors, loss in sweep(problem, starts)]
-    return climb_together(
+    return iterate_together(
         step, first, [value(position.loss) for position in first], max_iter=max_iter, tol=tol
     )
 

@@ -1,4 +1,4 @@
-"""The inner loops of the factorisation, compiled for the CPU by numba.
+"""The inner loops of the factorization, compiled for the CPU by numba.
 
 `_torch_kernels` has the same functions for GPUs. Everywhere a factor is (size, n_components), data
 are rows along the last mode (n_rows, length), and an *entry* is one place of a row in the tensor:
@@ -184,7 +184,7 @@ def _gather(contracted, starts, rows, places, partner, out):  # type: ignore[no-
 
 
 def design(factor, entries, partner, n_rows):  # type: ignore[no-untyped-def]
-    """What a row is modelled by, before the last mode: products of factors, summed over entries."""
+    """What a row is modeled by, before the last mode: products of factors, summed over entries."""
     out = np.zeros((n_rows, partner.shape[1]))
     _design(factor, entries.starts, entries.rows, entries.places, partner, out)
     return out

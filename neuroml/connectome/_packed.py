@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroml.connectome.tensors import FibreTensor
+from neuroml.connectome.tensors import FiberTensor
 from neuroml.exceptions import DataError
 
 __all__ = ["Packed", "pack", "unobserved"]
@@ -39,7 +39,7 @@ class Packed:
 
 
 def pack(
-    tensor: np.ndarray | FibreTensor,
+    tensor: np.ndarray | FiberTensor,
     symmetric_modes: tuple[int, int] | None,
     *,
     check_unseen: bool = True,
@@ -55,10 +55,10 @@ def pack(
     DataError
         If values are negative, an index is never observed, or slices said to be symmetric are not.
     """
-    if isinstance(tensor, FibreTensor):
+    if isinstance(tensor, FiberTensor):
         if symmetric_modes is not None:
             raise DataError(
-                "a FibreTensor has no symmetric modes: its pairs stand there once",
+                "a FiberTensor has no symmetric modes: its pairs stand there once",
                 expected="symmetric_modes=None",
                 found=symmetric_modes,
                 field="symmetric_modes",
@@ -112,7 +112,7 @@ def _pack_dense(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> 
 
 
 def _count_broken(tensor: np.ndarray, modes: list[int]) -> dict[int, int]:
-    """How many fibres along each mode are neither whole nor wholly missing."""
+    """How many fibers along each mode are neither whole nor wholly missing."""
     if not np.isnan(tensor.sum()):
         return dict.fromkeys(modes, 0)
     missing = np.isnan(tensor)

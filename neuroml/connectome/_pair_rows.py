@@ -12,14 +12,14 @@ import numpy as np
 from neuroml.connectome._affinity import SEPARABLE, pair_affinity
 from neuroml.connectome._rows import BlockRows, Rows
 
-__all__ = ["Animal", "PairRows"]
+__all__ = ["PairRows", "Subject"]
 
 _BLOCK_VALUES = 2**22
 
 
 @dataclass(frozen=True)
-class Animal:
-    """What one animal brings to the tensor.
+class Subject:
+    """What one subject brings to the tensor.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class Animal:
 
 
 class PairRows:
-    """One row per animal and pair, animal by animal; takes the memory of the traces only.
+    """One row per subject and pair, subject by subject; takes the memory of the traces only.
 
     Parameters
     ----------
-    animals : sequence of Animal
+    subjects : sequence of Subject
         All with the same number of samples.
     method : str
         One of `METHODS`.
@@ -62,16 +62,16 @@ class PairRows:
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, animals: Sequence[Animal], method: str, window: int, stride: int) -> None:
-        self._animals, self._method = animals, method
+    def __init__(self, subjects: Sequence[Subject], method: str, window: int, stride: int) -> None:
+        self._subjects, self._method = subjects, method
         self._window, self._stride = window, stride
-        n_samples = len(animals[0].signals)
-        self.shape = (sum(len(one.pairs) for one in animals), -(-n_samples // stride))
+        n_samples = len(subjects[0].signals)
+        self.shape = (sum(len(one.pairs) for one in subjects), -(-n_samples // stride))
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (number of the first row, rows) for all rows, in order."""
         first = 0
-        for one in self._animals:
+        for one in self._subjects:
             step = max(1, _BLOCK_VALUES // len(one.signals))
             for start in range(0, len(one.pairs), step):
                 i, j = one.pairs[start : start + step].T
@@ -80,7 +80,7 @@ class PairRows:
                 yield first, np.ascontiguousarray(values[:: self._stride].T, dtype=self.dtype)
                 first += len(i)
 
-    def materialise(self) -> np.ndarray:
+    def materialize(self) -> np.ndarray:
         """All rows at once."""
         values = np.empty(self.shape, self.dtype)
         for first, block in self.blocks():
@@ -88,10 +88,10 @@ class PairRows:
         return values
 
     def on_device(self, dtype: Any, kernels: ModuleType) -> Rows:
-        """The rows as the factorisation takes them."""
+        """The rows as the factorization takes them."""
         if self._method not in SEPARABLE:
             return BlockRows(self, dtype, kernels)
-        terms = _terms(self._animals, self._method, self._stride, dtype, kernels)
+        terms = _terms(self._subjects, self._method, self._stride, dtype, kernels)
         return _SeparableRows(self, terms, dtype, kernels)
 
 
@@ -148,10 +148,10 @@ class _Term:
 
 
 def _terms(
-    animals: Sequence[Animal], method: str, stride: int, dtype: Any, kernels: ModuleType
+    subjects: Sequence[Subject], method: str, stride: int, dtype: Any, kernels: ModuleType
 ) -> list[_Term]:
     terms, first = [], 0
-    for one in animals:
+    for one in subjects:
         up, down = (np.maximum(sign * one.signals[::stride], 0) for sign in (1, -1))
         if method != "edge":
             up, down = np.sqrt(up), np.sqrt(down)

@@ -1,4 +1,4 @@
-"""From a packed tensor to a factorisation problem on the device that solves it."""
+"""From a packed tensor to a factorization problem on the device that solves it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neuroml._core.estimator import resolve_device
-from neuroml.connectome._fibres import lay_out
+from neuroml.connectome._fibers import lay_out
 from neuroml.connectome._hals import Gaps, Penalty, Problem
 from neuroml.connectome._packed import Packed
 from neuroml.connectome._rows import BlockRows, MemoryRows, Rows
@@ -31,7 +31,7 @@ def kernels_for(device: Any) -> Any:
 
 
 def pose(packed: Packed, penalty: Penalty, *, dtype: str, kernels: ModuleType) -> Problem:
-    """Pose the problem of factorising a packed tensor.
+    """Pose the problem of factorizing a packed tensor.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def pose(packed: Packed, penalty: Penalty, *, dtype: str, kernels: ModuleType) -
     which[broken] = np.arange(1, len(broken) + 1)
     squared_norm = _squared_norm(rows, np.bincount(packed.rows))
     return Problem(
-        fibres=lay_out(packed.shape[:-1], packed.index, packed.rows, kernels),
+        fibers=lay_out(packed.shape[:-1], packed.index, packed.rows, kernels),
         rows=rows,
         squared_norm=squared_norm,
         kernels=kernels,
@@ -93,8 +93,8 @@ def _squared_norm(rows: Rows, weights: np.ndarray) -> float:
         if given_in_blocks and not (np.isfinite(squares).all() and float(block.min()) >= 0):
             place = first + int(np.argmin(np.isfinite(squares)))
             raise DataError(
-                "rows hold values that cannot be factorised",
-                expected="finite values >= 0; leave a fibre with missing values out of the index",
+                "rows hold values that cannot be factorized",
+                expected="finite values >= 0; leave a fiber with missing values out of the index",
                 found=f"minimum {float(block.min()):.4g} in the rows from {place} on",
                 field="X",
             )

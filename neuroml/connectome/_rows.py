@@ -1,8 +1,8 @@
 """The data of a tensor as rows: in memory, or a block at a time.
 
-The factorisation asks only two things of its data, to contract them along the rows and across
+The factorization asks only two things of its data, to contract them along the rows and across
 them. Whoever can answer, whether it holds the numbers, reads them or derives them, can be
-factorised.
+factorized.
 """
 
 from __future__ import annotations

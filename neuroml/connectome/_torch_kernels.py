@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from neuroml._core.torch_state import as_tensor
-from neuroml.connectome._fibres import Entries
+from neuroml.connectome._fibers import Entries
 
 __all__ = [
     "across",
@@ -95,7 +95,7 @@ def gather(contracted: Tensor, entries: Entries, partner: Tensor) -> Tensor:
 
 
 def design(factor: Tensor, entries: Entries, partner: Tensor, n_rows: int) -> Tensor:
-    """What a row is modelled by, before the last mode: products of factors, summed over entries."""
+    """What a row is modeled by, before the last mode: products of factors, summed over entries."""
     return sum_by(factor[entries.index] * partner[entries.places], entries.rows, n_rows)
 
 

@@ -24,7 +24,7 @@ def window_bounds(sessions: np.ndarray, window: int, step: int, edges: str) -> n
     window, step : int
         Length and spacing in samples.
     edges : {"drop", "shrink"}
-        Keep only whole windows, or centre one on every ``step``-th sample and cut it at the edges.
+        Keep only whole windows, or center one on every ``step``-th sample and cut it at the edges.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def windowed_connectivity(
         From `taper_weights`.
     kind : {"correlation", "partial correlation"}
     covariance : estimator
-        A scikit-learn covariance estimator that assumes centred data.
+        A scikit-learn covariance estimator that assumes centered data.
 
     Returns
     -------
@@ -94,8 +94,8 @@ def windowed_connectivity(
             weights[first - nominal : last - nominal, None]
             / weights[first - nominal : last - nominal].mean()
         )
-        centred = part - (w * part).mean(axis=0)
-        deviation = np.sqrt((w * centred**2).mean(axis=0))
+        centered = part - (w * part).mean(axis=0)
+        deviation = np.sqrt((w * centered**2).mean(axis=0))
         constant = deviation <= 1e-12 * np.abs(part).max(axis=0, initial=1e-300)
         if constant.any():
             found = np.flatnonzero(constant)[:10].tolist()
@@ -106,7 +106,7 @@ def windowed_connectivity(
                 fix="Drop these units or use a longer window.",
                 field="X",
             )
-        windows.append(np.sqrt(w) * centred / deviation)
+        windows.append(np.sqrt(w) * centered / deviation)
         if kind == "partial correlation":
             _refuse_dependent(clone(covariance).fit(windows[-1]).covariance_, first, last)
     return ConnectivityMeasure(covariance, kind=kind, standardize=None).fit_transform(windows)

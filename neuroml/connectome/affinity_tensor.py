@@ -7,29 +7,34 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import Estimator, TableOutputMixin
+from neuroml._core.estimator import (
+    Estimator,
+    Interval,
+    StrOptions,
+    TableOutputMixin,
+    check_input_names,
+    validated_fit,
+)
 from neuroml._core.samples import Samples, check_samples
 from neuroml._core.validation import session_slices
 from neuroml.connectome._affinity import METHODS, WINDOWED, prepare_signals
-from neuroml.connectome._pair_rows import Animal, PairRows
-from neuroml.connectome.tensors import FibreTensor
+from neuroml.connectome._pair_rows import PairRows, Subject
+from neuroml.connectome.tensors import FiberTensor
 from neuroml.exceptions import DataError
 
 __all__ = ["AffinityTensor"]
 
 
 class AffinityTensor(TableOutputMixin, Estimator):
-    r"""Affinity of every pair of units, in every animal, at every moment.
+    r"""Affinity of every pair of units, in every subject, at every moment.
 
-    The tensor has the modes pairs i < j, animals and time. A unit that was not seen in an animal
-    (NaN throughout) leaves no fibre there: missing is never zero. All animals must share one time
-    axis, such as a stimulus sequence. Where they do not, as at rest, fit each animal by itself, or
-    factorise `SlidingWindowConnectivity` per subject and compare features that ignore time.
+    The tensor has the modes pairs i < j, subjects and time. A unit that was not seen in a subject
+    (NaN throughout) leaves no fiber there: missing is never zero. All subjects must share one time
+    axis, such as a stimulus sequence. Where they do not, as at rest, fit each subject by itself, or
+    factorize `SlidingWindowConnectivity` per subject and compare features that ignore time.
 
     Parameters
     ----------
@@ -56,15 +61,15 @@ class AffinityTensor(TableOutputMixin, Estimator):
     sigma : float, default=2.0
         Width of the Gaussian whose derivative is taken, in samples.
     window : int, default=15
-        Samples, for "mtd" and "correlation". Centred; cut where a session ends.
+        Samples, for "mtd" and "correlation". Centered; cut where a session ends.
     stride : int, default=1
         Every how many samples the tensor has a value.
-    min_animals : int, optional
-        Leave out pairs that fewer animals show together. By default all pairs stay, and one that
-        no animal shows is an error.
+    min_subjects : int, optional
+        Leave out pairs that fewer subjects show together. By default all pairs stay, and one that
+        no subject shows is an error.
     implicit : bool, default=False
         Keep the traces in place of the affinities and derive those whenever they are needed. For
-        "unsigned", "same_sign" and "edge", the factorisation then never needs them at all.
+        "unsigned", "same_sign" and "edge", the factorization then never needs them at all.
 
     Attributes
     ----------
@@ -77,7 +82,7 @@ class AffinityTensor(TableOutputMixin, Estimator):
 
     See Also
     --------
-    NonnegativeCP : factorises the tensor; give it ``sample_mode=1``.
+    NonnegativeCP : factorizes the tensor; give it ``sample_mode=1``.
     SlidingWindowConnectivity : for recordings without a shared time axis.
 
     References
@@ -106,7 +111,7 @@ class AffinityTensor(TableOutputMixin, Estimator):
         "sigma": [Interval(Real, 0, None, closed="neither")],
         "window": [Interval(Integral, 2, None, closed="left")],
         "stride": [Interval(Integral, 1, None, closed="left")],
-        "min_animals": [Interval(Integral, 1, None, closed="left"), None],
+        "min_subjects": [Interval(Integral, 1, None, closed="left"), None],
         "implicit": ["boolean"],
     }
 
@@ -118,7 +123,7 @@ class AffinityTensor(TableOutputMixin, Estimator):
         sigma: float = 2.0,
         window: int = 15,
         stride: int = 1,
-        min_animals: int | None = None,
+        min_subjects: int | None = None,
         implicit: bool = False,
     ) -> None:
         self.method = method
@@ -126,10 +131,10 @@ class AffinityTensor(TableOutputMixin, Estimator):
         self.sigma = sigma
         self.window = window
         self.stride = stride
-        self.min_animals = min_animals
+        self.min_subjects = min_subjects
         self.implicit = implicit
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(
         self,
         X: ArrayLike,
@@ -138,19 +143,19 @@ class AffinityTensor(TableOutputMixin, Estimator):
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> AffinityTensor:
-        """Find the pairs that animals show together.
+        """Find the pairs that subjects show together.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_units) or (n_animals, n_samples, n_units), or list
+        X : array-like of shape (n_samples, n_units) or (n_subjects, n_samples, n_units), or list
             An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
-            A list has one for each animal; a dict one, or a list of sessions, for each animal.
+            A list has one for each subject; a dict one, or a list of sessions, for each subject.
             Time first. A unit is NaN throughout where unseen.
         y : ignored
         sessions : array-like of shape (n_samples,), optional
             Session label of each sample; nothing is computed across their borders.
         groups : array-like of shape (n_samples,), optional
-            Animal of each sample, if animals have several sessions. By default each session is one.
+            Subject of each sample, where subjects have several sessions; else each session is one.
 
         Returns
         -------
@@ -159,12 +164,12 @@ class AffinityTensor(TableOutputMixin, Estimator):
         Raises
         ------
         DataError
-            If a unit is never seen, two units are never seen together (without ``min_animals``), a
-            unit is NaN for part of an animal's samples, "unsigned" is to have opposite signs, a
-            window is longer than a session, or animals differ in their number of samples.
+            If a unit is never seen, two units are never seen together (without ``min_subjects``), a
+            unit is NaN for part of a subject's samples, "unsigned" is to have opposite signs, a
+            window is longer than a session, or subjects differ in their number of samples.
         """
         given = check_samples(self, X, sessions=sessions, groups=groups, reset=True, on_nan="keep")
-        parts, _ = self._animals(given)
+        parts, _ = self._subjects(given)
         seen = np.array([~np.isnan(given.X[part]).any(axis=0) for part, _ in parts])
         pairs = np.column_stack(np.triu_indices(given.X.shape[1], k=1))
         pairs = pairs[self._kept(seen, pairs)]
@@ -187,17 +192,17 @@ class AffinityTensor(TableOutputMixin, Estimator):
         *,
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
-    ) -> FibreTensor:
+    ) -> FiberTensor:
         """Return the tensor of affinities.
 
         Parameters
         ----------
         X, sessions, groups
-            As in `fit`; the animals may be others.
+            As in `fit`; the subjects may be others.
 
         Returns
         -------
-        FibreTensor of shape (n_pairs, n_animals, n_times)
+        FiberTensor of shape (n_pairs, n_subjects, n_times)
 
         Raises
         ------
@@ -206,30 +211,30 @@ class AffinityTensor(TableOutputMixin, Estimator):
         """
         check_is_fitted(self)
         given = check_samples(self, X, sessions=sessions, groups=groups, reset=False, on_nan="keep")
-        parts, names = self._animals(given)
-        animals, index = [], []
+        parts, names = self._subjects(given)
+        subjects, index = [], []
         for number, (part, slices) in enumerate(parts):
             x = given.X[part].astype(np.float64)
             seen = ~np.isnan(x).any(axis=0)
             shown = np.flatnonzero(seen[self.pairs_].all(axis=1))
             signals = np.zeros_like(x)
             signals[:, seen] = prepare_signals(x[:, seen], self.method, self.sigma, slices)
-            animals.append(Animal(signals, self.pairs_[shown], self.signs_[shown], slices))
+            subjects.append(Subject(signals, self.pairs_[shown], self.signs_[shown], slices))
             index.append(np.column_stack([shown, np.full(len(shown), number)]))
-        rows = PairRows(animals, self.method, self.window, self.stride)
-        times = np.arange(0, len(animals[0].signals), self.stride)
-        return FibreTensor(
-            rows if self.implicit else rows.materialise(),
+        rows = PairRows(subjects, self.method, self.window, self.stride)
+        times = np.arange(0, len(subjects[0].signals), self.stride)
+        return FiberTensor(
+            rows if self.implicit else rows.materialize(),
             np.concatenate(index),
-            (len(self.pairs_), len(animals), len(times)),
-            axes=("pair", "animal", "time"),
+            (len(self.pairs_), len(subjects), len(times)),
+            axes=("pair", "subject", "time"),
             labels=(self.get_feature_names_out(), names, times),
         )
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the pairs, ``unit_i--unit_j``, with ``~`` for opposite signs."""
         check_is_fitted(self)
-        names = _check_feature_names_in(self, input_features)
+        names = check_input_names(self, input_features)
         marks = np.where(self.signs_ > 0, "--", "~~")
         return np.array(
             [f"{names[i]}{m}{names[j]}" for (i, j), m in zip(self.pairs_, marks, strict=True)],
@@ -237,41 +242,41 @@ class AffinityTensor(TableOutputMixin, Estimator):
         )
 
     def _kept(self, seen: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        """Which pairs enough animals show together, given (n_animals, n_units) who saw whom."""
+        """Which pairs enough subjects show together, given (n_subjects, n_units) who saw whom."""
         never = np.flatnonzero(~seen.any(axis=0))
         if len(never):
             raise DataError(
                 "some units were never seen",
-                expected="every unit in some animal",
+                expected="every unit in some subject",
                 found=f"units {never[:10].tolist()} are NaN throughout",
                 fix="Leave them out.",
                 field="X",
             )
         together = (seen[:, pairs[:, 0]] & seen[:, pairs[:, 1]]).sum(axis=0)
-        kept = together >= (self.min_animals or 0)
-        if self.min_animals is None and not together.all():
+        kept = together >= (self.min_subjects or 0)
+        if self.min_subjects is None and not together.all():
             raise DataError(
                 "some units were never seen together, so nothing is known of their affinity",
-                expected="every pair of units in some animal",
+                expected="every pair of units in some subject",
                 found=f"{int((together == 0).sum())} pairs in none, "
                 f"such as {pairs[together == 0][:5].tolist()}",
-                fix="Pass min_animals=1 to leave these pairs out, or keep units that more animals "
-                "share (neuroml.data.align_units(min_recordings=...)).",
+                fix="Pass min_subjects=1 to leave these pairs out, or keep units that more "
+                "subjects share (neuroml.data.align_units(min_recordings=...)).",
                 field="X",
             )
         if not kept.any():
             raise DataError(
                 "no pair of units is left",
-                expected=f"pairs seen together in {self.min_animals} animals",
-                found=f"at most {together.max(initial=0)} of {len(seen)} animals",
-                field="min_animals",
+                expected=f"pairs seen together in {self.min_subjects} subjects",
+                found=f"at most {together.max(initial=0)} of {len(seen)} subjects",
+                field="min_subjects",
             )
         return kept
 
-    def samples_of_animals(
+    def samples_of_subjects(
         self, X: Any, sessions: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> list[np.ndarray]:
-        """Numbers of the samples of each animal, in the order of the tensor's animals.
+        """Numbers of the samples of each subject, in the order of the tensor's subjects.
 
         Parameters
         ----------
@@ -284,12 +289,12 @@ class AffinityTensor(TableOutputMixin, Estimator):
         """
         check_is_fitted(self)
         given = check_samples(self, X, sessions=sessions, groups=groups, reset=False, on_nan="keep")
-        return [rows for rows, _ in self._animals(given)[0]]
+        return [rows for rows, _ in self._subjects(given)[0]]
 
-    def _animals(
+    def _subjects(
         self, given: Samples
     ) -> tuple[list[tuple[np.ndarray, tuple[slice, ...]]], np.ndarray]:
-        """Samples of each animal with the stretches they fall into, and the animals' labels."""
+        """Samples of each subject with the stretches they fall into, and the subjects' labels."""
         sessions: Any = given.sessions
         labels = sessions if given.groups is None else given.groups
         names, first = np.unique(labels, return_index=True)
@@ -298,10 +303,10 @@ class AffinityTensor(TableOutputMixin, Estimator):
         lengths = [len(part) for part in parts]
         if len(set(lengths)) > 1:
             raise DataError(
-                "animals differ in their number of samples, so they share no time axis",
-                expected="the same samples in every animal",
+                "subjects differ in their number of samples, so they share no time axis",
+                expected="the same samples in every subject",
                 found=f"{min(lengths)} to {max(lengths)} samples",
-                fix="Cut to what they share (neuroml.data.epochs), or fit each animal by itself.",
+                fix="Cut to what they share (neuroml.data.epochs), or fit each subject by itself.",
                 field="groups",
             )
         slices = [tuple(session_slices(sessions[part])) for part in parts]
@@ -329,9 +334,9 @@ def _check_missing(X: np.ndarray, parts: list[np.ndarray], names: np.ndarray) ->
         partly = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
         if len(partly):
             raise DataError(
-                "units are missing for part of an animal's samples",
+                "units are missing for part of a subject's samples",
                 expected="NaN throughout for a unit that was not seen, else no NaN",
-                found=f"units {partly[:10].tolist()} of animal {name}",
+                found=f"units {partly[:10].tolist()} of subject {name}",
                 fix="Interpolate short gaps (neuroml.data.clean), or leave the samples out.",
                 field="X",
             )

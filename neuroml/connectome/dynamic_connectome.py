@@ -1,4 +1,4 @@
-"""From a cohort's traces to who interacts, when, in which animals."""
+"""From a cohort's traces to who interacts, when, in which subjects."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
-    _fit_context,
 )
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, Estimator, TableOutputMixin
+from neuroml._core.estimator import (
+    RANDOM_STATE,
+    Estimator,
+    Interval,
+    StrOptions,
+    TableOutputMixin,
+    validated_fit,
+)
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.validation import check_sample_weight
@@ -30,9 +35,9 @@ __all__ = ["DynamicConnectome"]
 
 
 class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
-    """Motifs of connectivity, their time courses, the animals that have them, their communities.
+    """Motifs of connectivity, their time courses, the subjects that have them, their communities.
 
-    Three steps [1]_: `AffinityTensor` of all pairs of units, animals and moments; `NonnegativeCP`
+    Three steps [1]_: `AffinityTensor` of all pairs of units, subjects and moments; `NonnegativeCP`
     of that tensor; `WeightedSBM` of every component's matrix. Use the three by themselves for
     options that are not among the parameters here.
 
@@ -47,19 +52,19 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         Width of the derivative's Gaussian, in samples.
     window, stride : int, default=15, 1
         In samples.
-    min_animals : int, default=1
-        Pairs that fewer animals show together are left out: NaN in the motifs.
+    min_subjects : int, default=1
+        Pairs that fewer subjects show together are left out: NaN in the motifs.
     ridge : float, default=1e-3
         Of `NonnegativeCP`.
     n_init : int, default=5
-        Starts of the factorisation.
+        Starts of the factorization.
     max_iter : int, default=500
-        Of the factorisation.
+        Of the factorization.
     max_blocks : int, default=20
         Of each `WeightedSBM`.
     activity : float, default=0.5
         A component is active while its time course exceeds this share of its largest value, and in
-        the animals whose loading exceeds this share of the largest loading.
+        the subjects whose loading exceeds this share of the largest loading.
     n_jobs : int or None, default=None
         Processes over components for the communities.
     random_state : int, RandomState, Generator or None, default=None
@@ -71,22 +76,22 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         pairs that were left out.
     time_courses_ : ndarray of shape (n_times, n_components)
         Of unit norm.
-    subject_loadings_ : ndarray of shape (n_animals, n_components)
-        Strength of each component in each animal; `transform` gives those of others.
+    subject_loadings_ : ndarray of shape (n_subjects, n_components)
+        Strength of each component in each subject; `transform` gives those of others.
     communities_ : ndarray of int of shape (n_components, n_units)
         Community of each unit in each component, from the strongest on; -1 for units in none: those
         in blocks that are no more connected inside than the motif is on average.
     table_ : DataFrame
         One row for each component, interval and community: ``component``, ``start`` and ``stop``
-        (samples, the last one excluded), ``animals``, ``community`` and ``units``; -1 and no units
+        (samples, the last one excluded), ``subjects``, ``community`` and ``units``; -1 and no units
         for a component without communities.
     affinity_ : AffinityTensor
-    factorisation_ : NonnegativeCP
+    factorization_ : NonnegativeCP
     block_models_ : list of WeightedSBM
     converged_ : bool
-        Whether the factorisation and all block models converged.
+        Whether the factorization and all block models converged.
     n_iter_ : int
-        Of the factorisation.
+        Of the factorization.
     n_features_in_ : int
         Number of units.
 
@@ -94,12 +99,12 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
     --------
     select_rank : chooses ``n_components``.
     surrogate_test : whether components are more than chance.
-    reliability : whether they come back in other animals.
+    reliability : whether they come back in other subjects.
 
     Notes
     -----
-    All animals must share one time axis, as under the same sequence of stimuli. For recordings at
-    rest, where nothing happens at the same time, the time courses mean nothing across animals.
+    All subjects must share one time axis, as under the same sequence of stimuli. For recordings at
+    rest, where nothing happens at the same time, the time courses mean nothing across subjects.
 
     Pairs that share a unit have similar affinities even where units are unrelated, so that a motif
     of noise can have two blocks: `surrogate_test` says whether they are more than that.
@@ -113,7 +118,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
     --------
     >>> from neuroml.connectome import DynamicConnectome
     >>> from neuroml.simulate import make_dynamic_communities
-    >>> truth = make_dynamic_communities(30, 8, 160, n_communities=2, n_active_animals=5,
+    >>> truth = make_dynamic_communities(30, 8, 160, n_communities=2, n_active_subjects=5,
     ...                                  random_state=0)
     >>> model = DynamicConnectome(n_components=2, random_state=0).fit(truth.X)
     >>> model.motifs_.shape, model.time_courses_.shape, model.subject_loadings_.shape
@@ -128,7 +133,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         "sigma": [Interval(Real, 0, None, closed="neither")],
         "window": [Interval(Integral, 2, None, closed="left")],
         "stride": [Interval(Integral, 1, None, closed="left")],
-        "min_animals": [Interval(Integral, 1, None, closed="left")],
+        "min_subjects": [Interval(Integral, 1, None, closed="left")],
         "ridge": [Interval(Real, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -146,7 +151,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         sigma: float = 2.0,
         window: int = 15,
         stride: int = 1,
-        min_animals: int = 1,
+        min_subjects: int = 1,
         ridge: float = 1e-3,
         n_init: int = 5,
         max_iter: int = 500,
@@ -160,7 +165,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         self.sigma = sigma
         self.window = window
         self.stride = stride
-        self.min_animals = min_animals
+        self.min_subjects = min_subjects
         self.ridge = ridge
         self.n_init = n_init
         self.max_iter = max_iter
@@ -169,7 +174,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(
         self,
         X: Any,
@@ -182,16 +187,16 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_units) or (n_animals, n_samples, n_units), or list
+        X : array-like of shape (n_samples, n_units) or (n_subjects, n_samples, n_units), or list
             An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
-            A list has one for each animal; a dict one, or a list of sessions, for each animal.
+            A list has one for each subject; a dict one, or a list of sessions, for each subject.
             Time first. A unit is NaN throughout where unseen (`neuroml.data.align_units` makes it
             so).
         y : ignored
         sessions : array-like of shape (n_samples,), optional
             Session label of each sample.
         groups : array-like of shape (n_samples,), optional
-            Animal of each sample. By default each session is an animal.
+            Subject of each sample. By default each session is a subject.
 
         Returns
         -------
@@ -201,12 +206,12 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         ------
         DataError
             As in `AffinityTensor.fit` and `NonnegativeCP.fit`, and if a unit is in no pair that
-            ``min_animals`` animals show.
+            ``min_subjects`` subjects show.
 
         Warns
         -----
         NotConvergedWarning
-            If the factorisation or a block model did not converge.
+            If the factorization or a block model did not converge.
         """
         seeds = [
             int(rng.integers(2**31))
@@ -217,14 +222,14 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
             sigma=self.sigma,
             window=self.window,
             stride=self.stride,
-            min_animals=self.min_animals,
+            min_subjects=self.min_subjects,
         )
         tensor = self.affinity_.fit_transform(X, sessions=sessions, groups=groups)
         self.n_features_in_ = self.affinity_.n_features_in_
         self.__dict__.pop("feature_names_in_", None)
         if hasattr(self.affinity_, "feature_names_in_"):
             self.feature_names_in_ = self.affinity_.feature_names_in_
-        self.factorisation_ = NonnegativeCP(
+        self.factorization_ = NonnegativeCP(
             self.n_components,
             n_init=self.n_init,
             max_iter=self.max_iter,
@@ -232,15 +237,15 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
             sample_mode=1,
             random_state=seeds[0],
         ).set_output(transform="default")
-        self.factorisation_.fit(tensor)
-        pairs, animals, times = self.factorisation_.cp_.factors
+        self.factorization_.fit(tensor)
+        pairs, subjects, times = self.factorization_.cp_.factors
         self.motifs_ = np.full(
             (self.n_components, self.n_features_in_, self.n_features_in_), np.nan
         )
         i, j = self.affinity_.pairs_.T
         self.motifs_[:, i, j] = self.motifs_[:, j, i] = pairs.T
         self.time_courses_ = times
-        self.subject_loadings_ = animals * self.factorisation_.cp_.weights
+        self.subject_loadings_ = subjects * self.factorization_.cp_.weights
         tasks = [
             (motif, self.max_blocks, seed)
             for motif, seed in zip(self.motifs_, seeds[1:], strict=True)
@@ -249,33 +254,33 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         self.communities_ = np.stack(
             [_communities(*both) for both in zip(self.block_models_, self.motifs_, strict=True)]
         )
-        self.converged_ = all(one.converged_ for one in (self.factorisation_, *self.block_models_))
-        self.n_iter_ = self.factorisation_.n_iter_
+        self.converged_ = all(one.converged_ for one in (self.factorization_, *self.block_models_))
+        self.n_iter_ = self.factorization_.n_iter_
         self.table_ = self._tabulate(tensor.labels[1], tensor.labels[2])
         self._n_features_out = self.n_components
         return self
 
     @property
     def _rows_are_samples(self) -> bool:
-        return False  # but animals
+        return False  # but subjects
 
     def transform(
         self, X: Any, *, sessions: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> np.ndarray:
-        """Loadings of animals on the components.
+        """Loadings of subjects on the components.
 
         Parameters
         ----------
         X, sessions, groups
-            As in `fit`, on the same time axis; the animals may be others.
+            As in `fit`, on the same time axis; the subjects may be others.
 
         Returns
         -------
-        ndarray of shape (n_animals, n_components)
-            The exact non-negative least-squares solution, from the pairs that an animal shows; NaN
-            for an animal that shows none.
+        ndarray of shape (n_subjects, n_components)
+            The exact non-negative least-squares solution, from the pairs that a subject shows; NaN
+            for a subject that shows none.
         """
-        return self.factorisation_.transform(self._tensor(X, sessions, groups))
+        return self.factorization_.transform(self._tensor(X, sessions, groups))
 
     def score(
         self,
@@ -286,15 +291,15 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Minus the relative error of the affinities, with only the animals' loadings fitted.
+        """Minus the relative error of the affinities, with only the subjects' loadings fitted.
 
         Parameters
         ----------
         X, sessions, groups
             As in `transform`.
         y : ignored
-        sample_weight : array-like of shape (n_samples,) or (n_animals,), optional
-            The same in all samples of an animal: what is fitted, and weighed, is the animal.
+        sample_weight : array-like of shape (n_samples,) or (n_subjects,), optional
+            The same in all samples of a subject: what is fitted, and weighed, is the subject.
 
         Returns
         -------
@@ -303,32 +308,32 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         Raises
         ------
         DataError
-            As in `transform`, and if weights do not fit, differ within an animal, are not finite
+            As in `transform`, and if weights do not fit, differ within a subject, are not finite
             or negative, or are all zero.
         """
         tensor = self._tensor(X, sessions, groups)
         if sample_weight is not None:
-            sample_weight = _by_animal(
-                sample_weight, self.affinity_.samples_of_animals(X, sessions, groups)
+            sample_weight = _by_subject(
+                sample_weight, self.affinity_.samples_of_subjects(X, sessions, groups)
             )
-        return self.factorisation_.score(tensor, sample_weight=sample_weight)
+        return self.factorization_.score(tensor, sample_weight=sample_weight)
 
     def _tensor(self, X: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Any:
         check_is_fitted(self)
         return self.affinity_.transform(X, sessions=sessions, groups=groups)
 
-    def _tabulate(self, animals: np.ndarray, times: np.ndarray) -> pd.DataFrame:
+    def _tabulate(self, subjects: np.ndarray, times: np.ndarray) -> pd.DataFrame:
         names = np.asarray(getattr(self, "feature_names_in_", np.arange(self.n_features_in_)))
         rows = []
         for r, found in enumerate(self.communities_):
             loading = self.subject_loadings_[:, r]
-            who = [str(a) for a in animals[loading > self.activity * loading.max()]]
+            who = [str(a) for a in subjects[loading > self.activity * loading.max()]]
             for start, stop in self._intervals(self.time_courses_[:, r], times):
                 for k in range(max(found.max() + 1, 1)):
                     community = k if k in found else -1
                     units = [str(name) for name in names[found == k]]
                     rows.append((r, start, stop, ", ".join(who), community, ", ".join(units)))
-        columns = ["component", "start", "stop", "animals", "community", "units"]
+        columns = ["component", "start", "stop", "subjects", "community", "units"]
         return pd.DataFrame(rows, columns=columns)
 
     def _intervals(self, course: np.ndarray, times: np.ndarray) -> list[tuple[int, int]]:
@@ -349,21 +354,21 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         return tags
 
 
-def _by_animal(sample_weight: Any, animals: list[np.ndarray]) -> np.ndarray:
-    """One weight for each animal, given the samples of each."""
+def _by_subject(sample_weight: Any, subjects: list[np.ndarray]) -> np.ndarray:
+    """One weight for each subject, given the samples of each."""
     n_given = len(sample_weight) if hasattr(sample_weight, "__len__") else 0
-    if n_given == len(animals):
+    if n_given == len(subjects):
         return check_sample_weight(sample_weight, n_given)
-    weights = check_sample_weight(sample_weight, sum(len(rows) for rows in animals))
-    if any(np.ptp(weights[rows]) > 0 for rows in animals):
+    weights = check_sample_weight(sample_weight, sum(len(rows) for rows in subjects))
+    if any(np.ptp(weights[rows]) > 0 for rows in subjects):
         raise DataError(
-            "the weights change within an animal",
-            expected="the same weight for all samples of an animal",
-            found=f"{len(np.unique(weights))} weights for {len(animals)} animals",
-            fix="Give each animal one weight: the score is over animals.",
+            "the weights change within a subject",
+            expected="the same weight for all samples of a subject",
+            found=f"{len(np.unique(weights))} weights for {len(subjects)} subjects",
+            fix="Give each subject one weight: the score is over subjects.",
             field="sample_weight",
         )
-    return np.array([weights[rows[0]] for rows in animals])
+    return np.array([weights[rows[0]] for rows in subjects])
 
 
 def _fit_blocks(motif: np.ndarray, max_blocks: int, seed: int) -> WeightedSBM:

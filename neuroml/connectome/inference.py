@@ -108,7 +108,7 @@ def surrogate_test(
     X, sessions, groups
         As in `DynamicConnectome.fit`.
     kind : {"shift", "phase"}, default="shift"
-        Of `surrogate`, for every unit of every animal by itself.
+        Of `surrogate`, for every unit of every subject by itself.
     n_surrogates : int, default=99
     n_jobs : int or None, default=None
         Processes over surrogates.
@@ -149,7 +149,7 @@ def _of_surrogate(
 
 def _statistics(model: DynamicConnectome) -> np.ndarray:
     """Weight and block contrast of every component (2, n_components)."""
-    weights = model.factorisation_.cp_.weights
+    weights = model.factorization_.cp_.weights
     both = zip(model.motifs_, model.communities_, strict=True)
     return np.array([weights, [_block_contrast(motif, labels) for motif, labels in both]])
 
@@ -273,9 +273,9 @@ def reliability(
     n_jobs: int | None = None,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
-    """Whether components come back in other animals.
+    """Whether components come back in other subjects.
 
-    Each fit takes the units that its animals show, and is compared on the pairs that both have.
+    Each fit takes the units that its subjects show, and is compared on the pairs that both have.
 
     Parameters
     ----------
@@ -284,9 +284,9 @@ def reliability(
     X, sessions, groups
         As in `DynamicConnectome.fit`.
     scheme : {"leave_one_out", "split_half"}, default="leave_one_out"
-        Compare fits without one animal to ``model``, or fits to two random halves with each other.
+        Compare fits without one subject to ``model``, or fits to two random halves with each other.
     n_splits : int, default=10
-        Times that the animals are halved.
+        Times that the subjects are halved.
     n_jobs : int or None, default=None
         Processes over splits.
     random_state : int, RandomState, Generator or None, default=None
@@ -294,37 +294,37 @@ def reliability(
     Returns
     -------
     DataFrame
-        One row per split and component of ``model``: ``split``, ``left_out`` (the animals that the
+        One row per split and component of ``model``: ``split``, ``left_out`` (the subjects that the
         first fit did not see), ``component``, ``motif`` and ``time_course`` (correlations between
         the two fits' matched components; 0 by chance but for the choice of the match), and
-        ``held_out``, the first fit's relative error on those animals.
+        ``held_out``, the first fit's relative error on those subjects.
 
     Raises
     ------
     DataError
-        If there are fewer than three animals (four for halves).
+        If there are fewer than three subjects (four for halves).
     """
     fewest = {"leave_one_out": 3, "split_half": 4}
     check_option(scheme, fewest, "scheme")
     check_is_fitted(model)
     X, sessions, groups = _rows(model, X, sessions, groups)
-    animals = np.unique(groups)
-    if len(animals) < fewest[scheme]:
+    subjects = np.unique(groups)
+    if len(subjects) < fewest[scheme]:
         raise DataError(
-            "too few animals to leave any out",
-            expected=f">= {fewest[scheme]} animals",
-            found=f"{len(animals)}",
+            "too few subjects to leave any out",
+            expected=f">= {fewest[scheme]} subjects",
+            found=f"{len(subjects)}",
             field="X",
         )
     if scheme == "leave_one_out":
-        outs = [animals[k : k + 1] for k in range(len(animals))]
+        outs = [subjects[k : k + 1] for k in range(len(subjects))]
     else:
         rngs = spawn_generators(random_state, n_splits)
-        outs = [np.sort(rng.permutation(animals)[: len(animals) // 2]) for rng in rngs]
+        outs = [np.sort(rng.permutation(subjects)[: len(subjects) // 2]) for rng in rngs]
     tasks = [(model, X, sessions, groups, out, scheme == "split_half") for out in outs]
     rows = []
     for split, (found, error) in enumerate(run_parallel(_compare, tasks, n_jobs=n_jobs)):
-        left_out = ", ".join(str(animal) for animal in outs[split])
+        left_out = ", ".join(str(subject) for subject in outs[split])
         rows += [(split, left_out, r, *both, error) for r, both in enumerate(found)]
     columns = ["split", "left_out", "component", "motif", "time_course", "held_out"]
     return pd.DataFrame(rows, columns=columns)
@@ -342,7 +342,7 @@ def _compare(
     held = np.isin(groups, out)
 
     def fitted(rows: np.ndarray) -> tuple[DynamicConnectome, np.ndarray]:
-        """The fit to some animals, of the units that these show."""
+        """The fit to some subjects, of the units that these show."""
         seen = np.flatnonzero(~np.isnan(X[rows]).all(axis=0))
         part = X[np.ix_(rows, seen)]
         return clone(model).fit(part, sessions=sessions[rows], groups=groups[rows]), seen
@@ -376,7 +376,7 @@ def _alike(
 def _rows(
     model: DynamicConnectome, X: Any, sessions: Any, groups: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The cohort as one array, with the session and the animal of every sample."""
+    """The cohort as one array, with the session and the subject of every sample."""
     given: Any = check_samples(
         clone(model), X, sessions=sessions, groups=groups, reset=True, on_nan="keep"
     )

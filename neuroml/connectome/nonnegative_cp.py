@@ -1,4 +1,4 @@
-"""Non-negative CP factorisation of a tensor."""
+"""Non-negative CP factorization of a tensor."""
 
 from __future__ import annotations
 
@@ -10,27 +10,33 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
-    _fit_context,
 )
 from sklearn.utils import Tags, check_array
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from tensorly.cp_tensor import CPTensor
 
-from neuroml._core.em import best_climb
-from neuroml._core.estimator import DEVICE, RANDOM_STATE, Estimator, TableOutputMixin
+from neuroml._core.estimator import (
+    DEVICE,
+    RANDOM_STATE,
+    Estimator,
+    Interval,
+    StrOptions,
+    TableOutputMixin,
+    validated_fit,
+)
+from neuroml._core.iteration import select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.validation import check_sample_weight, check_table, one_array
 from neuroml.connectome._factors import (
     factor_match,
     nonnegative_loadings,
-    normalise_cp,
+    normalize_cp,
     random_factors,
 )
 from neuroml.connectome._hals import Penalty, Problem, climb_factors, normal_equations, quadratic
 from neuroml.connectome._packed import Packed, pack, unobserved
 from neuroml.connectome._problem import kernels_for, pose, squares_along
-from neuroml.connectome.tensors import FibreTensor
+from neuroml.connectome.tensors import FiberTensor
 from neuroml.exceptions import DataError
 
 __all__ = ["NonnegativeCP"]
@@ -45,8 +51,8 @@ _ARRAYS: Any = {
 class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
     r"""Sum of non-negative rank-one parts of a tensor (canonical polyadic decomposition).
 
-    A tensor of pairs by animals by time becomes components, each a pattern of connectivity that is
-    present to a varying degree in the animals and over time:
+    A tensor of pairs by subjects by time becomes components, each a pattern of connectivity that is
+    present to a varying degree in the subjects and over time:
     :math:`x_{pat} \approx \sum_r \lambda_r\, u_{pr}\, v_{ar}\, w_{tr}` with nothing negative.
     Minimises, over observed entries only,
 
@@ -71,17 +77,17 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     ridge : float, default=1e-3
         :math:`\rho`, relative to the data: a component fitted to complete data shrinks by the
         factor 1 / (1 + ridge). It settles what the data leave open, such as a pair seen in fewer
-        animals than there are components.
+        subjects than there are components.
     sparsity : float, default=0
         :math:`\sigma`, in the units of the data.
     smoothness : float, default=0
-        :math:`\mu`, of the mode that fibres run along: the last one of a `FibreTensor`, and of an
-        array the longest one that no fibre of is partly missing.
+        :math:`\mu`, of the mode that fibers run along: the last one of a `FiberTensor`, and of an
+        array the longest one that no fiber of is partly missing.
     init : tensorly CPTensor, optional
         Where to start from, in place of random starts.
     sample_mode : int, default=0
         The mode along which `transform` and `score` take new data; 1 for what `AffinityTensor`
-        gives, where it holds the animals.
+        gives, where it holds the subjects.
     dtype : {"float32", "float64"}, default="float32"
         Of the data in memory. Factors and sums are float64 in any case. With "float32", a relative
         error below about 1e-3 is not resolved.
@@ -96,10 +102,10 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         tensor a factor (size, n_components) with columns of unit norm.
     reconstruction_err_ : float
         Norm of the residual over norm of the data, on observed entries.
-    error_trace_ : ndarray of shape (n_sweeps + 1,)
+    objective_trace_ : ndarray of shape (n_sweeps + 1,)
         Root of the objective over the norm of the data, after the first and each further sweep of
         the kept start. Without penalties this is the relative error.
-    restart_errors_ : ndarray of shape (n_init,)
+    restart_objectives_ : ndarray of shape (n_init,)
         Its last value for every start: a wide spread means local minima.
     restart_matches_ : ndarray of shape (n_init,)
         `factor_match` of every start with the kept one: components that only some starts find are
@@ -121,8 +127,8 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
 
     Notes
     -----
-    Hierarchical alternating least squares [1]_ with extrapolation and restart. Missing fibres are
-    left out of the sums, not filled in, and all modes but the one along the fibres are updated from
+    Hierarchical alternating least squares [1]_ with extrapolation and restart. Missing fibers are
+    left out of the sums, not filled in, and all modes but the one along the fibers are updated from
     one pass over the data.
 
     References
@@ -191,13 +197,13 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         self.device = device
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike | FibreTensor, y: Any = None) -> NonnegativeCP:
+    @validated_fit
+    def fit(self, X: ArrayLike | FiberTensor, y: Any = None) -> NonnegativeCP:
         """Factorise a tensor.
 
         Parameters
         ----------
-        X : array-like with two or more dimensions, or FibreTensor
+        X : array-like with two or more dimensions, or FiberTensor
             An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
             Non-negative; NaN is a missing entry.
         y : ignored
@@ -221,27 +227,27 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
             [problem.kernels.array(factors[mode]) for mode in packed.order]
             for factors in self._starts(tensor.shape, float(np.sqrt(problem.squared_norm)))
         ]
-        best, every = best_climb(
+        best, every = select_restart(
             climb_factors(problem, starts, max_iter=self.max_iter, tol=self.tol),
             name=type(self).__name__,
         )
         found = [_as_cp(one.state.factors, packed, problem) for one in every]
         self.cp_ = _as_cp(best.state.factors, packed, problem)
-        self.error_trace_ = -np.array(best.trace)
+        self.objective_trace_ = -np.array(best.trace)
         self.reconstruction_err_ = _relative_error(problem, best.state.factors)
-        self.restart_errors_ = np.array([-one.objective for one in every])
+        self.restart_objectives_ = np.array([-one.objective for one in every])
         self.restart_matches_ = np.array([factor_match(self.cp_, one) for one in found])
         self.converged_ = best.converged
         self.n_iter_ = best.n_iter
         self._n_features_out = self.n_components
         return self
 
-    def transform(self, X: ArrayLike | FibreTensor) -> np.ndarray:
+    def transform(self, X: ArrayLike | FiberTensor) -> np.ndarray:
         """Loadings of new data along ``sample_mode``, the other modes' factors as they are.
 
         Parameters
         ----------
-        X : array-like or FibreTensor
+        X : array-like or FiberTensor
             As in `fit`, of any size along ``sample_mode``.
 
         Returns
@@ -266,7 +272,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
 
     def score(
         self,
-        X: ArrayLike | FibreTensor,
+        X: ArrayLike | FiberTensor,
         y: Any = None,
         *,
         sample_weight: ArrayLike | None = None,
@@ -275,7 +281,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
 
         Parameters
         ----------
-        X : array-like or FibreTensor
+        X : array-like or FiberTensor
             As in `transform`.
         y : ignored
         sample_weight : array-like of shape (size along sample_mode,), optional
@@ -294,7 +300,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         return -self._project(X, sample_weight)[1]
 
     def _project(
-        self, X: ArrayLike | FibreTensor, sample_weight: ArrayLike | None = None
+        self, X: ArrayLike | FiberTensor, sample_weight: ArrayLike | None = None
     ) -> tuple[np.ndarray, float]:
         """Loadings of new data and the relative error that they leave."""
         check_is_fitted(self)
@@ -369,8 +375,8 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         first = np.asarray(factors[0]) * scale
         return [[np.array(factor, dtype=np.float64) for factor in (first, *factors[1:])]]
 
-    def _check_tensor(self, X: ArrayLike | FibreTensor, *, reset: bool) -> Any:
-        if isinstance(X, FibreTensor):
+    def _check_tensor(self, X: ArrayLike | FiberTensor, *, reset: bool) -> Any:
+        if isinstance(X, FiberTensor):
             tensor: Any = X
             if reset:
                 self.n_features_in_ = X.shape[1]
@@ -400,7 +406,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
 def _as_cp(factors: Any, packed: Packed, problem: Problem) -> CPTensor:
     """In normal form, modes as in the tensor."""
     arrays = [problem.kernels.to_numpy(factor) for factor in factors]
-    return normalise_cp(CPTensor((None, [arrays[k] for k in np.argsort(packed.order)])))
+    return normalize_cp(CPTensor((None, [arrays[k] for k in np.argsort(packed.order)])))
 
 
 def _relative_error(problem: Problem, factors: Any) -> float:

@@ -17,7 +17,7 @@ from neuroml._core.estimator import check_kind, check_option
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.validation import as_given, as_numbers
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
-from neuroml.connectome.tensors import FibreTensor
+from neuroml.connectome.tensors import FiberTensor
 from neuroml.exceptions import DataError
 
 __all__ = ["RankSelection", "core_consistency", "select_rank"]
@@ -46,10 +46,10 @@ class RankSelection:
 
 
 def select_rank(
-    tensor: FibreTensor | ArrayLike,
+    tensor: FiberTensor | ArrayLike,
     ranks: Sequence[int],
     *,
-    holdout: str = "fibre",
+    holdout: str = "fiber",
     n_folds: int = 5,
     model: NonnegativeCP | None = None,
     random_state: RandomState = None,
@@ -58,17 +58,17 @@ def select_rank(
 
     Parameters
     ----------
-    tensor : FibreTensor or array-like
+    tensor : FiberTensor or array-like
         Non-negative, NaN for missing; the last mode is time. No modes may be symmetric: the same
         value would be both left out and fitted.
     ranks : sequence of int
-    holdout : {"fibre", "time_block"}, default="fibre"
-        Leave out whole fibres at random (a pair in an animal), each place in one fold; or in every
-        animal a block of time of its own, which also asks that time courses are shared.
+    holdout : {"fiber", "time_block"}, default="fiber"
+        Leave out whole fibers at random (a pair in a subject), each place in one fold; or in every
+        subject a block of time of its own, which also asks that time courses are shared.
     n_folds : int, default=5
     model : NonnegativeCP, optional
         Whose parameters other than the rank are taken. Its ridge matters: without one the held-out
-        error explodes as soon as a pair is seen in fewer animals than there are components, and a
+        error explodes as soon as a pair is seen in fewer subjects than there are components, and a
         large one prefers too many, since it costs less to split a component in two.
     random_state : int, RandomState, Generator or None, default=None
 
@@ -79,7 +79,7 @@ def select_rank(
     Raises
     ------
     DataError
-        If places cannot be left out without losing an index altogether, as with one animal, or a
+        If places cannot be left out without losing an index altogether, as with one subject, or a
         fold leaves out nothing but zeros.
 
     Examples
@@ -92,9 +92,9 @@ def select_rank(
     >>> select_rank(tensor, [1, 2, 3], random_state=0).best_rank
     2
     """
-    check_option(holdout, ("fibre", "time_block"), "holdout")
-    if not isinstance(tensor, FibreTensor):
-        tensor = FibreTensor.from_dense(as_numbers(as_given(tensor), "tensor").astype(np.float64))
+    check_option(holdout, ("fiber", "time_block"), "holdout")
+    if not isinstance(tensor, FiberTensor):
+        tensor = FiberTensor.from_dense(as_numbers(as_given(tensor), "tensor").astype(np.float64))
     values = _values_of(tensor)
     model = NonnegativeCP() if model is None else check_kind(model, (NonnegativeCP,), "model")
     generators = spawn_generators(random_state, 1 + len(ranks))
@@ -105,7 +105,7 @@ def select_rank(
         estimator.set_params(n_components=rank, random_state=int(rng.integers(2**31)))
         folds[k] = [_held_out_error(estimator, tensor, values, mask) for mask in masks]
         estimator.fit(tensor)
-        others = np.delete(estimator.restart_matches_, estimator.restart_errors_.argmin())
+        others = np.delete(estimator.restart_matches_, estimator.restart_objectives_.argmin())
         match = np.median(others) if len(others) else np.nan
         consistency = core_consistency(estimator.cp_, tensor)
         rows.append((rank, estimator.reconstruction_err_, match, consistency))
@@ -115,13 +115,13 @@ def select_rank(
     return RankSelection(int(ranks[_choose(folds)]), table, folds)
 
 
-def core_consistency(cp: CPTensor, tensor: FibreTensor | ArrayLike) -> float:
+def core_consistency(cp: CPTensor, tensor: FiberTensor | ArrayLike) -> float:
     r"""How nearly the least-squares core of a tensor, given the factors, is superdiagonal.
 
     Parameters
     ----------
     cp : tensorly CPTensor
-    tensor : FibreTensor or array-like
+    tensor : FiberTensor or array-like
         What is missing is taken from the decomposition itself.
 
     Returns
@@ -136,8 +136,8 @@ def core_consistency(cp: CPTensor, tensor: FibreTensor | ArrayLike) -> float:
     .. [1] R. Bro and H. Kiers (2003). A new efficient method for determining the number of
        components in PARAFAC models. Journal of Chemometrics 17.
     """
-    if not isinstance(tensor, FibreTensor):
-        tensor = FibreTensor.from_dense(as_numbers(as_given(tensor), "tensor").astype(np.float64))
+    if not isinstance(tensor, FiberTensor):
+        tensor = FiberTensor.from_dense(as_numbers(as_given(tensor), "tensor").astype(np.float64))
     factors = [cp.factors[0] * cp.weights, *cp.factors[1:]]
     rank = len(cp.weights)
     if any(np.linalg.matrix_rank(factor) < rank for factor in factors):
@@ -152,22 +152,22 @@ def core_consistency(cp: CPTensor, tensor: FibreTensor | ArrayLike) -> float:
     return float(100 * (1 - np.sum(deviation**2) / rank))
 
 
-def _values_of(tensor: FibreTensor) -> np.ndarray:
-    return tensor.values if isinstance(tensor.values, np.ndarray) else tensor.values.materialise()
+def _values_of(tensor: FiberTensor) -> np.ndarray:
+    return tensor.values if isinstance(tensor.values, np.ndarray) else tensor.values.materialize()
 
 
 def _models(factors: Sequence[np.ndarray], index: np.ndarray) -> np.ndarray:
-    """What each fibre is modelled by, before the last mode (n_fibres, R)."""
+    """What each fiber is modeled by, before the last mode (n_fibers, R)."""
     return reduce(mul, (f[i] for f, i in zip(factors[:-1], index.T, strict=True)))
 
 
 def _folds(
-    tensor: FibreTensor, values: np.ndarray, holdout: str, n_folds: int, rng: np.random.Generator
+    tensor: FiberTensor, values: np.ndarray, holdout: str, n_folds: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """What each fold leaves out: a mask (n_fibres, 1) or (n_fibres, length)."""
-    n_fibres, length = values.shape
-    if holdout == "fibre":
-        fold = rng.permutation(np.arange(n_fibres) % n_folds)
+    """What each fold leaves out: a mask (n_fibers, 1) or (n_fibers, length)."""
+    n_fibers, length = values.shape
+    if holdout == "fiber":
+        fold = rng.permutation(np.arange(n_fibers) % n_folds)
         masks = [(fold == f)[:, None] for f in range(n_folds)]
     else:
         block = np.arange(length) * n_folds // length
@@ -177,7 +177,7 @@ def _folds(
         yield _keep_every_index(tensor, mask)
 
 
-def _keep_every_index(tensor: FibreTensor, mask: np.ndarray) -> np.ndarray:
+def _keep_every_index(tensor: FiberTensor, mask: np.ndarray) -> np.ndarray:
     """Put back what alone shows an index of a mode, and check that something is left."""
     mask = mask.copy()
     left = ~mask.all(axis=1)
@@ -186,15 +186,15 @@ def _keep_every_index(tensor: FibreTensor, mask: np.ndarray) -> np.ndarray:
         mask[~shown[places]] = False
     if not mask.any():
         raise DataError(
-            "nothing can be left out: every fibre is the only one of its pair or animal",
-            expected="pairs seen in at least two animals",
-            found=f"{len(mask)} fibres for shape {tensor.shape}",
+            "nothing can be left out: every fiber is the only one of its pair or subject",
+            expected="pairs seen in at least two subjects",
+            found=f"{len(mask)} fibers for shape {tensor.shape}",
             field="tensor",
         )
     return mask
 
 
-def _without(tensor: FibreTensor, values: np.ndarray, mask: np.ndarray) -> FibreTensor:
+def _without(tensor: FiberTensor, values: np.ndarray, mask: np.ndarray) -> FiberTensor:
     if mask.shape[1] == 1:
         kept = ~mask[:, 0]
         return replace(tensor, values=values[kept], index=tensor.index[kept])
@@ -202,7 +202,7 @@ def _without(tensor: FibreTensor, values: np.ndarray, mask: np.ndarray) -> Fibre
 
 
 def _held_out_error(
-    estimator: NonnegativeCP, tensor: FibreTensor, values: np.ndarray, mask: np.ndarray
+    estimator: NonnegativeCP, tensor: FiberTensor, values: np.ndarray, mask: np.ndarray
 ) -> float:
     """Relative error on what a fit was not given."""
     weights, factors = estimator.fit(_without(tensor, values, mask)).cp_
@@ -224,7 +224,7 @@ def _choose(folds: np.ndarray) -> int:
             expected="something above zero in what each fold leaves out",
             found=f"{len(unscored)} of {len(folds)} ranks without, the first has "
             f"{folds[unscored[0]].tolist()}",
-            fix="Use fewer folds, or leave out fibres that are zero throughout.",
+            fix="Use fewer folds, or leave out fibers that are zero throughout.",
             field="tensor",
         )
     difference = folds - folds[folds.mean(axis=1).argmin()]

@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import Estimator, TableOutputMixin
+from neuroml._core.estimator import (
+    Estimator,
+    Interval,
+    StrOptions,
+    TableOutputMixin,
+    check_input_names,
+    validated_fit,
+)
 from neuroml._core.samples import check_samples
 from neuroml.connectome._windows import taper_weights, window_bounds, windowed_connectivity
 
@@ -24,7 +29,7 @@ _COVARIANCES = {"empirical": EmpiricalCovariance, "ledoit-wolf": LedoitWolf}
 class SlidingWindowConnectivity(TableOutputMixin, Estimator):
     """Correlation or partial correlation between units in windows that slide over time.
 
-    Windows never cross the border of a session. Neighbouring windows share samples, so their
+    Windows never cross the border of a session. Neighboring windows share samples, so their
     values are not independent: judge fluctuations against surrogate data, not by eye.
 
     Parameters
@@ -40,9 +45,9 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
     taper : {"boxcar", "gaussian", "hamming", "hann"}, default="boxcar"
         Weights over the samples of a window; "gaussian" has a standard deviation of window / 6.
     negative : {"keep", "zero", "absolute"}, default="keep"
-        What becomes of negative connectivity; non-negative factorisations need one of the last two.
+        What becomes of negative connectivity; non-negative factorizations need one of the last two.
     edges : {"drop", "shrink"}, default="drop"
-        "drop" keeps whole windows only. "shrink" centres a window on every ``step``-th sample and
+        "drop" keeps whole windows only. "shrink" centers a window on every ``step``-th sample and
         cuts it at the edges of a session; with ``step=1`` there is one row per sample, so that
         the output lines up with labels of the samples.
     vectorize : bool, default=True
@@ -61,7 +66,7 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
     See Also
     --------
     nilearn.connectome.ConnectivityMeasure : does the estimation inside a window.
-    NonnegativeCP : factorises the resulting tensor.
+    NonnegativeCP : factorizes the resulting tensor.
 
     Examples
     --------
@@ -109,7 +114,7 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
         self.vectorize = vectorize
         self.discard_diagonal = discard_diagonal
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(
         self, X: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
     ) -> SlidingWindowConnectivity:
@@ -186,7 +191,7 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the pairs, ``unit_i--unit_j``."""
         check_is_fitted(self)
-        names = _check_feature_names_in(self, input_features)
+        names = check_input_names(self, input_features)
         first, second = np.triu_indices(self.n_features_in_, k=1)
         return np.array(
             [f"{names[i]}--{names[j]}" for i, j in zip(first, second, strict=True)], object

@@ -1,4 +1,4 @@
-"""Tensors with missing fibres, in memory or on disk."""
+"""Tensors with missing fibers, in memory or on disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from neuroml._core.validation import as_given, as_numbers
 from neuroml.exceptions import DataError
 
-__all__ = ["FibreTensor", "RowsOnDisk"]
+__all__ = ["FiberTensor", "RowsOnDisk"]
 
 
 class RowsOnDisk:
@@ -78,17 +78,17 @@ class RowsOnDisk:
 
 
 @dataclass(frozen=True)
-class FibreTensor:
-    """A non-negative tensor given by its observed fibres along the last mode.
+class FiberTensor:
+    """A non-negative tensor given by its observed fibers along the last mode.
 
     What is not observed takes no memory and no time, and no number stands in its place.
 
     Attributes
     ----------
-    values : ndarray of shape (n_fibres, length), RowsOnDisk, or implicit rows
-        One fibre per row. In an array, NaN marks missing values inside a fibre.
-    index : ndarray of int of shape (n_fibres, n_modes - 1)
-        The place of each fibre along all modes but the last.
+    values : ndarray of shape (n_fibers, length), RowsOnDisk, or implicit rows
+        One fiber per row. In an array, NaN marks missing values inside a fiber.
+    index : ndarray of int of shape (n_fibers, n_modes - 1)
+        The place of each fiber along all modes but the last.
     shape : tuple of int
         Sizes of all modes.
     axes : tuple of str
@@ -99,10 +99,10 @@ class FibreTensor:
     Examples
     --------
     >>> import numpy as np
-    >>> from neuroml.connectome import FibreTensor
+    >>> from neuroml.connectome import FiberTensor
     >>> dense = np.ones((2, 2, 3))
     >>> dense[1, 0] = np.nan
-    >>> tensor = FibreTensor.from_dense(dense)
+    >>> tensor = FiberTensor.from_dense(dense)
     >>> tensor.index.tolist()
     [[0, 0], [0, 1], [1, 1]]
     >>> bool(np.isnan(tensor.to_dense()[1, 0]).all())
@@ -120,18 +120,18 @@ class FibreTensor:
         expected = (self.values.shape[0], len(self.shape) - 1)
         if self.index.shape != expected or self.values.shape[1] != self.shape[-1]:
             raise DataError(
-                "fibres, their index and the shape disagree",
-                expected=f"index of shape {expected} for fibres of length {self.shape[-1]}",
+                "fibers, their index and the shape disagree",
+                expected=f"index of shape {expected} for fibers of length {self.shape[-1]}",
                 found=f"index of shape {self.index.shape}, values of shape {self.values.shape}",
                 field="index",
             )
         if ((self.index < 0) | (self.index >= self.shape[:-1])).any():
             raise DataError(
-                "fibres lie outside the tensor", expected=f"places within {self.shape[:-1]}",
+                "fibers lie outside the tensor", expected=f"places within {self.shape[:-1]}",
                 found=f"places up to {self.index.max(axis=0).tolist()}", field="index",
             )  # fmt: skip
         if len(np.unique(np.ravel_multi_index(tuple(self.index.T), self.shape[:-1]))) < expected[0]:
-            raise DataError("two fibres have the same place", field="index")
+            raise DataError("two fibers have the same place", field="index")
 
     @property
     def ndim(self) -> int:
@@ -144,8 +144,8 @@ class FibreTensor:
         return np.arange(self.shape[mode]) if labels is None else np.asarray(labels)
 
     @classmethod
-    def from_dense(cls, tensor: np.ndarray, **names: Any) -> FibreTensor:
-        """From an array with NaN for missing; fibres that are missing throughout are left out."""
+    def from_dense(cls, tensor: np.ndarray, **names: Any) -> FiberTensor:
+        """From an array with NaN for missing; fibers that are missing throughout are left out."""
         tensor = as_numbers(as_given(tensor, "tensor"), "tensor")
         rows = tensor.reshape(-1, tensor.shape[-1])
         seen = np.flatnonzero(~np.isnan(rows).all(axis=1))

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from neuroml._core.em import Climb, best_climb, highest
-from neuroml._core.estimator import RANDOM_STATE, Estimator
+from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
+from neuroml._core.iteration import FitTrace, best_restart, select_restart
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.validation import check_table
 from neuroml.connectome._block_model import FAMILIES, PRESENCE, equal_weights, search
@@ -147,7 +145,7 @@ class WeightedSBM(Estimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(self, W: ArrayLike, y: Any = None) -> WeightedSBM:
         """Find the blocks.
 
@@ -191,9 +189,9 @@ class WeightedSBM(Estimator):
             self._search([(graph, *m, rng) for m, rng in zip(models, model_rngs, strict=True)])
         )
         name = type(self).__name__
-        bests = [climbs[highest(climbs, name=name)] for climbs in found]
-        first = highest(bests, name=name)
-        best, every = best_climb(found[first], name=name)
+        bests = [climbs[best_restart(climbs, name=name)] for climbs in found]
+        first = best_restart(bests, name=name)
+        best, every = select_restart(found[first], name=name)
         self.candidates_ = pd.DataFrame(
             [
                 (family, corrected, one.objective, int(one.state.max()) + 1)
@@ -241,7 +239,9 @@ class WeightedSBM(Estimator):
         ]
         return run_parallel(search, full, n_jobs=self.n_jobs)
 
-    def _keep(self, W: np.ndarray, kept: Climb[np.ndarray], every: list[Climb[np.ndarray]]) -> None:
+    def _keep(
+        self, W: np.ndarray, kept: FitTrace[np.ndarray], every: list[FitTrace[np.ndarray]]
+    ) -> None:
         members = np.eye(kept.state.max() + 1)[kept.state]
         seen = ~np.isnan(W)
         total = members.T @ np.where(seen, W, 0.0) @ members
@@ -264,14 +264,14 @@ class WeightedSBM(Estimator):
         return tags
 
 
-def _single(climbs: list[Climb[np.ndarray]]) -> Climb[np.ndarray]:
+def _single(climbs: list[FitTrace[np.ndarray]]) -> FitTrace[np.ndarray]:
     """The partition into one block, which the first climb starts from."""
     start = climbs[0].trace[0]
     one_block = np.zeros_like(climbs[0].state)
-    return Climb(one_block, (start,), converged=True, stop_reason="converged")
+    return FitTrace(one_block, (start,), converged=True, stop_reason="converged")
 
 
-def _gain(climbs: list[Climb[np.ndarray]]) -> float:
+def _gain(climbs: list[FitTrace[np.ndarray]]) -> float:
     """What the best partition gains over a single block."""
     return max(one.objective for one in climbs) - climbs[0].trace[0]
 

@@ -143,7 +143,7 @@ def _regions(image: Any, atlas: Any, units: Units | None) -> Series:
             touched = masker.transform(new_img_like(image, missing.astype(np.float32))) > 0
             means = np.where(touched, np.nan, means)
         values[:, seen] = means
-    centres = ndimage.center_of_mass(np.ones_like(grid), grid, ids[present])
+    centers = ndimage.center_of_mass(np.ones_like(grid), grid, ids[present])
     lost = [name for name, here in zip(names, present, strict=True) if not here]
     kept = [name for name, here in zip(names, present, strict=True) if here]
     coverage = _coverage(stored, ids, scanned, image.affine)[present]
@@ -152,7 +152,7 @@ def _regions(image: Any, atlas: Any, units: Units | None) -> Series:
         values[:, present],
         kept,
         {name: column[present] for name, column in coords.items()}
-        | _millimetres(np.asarray(centres), image.affine)
+        | _millimetres(np.asarray(centers), image.affine)
         | {"coverage": coverage},
         notes=(notes if lost else []) + coverage_notes(kept, coverage),
     )

@@ -342,7 +342,7 @@ def delta_f_over_f(
     percentile : float
         The baseline :math:`F_0` is this percentile of each unit's values...
     window_s : float, optional
-        ...in a window of so many seconds centred on the sample, or if None in the whole segment.
+        ...in a window of so many seconds centered on the sample, or if None in the whole segment.
 
     Returns
     -------

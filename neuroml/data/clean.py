@@ -151,8 +151,8 @@ def _without_line(values: np.ndarray, good: np.ndarray) -> np.ndarray:
 
 
 def _scaled(cleaned: np.ndarray, before: np.ndarray) -> np.ndarray:
-    centred = cleaned - cleaned.mean(axis=0)
-    spread = centred.std(axis=0, ddof=1)
+    centered = cleaned - cleaned.mean(axis=0)
+    spread = centered.std(axis=0, ddof=1)
     flat = spread <= 1e-10 * np.abs(before).max(axis=0)
     if flat.any():
         raise DataError(
@@ -161,7 +161,7 @@ def _scaled(cleaned: np.ndarray, before: np.ndarray) -> np.ndarray:
             found=f"{int(flat.sum())} that do not, such as number {int(np.argmax(flat))}",
             fix="Drop these units, or clean without standardize=True.",
         )
-    return centred / spread
+    return centered / spread
 
 
 def _check_length(good: np.ndarray, n_fitted: int, band: Mapping[str, float]) -> None:

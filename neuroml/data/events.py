@@ -138,7 +138,7 @@ def labels_from_events(
             subject=subject,
             field="onset",
         )
-    labels = _labelled(table[column].astype(str).to_numpy(), first, last, time, subject)
+    labels = _labeled(table[column].astype(str).to_numpy(), first, last, time, subject)
     note = f"{n_empty} of {len(table)} events, which meet no sample"
     return xr.DataArray(
         [rest if label is None else label for label in labels],
@@ -161,7 +161,7 @@ def _samples_of(
     return first, np.where((duration == 0) & is_near, first + 1, last)
 
 
-def _labelled(
+def _labeled(
     names: np.ndarray, first: np.ndarray, last: np.ndarray, time: np.ndarray, subject: str
 ) -> np.ndarray:
     """The name of the event at each sample, or None; shape (n_times,)."""

@@ -49,7 +49,7 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
 ) -> xr.Dataset:
     """Read one run of fMRI: regions of an atlas, voxels of a mask, or a table of regions.
 
-    Values are neither centred nor scaled: see `neuroml.data.clean` for that.
+    Values are neither centered nor scaled: see `neuroml.data.clean` for that.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
         An atlas: the value of a voxel is the id of its region, 0 is background. The signal is the
         mean over a region's voxels (`nilearn.maskers.NiftiLabelsMasker`) that were scanned, which
         those that are 0 throughout were not. An atlas on another grid
-        is resampled onto that of the data (nearest neighbour). For surface files a ``.label.gii``
+        is resampled onto that of the data (nearest neighbor). For surface files a ``.label.gii``
         or ``.dlabel.nii`` of the same vertices.
     mask : image or path-like, optional
         Instead of an atlas: each voxel above 0 is a unit.

@@ -47,7 +47,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         if len(X) < 2:
             raise _too_few_samples(len(X), 2, subject)
 
-    def _centre_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _center_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return voxel_scaling(X)
 
     def _inverse_basis(self, subject: Subject) -> np.ndarray:
@@ -75,7 +75,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     def _learn_scaling(self, X: np.ndarray, seen: np.ndarray, subject: Subject) -> np.ndarray:
         rows = X if seen.all() else X[seen]
         self._check_seen(rows, subject)
-        mean, scale = self._centre_and_spread(rows)
+        mean, scale = self._center_and_spread(rows)
         scale = scale if self.standardize else np.ones_like(scale)
         self.mean_, self.scale_ = self.mean_ | {subject: mean}, self.scale_ | {subject: scale}
         scaled = self._scaled(X, subject)
@@ -83,10 +83,10 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         return scaled
 
     def _scaled(self, X: np.ndarray, subject: Subject) -> np.ndarray:
-        centred = X - self.mean_[subject]
+        centered = X - self.mean_[subject]
         if self.standardize:
-            centred /= self.scale_[subject]
-        return centred
+            centered /= self.scale_[subject]
+        return centered
 
     def add_subject(self, X: ArrayLike, *, subject: Subject) -> CohortAligner:
         """Learn a new subject's map from samples shared with the cohort; the others stay.

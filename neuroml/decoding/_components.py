@@ -3,7 +3,7 @@ r"""What brains of a cohort share on the side of the targets: components by deco
 With disjoint stimuli and unequal voxels nothing in voxel space is common. What can be common is
 which directions of the target space brains carry, and how well. Each subject gives two matrices of
 targets by targets: the second moment :math:`C_s` of its targets and the part :math:`M_s` of it that
-its brain explains, judged by leave-one-out predictions. The generalised eigenvectors of their
+its brain explains, judged by leave-one-out predictions. The generalized eigenvectors of their
 means, :math:`M a = \lambda C a`, are the canonical directions of the cohort [1]_: uncorrelated over
 stimuli, sorted by the share :math:`\lambda` of variance that brains explain.
 
@@ -30,7 +30,7 @@ class Components:
     ----------
     mean : ndarray of shape (n_targets,)
     axes : ndarray of shape (n_targets, n_components)
-        Project centred targets to components of about unit variance.
+        Project centered targets to components of about unit variance.
     patterns : ndarray of shape (n_targets, n_components)
         Carry components back: the covariance of targets with components.
     decodability : ndarray of shape (n_components,)

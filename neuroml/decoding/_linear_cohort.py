@@ -48,7 +48,7 @@ class LinearDecoder:
     gain : ndarray of shape (n_components,)
     target_mean : ndarray of shape (n_targets,)
     axes : ndarray of shape (n_targets, n_components)
-        From centred targets to components.
+        From centered targets to components.
     whitener : ndarray of shape (n_components, n_components)
         ``whitener @ whitener.T`` is the precision of the noise of the decoded components.
     weights : ndarray of shape (2,)
@@ -104,7 +104,7 @@ class LinearDecoder:
 
 @dataclass(frozen=True)
 class Voxels:
-    """Standardised voxels, decomposed, and what standardised them.
+    """Standardised voxels, decomposed, and what standardized them.
 
     Attributes
     ----------

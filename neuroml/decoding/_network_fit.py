@@ -44,7 +44,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps, rows of a subject in a step, peak of the one-cycle rate, and what the optimiser does.
+    """Steps, rows of a subject in a step, peak of the one-cycle rate, and what the optimizer does.
 
     Attributes
     ----------

@@ -231,9 +231,9 @@ def _calibration(
 ) -> dict[str, np.ndarray]:
     """Slope and intercept per coordinate: cosine losses leave the scale of the outputs free."""
     _, decoded = _run(model, subject, X)
-    centred = decoded - decoded.mean(axis=0)
-    power = (centred**2).sum(axis=0)
-    slope = (centred * y).sum(axis=0) / np.where(power > 0, power, 1.0)
+    centered = decoded - decoded.mean(axis=0)
+    power = (centered**2).sum(axis=0)
+    slope = (centered * y).sum(axis=0) / np.where(power > 0, power, 1.0)
     return {"slope": slope, "intercept": y.mean(axis=0) - slope * decoded.mean(axis=0)}
 
 

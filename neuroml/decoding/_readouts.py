@@ -100,9 +100,9 @@ def mix_predictions(experts: Sequence[np.ndarray], targets: np.ndarray) -> np.nd
     Parameters
     ----------
     experts : sequence of ndarray of shape (n_samples, n_targets)
-        Centred predictions for samples that the experts were not fitted to.
+        Centered predictions for samples that the experts were not fitted to.
     targets : ndarray of shape (n_samples, n_targets)
-        Centred like the predictions.
+        Centered like the predictions.
 
     Returns
     -------

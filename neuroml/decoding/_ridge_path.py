@@ -20,7 +20,7 @@ class RidgeFit:
     Attributes
     ----------
     weights : ndarray of shape (n_features, n_targets)
-        For centred features.
+        For centered features.
     alpha : float
         The chosen penalty.
     errors : ndarray of shape (n_alphas,)
@@ -37,12 +37,12 @@ class RidgeFit:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Singular values and left vectors of centred features: decomposed once, solved often.
+    """Singular values and left vectors of centered features: decomposed once, solved often.
 
     Attributes
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Centred.
+        Centered.
     left : ndarray of shape (n_samples, m), m = min(n_samples, n_features)
     values : ndarray of shape (m,)
         Squared singular values.
@@ -74,15 +74,15 @@ class Spectrum:
         -------
         RidgeFit
         """
-        centred = Y - Y.mean(axis=0)
-        projected = self.left.T @ centred
+        centered = Y - Y.mean(axis=0)
+        projected = self.left.T @ centered
         values, squares = self.values[:, None], self.left**2
         best = np.inf
         errors = np.empty(len(alphas))
         for i, alpha in enumerate(alphas):
             shrinkage = values / (values + alpha * np.atleast_1d(odds))
             kept = 1 - 1 / len(Y) - squares @ shrinkage
-            missed = (centred - self.left @ (shrinkage * projected)) / np.maximum(kept, 1e-10)
+            missed = (centered - self.left @ (shrinkage * projected)) / np.maximum(kept, 1e-10)
             errors[i] = np.mean(missed**2)
             if errors[i] < best:
                 best, chosen, residual = errors[i], float(alpha), missed
@@ -99,7 +99,7 @@ class Spectrum:
 
 
 def decompose(X: np.ndarray) -> Spectrum:
-    """Decompose centred features (n_samples, n_features) by their smaller Gram matrix."""
+    """Decompose centered features (n_samples, n_features) by their smaller Gram matrix."""
     n_samples, n_features = X.shape
     if n_samples <= n_features:
         values, left = eigh(X @ X.T)

@@ -64,7 +64,7 @@ class View:
 
 
 def view(X: np.ndarray, seen: np.ndarray) -> View:
-    """The view of centred data (n_samples, n_voxels), zero where not seen."""
+    """The view of centered data (n_samples, n_voxels), zero where not seen."""
     n_samples, n_voxels = X.shape
     if n_samples <= n_voxels:
         gram = X @ X.T
@@ -142,9 +142,9 @@ class Posterior(NamedTuple):
 
 
 def probabilistic_step(views: Sequence[View], state: Posterior) -> tuple[Posterior, float]:
-    """One round of expectation maximisation, and the log-likelihood per observed value.
+    """One round of expectation maximization, and the log-likelihood per observed value.
 
-    The maximisation updates bases, noise and prior in this order, each given the ones before; the
+    The maximization updates bases, noise and prior in this order, each given the ones before; the
     prior stays diagonal because the components are rotated to its axes.
     """
     parts = [aligned(one, state.mean) for one in views]

@@ -1,4 +1,4 @@
-"""Targets in the coordinates that models are fitted in: centred, heads with ranks of their own."""
+"""Targets in the coordinates that models are fitted in: centered, heads with ranks of their own."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class TargetSpace:
 
     def encode(self, targets: np.ndarray) -> np.ndarray:
         """Coordinates (n_samples, n_coordinates) of targets (n_samples, n_targets)."""
-        centred = targets - self.mean
-        return centred if self.basis is None else centred @ self.basis
+        centered = targets - self.mean
+        return centered if self.basis is None else centered @ self.basis
 
     def decode(self, coordinates: np.ndarray) -> np.ndarray:
         """Targets of coordinates."""

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import Tags, check_array
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import (
@@ -26,8 +25,11 @@ from neuroml._core.estimator import (
     DEVICE,
     RANDOM_STATE,
     Estimator,
+    Interval,
+    StrOptions,
     TableOutputMixin,
     resolve_device,
+    validated_fit,
 )
 from neuroml._core.validation import one_array
 from neuroml.decoding._ridge_path import check_penalties
@@ -85,7 +87,7 @@ class CrossSubjectDecoder(
         After the embedder, and in the translator.
     linear_builder : bool, default=True
     pooling : {"max", "average"} or None, default=None
-        Pool standardised voxels, in the order they come in, to ``n_pool`` values.
+        Pool standardized voxels, in the order they come in, to ``n_pool`` values.
     n_pool : int, default=8192
     alpha_clip : float, default=1.0
         Weight of the contrastive loss.
@@ -267,7 +269,7 @@ class CrossSubjectDecoder(
         Four blocks of 2048, adapters of rank 128, voxels max-pooled to 8192, all four losses, and
         what the code does though it helps nobody, each a switch: a builder that cannot go below
         zero, a cycle between latents after dropout, decayed layer norms, targets that are not
-        centred. Steps are those of four subjects with 8559 rows (13 200) and of 500 rows of a new
+        centered. Steps are those of four subjects with 8559 rows (13 200) and of 500 rows of a new
         one (2000). Give ``source=`` to `adapt` for the published reset-tuning.
 
         Parameters
@@ -304,7 +306,7 @@ class CrossSubjectDecoder(
         }
         return cls(**(published | overrides))
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(self, X: Any, y: Any, *, groups: ArrayLike | None = None) -> CrossSubjectDecoder:
         """Fit what subjects share, and every subject's own part.
 

@@ -7,9 +7,9 @@ from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils._param_validation import Interval
 
 from neuroml._core.cohort import Subject
+from neuroml._core.estimator import Interval
 from neuroml.decoding._components import Components, explained, shared_components
 from neuroml.decoding._readouts import mix_predictions
 from neuroml.decoding._ridge_path import RidgeFit
@@ -54,7 +54,7 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
     decodability_ : ndarray of shape (n_components,)
         Share of the variance of each component that brains explain, falling.
     axes_, patterns_ : ndarray of shape (n_targets, n_components)
-        From centred targets to components of about unit variance, and back.
+        From centered targets to components of about unit variance, and back.
     target_mean_ : ndarray of shape (n_targets,)
 
     See Also
@@ -112,13 +112,13 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         plain = problem.spectrum.solve(Y, alphas)
         parts = shared.encode(Y) * norms
         prior = problem.spectrum.solve(parts, alphas, odds / max(np.median(odds), 1e-12))
-        centre = shared.decode(parts.mean(axis=0) / norms)
+        center = shared.decode(parts.mean(axis=0) / norms)
         own, cohort = mix_predictions(
-            [plain.left_out - Y.mean(axis=0), shared.decode(prior.left_out / norms) - centre],
+            [plain.left_out - Y.mean(axis=0), shared.decode(prior.left_out / norms) - center],
             Y - Y.mean(axis=0),
         )
         weight = cohort / (own + cohort) if cohort > 0 else 0.0  # plain ridge if both are useless
         self.cohort_weight_ = {**self.cohort_weight_, subject: float(weight)}
         led_back = (prior.weights / norms) @ shared.patterns.T
         weights = (1 - weight) * plain.weights + weight * led_back
-        return replace(plain, weights=weights), weight * centre + (1 - weight) * Y.mean(axis=0)
+        return replace(plain, weights=weights), weight * center + (1 - weight) * Y.mean(axis=0)

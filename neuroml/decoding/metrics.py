@@ -1,6 +1,6 @@
 """How well was it decoded, and how well are brains aligned: scores, chance, ceilings, intervals.
 
-Rows are samples (stimuli or time points); every score names its chance level or centres what it
+Rows are samples (stimuli or time points); every score names its chance level or centers what it
 compares, so that a constant prediction cannot look good.
 """
 
@@ -193,7 +193,7 @@ def feature_correlation(predicted: ArrayLike, truth: ArrayLike) -> np.ndarray:
 
 
 def sample_correlation(predicted: ArrayLike, truth: ArrayLike) -> np.ndarray:
-    """Correlation over targets of every sample with its prediction, targets centred first.
+    """Correlation over targets of every sample with its prediction, targets centered first.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ def sample_correlation(predicted: ArrayLike, truth: ArrayLike) -> np.ndarray:
         0 where either is constant: the mean of the targets as prediction scores 0.
     """
     decoded, true = _pair(predicted, truth)
-    return (_unit(_centred(decoded), axis=1) * _unit(_centred(true), axis=1)).sum(axis=1)
+    return (_unit(_centered(decoded), axis=1) * _unit(_centered(true), axis=1)).sum(axis=1)
 
 
 def noise_ceiling(trials: ArrayLike) -> np.ndarray:
@@ -289,7 +289,7 @@ def time_segment_matching(
     .. [1] J. V. Haxby et al. (2011). A common, high-dimensional model of the representational space
        in human ventral temporal cortex. Neuron 72(2).
     """
-    parts = {s: _standardised(part) for s, part in _common_space(X).items()}
+    parts = {s: _standardized(part) for s, part in _common_space(X).items()}
     n_samples = len(next(iter(parts.values())))
     n_windows = n_samples - window + 1
     if window < 1 or n_windows <= window:
@@ -417,20 +417,20 @@ def _matrix(values: Any, **checks: Any) -> np.ndarray:
     return np.asarray(check_array(one_array(values), **({"dtype": np.float64} | checks)))
 
 
-def _centred(X: np.ndarray) -> np.ndarray:
+def _centered(X: np.ndarray) -> np.ndarray:
     """Columns without their mean, and exactly zero where constant."""
     return np.where(np.ptp(X, axis=0) > 0, X - X.mean(axis=0), 0.0)
 
 
 def _unit(X: np.ndarray, axis: int) -> np.ndarray:
-    """Centred along an axis and of unit norm, or zero where constant."""
-    centred = X - X.mean(axis=axis, keepdims=True)
-    norm = np.linalg.norm(centred, axis=axis, keepdims=True)
+    """Centered along an axis and of unit norm, or zero where constant."""
+    centered = X - X.mean(axis=axis, keepdims=True)
+    norm = np.linalg.norm(centered, axis=axis, keepdims=True)
     noise = 1e-12 * np.linalg.norm(X, axis=axis, keepdims=True)
-    return np.where(norm > noise, centred / np.where(norm > noise, norm, 1.0), 0.0)
+    return np.where(norm > noise, centered / np.where(norm > noise, norm, 1.0), 0.0)
 
 
-def _standardised(X: np.ndarray) -> np.ndarray:
+def _standardized(X: np.ndarray) -> np.ndarray:
     return _unit(X, axis=0) * np.sqrt(len(X))
 
 

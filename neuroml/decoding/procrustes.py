@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval
 
 from neuroml._core.cohort import Subject
-from neuroml._core.em import Climb, best_climb, climb
+from neuroml._core.estimator import Interval, validated_fit
+from neuroml._core.iteration import FitTrace, iterate, select_restart
 from neuroml.decoding._alignment import CohortAligner
 from neuroml.exceptions import DataError
 
@@ -120,7 +119,7 @@ class ProcrustesAligner(CohortAligner):
         self.max_iter = max_iter
         self.tol = tol
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(self, X: Any, y: Any = None) -> ProcrustesAligner:
         """Find the template and every subject's map to it.
 
@@ -165,7 +164,7 @@ class ProcrustesAligner(CohortAligner):
             template, found = self._build_template(blocks, first)
             templates.append(template)
             climbs.append(found)
-        best_climb([min(climbs, key=lambda one: one.converged)], name=type(self).__name__)
+        select_restart([min(climbs, key=lambda one: one.converged)], name=type(self).__name__)
         self.parcel_names_ = names
         self.parcel_sizes_ = np.array([template.shape[1] for template in templates])
         self.template_ = np.hstack(templates)
@@ -190,7 +189,7 @@ class ProcrustesAligner(CohortAligner):
 
     def _build_template(
         self, blocks: dict[Subject, np.ndarray], first: Subject
-    ) -> tuple[np.ndarray, Climb[np.ndarray]]:
+    ) -> tuple[np.ndarray, FitTrace[np.ndarray]]:
         """The template of one region, by way of the samples if these are fewer than voxels."""
         few = not self.prior and len(blocks[first]) < min(
             block.shape[1] for block in blocks.values()
@@ -198,7 +197,7 @@ class ProcrustesAligner(CohortAligner):
         if few:
             back = np.linalg.qr(blocks[first].T)[0].T
             blocks = {s: np.linalg.qr(block.T)[1].T for s, block in blocks.items()}
-        found = climb(
+        found = iterate(
             partial(_round, list(blocks.values()), prior=self.prior),
             blocks[first],
             -1.0,

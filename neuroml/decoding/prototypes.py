@@ -9,13 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from sklearn.base import _fit_context, clone
+from sklearn.base import clone
 from sklearn.preprocessing import normalize
-from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import Estimator, WeightedScoreMixin
+from neuroml._core.estimator import (
+    Estimator,
+    HasMethods,
+    Interval,
+    WeightedScoreMixin,
+    validated_meta_fit,
+)
 from neuroml._core.validation import check_table
 from neuroml._core.warn import each_warning_once
 from neuroml.decoding.ridge import RidgeDecoder
@@ -28,9 +33,9 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
     r"""Classifier that decodes an embedding and compares it with one prototype per class.
 
     The score of a class is the cosine between the decoded embedding and the class's prototype, both
-    centred on the mean prototype; probabilities are :math:`\mathrm{softmax}(\mathrm{cosine} / T)`
+    centered on the mean prototype; probabilities are :math:`\mathrm{softmax}(\mathrm{cosine} / T)`
     with a temperature T that suits held-out training samples. Classes that no training sample shows
-    can be recognised if they have a prototype (zero-shot).
+    can be recognized if they have a prototype (zero-shot).
 
     Parameters
     ----------
@@ -80,7 +85,7 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
         self.prototypes = prototypes
         self.cv = cv
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @validated_meta_fit
     @each_warning_once()
     def fit(self, X: ArrayLike, y: ArrayLike) -> PrototypeClassifier:
         """Fit the estimator to the prototypes of the labels, then the temperature.
@@ -144,8 +149,8 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
         return decoded
 
     def _scores(self, decoded: np.ndarray) -> np.ndarray:
-        centre = self.prototypes_.mean(axis=0)
-        return normalize(decoded - centre) @ normalize(self.prototypes_ - centre).T
+        center = self.prototypes_.mean(axis=0)
+        return normalize(decoded - center) @ normalize(self.prototypes_ - center).T
 
     def _class_scores(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self)

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject, check_cohort, map_subjects
-from neuroml._core.estimator import Estimator
+from neuroml._core.estimator import Estimator, Interval, validated_fit
 from neuroml.decoding._ridge_path import RidgeFit, Spectrum, check_penalties, decompose
 from neuroml.decoding._subjects import CohortRegressorMixin, voxel_scaling, warn_constant
 from neuroml.exceptions import DataError
@@ -41,8 +39,8 @@ class Problem:
 class RidgeDecoder(CohortRegressorMixin, Estimator):
     r"""Ridge regression per subject, the penalty chosen by leave-one-out error.
 
-    :math:`\hat W = \arg\min_W \|Y - XW\|^2 + \alpha \|W\|^2` with centred :math:`Y` and
-    standardised :math:`X`. One decomposition of the training data serves all penalties, and the
+    :math:`\hat W = \arg\min_W \|Y - XW\|^2 + \alpha \|W\|^2` with centered :math:`Y` and
+    standardized :math:`X`. One decomposition of the training data serves all penalties, and the
     exact leave-one-out error, closed form as well, chooses among them [1]_. This is the baseline
     that any cross-subject model has to beat.
 
@@ -63,7 +61,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         By subject, for the voxels as they came; (n_voxels,) where y was 1-D.
     intercept_ : dict of ndarray of shape (n_targets,)
     alpha_ : dict of float
-        The penalty chosen, on the scale of the standardised voxels.
+        The penalty chosen, on the scale of the standardized voxels.
     cv_errors_ : dict of ndarray of shape (n_alphas,)
         Mean squared leave-one-out error of every penalty.
     n_constant_ : dict of int
@@ -108,7 +106,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         self.rank = rank
         self.standardize = standardize
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(self, X: Any, y: Any, *, groups: ArrayLike | None = None) -> RidgeDecoder:
         """Fit one decoder for each subject.
 
@@ -201,9 +199,9 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         """What subjects share: nothing here."""
 
     def _fit_subject(self, subject: Subject, problem: Problem) -> None:
-        fit, centre = self._solve(subject, problem)
+        fit, center = self._solve(subject, problem)
         coef = (fit.weights / problem.scale[:, None]).T
-        intercept = centre - coef @ problem.mean
+        intercept = center - coef @ problem.mean
         flat = problem.y.ndim == 1
         self.coef_[subject] = coef[0] if flat else coef
         self.intercept_[subject] = intercept[0] if flat else intercept
@@ -215,7 +213,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         subject: Subject,  # noqa: ARG002
         problem: Problem,
     ) -> tuple[RidgeFit, np.ndarray]:
-        """The fit for standardised voxels, and its prediction for the mean voxel pattern."""
+        """The fit for standardized voxels, and its prediction for the mean voxel pattern."""
         fit = problem.spectrum.solve(problem.targets, self._penalties(problem.spectrum))
         if self.rank is not None:
             fit = replace(fit, weights=_truncated(problem.spectrum.X, fit.weights, self.rank))

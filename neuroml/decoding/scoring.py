@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
-from sklearn.utils import _safe_indexing
 
 from neuroml._core.cohort import align_targets, pair_by_subject
+from neuroml._core.estimator import safe_indexing
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.warn import each_warning_once
 from neuroml.exceptions import DataError
@@ -110,9 +110,9 @@ def cross_subject_score(
             for size in sizes:
                 chosen = pool[-size:]
                 adapted = fitted.adapt(
-                    _safe_indexing(known, chosen), _safe_indexing(held, chosen), subject=subject
+                    safe_indexing(known, chosen), safe_indexing(held, chosen), subject=subject
                 )
-                asked, truth = _safe_indexing(known, rest), _safe_indexing(held, rest)
+                asked, truth = safe_indexing(known, rest), safe_indexing(held, rest)
                 score = _score(adapted, asked, truth, subject, scoring)
                 results.append((fold, subject, size, len(rest), score))
     return pd.DataFrame(results, columns=["fold", "subject", "n_adapt", "n_test", "score"])

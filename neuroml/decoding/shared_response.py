@@ -9,12 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import median_abs_deviation
-from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from neuroml._core.cohort import Subject
-from neuroml._core.em import Climb, best_climb, climb
-from neuroml._core.estimator import RANDOM_STATE
+from neuroml._core.estimator import RANDOM_STATE, Interval, StrOptions, validated_fit
+from neuroml._core.iteration import FitTrace, iterate, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.decoding import _shared_response as maths
 from neuroml.decoding._alignment import CohortAligner
@@ -28,15 +26,15 @@ class SharedResponseModel(CohortAligner):
     r"""Shared response of several brains to the same stimuli, voxels of their own.
 
     :math:`X_i = S W_i^T + \varepsilon_i` with one response :math:`S` for all and orthonormal
-    columns in every :math:`W_i`, after centring the voxels. Subjects may have different voxels, and
-    may have missed samples.
+    columns in every :math:`W_i`, after centering the voxels. Subjects may have
+    different voxels, and may have missed samples.
 
     Parameters
     ----------
     n_components : int, default=50
     method : {"probabilistic", "deterministic", "robust"}, default="probabilistic"
         ``probabilistic``: a Gaussian prior on S, a noise level for each subject, maximum likelihood
-        by expectation maximisation [1]_. ``deterministic``: least squares [1]_. ``robust``: least
+        by expectation maximization [1]_. ``deterministic``: least squares [1]_. ``robust``: least
         squares beside sparse responses that a subject has alone [2]_.
     standardize : bool, default=True
         Divide voxels by their standard deviation in the training data; ``robust`` takes medians and
@@ -67,7 +65,7 @@ class SharedResponseModel(CohortAligner):
     n_constant_, n_voxels_ : dict of int
     voxel_names_ : dict of (list of str or None)
         Of the columns of X, by subject; absent where no subject has names.
-    trace_ : ndarray of shape (n_iter + 1,)
+    objective_trace_ : ndarray of shape (n_iter + 1,)
         The objective at the start and after each round; it never falls.
     converged_ : bool
     n_iter_ : int
@@ -120,7 +118,7 @@ class SharedResponseModel(CohortAligner):
         self.tol = tol
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(self, X: Any, y: Any = None) -> SharedResponseModel:
         """Find the shared response and every subject's basis.
 
@@ -147,20 +145,20 @@ class SharedResponseModel(CohortAligner):
         NotConvergedWarning
             After ``max_iter`` rounds without convergence.
         """
-        centred, seen = self._check_and_scale(X)
-        best, _ = best_climb(
-            [self._climb(list(centred.values()), list(seen.values()))], name=type(self).__name__
+        centered, seen = self._check_and_scale(X)
+        best, _ = select_restart(
+            [self._climb(list(centered.values()), list(seen.values()))], name=type(self).__name__
         )
         state = best.state
         response = state if isinstance(state, np.ndarray) else state.mean
         response = response @ np.linalg.svd(response, full_matrices=False)[2].T
         self.shared_response_ = response
         self.basis_ = {
-            s: self._fit_basis(part, response * seen[s][:, None], s) for s, part in centred.items()
+            s: self._fit_basis(part, response * seen[s][:, None], s) for s, part in centered.items()
         }
         noise = state.noise.tolist() if isinstance(state, maths.Posterior) else []
-        self.noise_variance_: dict[Subject, float] = dict(zip(centred, noise, strict=False))
-        self.trace_ = np.array(best.trace)
+        self.noise_variance_: dict[Subject, float] = dict(zip(centered, noise, strict=False))
+        self.objective_trace_ = np.array(best.trace)
         self.converged_, self.n_iter_ = best.converged, best.n_iter
         self._n_features_out = self.n_components
         return self
@@ -179,7 +177,7 @@ class SharedResponseModel(CohortAligner):
                 field="n_components",
             )
 
-    def _climb(self, data: list[np.ndarray], seen: list[np.ndarray]) -> Climb[Any]:
+    def _climb(self, data: list[np.ndarray], seen: list[np.ndarray]) -> FitTrace[Any]:
         (rng,) = spawn_generators(self.random_state, 1)
         views = [maths.view(X, rows) for X, rows in zip(data, seen, strict=True)]
         start = maths.first_response(views, self.n_components, rng)
@@ -194,7 +192,7 @@ class SharedResponseModel(CohortAligner):
             state = maths.RobustState(start, [np.zeros_like(X) for X in data])
             step = partial(maths.robust_step, data, [one.seen for one in views], gamma=self.gamma)
         state, value = step(state)
-        return climb(
+        return iterate(
             step,
             state,
             value,
@@ -203,7 +201,7 @@ class SharedResponseModel(CohortAligner):
             rounding=maths.resolution(start.dtype),
         )
 
-    def _centre_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _center_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean, deviation = voxel_scaling(X)
         if self.method != "robust":
             return mean, deviation

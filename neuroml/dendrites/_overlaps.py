@@ -172,5 +172,5 @@ BACKENDS = {
 
 
 def cheapest(n: float, s: float, a: float, M: int) -> str:
-    """Name of the backend with the lowest modelled cost."""
+    """Name of the backend with the lowest modeled cost."""
     return min(BACKENDS, key=lambda name: BACKENDS[name].nanoseconds(n, s, a, M))

@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, Estimator, WeightedScoreMixin
+from neuroml._core.estimator import (
+    RANDOM_STATE,
+    Estimator,
+    Interval,
+    StrOptions,
+    WeightedScoreMixin,
+    validated_fit,
+)
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.validation import check_table
 from neuroml.dendrites.k_winners_encoder import KWinnersEncoder
@@ -99,7 +104,7 @@ class ActiveDendriteClassifier(WeightedScoreMixin, Estimator):
         self.abstain_label = abstain_label
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(self, X: ArrayLike | sparse.csr_array, y: ArrayLike) -> ActiveDendriteClassifier:
         """Learn the samples, forgetting earlier ones.
 
@@ -117,13 +122,13 @@ class ActiveDendriteClassifier(WeightedScoreMixin, Estimator):
             X, y = check_table(self, X, y, accept_sparse="csr")
             return self._learn(X, y, classes=None, first=True)
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def partial_fit(
         self, X: ArrayLike | sparse.csr_array, y: ArrayLike, classes: ArrayLike | None = None
     ) -> ActiveDendriteClassifier:
         """Learn further samples; nothing learned before changes.
 
-        The code is centred on the samples of the first call, which should be representative.
+        The code is centered on the samples of the first call, which should be representative.
 
         Parameters
         ----------

@@ -10,12 +10,16 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
-    _fit_context,
 )
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, Estimator, TableOutputMixin
+from neuroml._core.estimator import (
+    RANDOM_STATE,
+    Estimator,
+    Interval,
+    TableOutputMixin,
+    validated_fit,
+)
 from neuroml._core.parallel import spawn_generators
 from neuroml._core.validation import check_table
 from neuroml.exceptions import DataError
@@ -75,9 +79,9 @@ class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimat
         self.n_active = n_active
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(self, X: ArrayLike | sparse.csr_array, y: Any = None) -> KWinnersEncoder:
-        """Centre on the training data and draw the projection.
+        """Center on the training data and draw the projection.
 
         Parameters
         ----------

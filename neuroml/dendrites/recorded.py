@@ -46,7 +46,7 @@ def recorded_false_match(
     s : int
         Synapses; moments with fewer active cells make no segment.
     labels : array-like of shape (n_samples,), optional
-        Condition of every moment; only pairs from different conditions count, so that recognising
+        Condition of every moment; only pairs from different conditions count, so that recognizing
         the same condition again is not a false match.
     min_lag : int, default=1
         Pairs closer than this in samples do not count.

@@ -13,12 +13,17 @@ from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    _fit_context,
 )
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, Estimator, TableOutputMixin
+from neuroml._core.estimator import (
+    RANDOM_STATE,
+    Estimator,
+    Interval,
+    StrOptions,
+    TableOutputMixin,
+    validated_fit,
+)
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.parallel import spawn_generators
 from neuroml._core.validation import check_table
@@ -166,7 +171,7 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
         self.backend = backend
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(self, X: ArrayLike | sparse.csr_array, y: Any = None) -> SegmentBank:
         """Make a segment for every pattern, forgetting earlier ones.
 
@@ -189,7 +194,7 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
         with all_or_nothing(self):
             return self._learn(active_cells(self, X, reset=True), first=True)
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def partial_fit(self, X: ArrayLike | sparse.csr_array, y: Any = None) -> SegmentBank:
         """Add segments for further patterns; those there already stay as they are.
 

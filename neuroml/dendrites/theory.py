@@ -1,4 +1,4 @@
-"""How reliably a segment recognises a sparse pattern: Ahmad and Hawkins' theory, to the last digit.
+"""How reliably a segment recognizes a sparse pattern: Ahmad and Hawkins' theory, to the last digit.
 
 Everywhere ``n`` is the size of the population, ``a`` the number of active cells, ``s`` the number
 of synapses on the segment, ``theta`` its threshold. A segment matches if at least ``theta`` of its
@@ -229,7 +229,7 @@ def false_negative(
 def noise_tolerance(
     theta: ArrayLike, s: ArrayLike, a: ArrayLike, max_false_negative: float = 0.0
 ) -> np.int64 | np.ndarray:
-    """Most cells of a pattern that can be swapped while the segment still recognises it.
+    """Most cells of a pattern that can be swapped while the segment still recognizes it.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class Context:
         Names of the columns of X.
     sessions : ndarray of int of shape (n_rows,)
         Session of each row of X and y, as `neuroml.data.stack` numbers them.
-    X : array of shape (n_rows, ...), FibreTensor, dict of arrays by subject, or None
+    X : array of shape (n_rows, ...), FiberTensor, dict of arrays by subject, or None
         The last step's X; None for a model without inputs.
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs), dict of such, or None
     outputs : sequence of str
@@ -101,7 +101,7 @@ class Context:
         ----------
         step : BaseEstimator
             A fitted transformer.
-        X : array or FibreTensor
+        X : array or FiberTensor
             What it made of this context's X.
 
         Raises
@@ -134,24 +134,24 @@ class Context:
         names = [str(name) for name in step.get_feature_names_out(np.array(names, object))]
         return replace(self, X=X, columns=names, axes=(), through=through)
 
-    def _in_windows(self, centres: np.ndarray) -> Context:
-        """The same with one row for each window: the sample at its centre."""
+    def _in_windows(self, centers: np.ndarray) -> Context:
+        """The same with one row for each window: the sample at its center."""
         return replace(
             self,
-            sessions=self.sessions[centres],
-            y=None if self.y is None else self.y[centres],
-            groups=None if self.groups is None else self.groups[centres],
-            rows=centres if self.rows is None else self.rows[centres],
+            sessions=self.sessions[centers],
+            y=None if self.y is None else self.y[centers],
+            groups=None if self.groups is None else self.groups[centers],
+            rows=centers if self.rows is None else self.rows[centers],
         )
 
     def _tensor_axes(self, tensor: Any, pairs: Sequence[str]) -> list[tuple[str, np.ndarray]]:
-        """Axes of a tensor of pairs x animals x times, whose times are the first animal's."""
-        _, animals, times = tensor.labels
+        """Axes of a tensor of pairs x subjects x times, whose times are the first subject's."""
+        _, subjects, times = tensor.labels
         first = self.sessions if self.groups is None else self.groups
         samples = np.flatnonzero(first == first[0])[times]
         return [
             ("pair", np.asarray(pairs, dtype=object)),
-            ("animal", np.asarray(animals)),
+            ("subject", np.asarray(subjects)),
             (self.time_label, self.time[samples]),
         ]
 
@@ -198,9 +198,9 @@ class Context:
 
 
 def _window_axes(
-    time_label: str, centres: np.ndarray, names: Sequence[str], n_axes: int
+    time_label: str, centers: np.ndarray, names: Sequence[str], n_axes: int
 ) -> list[tuple[str, np.ndarray]]:
     """Axes of windowed connectivity: windows x pairs, or windows x units x units."""
     labels = np.asarray(names, dtype=object)
     rest = [("pair", labels)] if n_axes == 2 else [("unit", labels), ("unit, second", labels)]
-    return [(f"window centre, {time_label}", centres), *rest]
+    return [(f"window center, {time_label}", centers), *rest]

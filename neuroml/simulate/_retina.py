@@ -38,8 +38,8 @@ class RetinaModule(nn.Module):
     bias, gain : ndarray of shape (n_cells,)
     stimulus_shape : sequence of int
         ``(n_frames, height, width)``, and the number of channels if there is more than one.
-    at_centre : RetinaModule, optional
-        The same cells with every receptive field at the centre of the canvas.
+    at_center : RetinaModule, optional
+        The same cells with every receptive field at the center of the canvas.
     """
 
     space: torch.Tensor
@@ -60,7 +60,7 @@ class RetinaModule(nn.Module):
         bias: np.ndarray,
         gain: np.ndarray,
         stimulus_shape: Sequence[int],
-        at_centre: RetinaModule | None = None,
+        at_center: RetinaModule | None = None,
     ) -> None:
         super().__init__()
         arrays = {
@@ -77,7 +77,7 @@ class RetinaModule(nn.Module):
         self.stimulus_shape = tuple(stimulus_shape)
         self.n_lags = time.shape[1]
         self.n_cells = len(gain)
-        self._at_centre = [at_centre]  # in a list, so that it is no submodule
+        self._at_center = [at_center]  # in a list, so that it is no submodule
 
     def drive(self, stimuli: torch.Tensor) -> torch.Tensor:
         """What rates are a function of (n_stimuli, n_cells, n_frames - n_lags + 1)."""
@@ -106,11 +106,11 @@ class RetinaModule(nn.Module):
 
     @own_torch_state()
     def rates(self, movie: np.ndarray) -> np.ndarray:
-        """Rates (n_frames, n_cells) over a movie (n_frames, ...) that follows a grey screen."""
-        grey = np.zeros((self.n_lags - 1, *movie.shape[1:]), dtype=movie.dtype)
+        """Rates (n_frames, n_cells) over a movie (n_frames, ...) that follows a gray screen."""
+        gray = np.zeros((self.n_lags - 1, *movie.shape[1:]), dtype=movie.dtype)
         with torch.no_grad():
-            return self.frames(torch.from_numpy(np.concatenate([grey, movie])[None]))[0].numpy()
+            return self.frames(torch.from_numpy(np.concatenate([gray, movie])[None]))[0].numpy()
 
-    def centred(self) -> RetinaModule:
-        """The same cells with every receptive field at the centre of the canvas."""
-        return copy.deepcopy(self._at_centre[0] or self)
+    def centered(self) -> RetinaModule:
+        """The same cells with every receptive field at the center of the canvas."""
+        return copy.deepcopy(self._at_center[0] or self)

@@ -80,8 +80,8 @@ def _space(name: str, rows: np.ndarray, columns: np.ndarray, size: float) -> np.
     squared = (rows**2 + columns**2) / size**2
     if name in ("spot", "large"):
         sigma = _SPOT if name == "spot" else _LARGE
-        centre = np.exp(-squared / (2 * sigma**2))
-        profile = centre - np.exp(-squared / (8 * sigma**2)) / 8
+        center = np.exp(-squared / (2 * sigma**2))
+        profile = center - np.exp(-squared / (8 * sigma**2)) / 8
     else:
         along = columns if name.endswith("x") else rows
         wave = np.cos if name.startswith("cos") else np.sin
@@ -120,14 +120,14 @@ class _Cells:
 
     @classmethod
     def typical(cls, kinds: Sequence[CellType], shape: Sequence[int]) -> _Cells:
-        """Cells without variation, at the centre of the canvas."""
+        """Cells without variation, at the center of the canvas."""
         one = np.ones(len(kinds))
-        row, column = centre_of(shape)
+        row, column = center_of(shape)
         return cls(kinds, row * one, column * one, one, one, one)
 
 
-def centre_of(shape: Sequence[int]) -> tuple[float, float]:
-    """Row and column of the pixel at the centre of a canvas (n_frames, height, width, ...)."""
+def center_of(shape: Sequence[int]) -> tuple[float, float]:
+    """Row and column of the pixel at the center of a canvas (n_frames, height, width, ...)."""
     return float(shape[1] // 2), float(shape[2] // 2)
 
 
@@ -138,7 +138,7 @@ def _build(
     *,
     offset: np.ndarray,
     scale: np.ndarray,
-    at_centre: RetinaModule | None = None,
+    at_center: RetinaModule | None = None,
 ) -> RetinaModule:
     """Lay the cells' parts out as matrices; the drive of each is scaled and shifted."""
     from neuroml.simulate._retina import RetinaModule
@@ -168,11 +168,11 @@ def _build(
         bias=offset,
         gain=cells.gain,
         stimulus_shape=shape,
-        at_centre=at_centre,
+        at_center=at_center,
     )
 
 
-def _standardised(kinds: Sequence[CellType], shape: tuple[int, ...], n_lags: int) -> np.ndarray:
+def _standardized(kinds: Sequence[CellType], shape: tuple[int, ...], n_lags: int) -> np.ndarray:
     """Offset and scale (2, n_cells) that give a typical cell's drive a set mean and spread.
 
     The stimuli are always the same ones, so that a type is the same in every simulated retina.
@@ -225,7 +225,7 @@ def make_retina(  # noqa: PLR0913 - one keyword for each property of the simulat
     n_lags : int
         Frames that a response depends on.
     rf_jitter : float
-        Standard deviation of the receptive fields' distance from the centre, in pixels per axis.
+        Standard deviation of the receptive fields' distance from the center, in pixels per axis.
     filter_jitter, gain_jitter : float
         Spread of size and time scale, and of the rate, between cells of one type: standard
         deviation of their logarithm.
@@ -243,10 +243,11 @@ def make_retina(  # noqa: PLR0913 - one keyword for each property of the simulat
     -------
     sklearn.utils.Bunch
         ``module``, a torch module that maps (batch, ...) to mean rates
-        (batch, n_cells), with ``frames`` for rates over time and ``centred``; ``types`` (n_cells,),
-        indices into ``type_names``; ``stimuli`` (n_frames, height, width[, 2]) and ``responses``
-        (n_frames, n_cells); ``test_stimuli``, ``test_responses`` (n_repeats, n_frames / 10,
-        n_cells); ``centres`` (n_cells, 2), row and column of the receptive fields.
+        (batch, n_cells), with ``frames`` for rates over time and ``centered``; ``types``
+        (n_cells,), indices into ``type_names``; ``stimuli`` (n_frames, height, width[, 2]) and
+        ``responses`` (n_frames, n_cells); ``test_stimuli``, ``test_responses``
+        (n_repeats, n_frames / 10, n_cells); ``centers`` (n_cells, 2), row and column of the
+        receptive fields.
 
     Raises
     ------
@@ -270,7 +271,7 @@ def make_retina(  # noqa: PLR0913 - one keyword for each property of the simulat
     else:
         kinds = [CELL_TYPES[names[t]] for t in types]
         size = np.exp(filter_jitter * rng.standard_normal(len(types)))
-    row, column = centre_of(shape)
+    row, column = center_of(shape)
     cells = _Cells(
         kinds,
         rows=row + rf_jitter * rng.standard_normal(len(types)),
@@ -279,17 +280,17 @@ def make_retina(  # noqa: PLR0913 - one keyword for each property of the simulat
         stretch=np.exp(filter_jitter * rng.standard_normal(len(types))),
         gain=np.exp(gain_jitter * rng.standard_normal(len(types))),
     )
-    offset, scale = _standardised(kinds, shape, n_lags)
+    offset, scale = _standardized(kinds, shape, n_lags)
     placed = replace(cells, rows=row * np.ones(len(types)), columns=column * np.ones(len(types)))
-    at_centre = _build(placed, shape, n_lags, offset=offset, scale=scale)
-    module = _build(cells, shape, n_lags, offset=offset, scale=scale, at_centre=at_centre)
+    at_center = _build(placed, shape, n_lags, offset=offset, scale=scale)
+    module = _build(cells, shape, n_lags, offset=offset, scale=scale, at_center=at_center)
     movie = _movie(n_frames, shape, movie_rng)
     test = _movie(max(n_frames // 10, 1), shape, test_rng)
     return Bunch(
         module=module,
         types=types,
         type_names=names,
-        centres=np.column_stack([cells.rows, cells.columns]),
+        centers=np.column_stack([cells.rows, cells.columns]),
         stimuli=movie,
         responses=make_responses(
             module.rates(movie), noise=noise, noise_level=noise_level, random_state=noise_rng
@@ -333,12 +334,12 @@ def _counts(
             found=unknown,
             field="cell_types",
         )
-    coloured = [n for n in names if n in CELL_TYPES and CELL_TYPES[n].channels != (1.0, 1.0)]
-    if coloured and shape[3:] != (2,):
+    colored = [n for n in names if n in CELL_TYPES and CELL_TYPES[n].channels != (1.0, 1.0)]
+    if colored and shape[3:] != (2,):
         raise DataError(
-            "colour-opponent cells need a stimulus with two channels",
+            "color-opponent cells need a stimulus with two channels",
             expected="stimulus_shape (n_frames, height, width, 2)",
-            found=f"{shape} for {coloured}",
+            found=f"{shape} for {colored}",
             field="stimulus_shape",
         )
     counts = n_cells if isinstance(n_cells, Mapping) else dict.fromkeys(names, n_cells)

@@ -1,4 +1,4 @@
-"""Traces of animals in which communities of neurons come together for a while."""
+"""Traces of subjects in which communities of neurons come together for a while."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ _SCHEDULES = ("dynamic", "static", "null")
 
 def make_dynamic_communities(
     n_units: int = 60,
-    n_animals: int = 12,
+    n_subjects: int = 12,
     n_frames: int = 240,
     *,
     n_communities: int = 4,
-    n_active_animals: int = 7,
+    n_active_subjects: int = 7,
     schedule: str = "dynamic",
     noise: float = 0.5,
     unseen: float = 0.3,
     random_state: RandomState = None,
     **details: float,
 ) -> Bunch:
-    r"""Planted communities, active in planted intervals of planted animals.
+    r"""Planted communities, active in planted intervals of planted subjects.
 
     Each unit has a smooth signal of its own. While its community is active, it also has the
-    community's signal, of which every animal has its own version:
+    community's signal, of which every subject has its own version:
 
     .. math::
         x_i(t) = o\, s_i(t) + a_{k(i)}(t)\, s_{k(i)}(t) + b\, g(t) + d_i(t) + \text{noise}
 
-    with :math:`a_k = 1` inside the interval of community :math:`k` in an animal that has it and 0
+    with :math:`a_k = 1` inside the interval of community :math:`k` in a subject that has it and 0
     elsewhere, :math:`g` a background that all units share, and :math:`d_i` a slow drift. All smooth
     signals have a variance of one.
 
     Parameters
     ----------
-    n_units, n_animals, n_frames : int
+    n_units, n_subjects, n_frames : int
     n_communities : int
         Each has ``n_units // (n_communities + 1)`` members; the other units belong to none.
-    n_active_animals : int
-        Animals in which a community ever becomes active.
+    n_active_subjects : int
+        Subjects in which a community ever becomes active.
     schedule : {"dynamic", "static", "null"}
-        "static": all communities are active in all animals all the time. "null": never; there is
+        "static": all communities are active in all subjects all the time. "null": never; there is
         nothing to find.
     noise : float
         Standard deviation of white noise, in those of the smooth signals.
     unseen : float
-        Share of the units that an animal lacks, at random.
+        Share of the units that a subject lacks, at random.
     random_state : int, RandomState, Generator or None
     **details : float
         ``own=0.5`` (standard deviation of a unit's own signal),
@@ -65,16 +65,16 @@ def make_dynamic_communities(
     Returns
     -------
     Bunch
-        ``X`` (n_animals, n_frames, n_units), NaN columns for unseen units;
+        ``X`` (n_subjects, n_frames, n_units), NaN columns for unseen units;
         ``communities`` (n_units,), -1 for units in none;
         ``intervals`` (n_communities, 2), first and one-past-last frame;
         ``members`` (n_communities, n_units), ``active_frames`` (n_communities, n_frames) and
-        ``active_animals`` (n_communities, n_animals), all bool.
+        ``active_subjects`` (n_communities, n_subjects), all bool.
 
     Raises
     ------
     DataError
-        If there are too few units or animals, or an argument is out of its range.
+        If there are too few units or subjects, or an argument is out of its range.
 
     Examples
     --------
@@ -88,21 +88,21 @@ def make_dynamic_communities(
     if unknown := sorted(set(details) - set(detail)):
         raise TypeError(f"unknown details {unknown}; there are {sorted(detail)}")
     detail.update(details)
-    _check_design(schedule, unseen, size, n_active_animals, n_animals)
+    _check_design(schedule, unseen, size, n_active_subjects, n_subjects)
     (rng,) = spawn_generators(random_state, 1)
     communities = np.full(n_units, -1)
     members = rng.permutation(n_units)[: size * n_communities].reshape(n_communities, size)
     for k, who in enumerate(members):
         communities[who] = k
-    plan = _plan(rng, schedule, n_communities, n_frames, n_animals, n_active_animals)
+    plan = _plan(rng, schedule, n_communities, n_frames, n_subjects, n_active_subjects)
     X = np.stack(
         [
-            _animal(rng, communities, plan["active_frames"] & on[:, None], detail)
-            for on in plan["active_animals"].T
+            _subject(rng, communities, plan["active_frames"] & on[:, None], detail)
+            for on in plan["active_subjects"].T
         ]
     )
     X += noise * rng.standard_normal(X.shape)
-    gone = _unseen(rng, n_animals, n_units, unseen)
+    gone = _unseen(rng, n_subjects, n_units, unseen)
     X = np.where(gone[:, None, :], np.nan, X)
     return Bunch(
         X=X,
@@ -112,12 +112,12 @@ def make_dynamic_communities(
     )
 
 
-def _check_design(schedule: str, unseen: float, size: int, n_active: int, n_animals: int) -> None:
+def _check_design(schedule: str, unseen: float, size: int, n_active: int, n_subjects: int) -> None:
     rules = [
         ("schedule", schedule in _SCHEDULES, f"one of {_SCHEDULES}", schedule),
         ("unseen", 0 <= unseen <= 0.9, "a share in [0, 0.9]", unseen),
         ("n_units", size >= 2, "at least two units per community", f"{size} per community"),
-        ("n_active_animals", 1 <= n_active <= n_animals, f"1 to {n_animals}", n_active),
+        ("n_active_subjects", 1 <= n_active <= n_subjects, f"1 to {n_subjects}", n_active),
     ]
     for field, holds, expected, found in rules:
         if not holds:
@@ -131,17 +131,17 @@ def _plan(
     schedule: str,
     n_communities: int,
     n_frames: int,
-    n_animals: int,
+    n_subjects: int,
     n_active: int,
 ) -> dict[str, Any]:
-    """Intervals that share a quarter of the time axis each with their neighbours, and animals."""
+    """Intervals that share a quarter of the time axis each with their neighbors, and subjects."""
     slot = n_frames / n_communities
     first = np.maximum(0, (np.arange(n_communities) * slot - slot / 8).astype(int))
     last = np.minimum(n_frames, ((np.arange(n_communities) + 1) * slot + slot / 8).astype(int))
     intervals = np.column_stack([first, last])
-    on = np.zeros((n_communities, n_animals), dtype=bool)
+    on = np.zeros((n_communities, n_subjects), dtype=bool)
     for row in on:
-        row[rng.permutation(n_animals)[:n_active]] = True
+        row[rng.permutation(n_subjects)[:n_active]] = True
     if schedule == "static":
         intervals[:] = 0, n_frames
         on[:] = True
@@ -150,16 +150,16 @@ def _plan(
         on[:] = False
     frames = np.arange(n_frames)
     active = (frames >= intervals[:, :1]) & (frames < intervals[:, 1:])
-    return {"intervals": intervals, "active_frames": active, "active_animals": on}
+    return {"intervals": intervals, "active_frames": active, "active_subjects": on}
 
 
-def _animal(
+def _subject(
     rng: np.random.Generator,
     communities: np.ndarray,
     active: np.ndarray,
     detail: dict[str, float],
 ) -> np.ndarray:
-    """Traces of one animal without noise (n_frames, n_units)."""
+    """Traces of one subject without noise (n_frames, n_units)."""
     n_communities, n_frames = active.shape
     n_units = len(communities)
     own = _smooth(rng, n_frames, n_units, detail["smoothness"])
@@ -177,9 +177,9 @@ def _smooth(rng: np.random.Generator, n_frames: int, n: int, width: float) -> np
     return np.asarray((noise - noise.mean(axis=0)) / noise.std(axis=0))
 
 
-def _unseen(rng: np.random.Generator, n_animals: int, n_units: int, share: float) -> np.ndarray:
-    """Which unit is unseen in which animal (n_animals, n_units); none is unseen in all."""
-    gone = rng.uniform(size=(n_animals, n_units)) < share
+def _unseen(rng: np.random.Generator, n_subjects: int, n_units: int, share: float) -> np.ndarray:
+    """Which unit is unseen in which subject (n_subjects, n_units); none is unseen in all."""
+    gone = rng.uniform(size=(n_subjects, n_units)) < share
     lost = gone.all(axis=0)
-    gone[rng.integers(n_animals, size=lost.sum()), np.flatnonzero(lost)] = False
+    gone[rng.integers(n_subjects, size=lost.sum()), np.flatnonzero(lost)] = False
     return gone

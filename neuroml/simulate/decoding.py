@@ -37,7 +37,7 @@ def make_cohort(  # noqa: PLR0913 - the knobs are the point
 ) -> Bunch:
     """Simulate a cohort: unequal voxels, disjoint training stimuli, shared test stimuli.
 
-    A stimulus is a point in a latent space of 24 dimensions around one of 60 cluster centres. A
+    A stimulus is a point in a latent space of 24 dimensions around one of 60 cluster centers. A
     brain represents 60 features of it, linear and rectified, with a power-law spectrum; a voxel
     weighs the features by its place on a cortical sheet. The target (an embedding, as of a vision
     model) is another function of the same point, with a component that no brain carries.
@@ -81,8 +81,8 @@ def make_cohort(  # noqa: PLR0913 - the knobs are the point
         n_targets)``, unit vectors; ``features (n_stimuli, 60)``, what the brain represents;
         ``stimuli (n_stimuli,)``, their identity across subjects; ``positions (n_voxels, 2)``;
         ``X_test``, ``trials_test`` and ``features_test``. For all subjects: ``y_test (n_test,
-        n_targets)``. Voxels are in the order of stripes over the sheet, so that neighbours in the
-        array are mostly neighbours in space.
+        n_targets)``. Voxels are in the order of stripes over the sheet, so that neighbors in the
+        array are mostly neighbors in space.
 
     Examples
     --------
@@ -183,7 +183,7 @@ class _Code:
 class _World:
     """Where stimuli lie, what the targets are, and what brains can see of them."""
 
-    centres: np.ndarray
+    centers: np.ndarray
     hidden: np.ndarray
     out: np.ndarray
     out_hidden: np.ndarray
@@ -198,7 +198,7 @@ class _World:
         normal = rng.standard_normal
         n_hidden = 4 * _N_LATENT
         return cls(
-            centres=normal((_N_CLUSTERS, _N_LATENT)),
+            centers=normal((_N_CLUSTERS, _N_LATENT)),
             hidden=normal((_N_LATENT, n_hidden)) / np.sqrt(_N_LATENT),
             out=normal((_N_LATENT, n_targets)) / np.sqrt(_N_LATENT),
             out_hidden=normal((n_hidden, n_targets)) / np.sqrt(n_hidden),
@@ -211,7 +211,7 @@ class _World:
         """Points (n, 36): 24 dimensions that brains can see, in clusters, and 12 they cannot."""
         cluster = rng.integers(_N_CLUSTERS, size=n)
         around = rng.standard_normal((n, _N_LATENT))
-        visible = np.sqrt(0.7) * self.centres[cluster] + np.sqrt(0.3) * around
+        visible = np.sqrt(0.7) * self.centers[cluster] + np.sqrt(0.3) * around
         return np.hstack([visible, rng.standard_normal((n, _N_ABSENT))])
 
     def targets(self, stimuli: np.ndarray) -> np.ndarray:
@@ -239,7 +239,7 @@ class _World:
 
 
 def _rectify(x: np.ndarray) -> np.ndarray:
-    """max(x, 0), centred and scaled to unit variance for standard normal x."""
+    """max(x, 0), centered and scaled to unit variance for standard normal x."""
     return (np.maximum(x, 0.0) - 0.3989) / 0.5838
 
 

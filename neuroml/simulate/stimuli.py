@@ -68,9 +68,9 @@ def make_chirp(rate_hz: float = 64.0, *, duration_s: float = 32.0) -> np.ndarray
     rate_hz : float
         Samples per second.
     duration_s : float
-        The parts keep their shares of it: 2/32 dark, 3/32 bright, 3/32 dark, 2/32 grey, 8/32
-        oscillation from 0.5 to 8 Hz, 2/32 grey, 8/32 oscillation at 2 Hz of growing contrast,
-        2/32 grey, 2/32 dark. Frequencies scale with the speed.
+        The parts keep their shares of it: 2/32 dark, 3/32 bright, 3/32 dark, 2/32 gray, 8/32
+        oscillation from 0.5 to 8 Hz, 2/32 gray, 8/32 oscillation at 2 Hz of growing contrast,
+        2/32 gray, 2/32 dark. Frequencies scale with the speed.
 
     Returns
     -------

@@ -28,7 +28,7 @@ def make_switching_choices(
     stay: float = 0.97,
     random_state: RandomState = None,
 ) -> Bunch:
-    """Two-alternative choices of an animal that switches between strategies.
+    """Two-alternative choices of a subject that switches between strategies.
 
     Strategies are engaged (the stimulus decides), biased to the left, biased to the right,
     repeating the previous choice, and guessing; the first ``n_states`` of them are used.

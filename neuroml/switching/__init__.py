@@ -1,4 +1,4 @@
-"""State-switching generalised linear models for neural populations and for behaviour."""
+"""State-switching generalized linear models for neural populations and for behaviour."""
 
 from neuroml.switching.selection import (
     match_states,

@@ -1,6 +1,6 @@
 r"""Forward-backward as an associative scan: for devices that do many small products at once.
 
-The elements are the logarithms of :math:`M_t = A\,\mathrm{diag}(b_t)`. Products of neighbours are
+The elements are the logarithms of :math:`M_t = A\,\mathrm{diag}(b_t)`. Products of neighbors are
 associative, so all prefixes and all suffixes take :math:`\log_2 T` rounds of batched products
 (Särkkä and García-Fernández 2021, IEEE Trans. Autom. Control 66:299-306). An element that opens a
 session drops whatever stands before it.
@@ -47,7 +47,7 @@ def _joined(left: _Element, right: _Element) -> _Element:
 
 
 def _scan(elements: _Element) -> _Element:
-    """All prefixes: of pairs of neighbours first, and from them of the elements between."""
+    """All prefixes: of pairs of neighbors first, and from them of the elements between."""
     n = len(elements.scale)
     if n == 1:
         return elements

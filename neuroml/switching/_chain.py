@@ -66,7 +66,7 @@ class Smoothed(NamedTuple):
 
 
 def start_chain(n_states: int, n_inputs: int = 0, stay: float = 0.95) -> Chain:
-    """A chain that stays with probability ``stay`` and has no favourite state."""
+    """A chain that stays with probability ``stay`` and has no favorite state."""
     away = (1.0 - stay) / max(n_states - 1, 1)
     matrix = np.full((n_states, n_states), away)
     np.fill_diagonal(matrix, stay if n_states > 1 else 1.0)
@@ -136,14 +136,14 @@ def update_chain(
     """M-step: the best chain given expected transitions (with inputs, a better one)."""
     n_states = len(chain.initial)
     first = smoothed.posterior[starts[:-1]].sum(axis=0) + (prior.concentration - 1.0)
-    initial = _normalised(first)
+    initial = _normalized(first)
     if len(chain.weights):
         matrix, weights = _update_input_driven(chain, smoothed, inputs, starts, prior)
         return Chain(initial, matrix, weights)
     counts = smoothed.pairs[0] + prior.pseudo_counts(n_states)
     left = counts.sum(axis=1) > 0  # a state that was never left keeps its row
     matrix = chain.matrix.copy()
-    matrix[left] = _normalised(counts[left])
+    matrix[left] = _normalized(counts[left])
     return chain._replace(initial=initial, matrix=matrix)
 
 
@@ -158,7 +158,7 @@ def chain_gradient(
     return np.stack([row.gradient(_row_logits(chain, i)) for i, row in enumerate(rows)], axis=1)
 
 
-def _normalised(mass: np.ndarray) -> np.ndarray:
+def _normalized(mass: np.ndarray) -> np.ndarray:
     shares = np.maximum(mass / mass.sum(axis=-1, keepdims=True), _RAREST)
     return shares / shares.sum(axis=-1, keepdims=True)
 
@@ -231,7 +231,7 @@ def _update_input_driven(
         for _ in range(_MOST_HALVINGS):
             trial = logits + direction
             if row.value(trial) >= before:
-                matrix[i] = _normalised(softmax(trial[0]))
+                matrix[i] = _normalized(softmax(trial[0]))
                 weights[:, i] = trial[1:] - trial[1:].mean(axis=1, keepdims=True)
                 break
             direction = 0.5 * direction

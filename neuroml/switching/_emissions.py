@@ -42,7 +42,7 @@ class Emissions(NamedTuple):
 
 
 class Family(ABC):
-    """One kind of observation. Log-probabilities include their normalising constants.
+    """One kind of observation. Log-probabilities include their normalizing constants.
 
     Parameters
     ----------

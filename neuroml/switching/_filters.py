@@ -27,7 +27,7 @@ def filter_value_and_gradient(
     coefficients: np.ndarray,
     shares: np.ndarray,
 ) -> tuple[float, np.ndarray]:
-    """The expected log-likelihood as a function of ``log c``, with c normalised, and its slope.
+    """The expected log-likelihood as a function of ``log c``, with c normalized, and its slope.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Expectation-maximisation for a chain with any family of observations."""
+"""Expectation-maximization for a chain with any family of observations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
-from neuroml._core.em import Climb, climb
+from neuroml._core.iteration import FitTrace, iterate
 from neuroml.switching._chain import (
     Chain,
     ChainPrior,
@@ -26,7 +26,7 @@ __all__ = [
     "climb_from",
     "fit_from_random_start",
     "fit_glm",
-    "penalised_log_likelihood",
+    "penalized_log_likelihood",
     "smooth_model",
 ]
 
@@ -81,7 +81,7 @@ def smooth_model(problem: Problem, model: Model, values: np.ndarray | None = Non
     return smooth_chain(model.chain, log_emissions, problem.transition_inputs, problem.starts)
 
 
-def penalised_log_likelihood(problem: Problem, model: Model, log_likelihood: float) -> float:
+def penalized_log_likelihood(problem: Problem, model: Model, log_likelihood: float) -> float:
     """Log-likelihood and log-prior, which EM never lowers."""
     emissions = problem.family.log_prior(model.emissions, problem.design).sum()
     return log_likelihood + float(emissions) + log_prior(model.chain, problem.prior)
@@ -89,12 +89,12 @@ def penalised_log_likelihood(problem: Problem, model: Model, log_likelihood: flo
 
 def _assess(problem: Problem, model: Model, values: np.ndarray) -> tuple[_Ascent, float]:
     smoothed = smooth_model(problem, model, values)
-    total = penalised_log_likelihood(problem, model, smoothed.log_likelihood)
+    total = penalized_log_likelihood(problem, model, smoothed.log_likelihood)
     return _Ascent(model, values, smoothed), total / problem.n_observed
 
 
-def climb_from(problem: Problem, model: Model, max_iter: int, tol: float) -> Climb[Model]:
-    """Climb the penalised log-likelihood per observed bin, from a given model."""
+def climb_from(problem: Problem, model: Model, max_iter: int, tol: float) -> FitTrace[Model]:
+    """Maximize the penalized log-likelihood per observed bin, from a given model."""
 
     def step(state: _Ascent) -> tuple[_Ascent, float]:
         posterior = np.ascontiguousarray(state.smoothed.posterior.T)
@@ -113,12 +113,12 @@ def climb_from(problem: Problem, model: Model, max_iter: int, tol: float) -> Cli
     state, objective = _assess(
         problem, model, problem.family.values(model.emissions, problem.design)
     )
-    ended = climb(step, state, objective, max_iter=max_iter, tol=tol)
-    return Climb(ended.state.model, ended.trace, ended.converged, ended.stop_reason)
+    ended = iterate(step, state, objective, max_iter=max_iter, tol=tol)
+    return FitTrace(ended.state.model, ended.trace, ended.converged, ended.stop_reason)
 
 
 def fit_glm(problem: Problem) -> Emissions:
-    """The one-state model: an ordinary generalised linear model of all bins."""
+    """The one-state model: an ordinary generalized linear model of all bins."""
     start = Model(problem.family.start(problem.design), start_chain(1))
     alone = problem._replace(transition_inputs=problem.transition_inputs[:, :0])
     return climb_from(alone, start, max_iter=200, tol=1e-12).state.emissions
@@ -131,8 +131,8 @@ def fit_from_random_start(
     rng: np.random.Generator,
     max_iter: int,
     tol: float,
-) -> Climb[Model]:
-    """Climb from the one-state model with noise on its weights.
+) -> FitTrace[Model]:
+    """Fit from the one-state model with noise on its weights.
 
     Normal observations without inputs start from distant observations as the states' means.
     """
@@ -167,8 +167,8 @@ def _seeded(problem: Problem, glm: Emissions, n_states: int, rng: np.random.Gene
         return _perturbed(problem, glm, n_states, rng)
     scale = problem.family.unit(problem.design)[:, None]
     points = (problem.design.targets / scale).T
-    centres, _ = kmeans_plusplus(points[some], n_states, random_state=int(rng.integers(2**31)))
-    distance = ((np.nan_to_num(points)[:, None] - centres) ** 2).sum(axis=2)
+    centers, _ = kmeans_plusplus(points[some], n_states, random_state=int(rng.integers(2**31)))
+    distance = ((np.nan_to_num(points)[:, None] - centers) ** 2).sum(axis=2)
     nearest = distance.argmin(axis=1)
     posterior = np.full((n_states, len(points)), 0.1 / n_states)
     posterior[nearest, np.arange(len(points))] += 0.9

@@ -240,7 +240,7 @@ def _log_combine(
 def _forward(
     b: np.ndarray, transition: np.ndarray, step: int, initial: np.ndarray, alpha: np.ndarray
 ) -> float:
-    """Fill alpha alone, normalised in every bin; return the logarithm of its norms."""
+    """Fill alpha alone, normalized in every bin; return the logarithm of its norms."""
     n_bins, n_states = b.shape
     total, product = 0.0, 1.0
     for t in range(n_bins):

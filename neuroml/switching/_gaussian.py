@@ -7,7 +7,7 @@ diagonal of the outputs' variances; that of its weights is normal, in units of t
     \log p(W, \Sigma) = -\tfrac12 \big[(c + f) \log|\Sigma|
         + \mathrm{tr}\,\Sigma^{-1}(c V + W \Lambda W^T)\big] + \text{const}
 
-with f penalised inputs. So the M-step has a closed form.
+with f penalized inputs. So the M-step has a closed form.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Gaussian(Family):
         return out
 
     def log_prior(self, emissions: Emissions, design: Design) -> np.ndarray:
-        strength = self.strength + self._n_penalised(design)
+        strength = self.strength + self._n_penalized(design)
         out = np.empty(len(emissions.weights))
         for k, (weights, covariance) in enumerate(zip(*emissions, strict=True)):
             scatter = self._prior_scatter(weights, design)
@@ -164,7 +164,7 @@ class Gaussian(Family):
     def _independent(self) -> bool:
         return self.covariance_type in ("diagonal", "spherical")
 
-    def _n_penalised(self, design: Design) -> int:
+    def _n_penalized(self, design: Design) -> int:
         return int((self.precision(design) > 0).sum())
 
     def _prior_scatter(self, weights: np.ndarray, design: Design) -> np.ndarray:
@@ -199,7 +199,7 @@ class Gaussian(Family):
         for k, owned in enumerate(posterior):
             residual = np.nan_to_num(design.targets - weights[k] @ design.inputs)
             scatters[k] = (residual * owned) @ residual.T + self._prior_scatter(weights[k], design)
-        return scatters, posterior @ seen.T + self.strength + self._n_penalised(design)
+        return scatters, posterior @ seen.T + self.strength + self._n_penalized(design)
 
     def _covariances(self, scatters: np.ndarray, counts: np.ndarray) -> np.ndarray:
         counts = np.maximum(counts, 1e-300)

@@ -24,7 +24,7 @@ from torch import nn
 from torch.distributions import RelaxedOneHotCategorical
 from torch.nn.functional import softplus
 
-from neuroml._core.em import Climb, highest
+from neuroml._core.iteration import FitTrace, best_restart
 from neuroml._core.torch_state import own_torch_state
 from neuroml._core.training import train
 from neuroml.switching._chain import update_chain
@@ -45,7 +45,7 @@ _NO_INPUTS = np.zeros((0, 0))
 class _RelaxedSigns(nn.Module):
     """Logits of signs per state (K, N, N, 3) and shared (N, N, 3), strengths, and baselines."""
 
-    def __init__(self, coefficients: np.ndarray, scale: float, *, shared_baseline: bool) -> None:
+    def __init__(self, coefficients: np.ndarray, scale: float, *, shared_intercept: bool) -> None:
         super().__init__()
         weights, baseline = coefficients[:, :, 1:], coefficients[:, :, 0]
         signs = np.asarray(one_hot_prior(weights, np.full(3, 1 / 3), scale).sign_probabilities)
@@ -54,7 +54,7 @@ class _RelaxedSigns(nn.Module):
         self.shared = nn.Parameter(logits)
         self.logits = nn.Parameter(logits.repeat(len(weights), 1, 1, 1))
         self.raw_strengths = nn.Parameter(torch.from_numpy(np.log(np.expm1(strengths))).float())
-        own = baseline[:1] if shared_baseline else baseline
+        own = baseline[:1] if shared_intercept else baseline
         self.baseline = nn.Parameter(torch.from_numpy(own).float())
 
     def weights(self, noise: torch.Tensor | None = None) -> torch.Tensor:
@@ -91,13 +91,13 @@ def _log_probabilities(kind: int, y: torch.Tensor, eta: torch.Tensor) -> torch.T
 @own_torch_state()
 def climb_relaxed(
     problem: Problem, start: State, rng: np.random.Generator, max_iter: int
-) -> Climb[State]:
+) -> FitTrace[State]:
     """Fit with relaxed signs from ``start``; an iteration is an E-step and 50 steps of Adam.
 
     Returns
     -------
-    Climb
-        The iterate with the highest likelihood. It has converged if ten more brought no better.
+    FitTrace
+        The iterate with the highest likelihood; converged if ten more brought none higher.
 
     Warns
     -----
@@ -106,7 +106,7 @@ def climb_relaxed(
     """
     likelihood = replace(problem, prior="none")
     module = _RelaxedSigns(
-        start.parameters.coefficients, problem.scale, shared_baseline=problem.shared_baseline
+        start.parameters.coefficients, problem.scale, shared_intercept=problem.shared_intercept
     )
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     counts = torch.from_numpy(np.ascontiguousarray(problem.counts.T)).float()[:, None]
@@ -148,9 +148,9 @@ def climb_relaxed(
         validate=validate,
         patience=_PATIENCE,
     )
-    best = highest(reached, name="SwitchingPopulationGLM")
+    best = best_restart(reached, name="SwitchingPopulationGLM")
     trace = tuple(state.objective for state in reached[: best + 1])
-    return Climb(reached[best], trace, training.converged, training.stop_reason)
+    return FitTrace(reached[best], trace, training.converged, training.stop_reason)
 
 
 def _at(problem: Problem, module: _RelaxedSigns, state: State) -> State:

@@ -31,9 +31,9 @@ def basis_functions(kind: str, n_basis: int, n_lags: int) -> np.ndarray:
         values = np.exp(-lags / 2.0 ** np.arange(n_basis)[:, None])
     elif kind == "raised-cosine":
         position = np.log1p(lags - 1)
-        centres, spacing = np.linspace(0.0, position[-1], n_basis, retstep=True)
+        centers, spacing = np.linspace(0.0, position[-1], n_basis, retstep=True)
         width = spacing if n_basis > 1 else position[-1] + 1.0
-        phase = np.clip((position - centres[:, None]) / width, -1.0, 1.0)
+        phase = np.clip((position - centers[:, None]) / width, -1.0, 1.0)
         values = 1.0 + np.cos(np.pi * phase)
     else:
         values = np.eye(n_lags)

@@ -9,7 +9,7 @@ with a strength that depends on the state. Its sign :math:`s_{ij}` is summed out
 
 with :math:`\mu = (-m, 0, m)`. By Jensen's inequality every :math:`\log \sum_s` is at least
 :math:`\sum_s q_s \log(\cdot) - \sum_s q_s \log q_s`, with equality for the posterior q of the sign,
-so that maximising the bound in turn over q, w and :math:`\pi` never lowers the sum.
+so that maximizing the bound in turn over q, w and :math:`\pi` never lowers the sum.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ class Prior(NamedTuple):
         Up to a constant.
     precision : ndarray of shape (n_states, n_units, n_units)
         Minus the second derivative of the quadratic.
-    centre : ndarray of shape (n_states, n_units, n_units)
+    center : ndarray of shape (n_states, n_units, n_units)
         Where the quadratic is largest; any number where the precision is zero.
     sign_probabilities : ndarray of shape (n_units, n_units, 3) or None
     """
 
     log_density: float
     precision: np.ndarray
-    centre: np.ndarray
+    center: np.ndarray
     sign_probabilities: np.ndarray | None = None
 
 
 def gaussian_prior(weights: np.ndarray, scale: float) -> Prior:
     """Weights of all states around a common mean, which takes its best value."""
-    centre = np.broadcast_to(weights.mean(axis=0), weights.shape)
-    log_density = -0.5 * float(((weights - centre) ** 2).sum()) / scale**2
-    return Prior(log_density, np.full_like(weights, scale**-2.0), centre)
+    center = np.broadcast_to(weights.mean(axis=0), weights.shape)
+    log_density = -0.5 * float(((weights - center) ** 2).sum()) / scale**2
+    return Prior(log_density, np.full_like(weights, scale**-2.0), center)
 
 
 def one_hot_prior(weights: np.ndarray, sign_mix: np.ndarray, strength: float) -> Prior:
@@ -65,16 +65,16 @@ def one_hot_prior(weights: np.ndarray, sign_mix: np.ndarray, strength: float) ->
         The typical strength m of a connection. Present ones have a standard deviation of m / 2
         around it, absent ones of m / 10 around 0.
     """
-    centres, widths = _CENTRES * strength, _WIDTHS * strength
-    scaled = (weights[..., None] - centres) / widths
+    centers, widths = _CENTRES * strength, _WIDTHS * strength
+    scaled = (weights[..., None] - centers) / widths
     log_joint = np.log(sign_mix) - 0.5 * (scaled**2).sum(axis=0) - len(weights) * np.log(widths)
     log_density = logsumexp(log_joint, axis=-1)
     signs = np.exp(log_joint - log_density[..., None])
     precision = signs @ widths**-2.0
-    centre = (signs @ (centres * widths**-2.0)) / precision
+    center = (signs @ (centers * widths**-2.0)) / precision
     total = float(log_density.sum()) + _PSEUDO_CONNECTIONS * float(np.log(sign_mix).sum())
     shape = weights.shape
-    return Prior(total, np.broadcast_to(precision, shape), np.broadcast_to(centre, shape), signs)
+    return Prior(total, np.broadcast_to(precision, shape), np.broadcast_to(center, shape), signs)
 
 
 def update_sign_mix(sign_probabilities: np.ndarray) -> np.ndarray:

@@ -46,9 +46,9 @@ def _value(kind: int, y: float, eta: float, shape: float) -> float:
         return y * (eta - softplus) - rate
     if kind == 3:
         return y * eta - softplus
-    centred = eta - log(shape)
-    u = exp(-abs(centred))
-    return y * eta - (y + shape) * (max(centred, 0.0) + log1p_unit(u))
+    centered = eta - log(shape)
+    u = exp(-abs(centered))
+    return y * eta - (y + shape) * (max(centered, 0.0) + log1p_unit(u))
 
 
 @compiled(reorder=False)
@@ -75,10 +75,10 @@ def _derivatives(kind: int, y: float, eta: float, shape: float) -> tuple[float, 
         return value, (1.0 - sigmoid) * (y - sigmoid), (1.0 - sigmoid) * bend
     if kind == 3:
         return y * eta - softplus, y - sigmoid, bend
-    centred = eta - log(shape)
-    u = exp(-abs(centred))
-    share = (1.0 if centred > 0 else u) / (1.0 + u)
-    value = y * eta - (y + shape) * (max(centred, 0.0) + log1p_unit(u))
+    centered = eta - log(shape)
+    u = exp(-abs(centered))
+    share = (1.0 if centered > 0 else u) / (1.0 + u)
+    value = y * eta - (y + shape) * (max(centered, 0.0) + log1p_unit(u))
     return value, y - (y + shape) * share, (y + shape) * u / ((1.0 + u) * (1.0 + u))
 
 

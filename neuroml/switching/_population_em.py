@@ -1,4 +1,4 @@
-r"""Expectation-maximisation of the switching population model.
+r"""Expectation-maximization of the switching population model.
 
 The objective is the marginal log-likelihood of the counts plus the log-densities of the priors. A
 step updates transitions, weights (one Newton step per unit, halved until it does not lower the
@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from scipy.special import gammaln
 
-from neuroml._core.em import climb
+from neuroml._core.iteration import iterate
 from neuroml._core.recording import break_points
 from neuroml.switching._chain import (
     Chain,
@@ -65,7 +65,7 @@ class Problem:
         Standard deviation of the Gaussian prior, or typical strength of the one-hot prior.
     ridge : float
         Precision of a further Gaussian prior on weights, around zero.
-    shared_baseline : bool
+    shared_intercept : bool
     chain_prior : ChainPrior
     starts : ndarray of int
         First bins of sessions, and the number of bins.
@@ -80,7 +80,7 @@ class Problem:
     prior: str
     scale: float
     ridge: float
-    shared_baseline: bool
+    shared_intercept: bool
     chain_prior: ChainPrior
     starts: np.ndarray = field(init=False)
     constant: float = field(init=False)
@@ -158,7 +158,7 @@ def prior_of(problem: Problem, parameters: Parameters) -> Prior:
     log_density = main.log_density - 0.5 * problem.ridge * float((weights**2).sum())
     precision = main.precision + problem.ridge
     pull = np.divide(
-        main.precision * main.centre, precision, out=np.zeros(weights.shape), where=precision > 0
+        main.precision * main.center, precision, out=np.zeros(weights.shape), where=precision > 0
     )
     return Prior(log_density, precision, pull, main.sign_probabilities)
 
@@ -175,7 +175,7 @@ def evaluate(
 
 
 def em_step(problem: Problem, state: State) -> tuple[State, float]:
-    """One iteration; the pair that ``climb`` asks for.
+    """One iteration; the pair that `iterate` asks for.
 
     Bins in which a state's posterior is at most 0.001 are left out of its update of the weights.
     Should that cost more than the step gains, the step is repeated with every bin. Where a step
@@ -222,11 +222,11 @@ def _update_coefficients(
     ]
     gradient = np.stack([one.gradient for one in found])
     curvature = np.stack([one.curvature for one in found])
-    gradient[:, :, 1:] -= prior.precision * (old[:, :, 1:] - prior.centre)
+    gradient[:, :, 1:] -= prior.precision * (old[:, :, 1:] - prior.center)
     np.einsum("knii->kni", curvature)[:, :, 1:] += prior.precision
-    direction = ascent(gradient, curvature, shared_intercept=problem.shared_baseline)
+    direction = ascent(gradient, curvature, shared_intercept=problem.shared_intercept)
     least = np.stack([one.value for one in found]) + _penalties(prior, old)
-    if problem.shared_baseline:
+    if problem.shared_intercept:
         least = least.sum(axis=0, keepdims=True)
     least = least - 0.01 * problem.rounding * problem.n_bins
     length = np.ones_like(least)
@@ -234,7 +234,7 @@ def _update_coefficients(
         new = old + length[:, :, None] * direction
         log_emissions, values = emissions(state.design, new, shares)
         values = values + _penalties(prior, new)
-        if problem.shared_baseline:
+        if problem.shared_intercept:
             values = values.sum(axis=0, keepdims=True)
         failed = ~(values >= least)
         if not failed.any():
@@ -245,7 +245,7 @@ def _update_coefficients(
 
 def _penalties(prior: Prior, coefficients: np.ndarray) -> np.ndarray:
     """The prior's quadratic (n_states, n_units), up to a constant."""
-    return -0.5 * (prior.precision * (coefficients[:, :, 1:] - prior.centre) ** 2).sum(axis=-1)
+    return -0.5 * (prior.precision * (coefficients[:, :, 1:] - prior.center) ** 2).sum(axis=-1)
 
 
 def log_emissions_of(problem: Problem, coefficients: np.ndarray, filters: np.ndarray) -> np.ndarray:
@@ -270,7 +270,7 @@ def pooled_fit(problem: Problem) -> Parameters:
     coefficients = np.zeros((1, n_units, 1 + n_units))
     start = _started(single, coefficients, np.full((n_units, n_basis), 1.0 / n_basis))
     step = partial(em_step, single)
-    return climb(step, start, start.objective, max_iter=100, tol=1e-8).state.parameters
+    return iterate(step, start, start.objective, max_iter=100, tol=1e-8).state.parameters
 
 
 def warm_up(
@@ -289,7 +289,7 @@ def warm_up(
         coefficients[:, :, 1:] += rng.normal(0.0, spread, coefficients[:, :, 1:].shape)
     start = _started(loose, coefficients, pooled.filters)
     step = partial(em_step, loose)
-    return climb(step, start, start.objective, max_iter=_WARM_UP, tol=tol).state
+    return iterate(step, start, start.objective, max_iter=_WARM_UP, tol=tol).state
 
 
 def under_prior(problem: Problem, state: State) -> State:

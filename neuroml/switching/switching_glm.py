@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context
 from sklearn.utils import Bunch, Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.em import best_climb, climb_from_starts
-from neuroml._core.estimator import RANDOM_STATE, Estimator
+from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
+from neuroml._core.iteration import fit_from_starts, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.validation import check_sample_weight
 from neuroml.exceptions import DataError
@@ -42,9 +40,9 @@ class SwitchingGLM(Estimator):
     r"""Generalised linear model whose weights depend on a hidden Markov state (GLM-HMM).
 
     In state k the linear predictor of output m is :math:`\eta_{tm} = b_{km} + w_{km} \cdot x_t`;
-    states follow a Markov chain within each session. With one state this is the generalised linear
-    model itself, and without X a plain hidden Markov model. Fitted by expectation-maximisation of
-    the penalised likelihood, exactly and on all sessions at once [1]_ [2]_.
+    states follow a Markov chain within each session. With one state this is the generalized linear
+    model itself, and without X a plain hidden Markov model. Fitted by expectation-maximization of
+    the penalized likelihood, exactly and on all sessions at once [1]_ [2]_.
 
     Parameters
     ----------
@@ -73,7 +71,7 @@ class SwitchingGLM(Estimator):
     stickiness : float, default=0.0
         Pseudo-transitions that the prior adds to staying in a state.
     n_init : int, default=10
-        Random starts; the one with the highest penalised likelihood is kept.
+        Random starts; the one with the highest penalized likelihood is kept.
     max_iter : int, default=500
     tol : float, default=1e-6
         A fit has converged when an iteration gains no more than this, in nats per observed bin.
@@ -93,7 +91,7 @@ class SwitchingGLM(Estimator):
         From row to column; with input-driven transitions, at zero input.
     transition_weights_ : ndarray of shape (n_transition_inputs, n_states, n_states)
         Log-odds per unit of input, from second to third axis.
-    initial_ : ndarray of shape (n_states,)
+    initial_proba_ : ndarray of shape (n_states,)
         Probability of the states in the first bin of a session.
     occupancy_ : ndarray of shape (n_states,)
         Share of the training bins.
@@ -102,9 +100,9 @@ class SwitchingGLM(Estimator):
         absent where `spread_` is.
     n_classes_ : int
         Bernoulli: 2. Categorical: the highest class seen, plus one. Absent for the other families.
-    log_likelihood_trace_ : ndarray of shape (n_iter + 1,)
+    objective_trace_ : ndarray of shape (n_iter + 1,)
         Penalised log-likelihood, nats per observed bin, at the start and after every iteration.
-    restart_scores_ : ndarray of shape (n_init,)
+    restart_objectives_ : ndarray of shape (n_init,)
         Where every start ended, on the same scale: a wide spread means local maxima.
     n_iter_ : int
     converged_ : bool
@@ -202,7 +200,7 @@ class SwitchingGLM(Estimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(
         self, X: ArrayLike | None, y: ArrayLike, *, sessions: ArrayLike | None = None
     ) -> SwitchingGLM:
@@ -240,8 +238,8 @@ class SwitchingGLM(Estimator):
             for rng in spawn_generators(self.random_state, self.n_init if self.n_states > 1 else 1)
         ]
         name = type(self).__name__
-        best, every = best_climb(
-            climb_from_starts(fit_from_random_start, tasks, name=name, n_jobs=self.n_jobs),
+        best, every = select_restart(
+            fit_from_starts(fit_from_random_start, tasks, name=name, n_jobs=self.n_jobs),
             name=name,
         )
         occupancy = smooth_model(problem, best.state).posterior.mean(axis=0)
@@ -251,8 +249,8 @@ class SwitchingGLM(Estimator):
         self.glm_weights_, self.glm_intercept_ = split_weights(self, glm.weights)
         self._set_if(_WITH_SPREAD, "glm_spread_", glm.spread)
         self._set_if(_WITH_CLASSES, "n_classes_", glm.weights.shape[1] + 1)
-        self.log_likelihood_trace_ = np.array(best.trace)
-        self.restart_scores_ = np.array([one.objective for one in every])
+        self.objective_trace_ = np.array(best.trace)
+        self.restart_objectives_ = np.array([one.objective for one in every])
         self.converged_ = best.converged
         self.n_iter_ = best.n_iter
         return self
@@ -332,7 +330,7 @@ class SwitchingGLM(Estimator):
         sessions: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Return the mean log-likelihood, nats per observed bin, normalising constants included.
+        """Return the mean log-likelihood, nats per observed bin, normalizing constants included.
 
         Parameters
         ----------
@@ -433,7 +431,7 @@ class SwitchingGLM(Estimator):
         model = self._model()
         path, noise = spawn_generators(random_state, 2)
         states = inference.sample_states(
-            np.zeros((len(problem.transition_inputs), len(self.initial_))),
+            np.zeros((len(problem.transition_inputs), len(self.initial_proba_))),
             *_chain_arguments(problem, model.chain),
             random_state=path,
         )
@@ -448,7 +446,7 @@ class SwitchingGLM(Estimator):
         The first-state probabilities, and transitions less probable than 1e-6 with their input
         weights, are held fixed: their errors are 0. Input weights of a row are those whose mean
         over the states that it may lead to stays as it is, as a constant changes nothing. With
-        priors it is the curvature of the penalised likelihood.
+        priors it is the curvature of the penalized likelihood.
 
         Parameters
         ----------
@@ -525,7 +523,7 @@ class SwitchingGLM(Estimator):
         model._validate_params()
         model.weights_, model.intercept_ = given_emissions(model, emissions, intercept)
         n_outputs, n_weights = model.weights_.shape[1:]
-        model.initial_, model.transition_matrix_, model.transition_weights_ = given_chain(
+        model.initial_proba_, model.transition_matrix_, model.transition_weights_ = given_chain(
             model, transition_matrix, initial, transition_weights
         )
         model._set_if(_WITH_SPREAD, "spread_", given_spread(model, spread, n_outputs))
@@ -541,7 +539,7 @@ class SwitchingGLM(Estimator):
         return arrange(self, X, y, sessions, reset=False)
 
     def _model(self) -> Model:
-        chain = Chain(self.initial_, self.transition_matrix_, self.transition_weights_)
+        chain = Chain(self.initial_proba_, self.transition_matrix_, self.transition_weights_)
         spread = getattr(self, "spread_", np.ones_like(self.intercept_))
         return Model(join_weights(self, self.weights_, self.intercept_, spread), chain)
 
@@ -555,7 +553,7 @@ class SwitchingGLM(Estimator):
     def _store(self, model: Model) -> None:
         self.weights_, self.intercept_ = split_weights(self, model.emissions.weights)
         self._set_if(_WITH_SPREAD, "spread_", model.emissions.spread)
-        self.initial_, self.transition_matrix_, self.transition_weights_ = model.chain
+        self.initial_proba_, self.transition_matrix_, self.transition_weights_ = model.chain
 
     def _filter(self, problem: Problem) -> tuple[np.ndarray, float]:
         model = self._model()

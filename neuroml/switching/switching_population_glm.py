@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln, logsumexp
-from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.em import Climb, best_climb, climb, climb_from_starts, highest
-from neuroml._core.estimator import RANDOM_STATE, Estimator
+from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
+from neuroml._core.iteration import FitTrace, best_restart, fit_from_starts, iterate, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.samples import check_samples
@@ -56,7 +54,7 @@ class SwitchingPopulationGLM(Estimator):
         Bins of history.
     link : {"softplus", "exp", "sigmoid"}, default="softplus"
         The function f; "sigmoid" bounds rates by one spike per bin.
-    shared_baseline : bool, default=False
+    shared_intercept : bool, default=False
         Whether a unit has one baseline for all states.
     prior : {"none", "gaussian", "one-hot"}, default="none"
         Of the weights. "gaussian": a pair's weights scatter over states around a mean that is
@@ -106,16 +104,16 @@ class SwitchingPopulationGLM(Estimator):
     filter_mix_ : ndarray of shape (n_units, n_basis)
         Shares of the basis functions in the filters.
     transition_matrix_ : ndarray of shape (n_states, n_states)
-    initial_ : ndarray of shape (n_states,)
+    initial_proba_ : ndarray of shape (n_states,)
         Of the first bin of a session.
-    glm_weights_, glm_baseline_ : ndarray of shape (n_units, n_units) and (n_units,)
+    glm_weights_, glm_intercept_ : ndarray of shape (n_units, n_units) and (n_units,)
         The GLM of a single state, where the random starts begin and what `score_bits` compares to.
     glm_filter_mix_ : ndarray of shape (n_units, n_basis)
         Shares of the basis functions in its filters.
-    log_likelihood_trace_ : ndarray
+    objective_trace_ : ndarray
         The objective of the kept start in nats per bin, from where the prior asked for applies.
         With ``prior="none"`` and ``ridge=0`` it is the log-likelihood.
-    restart_scores_ : ndarray of shape (n_init,)
+    restart_objectives_ : ndarray of shape (n_init,)
         What the starts reached before the best one went on.
     n_iter_ : int
     converged_ : bool
@@ -157,7 +155,7 @@ class SwitchingPopulationGLM(Estimator):
         "n_states": [Interval(Integral, 1, None, closed="left")],
         "n_lags": [Interval(Integral, 1, None, closed="left")],
         "link": [StrOptions({"softplus", "exp", "sigmoid"})],
-        "shared_baseline": ["boolean"],
+        "shared_intercept": ["boolean"],
         "prior": [StrOptions({"none", "gaussian", "one-hot"})],
         "signs": [StrOptions({"exact", "gumbel"})],
         "prior_scale": [Interval(Real, 0, None, closed="neither"), None],
@@ -180,7 +178,7 @@ class SwitchingPopulationGLM(Estimator):
         n_lags: int = 5,
         *,
         link: str = "softplus",
-        shared_baseline: bool = False,
+        shared_intercept: bool = False,
         prior: str = "none",
         signs: str = "exact",
         prior_scale: float | None = None,
@@ -199,7 +197,7 @@ class SwitchingPopulationGLM(Estimator):
         self.n_states = n_states
         self.n_lags = n_lags
         self.link = link
-        self.shared_baseline = shared_baseline
+        self.shared_intercept = shared_intercept
         self.prior = prior
         self.signs = signs
         self.prior_scale = prior_scale
@@ -221,11 +219,11 @@ class SwitchingPopulationGLM(Estimator):
         tags.input_tags.categorical = True  # the checks of scikit-learn then give whole numbers
         return tags
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @validated_fit
     def fit(
         self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
     ) -> SwitchingPopulationGLM:
-        """Fit by expectation-maximisation from several starts.
+        """Fit by expectation-maximization from several starts.
 
         Parameters
         ----------
@@ -265,12 +263,12 @@ class SwitchingPopulationGLM(Estimator):
         pooled = pooled_fit(problem)
         tasks = [(problem, pooled, self.n_states, rng, self.tol) for rng in rngs]
         name = type(self).__name__
-        started = climb_from_starts(warm_up, tasks, name=name, n_jobs=self.n_jobs)
-        start = started[highest(started, name=name)]
-        self.glm_baseline_ = pooled.coefficients[0, :, 0].copy()
+        started = fit_from_starts(warm_up, tasks, name=name, n_jobs=self.n_jobs)
+        start = started[best_restart(started, name=name)]
+        self.glm_intercept_ = pooled.coefficients[0, :, 0].copy()
         self.glm_weights_ = pooled.weights[0].copy()
         self.glm_filter_mix_ = pooled.filters
-        self.restart_scores_ = np.array([one.objective for one in started])
+        self.restart_objectives_ = np.array([one.objective for one in started])
         self._keep(self._climb(problem, start, rngs[0]))
         return self
 
@@ -371,7 +369,7 @@ class SwitchingPopulationGLM(Estimator):
         gain = log_likelihood(*chain)
         if null == "glm":
             problem = self._problem(counts, labels)
-            glm = np.column_stack([self.glm_baseline_, self.glm_weights_])[None]
+            glm = np.column_stack([self.glm_intercept_, self.glm_weights_])[None]
             gain -= log_emissions_of(problem, glm, self.glm_filter_mix_).sum()
         else:
             predicted = self._predicted_states(chain)
@@ -404,22 +402,24 @@ class SwitchingPopulationGLM(Estimator):
         slices = session_slices(check_sessions(sessions, len(np.asarray(sessions))))
         states, spikes = [], []
         for rows, rng in zip(slices, spawn_generators(random_state, len(slices)), strict=True):
-            path = draw_states(self.transition_matrix_, rows.stop - rows.start, rng, self.initial_)
+            path = draw_states(
+                self.transition_matrix_, rows.stop - rows.start, rng, self.initial_proba_
+            )
             states.append(path)
             spikes.append(
                 draw_counts(path, self.baseline_, self.weights_, self.filters_, self.link, rng)
             )
         return np.concatenate(spikes), np.concatenate(states)
 
-    def _climb(self, problem: Problem, start: State, rng: np.random.Generator) -> Climb[State]:
+    def _climb(self, problem: Problem, start: State, rng: np.random.Generator) -> FitTrace[State]:
         if self.prior == "one-hot" and self.signs == "gumbel":
             from neuroml.switching._gumbel_signs import climb_relaxed  # torch
 
             return climb_relaxed(problem, start, rng, self.max_iter)
         own = under_prior(problem, start)
         step = partial(em_step, problem)
-        done = climb(step, own, own.objective, max_iter=self.max_iter, tol=self.tol)
-        return best_climb([done], name=type(self).__name__)[0]
+        done = iterate(step, own, own.objective, max_iter=self.max_iter, tol=self.tol)
+        return select_restart([done], name=type(self).__name__)[0]
 
     def _problem(self, counts: np.ndarray, sessions: np.ndarray) -> Problem:
         scale = self.prior_scale or {"gaussian": 1.0 / 3.0}.get(self.prior, 1.0)
@@ -432,30 +432,30 @@ class SwitchingPopulationGLM(Estimator):
             self.prior,
             scale,
             self.ridge,
-            self.shared_baseline,
+            self.shared_intercept,
             ChainPrior(self.concentration, self.stickiness),
         )
 
     def _predicted_states(self, chain: tuple[np.ndarray, ...]) -> np.ndarray:
         """Probability of every state given the past alone (n_bins, n_states)."""
         predicted = np.roll(filter_states(*chain) @ self.transition_matrix_, 1, axis=0)
-        predicted[break_points(chain[-1])] = self.initial_
+        predicted[break_points(chain[-1])] = self.initial_proba_
         return predicted
 
     def _functions(self) -> np.ndarray:
         return basis_functions(self.basis, self.n_basis, self.n_lags)
 
-    def _keep(self, best: Climb[State]) -> None:
+    def _keep(self, best: FitTrace[State]) -> None:
         parameters = best.state.parameters
         self.baseline_ = parameters.coefficients[:, :, 0].copy()
         self.weights_ = parameters.weights.copy()
         self.filter_mix_ = parameters.filters
         self.filters_ = parameters.filters @ self._functions()
         self.transition_matrix_ = parameters.chain.matrix
-        self.initial_ = parameters.chain.initial
+        self.initial_proba_ = parameters.chain.initial
         if best.state.prior.sign_probabilities is not None:
             self.connection_probability_ = best.state.prior.sign_probabilities
-        self.log_likelihood_trace_ = np.array(best.trace)
+        self.objective_trace_ = np.array(best.trace)
         self.n_iter_ = best.n_iter
         self.converged_ = best.converged
 
@@ -474,7 +474,7 @@ class SwitchingPopulationGLM(Estimator):
         coefficients = np.concatenate([self.baseline_[:, :, None], self.weights_], axis=2)
         problem = self._problem(counts, sessions)
         log_emissions = log_emissions_of(problem, coefficients, self.filter_mix_)
-        return log_emissions, self.transition_matrix_, self.initial_, sessions
+        return log_emissions, self.transition_matrix_, self.initial_proba_, sessions
 
 
 def _check_counts(counts: np.ndarray) -> None:

@@ -122,7 +122,7 @@ def test_figures_of_scaled_inputs_show_what_the_model_was_fitted_to(tmp_path):
     assert set(labels["axis"]) == {"input of choice"}
 
 
-def test_gaps_of_one_animal_do_not_make_it_several(tmp_path):
+def test_gaps_of_one_subject_do_not_make_it_several(tmp_path):
     """Sessions are borders; who was recorded is the subject."""
     text = CHOICES[: CHOICES.index("inputs")] + '[fit]\n[[fit.steps]]\nuse = "AffinityTensor"'
     made = make_recording(
@@ -137,5 +137,5 @@ def test_gaps_of_one_animal_do_not_make_it_several(tmp_path):
     steps = f'{text}\n[[fit.steps]]\nuse = "NonnegativeCP"\nn_components = 1\nn_init = 1'
     model, context = fit_recipe(recipe(tmp_path, steps), both, [None, None])
     assert context.X.shape == (3, 2, 80)
-    rows = tabulate(model, context).query("axis == 'animal'")
+    rows = tabulate(model, context).query("axis == 'subject'")
     assert rows["label"].tolist() == ["a", "b"]

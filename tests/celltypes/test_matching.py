@@ -9,7 +9,7 @@ from neuroml.celltypes._matching import (
     mean_and_noise,
     mutual_confusion,
     posterior,
-    standardise,
+    standardize,
 )
 from neuroml.exceptions import DataError
 
@@ -21,7 +21,7 @@ def responses():
 
 def test_correlation_is_pearsons(responses):
     templates = np.random.default_rng(1).normal(size=(4, 6))
-    found = correlate(standardise(responses), templates)
+    found = correlate(standardize(responses), templates)
     np.testing.assert_allclose(found, np.corrcoef(templates, responses.T)[:4, 4:])
 
 
@@ -30,11 +30,11 @@ def test_correlation_with_missing_stimuli_uses_those_shown(responses):
     responses[2, 3] = responses[5, 3] = np.nan
     shown = [0, 1, 3, 4]
     expected = np.corrcoef(templates[:, shown], responses[shown, 3])[:4, 4]
-    np.testing.assert_allclose(correlate(standardise(responses), templates)[:, 3], expected)
+    np.testing.assert_allclose(correlate(standardize(responses), templates)[:, 3], expected)
 
 
 def test_argmax_templates_choose_the_strongest_response(responses):
-    scores = standardise(responses)
+    scores = standardize(responses)
     templates = cluster_templates(scores, np.arange(9) % 6, 6, "argmax")
     np.testing.assert_array_equal(
         correlate(scores, templates).argmax(axis=0), responses.argmax(axis=0)
@@ -42,20 +42,20 @@ def test_argmax_templates_choose_the_strongest_response(responses):
 
 
 def test_fingerprint_templates_are_cluster_means(responses):
-    scores = standardise(responses)
+    scores = standardize(responses)
     labels = np.array([0, 0, 1, 1, 1, 2, 2, -1, -1])
     templates = cluster_templates(scores, labels, 3, "fingerprint")
     np.testing.assert_allclose(templates[1], scores[:, 2:5].mean(axis=1))
 
 
 def test_affine_changes_of_a_cells_response_do_not_matter(responses):
-    np.testing.assert_allclose(standardise(responses), standardise(7 * responses - 3))
+    np.testing.assert_allclose(standardize(responses), standardize(7 * responses - 3))
 
 
 def test_posterior_is_bayes_rule_of_the_stated_likelihood():
-    """Against the Gaussian density of standardised vectors around standardised templates."""
+    """Against the Gaussian density of standardized vectors around standardized templates."""
     rng = np.random.default_rng(2)
-    scores, templates = (standardise(rng.normal(size=(5, n))) for n in (3, 4))
+    scores, templates = (standardize(rng.normal(size=(5, n))) for n in (3, 4))
     found = posterior(correlate(scores, templates.T), np.full(3, 5), np.full(3, 0.7))
     squared = ((scores.T[:, None] - templates.T[None]) ** 2).sum(axis=2)
     density = np.exp(-squared / (2 * 0.7))

@@ -106,7 +106,7 @@ def test_attributes_fit_together(fitted, ten):
     np.testing.assert_allclose(fitted.respond(ten.module), responses, rtol=1e-4)
     np.testing.assert_array_equal(fitted.predict(fitted.responses_), fitted.labels_)
     assert (fitted.confusion_.argmax(axis=0) == np.arange(10)).mean() >= 0.8
-    assert fitted.converged_ and fitted.n_iter_ == len(fitted.objective_path_) - 1
+    assert fitted.converged_ and fitted.n_iter_ == len(fitted.objective_trace_) - 1
 
 
 def test_new_cells_from_noisy_repeats_with_gaps(fitted, ten):
@@ -301,4 +301,4 @@ def test_several_starts_keep_the_best(ten):
     mds = MostDiscriminativeStimuli(10, init="random", n_init=3, n_steps=10, random_state=0)
     mds.fit(ten.module)
     assert mds.restart_objectives_.shape == (3,)
-    assert mds.objective_path_[-1] == mds.restart_objectives_.max()
+    assert mds.objective_trace_[-1] == mds.restart_objectives_.max()

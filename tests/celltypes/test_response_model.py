@@ -62,16 +62,16 @@ class TestNetwork:
     @pytest.mark.parametrize(
         ("frame", "kernel_size"), [((9, 12), 5), ((20, 15), 7), ((4, 5), 9), ((3, 11), 5)]
     )
-    def test_centred_is_the_same_as_placing_all_cells_in_the_middle(self, frame, kernel_size):
-        """The centred network computes a part of the canvas; the other one all of it."""
+    def test_centered_is_the_same_as_placing_all_cells_in_the_middle(self, frame, kernel_size):
+        """The centered network computes a part of the canvas; the other one all of it."""
         module = network(frame=frame, kernel_size=kernel_size)
         middle = torch.tensor([n // 2 for n in frame])
         half = (torch.tensor(frame) - 1) / 2
         with torch.no_grad():
             module.place.copy_((middle / half - 1).expand(5, 2))
         x = torch.randn(2, 9, *frame)
-        torch.testing.assert_close(module.centred()(x), module(x), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(module.places(), module.centred().places())
+        torch.testing.assert_close(module.centered()(x), module(x), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(module.places(), module.centered().places())
 
     def test_moving_stimulus_and_place_together_changes_nothing(self):
         module = network(frame=(15, 15), kernel_size=3)
@@ -134,7 +134,7 @@ def test_movie_explains_most_of_what_can_be(retina):
     feve = model.feve(retina.test_stimuli, retina.test_responses)
     assert np.median(feve) > 0.7
     assert model.score(retina.test_stimuli, retina.test_responses) > 0.7
-    errors = np.linalg.norm(model.rf_centres_ - retina.centres, axis=1)
+    errors = np.linalg.norm(model.rf_centers_ - retina.centers, axis=1)
     assert np.median(errors) < 0.5
 
 
@@ -155,7 +155,7 @@ def test_images():
     ).fit(images, responses)
     assert model.predict(images).shape == (1200, 3)
     assert model.score(images, responses) > 0.9
-    mds = MostDiscriminativeStimuli(2, random_state=0).fit(model.centred())
+    mds = MostDiscriminativeStimuli(2, random_state=0).fit(model.centered())
     assert mds.stimuli_.shape == (2, 6, 8)
     assert mds.labels_[0] == mds.labels_[2] != mds.labels_[1]
 
@@ -164,9 +164,9 @@ def test_images():
 def test_twin_and_discriminative_stimuli_end_to_end(retina):
     model = ResponseModel("conv2d", kernel_size=5, max_epochs=10, random_state=0)
     model.fit(retina.stimuli, retina.responses)
-    centred = model.centred()
-    assert centred.rf_distance_ == 0 and model.rf_distance_ > 0
-    mds = MostDiscriminativeStimuli(2, stimulus_shape=(24, 8, 9), random_state=0).fit(centred)
+    centered = model.centered()
+    assert centered.rf_distance_ == 0 and model.rf_distance_ > 0
+    mds = MostDiscriminativeStimuli(2, stimulus_shape=(24, 8, 9), random_state=0).fit(centered)
     assert (mds.labels_ == retina.types).all() or (mds.labels_ == 1 - retina.types).all()
 
 
@@ -239,9 +239,9 @@ class TestFitting:
         for size in (1, 7, 299):
             np.testing.assert_allclose(model.predict(X[:size]), whole[:size], **single)
 
-    def test_save_and_load_centred_or_not(self, retina, tmp_path):
+    def test_save_and_load_centered_or_not(self, retina, tmp_path):
         model = ResponseModel("conv3d", **FAST).fit(retina.stimuli, retina.responses)
-        for one in (model, model.centred()):
+        for one in (model, model.centered()):
             loaded = neuroml.load(neuroml.save(one, tmp_path / "model.safetensors"))
             np.testing.assert_array_equal(
                 loaded.predict(retina.test_stimuli), one.predict(retina.test_stimuli)
@@ -262,7 +262,7 @@ class TestFitting:
         assert (np.ptp(predicted, axis=0) == 0).nonzero()[0].tolist() == [2]
         mds = MostDiscriminativeStimuli(2, n_steps=3, max_iter=1, random_state=0)
         with pytest.warns(UserWarning, match="1 of 8 cells answer alike"):
-            assert mds.fit(model.centred()).n_dropped_ == 1
+            assert mds.fit(model.centered()).n_dropped_ == 1
         with pytest.raises(DataError, match="no cell ever changes"):
             model.score(retina.stimuli, np.zeros_like(responses))
 
@@ -273,7 +273,7 @@ def test_places_are_there_only_where_cells_have_them():
     rng = np.random.default_rng(0)
     images, responses = rng.normal(size=(120, 6, 7)), rng.poisson(2.0, (120, 3))
     options = {"n_lags": 1, "kernel_size": 3, "random_state": 0, "max_epochs": 2}
-    places, weights = {"rf_centres_", "rf_distance_"}, {"readout_weights_"}
+    places, weights = {"rf_centers_", "rf_distance_"}, {"readout_weights_"}
 
     def told(model):
         return {name for name in places | weights if hasattr(model, name)}
@@ -313,8 +313,8 @@ def test_module_of_the_users_own(retina, tmp_path):
     np.testing.assert_array_equal(
         loaded.predict(retina.test_stimuli), model.predict(retina.test_stimuli)
     )
-    with pytest.raises(DataError, match="cannot be centred"):
-        model.centred()
+    with pytest.raises(DataError, match="cannot be centered"):
+        model.centered()
     with pytest.raises(DataError, match="output has the wrong shape"):
         clone(model).set_params(core=Own(n_cells=7)).fit(retina.stimuli, retina.responses)
 

@@ -12,10 +12,10 @@ SIGNED = [method for method in METHODS if method != "unsigned"]
 
 def worms(n=3, length=60, units=5, unseen=((0, 2),), seed=0):
     rng = np.random.default_rng(seed)
-    animals = [np.cumsum(rng.normal(size=(length, units)), axis=0) for _ in range(n)]
-    for animal, unit in unseen:
-        animals[animal][:, unit] = np.nan
-    return animals
+    subjects = [np.cumsum(rng.normal(size=(length, units)), axis=0) for _ in range(n)]
+    for subject, unit in unseen:
+        subjects[subject][:, unit] = np.nan
+    return subjects
 
 
 def by_hand(method, a, b, window):
@@ -39,10 +39,10 @@ def by_hand(method, a, b, window):
 
 @pytest.mark.parametrize(("method", "sign"), [*product(METHODS, [1]), *product(SIGNED, [-1])])
 def test_values_are_those_written_out(method, sign):
-    (animal,) = worms(1, unseen=())
+    (subject,) = worms(1, unseen=())
     transformer = AffinityTensor(method, window=9, opposite="drop" if sign > 0 else "separate")
-    tensor = transformer.fit_transform([animal]).to_dense()
-    signals = prepare_signals(animal, method, 2.0, [slice(0, 60)])
+    tensor = transformer.fit_transform([subject]).to_dense()
+    signals = prepare_signals(subject, method, 2.0, [slice(0, 60)])
     for row in np.flatnonzero(transformer.signs_ == sign):
         i, j = transformer.pairs_[row]
         expected = by_hand(method, signals[:, i], sign * signals[:, j], 9)
@@ -50,21 +50,21 @@ def test_values_are_those_written_out(method, sign):
 
 
 def test_derivatives_are_bounded_and_correlation_is_blind_to_scale():
-    (animal,) = worms(1, unseen=())
+    (subject,) = worms(1, unseen=())
     for method in ("unsigned", "same_sign", "min", "ratio", "correlation"):
-        tensor = AffinityTensor(method).fit_transform([animal])
+        tensor = AffinityTensor(method).fit_transform([subject])
         assert 0 <= tensor.values.min() and tensor.values.max() <= 1 + 1e-6
     for method in METHODS:
-        scaled = animal * np.array([1, 10, 0.1, 3, 7]) + 5
-        tensors = [AffinityTensor(method).fit_transform([one]).values for one in (animal, scaled)]
+        scaled = subject * np.array([1, 10, 0.1, 3, 7]) + 5
+        tensors = [AffinityTensor(method).fit_transform([one]).values for one in (subject, scaled)]
         np.testing.assert_allclose(*tensors, atol=1e-4)
 
 
 def test_a_delay_delays_the_tensor():
-    (animal,) = worms(1, length=100, unseen=())
-    whole = AffinityTensor("mtd").fit([animal])
-    early, late = (whole.transform([animal[k : k + 80]]).to_dense() for k in (0, 20))
-    signals = [prepare_signals(animal[k : k + 80], "mtd", 2.0, [slice(0, 80)]) for k in (0, 20)]
+    (subject,) = worms(1, length=100, unseen=())
+    whole = AffinityTensor("mtd").fit([subject])
+    early, late = (whole.transform([subject[k : k + 80]]).to_dense() for k in (0, 20))
+    signals = [prepare_signals(subject[k : k + 80], "mtd", 2.0, [slice(0, 80)]) for k in (0, 20)]
     scale = (signals[0][40] / signals[1][20])[:, None]
     ratio = (scale[whole.pairs_[:, 0]] * scale[whole.pairs_[:, 1]])[:, :, None]
     inner = slice(38, 60)
@@ -73,7 +73,7 @@ def test_a_delay_delays_the_tensor():
     )
 
 
-def test_unseen_units_leave_no_fibre():
+def test_unseen_units_leave_no_fiber():
     tensor = AffinityTensor().fit_transform(worms())
     dense = tensor.to_dense()
     touched = (AffinityTensor().fit(worms()).pairs_ == 2).any(axis=1)
@@ -105,15 +105,15 @@ def test_implicit_tensor_gives_the_same_factors(method, opposite, stride):
     assert set(SEPARABLE) <= set(METHODS)
 
 
-def test_sessions_of_an_animal_never_mix():
-    (animal,) = worms(1, length=60, unseen=())
+def test_sessions_of_an_subject_never_mix():
+    (subject,) = worms(1, length=60, unseen=())
     apart = AffinityTensor("mtd", window=5).fit_transform(
-        animal, sessions=np.repeat([0, 1], 30), groups=np.zeros(60)
+        subject, sessions=np.repeat([0, 1], 30), groups=np.zeros(60)
     )
-    changed = animal.copy()
+    changed = subject.copy()
     changed[30:] += 100 * np.sin(np.arange(30))[:, None]
     again = prepare_signals(changed, "mtd", 2.0, [slice(0, 30), slice(30, 60)])[:30]
-    before = prepare_signals(animal, "mtd", 2.0, [slice(0, 30), slice(30, 60)])[:30]
+    before = prepare_signals(subject, "mtd", 2.0, [slice(0, 30), slice(30, 60)])[:30]
     np.testing.assert_allclose(again / again.std(axis=0), before / before.std(axis=0), atol=1e-9)
     assert apart.shape == (10, 1, 60)
 
@@ -124,22 +124,22 @@ def test_windowed_mean_is_cut_at_the_edges():
     np.testing.assert_allclose(means, [0.5, 1, 2, 2.5, 4.5, 5, 6, 7, 8, 8.5])
 
 
-def test_permuting_units_and_animals_permutes_the_tensor():
-    animals = worms()
-    dense = AffinityTensor().fit_transform(animals).to_dense()
+def test_permuting_units_and_subjects_permutes_the_tensor():
+    subjects = worms()
+    dense = AffinityTensor().fit_transform(subjects).to_dense()
     order = np.array([3, 0, 4, 1, 2])
     transformer = AffinityTensor()
-    permuted = transformer.fit_transform([animals[k][:, order] for k in (2, 0, 1)]).to_dense()
-    lookup = {tuple(sorted(p)): k for k, p in enumerate(AffinityTensor().fit(animals).pairs_)}
+    permuted = transformer.fit_transform([subjects[k][:, order] for k in (2, 0, 1)]).to_dense()
+    lookup = {tuple(sorted(p)): k for k, p in enumerate(AffinityTensor().fit(subjects).pairs_)}
     rows = [lookup[tuple(sorted(order[list(pair)]))] for pair in transformer.pairs_]
     np.testing.assert_allclose(permuted, dense[rows][:, [2, 0, 1]], atol=1e-6)
 
 
-def test_min_animals_leaves_out_pairs_seen_too_rarely():
-    animals = worms(unseen=((0, 1), (1, 1), (2, 3)))
-    transformer = AffinityTensor(min_animals=1).fit(animals)
+def test_min_subjects_leaves_out_pairs_seen_too_rarely():
+    subjects = worms(unseen=((0, 1), (1, 1), (2, 3)))
+    transformer = AffinityTensor(min_subjects=1).fit(subjects)
     assert [1, 3] not in transformer.pairs_.tolist() and len(transformer.pairs_) == 9
-    assert len(AffinityTensor(min_animals=3).fit(animals).pairs_) == 3
+    assert len(AffinityTensor(min_subjects=3).fit(subjects).pairs_) == 3
 
 
 def test_names_of_pairs():
@@ -149,40 +149,40 @@ def test_names_of_pairs():
 
 
 def test_a_cohort_as_one_array_or_with_groups_is_the_list():
-    animals = worms()
+    subjects = worms()
     tensors = [
-        AffinityTensor().fit_transform(np.stack(animals)),
+        AffinityTensor().fit_transform(np.stack(subjects)),
         AffinityTensor().fit_transform(
-            np.concatenate(animals), groups=np.repeat(["u", "v", "w"], 60)
+            np.concatenate(subjects), groups=np.repeat(["u", "v", "w"], 60)
         ),
     ]
-    expected = AffinityTensor().fit_transform(animals)
+    expected = AffinityTensor().fit_transform(subjects)
     for tensor in tensors:
         np.testing.assert_allclose(tensor.values, expected.values, rtol=1e-12)
     assert list(tensors[1].labels_of(1)) == ["u", "v", "w"]
 
 
 @pytest.mark.parametrize(
-    ("animals", "parameters", "message"),
+    ("subjects", "parameters", "message"),
     [
         (worms(unseen=((0, 2), (1, 2), (2, 2))), {}, r"never seen;.*units \[2\]"),
-        (worms(unseen=((0, 1), (1, 1), (2, 3))), {}, r"never seen together.*\[\[1, 3\]\].*min_animals"),
+        (worms(unseen=((0, 1), (1, 1), (2, 3))), {}, r"never seen together.*\[\[1, 3\]\].*min_subjects"),
         ([*worms(2), worms(1, length=50)[0]], {}, "share no time axis.*50 to 60"),
         (worms(), {"method": "mtd", "window": 61}, "shorter than the window.*>= 61"),
         (worms(), {"method": "unsigned", "opposite": "separate"}, "does not tell opposite"),
-        (worms(), {"min_animals": 4}, "no pair of units is left"),
-        ([np.where(np.arange(60)[:, None] == 7, np.nan, worms(1)[0])], {}, "part of an animal"),
+        (worms(), {"min_subjects": 4}, "no pair of units is left"),
+        ([np.where(np.arange(60)[:, None] == 7, np.nan, worms(1)[0])], {}, "part of a subject"),
         ([np.full((60, 2), np.inf)], {}, "infinity"),
         (worms(), {"method": "ward"}, "method"),
     ],
 )  # fmt: skip
-def test_bad_input(animals, parameters, message):
+def test_bad_input(subjects, parameters, message):
     with pytest.raises(ValueError, match=message):
-        AffinityTensor(**parameters).fit(animals)
+        AffinityTensor(**parameters).fit(subjects)
 
 
 def test_a_unit_that_never_changes_is_refused():
-    animals = worms()
-    animals[1][:, 0] = 3.0
+    subjects = worms()
+    subjects[1][:, 0] = 3.0
     with pytest.raises(DataError, match=r"never change.*constant units \[0\]"):
-        AffinityTensor().fit_transform(animals)
+        AffinityTensor().fit_transform(subjects)

@@ -12,7 +12,13 @@ from neuroml.data import align_units, make_recording
 from neuroml.exceptions import DataError
 from neuroml.simulate import make_dynamic_communities
 
-SMALL = {"n_units": 30, "n_animals": 8, "n_frames": 160, "n_communities": 2, "n_active_animals": 5}
+SMALL = {
+    "n_units": 30,
+    "n_subjects": 8,
+    "n_frames": 160,
+    "n_communities": 2,
+    "n_active_subjects": 5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +36,8 @@ def matched(truth, model):
     return linear_sum_assignment(-np.array(auc))[1]
 
 
-def test_finds_who_when_and_in_which_animals():
-    aris, times, animals = [], [], []
+def test_finds_who_when_and_in_which_subjects():
+    aris, times, subjects = [], [], []
     for seed in range(4):
         truth = make_dynamic_communities(**SMALL, random_state=seed)
         model = DynamicConnectome(3, random_state=seed).fit(truth.X)
@@ -39,32 +45,32 @@ def test_finds_who_when_and_in_which_animals():
             aris.append(adjusted_rand_score(truth.members[k], model.communities_[r]))
             times.append(roc_auc_score(truth.active_frames[k], model.time_courses_[:, r]))
             loading = model.subject_loadings_[:, r]
-            animals.append(roc_auc_score(truth.active_animals[k], loading))
+            subjects.append(roc_auc_score(truth.active_subjects[k], loading))
     assert np.mean(aris) > 0.7
     assert np.mean(times) > 0.9
-    assert np.mean(animals) > 0.85
+    assert np.mean(subjects) > 0.85
 
 
 def test_is_the_three_steps(fitted):
     truth, model = fitted
-    tensor = AffinityTensor("mtd", min_animals=1).fit_transform(truth.X)
+    tensor = AffinityTensor("mtd", min_subjects=1).fit_transform(truth.X)
     error = NonnegativeCP(2, sample_mode=1, random_state=1).fit(tensor).reconstruction_err_
-    assert model.factorisation_.reconstruction_err_ == pytest.approx(error, abs=1e-3)
+    assert model.factorization_.reconstruction_err_ == pytest.approx(error, abs=1e-3)
     i, j = model.affinity_.pairs_.T
-    np.testing.assert_array_equal(model.motifs_[:, i, j], model.factorisation_.cp_.factors[0].T)
+    np.testing.assert_array_equal(model.motifs_[:, i, j], model.factorization_.cp_.factors[0].T)
     np.testing.assert_array_equal(model.motifs_, model.motifs_.transpose(0, 2, 1))
 
 
-def test_loadings_of_the_animals_seen_in_fit(fitted):
+def test_loadings_of_the_subjects_seen_in_fit(fitted):
     truth, model = fitted
     found = model.transform(truth.X)
     np.testing.assert_allclose(found, model.subject_loadings_, rtol=0.05, atol=0.05 * found.max())
     assert model.score(truth.X) == pytest.approx(
-        -model.factorisation_.reconstruction_err_, abs=0.01
+        -model.factorization_.reconstruction_err_, abs=0.01
     )
 
 
-def test_loadings_of_animals_that_lack_units(fitted):
+def test_loadings_of_subjects_that_lack_units(fitted):
     truth, model = fitted
     fewer = truth.X.copy()
     fewer[:, :, ::3] = np.nan
@@ -85,13 +91,13 @@ def test_table_agrees_with_the_arrays(fitted):
             np.testing.assert_array_equal(units, expected)
 
 
-def test_order_of_animals_and_units_does_not_matter(fitted):
+def test_order_of_subjects_and_units_does_not_matter(fitted):
     truth, model = fitted
     rng = np.random.default_rng(0)
-    animals, units = rng.permutation(8), rng.permutation(30)
-    other = DynamicConnectome(2, random_state=3).fit(truth.X[animals][:, :, units])
+    subjects, units = rng.permutation(8), rng.permutation(30)
+    other = DynamicConnectome(2, random_state=3).fit(truth.X[subjects][:, :, units])
     np.testing.assert_allclose(
-        other.subject_loadings_, model.subject_loadings_[animals], rtol=0.05, atol=1.0
+        other.subject_loadings_, model.subject_loadings_[subjects], rtol=0.05, atol=1.0
     )
     for one, two in zip(model.communities_, other.communities_, strict=True):
         assert adjusted_rand_score(one[units], two) > 0.8
@@ -117,7 +123,7 @@ def test_recordings_with_named_neurons():
     model = DynamicConnectome(2, random_state=0).fit(align_units(recordings))
     arrays = DynamicConnectome(2, random_state=0).fit(truth.X)
     np.testing.assert_allclose(model.motifs_, arrays.motifs_)
-    assert model.table_.animals[0].startswith("worm")
+    assert model.table_.subjects[0].startswith("worm")
     assert "n" in "".join(model.table_.units)
 
 

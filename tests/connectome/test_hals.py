@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import nnls
 
-from neuroml.connectome import FibreTensor, _kernels, _torch_kernels
+from neuroml.connectome import FiberTensor, _kernels, _torch_kernels
 from neuroml.connectome._factors import nonnegative_loadings, random_factors
 from neuroml.connectome._hals import Penalty, climb_factors, normal_equations, sweep
 from neuroml.connectome._packed import pack
@@ -61,21 +61,21 @@ def missing(pattern, tensor, seed=0):
     """NaN in the places of a pattern, none of which hides an index altogether."""
     rng = np.random.default_rng(seed)
     tensor = tensor.copy()
-    if pattern == "fibres":
+    if pattern == "fibers":
         tensor[rng.uniform(size=tensor.shape[:2]) < 0.4] = np.nan
     elif pattern == "entries":
         tensor[rng.uniform(size=tensor.shape) < 0.4] = np.nan
-    elif pattern == "fibres of the first mode":
+    elif pattern == "fibers of the first mode":
         tensor[:, rng.uniform(size=tensor.shape[1:]) < 0.4] = np.nan
     elif pattern == "block":
         tensor[:3, :, :4] = np.nan
-    elif pattern == "fibres and entries":
+    elif pattern == "fibers and entries":
         tensor[rng.uniform(size=tensor.shape[:2]) < 0.2] = np.nan
         tensor[rng.uniform(size=tensor.shape) < 0.2] = np.nan
     return tensor
 
 
-PATTERNS = ("none", "fibres", "entries", "fibres of the first mode", "block", "fibres and entries")
+PATTERNS = ("none", "fibers", "entries", "fibers of the first mode", "block", "fibers and entries")
 
 
 @pytest.mark.parametrize("diagonal", [True, False])
@@ -165,7 +165,7 @@ def test_four_modes():
 
 
 def test_restarts_in_lockstep_are_those_one_by_one():
-    tensor = missing("fibres", np.random.default_rng(0).uniform(size=(8, 6, 10)))
+    tensor = missing("fibers", np.random.default_rng(0).uniform(size=(8, 6, 10)))
     problem, _ = problem_of(tensor)
     starts = [start_of(tensor, seed=seed) for seed in range(9)]
     together = climb_factors(problem, starts, max_iter=300, tol=1e-8)
@@ -185,15 +185,15 @@ def test_a_climb_ends_where_a_sweep_changes_nothing():
         np.testing.assert_allclose(factors[mode], best, atol=1e-3)
 
 
-def test_every_small_mask_of_fibres():
-    """All ways to miss two of six fibres: the fit never reads them."""
+def test_every_small_mask_of_fibers():
+    """All ways to miss two of six fibers: the fit never reads them."""
     dense = np.random.default_rng(0).uniform(size=(3, 2, 4))
     for gone in combinations(range(6), 2):
         tensor = dense.copy()
         tensor.reshape(6, 4)[list(gone)] = np.nan
         if np.isnan(tensor).all(axis=(1, 2)).any() or np.isnan(tensor).all(axis=(0, 2)).any():
             continue
-        given = FibreTensor.from_dense(tensor)
+        given = FiberTensor.from_dense(tensor)
         start = start_of(tensor, 2)
         (a, _), (b, _) = (sweeps(*problem_of(one), start) for one in (tensor, given))
         model = np.einsum("ir,jr,kr->ijk", *a)

@@ -14,7 +14,13 @@ from neuroml.connectome import (
 from neuroml.exceptions import DataError
 from neuroml.simulate import make_dynamic_communities
 
-SMALL = {"n_units": 30, "n_animals": 8, "n_frames": 160, "n_communities": 2, "n_active_animals": 5}
+SMALL = {
+    "n_units": 30,
+    "n_subjects": 8,
+    "n_frames": 160,
+    "n_communities": 2,
+    "n_active_subjects": 5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +114,7 @@ def test_components_come_back_where_they_were_planted(fitted, scheme):
     assert planted["held_out"].between(0, 1).all()
 
 
-def test_leaving_out_an_animal_is_the_fit_without_it(fitted):
+def test_leaving_out_an_subject_is_the_fit_without_it(fitted):
     X, model = fitted
     rows = reliability(model, X)
     others = DynamicConnectome(2, random_state=0).fit(X[1:])
@@ -123,7 +129,7 @@ def test_bad_input(fitted):
         surrogate(traces(), "bootstrap")
     with pytest.raises(ValueError, match="scheme has no such option"):
         reliability(model, X, scheme="jackknife")
-    with pytest.raises(DataError, match="too few animals.*>= 3 animals; found 2"):
+    with pytest.raises(DataError, match="too few subjects.*>= 3 subjects; found 2"):
         reliability(model, X[:2])
     with pytest.raises(DataError, match="nothing can be associated"):
         association(courses, np.ones(20), block=2)

@@ -3,7 +3,7 @@ import pytest
 from sklearn.decomposition import NMF
 from tensorly.cp_tensor import CPTensor, cp_to_tensor
 
-from neuroml.connectome import AffinityTensor, FibreTensor, NonnegativeCP, factor_match
+from neuroml.connectome import AffinityTensor, FiberTensor, NonnegativeCP, factor_match
 from neuroml.exceptions import NotConvergedWarning
 
 
@@ -42,7 +42,9 @@ def test_error_is_the_relative_residual_on_observed_entries():
     residual = (tensor - cp_to_tensor(model.cp_))[~np.isnan(tensor)]
     expected = np.linalg.norm(residual) / np.linalg.norm(tensor[~np.isnan(tensor)])
     assert model.reconstruction_err_ == pytest.approx(expected, rel=1e-10)
-    assert model.reconstruction_err_ == model.error_trace_[-1] == model.restart_errors_.min()
+    assert (
+        model.reconstruction_err_ == model.objective_trace_[-1] == model.restart_objectives_.min()
+    )
 
 
 def test_what_stands_in_missing_entries_never_matters():
@@ -57,9 +59,9 @@ def test_what_stands_in_missing_entries_never_matters():
     for fit in fits[1:]:
         for one, first in zip(fit, fits[0], strict=True):
             np.testing.assert_array_equal(one, first)
-    from_gaps = FibreTensor.from_dense(gaps)
+    from_gaps = FiberTensor.from_dense(gaps)
     for given in under:
-        np.testing.assert_array_equal(FibreTensor.from_dense(given).values, from_gaps.values)
+        np.testing.assert_array_equal(FiberTensor.from_dense(given).values, from_gaps.values)
 
 
 @pytest.mark.parametrize("missing", [False, True])
@@ -69,7 +71,7 @@ def test_error_never_rises(missing):
         tensor[np.random.default_rng(1).uniform(size=tensor.shape) < 0.3] = np.nan
     trace = NonnegativeCP(4, random_state=0, tol=0, max_iter=20, dtype="float64").fit
     with pytest.warns(NotConvergedWarning):
-        assert (np.diff(trace(tensor).error_trace_) <= 1e-12).all()
+        assert (np.diff(trace(tensor).objective_trace_) <= 1e-12).all()
 
 
 def test_permuting_a_mode_permutes_its_factor():
@@ -156,7 +158,7 @@ def test_transform_of_the_training_data_is_the_fitted_factor():
         assert model.score(tensor) == pytest.approx(-model.reconstruction_err_, abs=1e-4)
 
 
-def test_loadings_of_new_animals_are_recovered_with_units_unseen():
+def test_loadings_of_new_subjects_are_recovered_with_units_unseen():
     truth = planted(0, shape=(40, 20, 30))
     tensor = cp_to_tensor(truth)
     rng = np.random.default_rng(1)
@@ -169,8 +171,8 @@ def test_loadings_of_new_animals_are_recovered_with_units_unseen():
     planted_there = CPTensor((None, [truth.factors[0], truth.factors[1][12:], truth.factors[2]]))
     assert factor_match(planted_there, found) > 0.99
     assert model.score(tensor[:, 12:]) > -0.02
-    from_fibres = model.transform(FibreTensor.from_dense(tensor[:, 12:]))
-    np.testing.assert_allclose(from_fibres, loadings, rtol=1e-3, atol=1e-3)
+    from_fibers = model.transform(FiberTensor.from_dense(tensor[:, 12:]))
+    np.testing.assert_allclose(from_fibers, loadings, rtol=1e-3, atol=1e-3)
 
 
 def test_init_is_where_the_fit_starts():
@@ -178,7 +180,7 @@ def test_init_is_where_the_fit_starts():
     tensor = cp_to_tensor(truth)
     model = NonnegativeCP(3, init=truth, ridge=0, dtype="float64").fit(tensor)
     assert model.n_iter_ <= 2 and model.reconstruction_err_ < 1e-6
-    assert model.restart_errors_.shape == (1,)
+    assert model.restart_objectives_.shape == (1,)
     weighted = CPTensor((np.full(3, 8.0), [factor / 2 for factor in truth.factors]))
     again = NonnegativeCP(3, init=weighted, ridge=0, dtype="float64").fit(tensor)
     assert again.reconstruction_err_ < 1e-6
@@ -212,7 +214,7 @@ def test_ridge_shrinks_and_sparsity_empties():
 
 def test_smoothness_smooths_the_last_mode():
     rng = np.random.default_rng(0)
-    tensor = FibreTensor.from_dense(
+    tensor = FiberTensor.from_dense(
         cp_to_tensor(planted(0, shape=(6, 5, 40), rank=2)) + rng.uniform(size=(6, 5, 40))
     )
     rough = []

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tensorly.cp_tensor import CPTensor, cp_to_tensor
 
-from neuroml.connectome import FibreTensor, NonnegativeCP, core_consistency, select_rank
+from neuroml.connectome import FiberTensor, NonnegativeCP, core_consistency, select_rank
 from neuroml.connectome.rank_selection import _choose, _folds
 from neuroml.exceptions import DataError
 
@@ -16,7 +16,7 @@ def planted(seed, rank=3, shape=(60, 10, 40), noise=0.3):
     return np.maximum(tensor + spread * rng.standard_normal(shape), 0)
 
 
-@pytest.mark.parametrize("holdout", ["fibre", "time_block"])
+@pytest.mark.parametrize("holdout", ["fiber", "time_block"])
 def test_finds_the_planted_rank(holdout):
     found = [
         select_rank(
@@ -53,9 +53,9 @@ def test_core_consistency_is_nan_where_a_mode_is_smaller_than_the_rank():
     assert np.isnan(core_consistency(NonnegativeCP(3, random_state=0).fit(tensor).cp_, tensor))
 
 
-@pytest.mark.parametrize("holdout", ["fibre", "time_block"])
+@pytest.mark.parametrize("holdout", ["fiber", "time_block"])
 def test_every_value_is_left_out_once(holdout):
-    tensor = FibreTensor.from_dense(planted(0))
+    tensor = FiberTensor.from_dense(planted(0))
     masks = _folds(tensor, tensor.values, holdout, 4, np.random.default_rng(0))
     times = sum(np.broadcast_to(mask, tensor.values.shape).astype(int) for mask in masks)
     assert (times == 1).all()
@@ -66,8 +66,8 @@ def test_the_smallest_rank_within_a_standard_error_is_chosen():
     assert _choose(folds) == 1
 
 
-def test_one_animal_leaves_nothing_to_leave_out():
-    with pytest.raises(DataError, match="at least two animals"):
+def test_one_subject_leaves_nothing_to_leave_out():
+    with pytest.raises(DataError, match="at least two subjects"):
         select_rank(planted(0, shape=(20, 1, 15)), [1, 2])
-    with pytest.raises(ValueError, match="'fibre' or 'time_block'"):
+    with pytest.raises(ValueError, match="'fiber' or 'time_block'"):
         select_rank(planted(0), [1, 2], holdout="pairs")

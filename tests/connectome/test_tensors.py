@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neuroml.connectome import FibreTensor, NonnegativeCP, RowsOnDisk
+from neuroml.connectome import FiberTensor, NonnegativeCP, RowsOnDisk
 from neuroml.exceptions import DataError
 
 
@@ -9,14 +9,14 @@ def test_dense_and_back():
     dense = np.random.default_rng(0).uniform(size=(3, 4, 5))
     dense[1, 2] = np.nan
     dense[0, 0, 3] = np.nan
-    np.testing.assert_array_equal(FibreTensor.from_dense(dense).to_dense(), dense)
+    np.testing.assert_array_equal(FiberTensor.from_dense(dense).to_dense(), dense)
 
 
 def test_rows_on_disk_give_the_same_factors(tmp_path):
-    tensor = FibreTensor.from_dense(np.random.default_rng(0).uniform(size=(20, 6, 15)))
+    tensor = FiberTensor.from_dense(np.random.default_rng(0).uniform(size=(20, 6, 15)))
     np.save(tmp_path / "rows.npy", tensor.values)
     rows = RowsOnDisk(tmp_path / "rows.npy", block_bytes=1000)
-    streamed = FibreTensor(rows, tensor.index, tensor.shape)
+    streamed = FiberTensor(rows, tensor.index, tensor.shape)
     one, two = (
         NonnegativeCP(2, random_state=0, dtype="float64").fit(given).cp_
         for given in (tensor, streamed)
@@ -41,9 +41,9 @@ def test_rows_that_cannot_be_read_in_blocks(values, tmp_path):
         ([[0, 1], [0, 1]], (2, 2, 3), "same place"),
     ],
 )
-def test_bad_fibres(index, shape, message):
+def test_bad_fibers(index, shape, message):
     with pytest.raises(DataError, match=message):
-        FibreTensor(np.ones((2, 3)), np.array(index), shape)
+        FiberTensor(np.ones((2, 3)), np.array(index), shape)
 
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
@@ -52,6 +52,6 @@ def test_rows_on_disk_are_checked_as_they_are_read(bad, tmp_path):
     values[4, 2] = bad
     np.save(tmp_path / "rows.npy", values)
     index = np.column_stack([part.ravel() for part in np.indices((3, 2))])
-    tensor = FibreTensor(RowsOnDisk(tmp_path / "rows.npy", block_bytes=80), index, (3, 2, 5))
+    tensor = FiberTensor(RowsOnDisk(tmp_path / "rows.npy", block_bytes=80), index, (3, 2, 5))
     with pytest.raises(DataError, match="finite values >= 0.*rows from 4 on"):
         NonnegativeCP(1, random_state=0).fit(tensor)

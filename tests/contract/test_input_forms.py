@@ -32,7 +32,7 @@ from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, Respons
 from neuroml.connectome import (
     AffinityTensor,
     DynamicConnectome,
-    FibreTensor,
+    FiberTensor,
     NonnegativeCP,
     SlidingWindowConnectivity,
     WeightedSBM,
@@ -327,7 +327,7 @@ def in_a_sentence(error):
 
 def values_of(output):
     """An output as plain arrays; those of subjects in order, whatever their names."""
-    if isinstance(output, FibreTensor):
+    if isinstance(output, FiberTensor):
         return [output.to_dense()]
     if isinstance(output, dict):
         return [array for part in output.values() for array in values_of(part)]
@@ -395,8 +395,8 @@ def expected_of_two(entry, folder):
     if inputs.two == "refused":
         return (None, ValueError()), (None, ValueError())
     if inputs.two == "sessions":
-        of_animals = isinstance(entry.estimator, AffinityTensor | DynamicConnectome)
-        groups = {"groups": HALVES} if of_animals else {}
+        of_subjects = isinstance(entry.estimator, AffinityTensor | DynamicConnectome)
+        groups = {"groups": HALVES} if of_subjects else {}
         quarters = np.repeat(range(4), 10)
         return (
             outcome("direct", entry, (X, y), folder, sessions=HALVES),

@@ -5,7 +5,7 @@ import pytest
 
 from neuroml.connectome import (
     DynamicConnectome,
-    FibreTensor,
+    FiberTensor,
     NonnegativeCP,
     WeightedSBM,
     select_rank,
@@ -25,16 +25,16 @@ def factors(mode):
     return NonnegativeCP(2, n_init=2, sample_mode=mode, random_state=0).fit(TENSOR)
 
 
-@pytest.mark.parametrize("as_fibres", [False, True])
+@pytest.mark.parametrize("as_fibers", [False, True])
 @pytest.mark.parametrize("mode", [0, 1, 2])
-def test_loadings_of_a_slice_that_was_not_observed_are_unknown(mode, as_fibres):
+def test_loadings_of_a_slice_that_was_not_observed_are_unknown(mode, as_fibers):
     model, gone = factors(mode), np.moveaxis(TENSOR.copy(), mode, 0)
     gone[[1, 4]] = np.nan
     gone[2, 0] = np.nan
     given = np.moveaxis(gone, 0, mode)
-    if as_fibres:  # fibres that are NaN throughout are no observation either
+    if as_fibers:  # fibers that are NaN throughout are no observation either
         index = np.column_stack([axis.ravel() for axis in np.indices(given.shape[:2])])
-        given = FibreTensor(given.reshape(-1, given.shape[2]), index, given.shape)
+        given = FiberTensor(given.reshape(-1, given.shape[2]), index, given.shape)
     loadings = model.transform(given)
     assert np.isnan(loadings).all(axis=1).nonzero()[0].tolist() == [1, 4]
     whole = model.transform(TENSOR)
@@ -49,16 +49,16 @@ def test_a_tensor_of_which_nothing_is_observed_is_refused(method):
         getattr(factors(0), method)(np.full((2, 7, 6), np.nan))
 
 
-def test_fit_refuses_an_index_whose_fibres_are_all_missing():
+def test_fit_refuses_an_index_whose_fibers_are_all_missing():
     values = TENSOR.reshape(-1, 6).copy()
     index = np.column_stack([axis.ravel() for axis in np.indices((8, 7))])
     values[index[:, 0] == 3] = np.nan
     with pytest.raises(DataError, match=r"none at \[3\] of mode 0"):
-        NonnegativeCP(2).fit(FibreTensor(values, index, TENSOR.shape))
+        NonnegativeCP(2).fit(FiberTensor(values, index, TENSOR.shape))
 
 
-def test_loadings_of_an_animal_that_shows_no_pair():
-    data = make_dynamic_communities(12, 4, 80, n_communities=2, n_active_animals=3, random_state=0)
+def test_loadings_of_an_subject_that_shows_no_pair():
+    data = make_dynamic_communities(12, 4, 80, n_communities=2, n_active_subjects=3, random_state=0)
     model = DynamicConnectome(2, n_init=2, random_state=0).fit(list(data.X))
     empty = np.full_like(data.X[0], np.nan)
     loadings = model.transform([data.X[0], empty])

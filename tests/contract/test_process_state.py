@@ -48,7 +48,7 @@ def response_model(core, **parameters):
         model.fit(stimuli, responses)
         found = [model.predict(stimuli)]
         if isinstance(core, str):
-            found.append(model.centred().predict(stimuli))
+            found.append(model.centered().predict(stimuli))
         return found
 
     return run

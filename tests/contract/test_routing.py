@@ -23,7 +23,7 @@ import neuroml
 from neuroml.celltypes import ResponseModel
 from neuroml.connectome import (
     DynamicConnectome,
-    FibreTensor,
+    FiberTensor,
     NonnegativeCP,
     WeightedSBM,
     select_rank,
@@ -74,7 +74,7 @@ def _arguments(entry):
 def _assert_same(expected, found):
     """Equal but for rounding, which may differ with the place of an array in memory."""
     assert type(expected) is type(found)
-    if isinstance(expected, FibreTensor):
+    if isinstance(expected, FiberTensor):
         assert expected.shape == found.shape
         np.testing.assert_array_equal(expected.index, found.index)
         expected, found = expected.values, found.values
@@ -431,20 +431,20 @@ def test_weights_of_bins_weigh_what_each_adds_to_the_likelihood(model):
             model.score(X, y, sessions=sessions, sample_weight=(~observed).astype(float))
 
 
-def test_weights_of_animals():
+def test_weights_of_subjects():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3, 40, 4))
     model = DynamicConnectome(1, method="same_sign", n_init=1, random_state=0).fit(X)
     expected = model.score(X[[0, 0, 0, 2]])
     assert model.score(X, sample_weight=[3, 0, 1]) == pytest.approx(expected, rel=1e-5)
-    rows, animals = np.vstack(X), np.repeat(["c", "a", "b"], 40)
+    rows, subjects = np.vstack(X), np.repeat(["c", "a", "b"], 40)
     weights = np.repeat([3.0, 0.0, 1.0], 40)
     for name in ("sessions", "groups"):
-        given = {name: animals, "sample_weight": weights}
+        given = {name: subjects, "sample_weight": weights}
         assert model.score(rows, **given) == pytest.approx(expected, rel=1e-5)
     weights[5] = 2.0
-    with pytest.raises(DataError, match="weights change within an animal"):
-        model.score(rows, groups=animals, sample_weight=weights)
+    with pytest.raises(DataError, match="weights change within a subject"):
+        model.score(rows, groups=subjects, sample_weight=weights)
 
 
 def test_weights_of_subjects_come_in_the_form_of_their_data():

@@ -14,7 +14,7 @@ from neuroml.celltypes import cluster_features
 from neuroml.connectome import (
     AffinityTensor,
     DynamicConnectome,
-    FibreTensor,
+    FiberTensor,
     NonnegativeCP,
     SlidingWindowConnectivity,
 )
@@ -40,7 +40,7 @@ TABLES = {
         range(4),
     ),
     "overlaps": (SegmentBank(2, 1, random_state=0), FRAME > 0.5, None, FRAME.index),
-    "animals": (
+    "subjects": (
         DynamicConnectome(1, method="same_sign", n_init=1, random_state=0),
         FRAME,
         ["dynamicconnectome0"],
@@ -80,7 +80,7 @@ def test_what_is_no_table_stays_what_it_is(case, at_once):
         fitted = clone(model)
         found = fitted.fit_transform(given) if at_once else fitted.fit(given).transform(given)
     assert type(found) is type(plain)
-    compare(vars(plain), vars(found)) if isinstance(plain, FibreTensor) else compare(plain, found)
+    compare(vars(plain), vars(found)) if isinstance(plain, FiberTensor) else compare(plain, found)
 
 
 def test_one_subject_of_an_aligner_is_a_table():

@@ -25,8 +25,8 @@ def test_regions_are_means_in_the_order_of_ids(image, volumes, dtype):
     for column, region in enumerate((5, 130, 300)):
         mean = values[labels == region].astype(np.float64).mean(axis=0)
         np.testing.assert_allclose(series.values[:, column], mean, rtol=1e-5)
-        centre = 3 * np.argwhere(labels == region).mean(axis=0)
-        np.testing.assert_allclose([series.coords[c][column] for c in "xyz"], centre)
+        center = 3 * np.argwhere(labels == region).mean(axis=0)
+        np.testing.assert_allclose([series.coords[c][column] for c in "xyz"], center)
 
 
 def test_labels_agree_with_nilearn(image, volumes):
@@ -82,7 +82,7 @@ def test_atlas_on_a_finer_grid_gives_the_same_regions(image, volumes):
     labels = volumes[2]
     fine = np.kron(labels, np.ones((3, 3, 3))).astype(np.int16)
     fine_affine = np.diag([1.0, 1.0, 1.0, 1.0])
-    fine_affine[:3, 3] = -1.0  # voxel centres of the middle ones coincide
+    fine_affine[:3, 3] = -1.0  # voxel centers of the middle ones coincide
     series = series_from_image(image, atlas_of(fine, fine_affine), None, None)
     same = series_from_image(image, atlas_of(labels), None, None)
     np.testing.assert_allclose(series.values, same.values)

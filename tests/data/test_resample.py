@@ -75,7 +75,7 @@ def test_resampling_never_crosses_a_gap():
     np.testing.assert_array_equal(changed.signal[:99], result.signal[:99])
 
 
-def test_gap_between_two_neighbours_breaks_the_segment():
+def test_gap_between_two_neighbors_breaks_the_segment():
     time = np.r_[0:20, 20.5:40]
     recording = make_recording(
         np.random.default_rng(0).normal(size=(40, 1)),

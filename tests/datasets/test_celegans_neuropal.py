@@ -103,7 +103,7 @@ def test_reversals_are_decoded_in_a_worm_never_seen(worms):
     assert min(scores) > 0.58  # chance 0.5
 
 
-def test_the_unstandardised_traces_have_the_same_units(worms):
+def test_the_unstandardized_traces_have_the_same_units(worms):
     aligned = align_units(worms.recordings, min_recordings=7)
     arrays = stack(aligned, signal="f_f20")
     assert arrays.X.shape == (5600, 40)

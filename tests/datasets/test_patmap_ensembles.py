@@ -32,7 +32,7 @@ def test_a_segment_of_gratings_is_a_presentation(sets):
     assert set(recording.covariates.values.ravel()) == {0.0, 45.0, 90.0, 135.0}
 
 
-def test_frames_of_contexts_are_neither_repeated_nor_neighbours(sets):
+def test_frames_of_contexts_are_neither_repeated_nor_neighbors(sets):
     recording = sets["contextual_fear"]
     assert len(np.unique(recording.signal.values, axis=0)) == recording.sizes["time"]
     assert len(set(stack([recording]).sessions)) == recording.sizes["time"]

@@ -262,8 +262,8 @@ def test_seen_subjects_lean_on_the_others_and_a_subject_alone_is_ridge():
         model.score_candidates(cohort.X_test["s4"], gallery, subject="s4")
         for model in (together, expected)
     ]
-    centred = [s - s.mean(axis=1, keepdims=True) for s in scores]
-    assert np.corrcoef(centred[0].ravel(), centred[1].ravel())[0, 1] > 0.999
+    centered = [s - s.mean(axis=1, keepdims=True) for s in scores]
+    assert np.corrcoef(centered[0].ravel(), centered[1].ravel())[0, 1] > 0.999
     alone = CrossSubjectDecoder().fit({"s4": X["s4"]}, {"s4": y["s4"]})
     ridge = RidgeDecoder().fit({"s4": X["s4"]}, {"s4": y["s4"]})
     np.testing.assert_allclose(

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from neuroml.connectome import FibreTensor
+from neuroml.connectome import FiberTensor
 from neuroml.decoding import ProcrustesAligner, SharedResponseModel
 from neuroml.decoding._pooling import pool, unpool
 from neuroml.decoding._targets import fit_target_space
@@ -109,10 +109,10 @@ def test_pooling_to_as_many_windows_as_voxels(kind):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, bool])
 @pytest.mark.parametrize("missing", [False, True])
-def test_fibre_tensor(dtype, missing):
+def test_fiber_tensor(dtype, missing):
     dense = np.random.default_rng(0).integers(0, 2, (3, 4, 5)).astype(dtype)
     if missing:
         dense = dense.astype(np.result_type(dtype, np.float32))
         dense[1, 2], dense[0, 0, 1] = np.nan, np.nan
-    found = FibreTensor.from_dense(dense).to_dense()
+    found = FiberTensor.from_dense(dense).to_dense()
     np.testing.assert_array_equal(found, dense)

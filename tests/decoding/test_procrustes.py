@@ -27,14 +27,14 @@ def test_undoes_rotations(seed):
 def test_two_subjects_equal_scipy():
     X = rotated(0, n_subjects=2, noise=0.3)
     model = ProcrustesAligner(scaling=False, standardize=False).fit(X)
-    centred = X["s1"] - X["s1"].mean(axis=0)
-    expected, _ = orthogonal_procrustes(centred, model.template_)
+    centered = X["s1"] - X["s1"].mean(axis=0)
+    expected, _ = orthogonal_procrustes(centered, model.template_)
     np.testing.assert_allclose(model.basis_["s1"], expected, atol=1e-8)
     np.testing.assert_allclose(
         ProcrustesAligner(standardize=False).fit(X).basis_["s1"],
         expected
-        * np.vdot(centred @ expected, model.template_)
-        / np.vdot(centred @ expected, centred @ expected),
+        * np.vdot(centered @ expected, model.template_)
+        / np.vdot(centered @ expected, centered @ expected),
         atol=1e-8,
     )
 

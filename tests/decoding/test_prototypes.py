@@ -18,7 +18,7 @@ def embedded(seed, noise=0.5, n=300, names=("cat", "dog", "car", "bus")):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_recognises_classes_never_trained_on(seed):
+def test_recognizes_classes_never_trained_on(seed):
     names = [f"object {i:02}" for i in range(30)]
     X, y, prototypes = embedded(seed, noise=0.2, n=900, names=names)
     seen = y < "object 25"

@@ -32,7 +32,7 @@ def tiny(seed):
 
 
 def plain_em_step(data, mean, second):
-    """Expectation maximisation as in the paper, with dense matrices; rows are time."""
+    """Expectation maximization as in the paper, with dense matrices; rows are time."""
     n = len(mean)
     bases = [maths.polar_factor(X.T @ mean) for X in data]
     noise = [
@@ -69,7 +69,7 @@ def test_em_and_likelihood_equal_a_dense_implementation(seed):
 def test_recovers_the_response_and_never_falls(method, seed):
     S, X = cohort(seed)
     model = SharedResponseModel(3, method, random_state=seed, max_iter=500).fit(X)
-    assert model.converged_ and np.diff(model.trace_).min() > -1e-12
+    assert model.converged_ and np.diff(model.objective_trace_).min() > -1e-12
     found = model.shared_response_
     explained = found @ np.linalg.lstsq(found, S, rcond=None)[0]
     assert feature_correlation(explained, S).min() > 0.98
@@ -182,7 +182,7 @@ def test_subjects_that_lack_directions_raise_no_alarm(kind, method):
         lacking(kind)
     )
     assert np.isfinite(model.shared_response_).all()
-    assert np.diff(model.trace_).min() > -1e-9
+    assert np.diff(model.objective_trace_).min() > -1e-9
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -18,14 +18,14 @@ def digits():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_digits_within_1_5_points_of_the_nearest_neighbour_abstentions_counted_as_errors(
+def test_digits_within_1_5_points_of_the_nearest_neighbor_abstentions_counted_as_errors(
     digits, seed
 ):
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     model = ActiveDendriteClassifier(abstain_label=-1, random_state=seed)
     accuracy = cross_val_score(model, *digits, cv=folds).mean()
-    neighbour = cross_val_score(KNeighborsClassifier(1), *digits, cv=folds).mean()
-    assert accuracy > neighbour - 0.015
+    neighbor = cross_val_score(KNeighborsClassifier(1), *digits, cv=folds).mean()
+    assert accuracy > neighbor - 0.015
 
 
 def test_noise_is_rejected_and_digits_are_not(digits):

@@ -1,4 +1,4 @@
-"""Codes of a fixed size that keep neighbourhoods."""
+"""Codes of a fixed size that keep neighborhoods."""
 
 import numpy as np
 import pytest

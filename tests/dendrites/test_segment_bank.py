@@ -113,7 +113,7 @@ def test_partial_fit_adds_and_keeps(patterns):
     assert bank.fit(patterns[:10]).n_segments_ == 10
 
 
-def test_relabelling_cells_does_not_change_overlap_counts(patterns):
+def test_relabeling_cells_does_not_change_overlap_counts(patterns):
     bank = SegmentBank(n_synapses=40, random_state=0).fit(patterns)  # every active cell
     order = np.random.default_rng(0).permutation(500)
     again = SegmentBank(n_synapses=40, random_state=0).fit(patterns[:, order])

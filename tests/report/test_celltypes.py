@@ -58,7 +58,7 @@ def test_facets(retina):
     [((30,), "T", 2), ((30, 3), "TC", 2), ((6, 8), "HW", 3), ((10, 6, 8, 2), "THWC", 33)],
 )
 def test_stimuli_of_every_kind(shape, axes, n_axes):
-    """One axis per waveform, or per frame and channel and one for the colour bar."""
+    """One axis per waveform, or per frame and channel and one for the color bar."""
     stimuli = np.random.default_rng(0).normal(size=(2, *shape))
     figure = plot_stimuli(stimuli, axes, rate_hz=30.0)
     assert len(figure.axes) == n_axes

@@ -16,7 +16,7 @@ from neuroml.simulate import make_dynamic_communities
 
 def cohort(space):
     truth = make_dynamic_communities(
-        20, 5, 100, n_communities=2, n_active_animals=4, unseen=0.0, random_state=0
+        20, 5, 100, n_communities=2, n_active_subjects=4, unseen=0.0, random_state=0
     )
     grid = np.arange(20.0)
     places = {"x": 3 * grid - 30, "y": 2 * grid - 60, "z": grid, "space": np.repeat(space, 20)}

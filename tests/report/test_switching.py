@@ -28,7 +28,7 @@ def test_table_holds_every_parameter(rat):
     assert table["transition", "0", "1"] == rat[0].transition_matrix_[0, 1]
 
 
-def test_every_figure_is_drawn_with_labelled_axes(rat):
+def test_every_figure_is_drawn_with_labeled_axes(rat):
     panels = draw(*rat)
     names = [panel.name for panel in panels]
     assert names == ["states", "weights", "dwell_times", "psychometric", "convergence"]

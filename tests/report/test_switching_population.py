@@ -37,7 +37,7 @@ def test_table_holds_couplings_and_signs(fitted):
     assert table["baseline", "0", "output", to] == model.baseline_[0, 1]
 
 
-def test_every_figure_is_drawn_with_labelled_axes(fitted, tmp_path):
+def test_every_figure_is_drawn_with_labeled_axes(fitted, tmp_path):
     panels = draw(*fitted)
     names = [panel.name for panel in panels]
     assert names == ["states", "couplings", "filters", "dwell_times", "convergence"]
@@ -68,5 +68,5 @@ def test_stacked_recordings_are_drawn_one_after_the_other(fitted):
 def test_starts_under_another_prior_are_not_drawn_and_it_is_said(fitted):
     (panel,) = (panel for panel in draw(*fitted) if panel.name == "convergence")
     (line,) = panel.figure.axes[0].lines
-    np.testing.assert_array_equal(line.get_ydata(), fitted[0].log_likelihood_trace_)
+    np.testing.assert_array_equal(line.get_ydata(), fitted[0].objective_trace_)
     assert "another prior" in panel.caption

@@ -8,7 +8,7 @@ from neuroml.simulate import CELL_TYPES, make_moving_bars, make_responses, make_
 
 @pytest.fixture(scope="module")
 def every():
-    """One typical cell of every type, two colour channels, larger canvas."""
+    """One typical cell of every type, two color channels, larger canvas."""
     names = list(CELL_TYPES)
     retina = make_retina(
         names,
@@ -85,7 +85,7 @@ def test_contrast_of_either_sign_suppresses_the_suppressed(every):
         assert rates[12:, index["suppressed"]].min() < 0.5 * rates[5, index["suppressed"]]
 
 
-def test_colour_opponent_cells_tell_channels_apart(every):
+def test_color_opponent_cells_tell_channels_apart(every):
     retina, index = every
     green = np.stack([spot(1), np.zeros_like(spot(1))], axis=-1)
     uv = green[..., ::-1]
@@ -104,7 +104,7 @@ def test_frames_and_clips_and_movies_agree():
     np.testing.assert_allclose(retina.module.rates(movie)[9:], frames, rtol=1e-4, atol=1e-6)
 
 
-def test_centred_cells_do_not_differ_by_place():
+def test_centered_cells_do_not_differ_by_place():
     retina = make_retina(
         ["on_sustained"],
         6,
@@ -117,7 +117,7 @@ def test_centred_cells_do_not_differ_by_place():
     clip = torch.from_numpy(retina.stimuli[None, :24])
     with torch.no_grad():
         assert retina.module(clip).std() > 0.05
-        assert retina.module.centred()(clip).std() < 1e-5
+        assert retina.module.centered()(clip).std() < 1e-5
 
 
 def test_unequal_counts_jitter_and_shapes():
@@ -127,7 +127,7 @@ def test_unequal_counts_jitter_and_shapes():
     )
     assert np.bincount(retina.types).tolist() == [7, 2]
     assert retina.responses.shape == (500, 9) and retina.test_responses.shape == (3, 50, 9)
-    assert retina.centres.std(axis=0).min() > 0.2
+    assert retina.centers.std(axis=0).min() > 0.2
     again = make_retina(
         list(counts), counts, rf_jitter=1.0, n_frames=500, n_repeats=3, random_state=0
     )

@@ -16,8 +16,8 @@ def test_pink_stimuli_have_the_stated_spectrum():
 def test_channels_are_independent():
     clips = make_pink_stimuli(100, (16, 6, 6, 2), random_state=0)
     assert abs(np.corrcoef(clips[..., 0].ravel(), clips[..., 1].ravel())[0, 1]) < 0.05
-    neighbours = np.corrcoef(clips[:, :, :-1, :, 0].ravel(), clips[:, :, 1:, :, 0].ravel())[0, 1]
-    assert neighbours > 0.2
+    neighbors = np.corrcoef(clips[:, :, :-1, :, 0].ravel(), clips[:, :, 1:, :, 0].ravel())[0, 1]
+    assert neighbors > 0.2
 
 
 def test_chirp_has_its_parts():
@@ -37,12 +37,12 @@ def test_bars_move_in_their_directions():
     bars = make_moving_bars(30, 11, 11, n_directions=4)
     rows, columns = np.mgrid[:11, :11]
 
-    def centre(frame):
+    def center(frame):
         bright = frame > 0
         return np.array([rows[bright].mean(), columns[bright].mean()])
 
     expected = [(0, 1), (1, 0), (0, -1), (-1, 0)]
     for bar, direction in zip(bars, expected, strict=True):
         middle = [frame for frame in bar if (frame > 0).sum() >= 22]
-        moved = centre(middle[-1]) - centre(middle[0])
+        moved = center(middle[-1]) - center(middle[0])
         np.testing.assert_allclose(moved / np.linalg.norm(moved), direction, atol=1e-6)

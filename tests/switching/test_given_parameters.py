@@ -93,7 +93,7 @@ def test_the_parameters_of_a_fit_give_it_back(family, columns, fit_intercept):
         fitted.weights_,
         fitted.intercept_,
         fitted.transition_matrix_,
-        initial=fitted.initial_,
+        initial=fitted.initial_proba_,
         transition_weights=fitted.transition_weights_ if "transition_columns" in columns else None,
         spread=getattr(fitted, "spread_", None),
         n_features=4,
@@ -115,7 +115,7 @@ def test_covariances_of_every_type_come_back(covariance_type):
         fitted.weights_,
         fitted.intercept_,
         fitted.transition_matrix_,
-        initial=fitted.initial_,
+        initial=fitted.initial_proba_,
         spread=fitted.spread_,
         **settings,
     )

@@ -26,7 +26,7 @@ def fitted(spikes, signs="gumbel", max_iter=8, **settings):
 
 
 def test_signs_are_found(spikes):
-    model = fitted(spikes, link="sigmoid", shared_baseline=True)
+    model = fitted(spikes, link="sigmoid", shared_intercept=True)
     signs = model.connection_probability_
     np.testing.assert_allclose(signs.sum(axis=-1), 1.0, atol=1e-6)
     truth = np.sign(spikes.weights.sum(axis=0))
@@ -37,9 +37,9 @@ def test_signs_are_found(spikes):
 @pytest.mark.parametrize("link", ["softplus", "exp", "sigmoid"])
 def test_the_kept_iterate_is_the_best(spikes, link):
     model = fitted(spikes, link=link, max_iter=4, ridge=0.0)
-    assert model.log_likelihood_trace_[-1] == model.log_likelihood_trace_.max()
+    assert model.objective_trace_[-1] == model.objective_trace_.max()
     score = model.score(spikes.spikes, sessions=spikes.sessions)
-    assert score == pytest.approx(model.log_likelihood_trace_[-1], abs=1e-5)
+    assert score == pytest.approx(model.objective_trace_[-1], abs=1e-5)
 
 
 def test_same_seed_same_model(spikes):

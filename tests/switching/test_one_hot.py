@@ -16,8 +16,8 @@ def _by_enumeration(weights, mix, strength):
     for i, j in product(range(weights.shape[1]), range(weights.shape[2])):
         total += np.log(
             sum(
-                share * np.prod(norm.pdf(weights[:, i, j], centre * strength, width * strength))
-                for share, centre, width in zip(mix, (-1, 0, 1), (0.5, 0.1, 0.5), strict=True)
+                share * np.prod(norm.pdf(weights[:, i, j], center * strength, width * strength))
+                for share, center, width in zip(mix, (-1, 0, 1), (0.5, 0.1, 0.5), strict=True)
             )
         )
     return total
@@ -40,7 +40,7 @@ def test_the_quadratic_touches_the_density_from_below(kind, seed):
         return one_hot_prior(at, MIX, 0.8) if kind == "one-hot" else gaussian_prior(at, 0.3)
 
     def bound(at):
-        gain = -0.5 * here.precision * ((at - here.centre) ** 2 - (weights - here.centre) ** 2)
+        gain = -0.5 * here.precision * ((at - here.center) ** 2 - (weights - here.center) ** 2)
         return here.log_density + gain.sum()
 
     here = prior(weights)
@@ -50,7 +50,7 @@ def test_the_quadratic_touches_the_density_from_below(kind, seed):
     step = 1e-6 * rng.normal(size=weights.shape)
     slope = (prior(weights + step).log_density - prior(weights - step).log_density) / 2
     assert slope == pytest.approx(
-        -(here.precision * (weights - here.centre) * step).sum(), rel=1e-5
+        -(here.precision * (weights - here.center) * step).sum(), rel=1e-5
     )
 
 

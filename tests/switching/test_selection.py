@@ -15,7 +15,7 @@ from neuroml.switching import (
 )
 
 
-def test_relabelled_states_are_found_again():
+def test_relabeled_states_are_found_again():
     rng = np.random.default_rng(0)
     for n_states in (1, 2, 5):
         names = rng.permutation(n_states)

@@ -14,7 +14,7 @@ from neuroml.data import SessionKFold
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.simulate import make_switching_choices
 from neuroml.switching import SwitchingGLM
-from neuroml.switching._fit import penalised_log_likelihood, smooth_model
+from neuroml.switching._fit import penalized_log_likelihood, smooth_model
 from neuroml.switching._information import free_vector, from_free_vector, gradient
 from neuroml.switching._layout import FAMILIES, arrange
 
@@ -84,7 +84,7 @@ def test_score_posterior_and_path_equal_enumeration(family, columns):
     for bins in (range(4), range(4, 6)):
         joint = {}
         for states in itertools.product(range(2), repeat=len(bins)):
-            value = np.log(model.initial_[states[0]])
+            value = np.log(model.initial_proba_[states[0]])
             for i, (t, k) in enumerate(zip(bins, states, strict=True)):
                 value += log_density(model, k, X[t], y[t])
                 value += np.log(onward(model, X[t])[states[i - 1], k]) if i else 0.0
@@ -123,7 +123,7 @@ def check_gradient(rng, family, **settings):
 
     def objective(vector):
         moved = from_free_vector(problem, vector, parameters)
-        return penalised_log_likelihood(problem, moved, smooth_model(problem, moved).log_likelihood)
+        return penalized_log_likelihood(problem, moved, smooth_model(problem, moved).log_likelihood)
 
     numeric = np.array(
         [(objective(at + 1e-5 * e) - objective(at - 1e-5 * e)) / 2e-5 for e in np.eye(len(at))]
@@ -144,7 +144,7 @@ def test_em_never_lowers_the_objective(family):
             "covariance_type": ["full", "diagonal", "spherical", "tied"][i % 4],
         }
         model, *_ = random_fit(rng, family, **settings)
-        assert np.diff(model.log_likelihood_trace_).min() >= -1e-9
+        assert np.diff(model.objective_trace_).min() >= -1e-9
 
 
 class TestOneState:
@@ -211,7 +211,7 @@ def test_priors_are_pseudo_counts():
         model.transition_matrix_, counts / counts.sum(axis=1, keepdims=True), atol=1e-9
     )
     first = np.full(2, 2.0) + np.eye(2)[path[0]]
-    np.testing.assert_allclose(model.initial_, first / first.sum(), atol=1e-9)
+    np.testing.assert_allclose(model.initial_proba_, first / first.sum(), atol=1e-9)
 
 
 def test_input_driven_transitions_are_recovered():
@@ -274,9 +274,7 @@ class TestInvariance:
             np.tile(choices.y, 2),
             sessions=np.r_[choices.sessions, choices.sessions + 20],
         )
-        assert twice.log_likelihood_trace_[-1] == pytest.approx(
-            once.log_likelihood_trace_[-1], abs=1e-6
-        )
+        assert twice.objective_trace_[-1] == pytest.approx(once.objective_trace_[-1], abs=1e-6)
 
     def test_a_silent_session_of_missing_bins_changes_nothing(self, choices, fitted):
         X = np.vstack([choices.X, np.zeros((50, 3))])
@@ -294,7 +292,7 @@ class TestInvariance:
             model.weights_[:, :1],
             model.intercept_[:, :1],
             model.transition_matrix_,
-            initial=model.initial_,
+            initial=model.initial_proba_,
             family="poisson",
         )
         masked = y.copy()
@@ -318,7 +316,8 @@ def test_filter_does_not_see_the_future(choices, fitted):
 def test_without_y_states_follow_the_chain(fitted):
     proba = fitted.predict_proba(np.zeros((4, 3)))
     expected = [
-        fitted.initial_ @ np.linalg.matrix_power(fitted.transition_matrix_, t) for t in range(4)
+        fitted.initial_proba_ @ np.linalg.matrix_power(fitted.transition_matrix_, t)
+        for t in range(4)
     ]
     np.testing.assert_allclose(proba, expected, atol=1e-12)
     assert fitted.predict(np.zeros((4, 3))).shape == (4,)
@@ -452,9 +451,9 @@ def check_hostile(rng, family, n_states):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotConvergedWarning)
         model.fit(X, y, sessions=sessions)
-    for name in ("weights_", "intercept_", "spread_", "transition_matrix_", "initial_"):
+    for name in ("weights_", "intercept_", "spread_", "transition_matrix_", "initial_proba_"):
         assert np.isfinite(getattr(model, name, 0.0)).all(), name
-    trace = model.log_likelihood_trace_
+    trace = model.objective_trace_
     assert np.isfinite(trace).all()
     assert not model.converged_ or trace[-1] - trace[-2] <= model.tol
     posterior = model.predict_proba(X, y, sessions=sessions)

@@ -53,7 +53,9 @@ def test_score_and_prediction_equal_enumeration(link, n_basis):
     total, best, marginals = 0.0, [], []
     for rows in (slice(0, 6), slice(6, 12)):
         paths = np.array(list(product(range(2), repeat=6)))
-        joint = np.log(model.initial_)[paths[:, 0]] + emissions[rows][range(6), paths].sum(axis=1)
+        joint = np.log(model.initial_proba_)[paths[:, 0]] + emissions[rows][range(6), paths].sum(
+            axis=1
+        )
         joint += np.log(model.transition_matrix_)[paths[:, :-1], paths[:, 1:]].sum(axis=1)
         total += logsumexp(joint)
         best.append(paths[joint.argmax()])
@@ -84,8 +86,8 @@ def test_one_state_is_the_poisson_regression():
 
 @pytest.mark.parametrize("prior", ["none", "gaussian", "one-hot"])
 @pytest.mark.parametrize("link", LINKS)
-@pytest.mark.parametrize("shared_baseline", [False, True])
-def test_the_objective_never_falls(prior, link, shared_baseline):
+@pytest.mark.parametrize("shared_intercept", [False, True])
+def test_the_objective_never_falls(prior, link, shared_intercept):
     with warnings.catch_warnings():
         warnings.simplefilter("error", MonotonicityWarning)
         for seed in range(4):
@@ -94,15 +96,15 @@ def test_the_objective_never_falls(prior, link, shared_baseline):
                 data,
                 prior=prior,
                 link=link,
-                shared_baseline=shared_baseline,
+                shared_intercept=shared_intercept,
                 n_basis=1 + seed % 2,
                 dtype="float64",
                 random_state=seed,
                 tol=0.0,
             )
-            trace = model.log_likelihood_trace_
+            trace = model.objective_trace_
             assert (np.diff(trace) >= -1e-9 * np.abs(trace[:-1])).all()
-            if shared_baseline:
+            if shared_intercept:
                 np.testing.assert_allclose(model.baseline_[0], model.baseline_[1], rtol=1e-12)
 
 
@@ -110,7 +112,7 @@ def test_the_objective_is_the_likelihood_without_priors():
     data = _data()
     model = _fitted(data, ridge=0.0, dtype="float64")
     score = model.score(data.spikes, sessions=data.sessions)
-    assert model.log_likelihood_trace_[-1] == pytest.approx(score, rel=1e-10)
+    assert model.objective_trace_[-1] == pytest.approx(score, rel=1e-10)
 
 
 def test_learned_parameters_are_a_stationary_point_of_the_likelihood():
@@ -140,7 +142,7 @@ def test_recovers_couplings_and_states(prior):
     found = []
     for seed in range(3):
         data = _data(seed, n_units=10, n_states=2, n_sessions=8, n_bins=500, connected=0.4)
-        model = _fitted(data, prior=prior, shared_baseline=True, n_init=3, random_state=seed)
+        model = _fitted(data, prior=prior, shared_intercept=True, n_init=3, random_state=seed)
         weights, accuracy = _matched(data, model)
         found.append((accuracy, np.corrcoef(weights.ravel(), data.weights.ravel())[0, 1]))
     accuracy, correlation = np.median(found, axis=0)
@@ -150,7 +152,7 @@ def test_recovers_couplings_and_states(prior):
 
 def test_one_hot_tells_signs():
     data = _data(3, n_units=8, n_sessions=8, n_bins=500, sign_concentration=0.0, connected=0.4)
-    model = _fitted(data, prior="one-hot", shared_baseline=True, n_init=3)
+    model = _fitted(data, prior="one-hot", shared_intercept=True, n_init=3)
     probabilities = model.connection_probability_
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0)
     signs = np.sign(data.weights.sum(axis=0)).astype(int) + 1
@@ -188,7 +190,7 @@ def test_order_of_states_changes_nothing_else():
     arguments = {"spikes": data.spikes, "sessions": data.sessions}
     score, states = model.score(**arguments), model.predict(**arguments)
     order = np.array([2, 0, 1])
-    for name in ("weights_", "baseline_", "initial_"):
+    for name in ("weights_", "baseline_", "initial_proba_"):
         setattr(model, name, getattr(model, name)[order])
     model.transition_matrix_ = model.transition_matrix_[np.ix_(order, order)]
     assert model.score(**arguments) == pytest.approx(score, rel=1e-12)
@@ -304,6 +306,6 @@ def test_odd_data_give_numbers(seed):
         max_iter=20,
         random_state=seed,
     ).fit(spikes)
-    for name in ("weights_", "baseline_", "transition_matrix_", "log_likelihood_trace_"):
+    for name in ("weights_", "baseline_", "transition_matrix_", "objective_trace_"):
         assert np.isfinite(getattr(model, name)).all()
     np.testing.assert_allclose(model.predict_proba(spikes).sum(axis=1), 1.0, atol=1e-12)

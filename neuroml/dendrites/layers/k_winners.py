@@ -16,7 +16,7 @@ class KWinners(nn.Module):
 
     Boosting helps units that win seldom: with :math:`f_j = \exp(\beta (k / n - d_j))` and the duty
     cycle :math:`d_j`, units are ranked by :math:`f_j x_j` where :math:`x_j > 0` and by
-    :math:`x_j / f_j` elsewhere, which favours the rarely active unit for either sign; the values
+    :math:`x_j / f_j` elsewhere, which favors the rarely active unit for either sign; the values
     themselves pass unchanged. Ties are broken, so exactly ``k`` units win.
 
     Parameters

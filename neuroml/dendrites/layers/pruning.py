@@ -21,7 +21,7 @@ def prune_rnn_(
 ) -> nn.RNNBase:
     """Set the smallest weights of a recurrent network to zero for good, in place.
 
-    The mask is a parametrization, so training goes on with what is left and no optimiser revives
+    The mask is a parametrization, so training goes on with what is left and no optimizer revives
     a pruned weight. Pruning again with a larger amount prunes further.
 
     Parameters

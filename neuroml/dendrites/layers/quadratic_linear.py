@@ -79,7 +79,7 @@ def relinear_param_groups(model: nn.Module, lr: float, lr_quadratic: float) -> l
     Returns
     -------
     list of dict
-        Two parameter groups for any torch optimiser; every parameter is in one of them, once.
+        Two parameter groups for any torch optimizer; every parameter is in one of them, once.
 
     Examples
     --------

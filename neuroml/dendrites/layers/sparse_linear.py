@@ -15,7 +15,7 @@ __all__ = ["Masked", "SparseLinear", "mask_", "random_mask"]
 
 
 class Masked(nn.Module):
-    """Parametrization that multiplies a weight by a fixed mask, whatever an optimiser did to it."""
+    """Parametrization that multiplies a weight by a fixed mask, whatever an optimizer did to it."""
 
     mask: torch.Tensor
 
@@ -53,7 +53,7 @@ class SparseLinear(nn.Linear):
     r"""Linear layer in which every unit keeps a fixed random share of its weights.
 
     The mask is a parametrization: `weight` is the product of mask and stored values, so no
-    optimiser, weight decay or momentum can revive a weight, and nothing has to be called after a
+    optimizer, weight decay or momentum can revive a weight, and nothing has to be called after a
     step. Weights start uniform in :math:`\pm 1 / \sqrt{d_{in} d_w n_{in}}` with the densities of
     the input :math:`d_{in}` and of the weights :math:`d_w`, so that the variance of the output does
     not depend on them (Ahmad and Scheinkman 2019, arXiv:1903.11257).

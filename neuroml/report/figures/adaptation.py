@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from neuroml.decoding.metrics import Interval, subject_interval
 from neuroml.exceptions import DataError
-from neuroml.report.figures.style import colour, new_figure, tidy
+from neuroml.report.figures.style import color, new_figure, tidy
 
 __all__ = ["plot_gains", "plot_retrieval_curves"]
 
@@ -41,8 +41,8 @@ def plot_retrieval_curves(
         sizes = sorted(table.n_adapt[table.method == method].unique())
         found = [_interval(by_subject[(method, n)].dropna()) for n in sizes]
         mean, low, high = np.array(found).T
-        axes.plot(sizes, mean, "o-", color=colour(i), label=method, markersize=4)
-        axes.fill_between(sizes, low, high, color=colour(i), alpha=0.2, linewidth=0)
+        axes.plot(sizes, mean, "o-", color=color(i), label=method, markersize=4)
+        axes.fill_between(sizes, low, high, color=color(i), alpha=0.2, linewidth=0)
     if chance is not None:
         axes.axhline(chance, color="0.5", linestyle="--", linewidth=1, label="chance")
     every = sorted(table.n_adapt.unique())
@@ -101,7 +101,7 @@ def plot_gains(
         places = np.arange(len(rows)) + 0.15 * (i - (gains.shape[1] - 1) / 2)
         spread = np.clip([mean - low, high - mean], 0, None)
         axes.errorbar(
-            mean, places, xerr=spread, fmt="o", color=colour(i + 1), label=method, markersize=4
+            mean, places, xerr=spread, fmt="o", color=color(i + 1), label=method, markersize=4
         )
     axes.axvline(0, color="0.5", linewidth=1)
     axes.axhline(len(subjects) - 0.5, color="0.8", linewidth=0.8)

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, ResponseModel
 from neuroml.report.context import Context
-from neuroml.report.figures.style import MAP, colour, new_figure, tidy
+from neuroml.report.figures.style import MAP, color, new_figure, tidy
 from neuroml.report.present import Panel
 from neuroml.report.presenters import last_step
 
@@ -50,7 +50,7 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:  # noqa: ARG001
         Panel(
             "map",
             plot_map(model),
-            "Cells by the two main directions of their standardised responses to the stimuli.",
+            "Cells by the two main directions of their standardized responses to the stimuli.",
         ),
     ]
 
@@ -111,7 +111,7 @@ def _plot_waveforms(
     rows = figure.subplots(len(waves), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
     for axis, wave, label in zip(rows, waves, np.asarray(labels), strict=True):
         for c in range(wave.shape[1]):
-            axis.plot(time, wave[:, c], color=colour(c), label=f"channel {c}")
+            axis.plot(time, wave[:, c], color=color(c), label=f"channel {c}")
         tidy(axis, y="intensity", title=str(label))
     rows[-1].set_xlabel("time (frames)" if rate_hz is None else "time (s)")
     if waves.shape[2] > 1:
@@ -164,9 +164,9 @@ def plot_map(model: MostDiscriminativeStimuli) -> Figure:
     responses = model.responses_[:, known]
     scores = responses - responses.mean(axis=0)
     scores = scores / np.maximum(scores.std(axis=0), 1e-12)
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    directions, spread, _ = np.linalg.svd(centred, full_matrices=False)
-    places = directions[:, :2].T @ centred
+    centered = scores - scores.mean(axis=1, keepdims=True)
+    directions, spread, _ = np.linalg.svd(centered, full_matrices=False)
+    places = directions[:, :2].T @ centered
     share = spread[:2] ** 2 / (spread**2).sum()
     figure = new_figure(4.6, 3.8)
     axes = tidy(
@@ -177,7 +177,7 @@ def plot_map(model: MostDiscriminativeStimuli) -> Figure:
     labels = model.labels_[known]
     for k in range(model.n_clusters_):
         of_cluster = places[:, labels == k]
-        axes.plot(*of_cluster, "o", color=colour(k), ms=4, alpha=0.7)
+        axes.plot(*of_cluster, "o", color=color(k), ms=4, alpha=0.7)
         if of_cluster.size:
             axes.annotate(str(k), of_cluster.mean(axis=1), weight="bold", ha="center", va="center")
     return figure
@@ -191,7 +191,7 @@ def plot_training(model: ResponseModel) -> Figure:
     for i, (name, label) in enumerate((("loss", "training"), ("validation", "held-out blocks"))):
         if name in model.history_[0]:
             axes.plot(
-                epochs, [entry[name] for entry in model.history_], color=colour(i), label=label
+                epochs, [entry[name] for entry in model.history_], color=color(i), label=label
             )
     axes.legend(frameon=False)
     return figure

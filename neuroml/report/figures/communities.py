@@ -11,9 +11,9 @@ from matplotlib.path import Path
 
 from neuroml.connectome import DynamicConnectome, WeightedSBM
 from neuroml.report.context import Context
-from neuroml.report.figures.style import MAP, colour, new_figure, tidy
+from neuroml.report.figures.style import MAP, color, new_figure, tidy
 from neuroml.report.present import Panel
-from neuroml.report.tables.connectome import animal_names
+from neuroml.report.tables.connectome import subject_names
 
 __all__ = [
     "draw_blocks",
@@ -39,19 +39,19 @@ def draw_blocks(model: WeightedSBM) -> list[Panel]:
 
 
 def draw_connectome(model: DynamicConnectome, context: Context) -> list[Panel]:
-    """When, in which animals and between whom; the strongest edges; the traces behind them."""
+    """When, in which subjects and between whom; the strongest edges; the traces behind them."""
     first = int(np.argmax(model.communities_.max(axis=1)))
     return [
         Panel(
             "components",
             plot_motifs(model, context),
-            "For each component, when it is active (shaded), in which animals, and between which "
+            "For each component, when it is active (shaded), in which subjects, and between which "
             "units, sorted by community; lines part the communities.",
         ),
         Panel(
             "connectogram",
             plot_connectogram(model.motifs_[first], model.communities_[first], context.columns),
-            f"The strongest connections of component {first}. Colours are communities, grey units "
+            f"The strongest connections of component {first}. Colors are communities, gray units "
             "belong to none.",
         ),
         _traces_panel(model, context, first),
@@ -81,8 +81,8 @@ def _brain_panel(model: DynamicConnectome, context: Context, component: int) -> 
     return Panel(
         "brain",
         plot_brain(model.motifs_[component], model.communities_[component], places),
-        f"The strongest connections of component {component} in the brain. Colours of regions are "
-        "communities, grey ones belong to none.",
+        f"The strongest connections of component {component} in the brain. Colors of regions are "
+        "communities, gray ones belong to none.",
     )
 
 
@@ -117,7 +117,7 @@ def plot_blocks(axes: Axes, matrix: np.ndarray, labels: np.ndarray) -> AxesImage
 
 
 def plot_motifs(model: DynamicConnectome, context: Context) -> Figure:
-    """One row per component: time course with active intervals, animals, sorted motif."""
+    """One row per component: time course with active intervals, subjects, sorted motif."""
     n_times = len(model.time_courses_)
     time = context.running_time[: n_times * model.stride : model.stride]
     figure = new_figure(9.0, 2.0 * model.n_components + 0.4)
@@ -127,30 +127,30 @@ def plot_motifs(model: DynamicConnectome, context: Context) -> Figure:
     for r, (left, middle, right) in enumerate(grid):
         course = model.time_courses_[:, r] / model.time_courses_[:, r].max()
         left.fill_between(time, 0, 1.05, where=course > model.activity, color="0.88", linewidth=0)
-        left.plot(time, course, color=colour(r))
+        left.plot(time, course, color=color(r))
         tidy(left, y="loading (share)", title=f"component {r}").set_ylim(0, 1.05)
         _mark_events(left, context)
         loading = model.subject_loadings_[:, r]
-        middle.bar(range(len(loading)), loading, color=colour(r))
+        middle.bar(range(len(loading)), loading, color=color(r))
         tidy(middle, y="loading")
         image = plot_blocks(right, model.motifs_[r], model.communities_[r])
         figure.colorbar(image, ax=right, label="motif")
     grid[-1, 0].set_xlabel(context.time_label)
-    names = animal_names(model, context)
+    names = subject_names(model, context)
     step = -(-len(names) // 12)
     grid[-1, 1].set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=7)
-    grid[-1, 1].set_xlabel("animal")
+    grid[-1, 1].set_xlabel("subject")
     return figure
 
 
 def _mark_events(axes: Axes, context: Context) -> None:
-    """Bars above a time course while something happened, one colour for each type of trial."""
+    """Bars above a time course while something happened, one color for each type of trial."""
     events = context.events[0]
     if events is None or not len(events):
         return
     for k, (_, one) in enumerate(events.groupby("trial_type", sort=True)):
         spans = list(zip(one["onset"], one["duration"], strict=True))
-        axes.broken_barh(spans, (1.01, 0.04), facecolors=colour(k + 1), linewidth=0)
+        axes.broken_barh(spans, (1.01, 0.04), facecolors=color(k + 1), linewidth=0)
 
 
 def _places(context: Context) -> np.ndarray | None:
@@ -189,7 +189,7 @@ def plot_brain(matrix: np.ndarray, labels: np.ndarray, places: np.ndarray) -> Fi
     plot_connectome(
         values,
         places,
-        node_color=[colour(k) if k >= 0 else "0.7" for k in labels],
+        node_color=[color(k) if k >= 0 else "0.7" for k in labels],
         node_size=12,
         edge_cmap=MAP,
         edge_vmin=0.0,
@@ -208,7 +208,7 @@ def plot_connectogram(matrix: np.ndarray, labels: np.ndarray, names: object) -> 
     angle = np.empty(len(order))
     angle[order] = np.linspace(0, 2 * np.pi, len(order), endpoint=False)
     places = np.column_stack([np.cos(angle), np.sin(angle)])
-    colours = [colour(k) if k >= 0 else "0.7" for k in labels]
+    colors = [color(k) if k >= 0 else "0.7" for k in labels]
     i, j = np.triu_indices(len(matrix), 1)
     weights = np.nan_to_num(matrix[i, j])
     figure = new_figure(5.6, 5.6)
@@ -219,9 +219,9 @@ def plot_connectogram(matrix: np.ndarray, labels: np.ndarray, names: object) -> 
         same = labels[a] == labels[b] and labels[a] >= 0
         strength = weights[edge] / max(weights.max(), 1e-300)
         axes.add_patch(
-            PathPatch(arc, fill=False, edgecolor=colours[a] if same else "0.6", alpha=strength)
+            PathPatch(arc, fill=False, edgecolor=colors[a] if same else "0.6", alpha=strength)
         )
-    axes.scatter(places[:, 0], places[:, 1], c=colours, s=18, zorder=2)
+    axes.scatter(places[:, 0], places[:, 1], c=colors, s=18, zorder=2)
     for k in range(0, len(names), -(-len(names) // _MOST_NAMES)):
         unit = order[k]
         x, y = 1.05 * places[unit]
@@ -237,10 +237,10 @@ def plot_connectogram(matrix: np.ndarray, labels: np.ndarray, names: object) -> 
 
 
 def plot_traces(model: DynamicConnectome, context: Context, component: int) -> Figure:
-    """Traces of the animal that has most of a component, units sorted by community."""
+    """Traces of the subject that has most of a component, units sorted by community."""
     labels = model.communities_[component]
-    animal = int(model.subject_loadings_[:, component].argmax())
-    rows = list(context.rows_of_subjects().values())[animal]
+    subject = int(model.subject_loadings_[:, component].argmax())
+    rows = list(context.rows_of_subjects().values())[subject]
     order, borders = by_community(labels)
     shown = context.X[rows][:, order]
     z = (shown - shown.mean(axis=0)) / np.where(shown.std(axis=0) > 0, shown.std(axis=0), 1)

@@ -13,7 +13,7 @@ from neuroml._core.recording import break_points
 from neuroml.connectome import AffinityTensor, DynamicConnectome, RankSelection, WeightedSBM
 from neuroml.report.context import Context
 from neuroml.report.figures.communities import draw_blocks, draw_connectome
-from neuroml.report.figures.style import MAP, colour, new_figure, tidy
+from neuroml.report.figures.style import MAP, color, new_figure, tidy
 from neuroml.report.present import Panel
 from neuroml.report.presenters import last_step
 from neuroml.report.tables.connectome import affinity_of, mode_labels
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def draw(model: BaseEstimator, context: Context) -> list[Panel]:
-    """Components over time, groups of units or animals, and how the fit converged."""
+    """Components over time, groups of units or subjects, and how the fit converged."""
     last = last_step(model)
     if isinstance(last, WeightedSBM):
         return draw_blocks(last)
@@ -46,7 +46,7 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
         cohort = Panel(
             "components",
             plot_cohort(model, affinity, context),
-            "For each component, when it is active, in which animals, and between which units, "
+            "For each component, when it is active, in which subjects, and between which units, "
             "sorted by their place in the hierarchy of the strongest component's affinities.",
         )
         return [cohort, convergence]
@@ -97,7 +97,7 @@ def plot_components(model: BaseEstimator, context: Context) -> Figure:
     grid = figure.subplots(len(weights), 2, squeeze=False, width_ratios=[3, 1.3], sharex="col")
     for r, (left, right) in enumerate(grid):
         for first, last in zip(starts, [*starts[1:], len(x)], strict=True):
-            left.plot(x[first:last], share[first:last, r], color=colour(r))
+            left.plot(x[first:last], share[first:last, r], color=color(r))
         tidy(left, y="share of largest", title=f"component {r}")
         left.set_ylim(0, 1.05)
         _plot_pattern(right, [factor[:, r] for factor in factors[1:]], unit_order(factors[1]), r)
@@ -110,7 +110,7 @@ def plot_components(model: BaseEstimator, context: Context) -> Figure:
 def _plot_pattern(axes: Axes, loadings: list[np.ndarray], order: np.ndarray, r: int) -> None:
     """What a component stands for: a matrix of two modes, or the loadings on a single one."""
     if len(loadings) == 1:
-        axes.plot(loadings[0][order] / loadings[0].max(), color=colour(r))
+        axes.plot(loadings[0][order] / loadings[0].max(), color=color(r))
         tidy(axes, y="share of largest").set_ylim(0, 1.05)
         return
     pattern = loadings[0][order, None] * loadings[-1][order]
@@ -140,9 +140,12 @@ def plot_convergence(model: BaseEstimator) -> Figure:
     cp = last_step(model)
     figure = new_figure(4.5, 2.6)
     axes = tidy(figure.subplots(), x="sweep", y="relative error")
-    axes.plot(cp.error_trace_, color=colour(0))
+    axes.plot(cp.objective_trace_, color=color(0))
     axes.plot(
-        np.full(len(cp.restart_errors_), cp.n_iter_), cp.restart_errors_, "o", color=colour(1)
+        np.full(len(cp.restart_objectives_), cp.n_iter_),
+        cp.restart_objectives_,
+        "o",
+        color=color(1),
     )
     return figure
 
@@ -157,7 +160,7 @@ def pair_matrix(loadings: np.ndarray, affinity: AffinityTensor, sign: int = 1) -
 
 
 def plot_cohort(model: BaseEstimator, affinity: AffinityTensor, context: Context) -> Figure:
-    """One row per component: when, in which animals, between which units.
+    """One row per component: when, in which subjects, between which units.
 
     Parameters
     ----------
@@ -170,16 +173,16 @@ def plot_cohort(model: BaseEstimator, affinity: AffinityTensor, context: Context
     -------
     matplotlib.figure.Figure
     """
-    weights, (pairs, animals, courses) = last_step(model).cp_
+    weights, (pairs, subjects, courses) = last_step(model).cp_
     _, (_, names), (x_name, x) = mode_labels(model, context)
     order = _clustered(np.nan_to_num(pair_matrix(pairs[:, 0], affinity)))
     figure = new_figure(9.0, 1.8 * len(weights) + 0.4)
     grid = figure.subplots(len(weights), 3, squeeze=False, width_ratios=[3, 1.5, 1.5], sharex="col")
     for r, (left, middle, right) in enumerate(grid):
         tidy(left, y="loading (share)", title=f"component {r}, weight {weights[r]:.3g}")
-        left.plot(x, courses[:, r] / courses[:, r].max(), color=colour(r))
+        left.plot(x, courses[:, r] / courses[:, r].max(), color=color(r))
         left.set_ylim(0, 1.05)
-        middle.bar(range(len(names)), animals[:, r] / animals[:, r].max(), color=colour(r))
+        middle.bar(range(len(names)), subjects[:, r] / subjects[:, r].max(), color=color(r))
         tidy(middle, y="loading (share)")
         matrix = pair_matrix(pairs[:, r] / pairs[:, r].max(), affinity)[np.ix_(order, order)]
         image = right.imshow(matrix, cmap=MAP, vmin=0, vmax=1)
@@ -188,7 +191,7 @@ def plot_cohort(model: BaseEstimator, affinity: AffinityTensor, context: Context
     grid[-1, 0].set_xlabel(x_name)
     step = -(-len(names) // 12)
     grid[-1, 1].set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=7)
-    grid[-1, 1].set_xlabel("animal")
+    grid[-1, 1].set_xlabel("subject")
     grid[-1, 2].set_xlabel("unit, sorted")
     return figure
 
@@ -215,14 +218,12 @@ def plot_rank_selection(selection: RankSelection) -> Figure:
     table = selection.table
     figure = new_figure(9.0, 2.6)
     left, middle, right = figure.subplots(1, 3, sharex=True)
-    left.errorbar(
-        table["rank"], table["held_out"], table["held_out_se"], color=colour(0), capsize=2
-    )
-    left.plot(table["rank"], table["error"], "--", color=colour(1))
+    left.errorbar(table["rank"], table["held_out"], table["held_out_se"], color=color(0), capsize=2)
+    left.plot(table["rank"], table["error"], "--", color=color(1))
     tidy(left, x="rank", y="relative error", title="held out (line), all data (dashed)")
-    middle.plot(table["rank"], table["match"], "o-", color=colour(2))
+    middle.plot(table["rank"], table["match"], "o-", color=color(2))
     tidy(middle, x="rank", y="factor match", title="agreement of starts").set_ylim(0, 1.05)
-    right.plot(table["rank"], table["core_consistency"], "o-", color=colour(3))
+    right.plot(table["rank"], table["core_consistency"], "o-", color=color(3))
     tidy(right, x="rank", y="core consistency (%)", title="core consistency").set_ylim(-5, 105)
     for axes in (left, middle, right):
         axes.axvline(selection.best_rank, color="0.7", zorder=0)

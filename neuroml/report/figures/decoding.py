@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from neuroml.report.context import Context
-from neuroml.report.figures.style import colour, new_figure, tidy
+from neuroml.report.figures.style import color, new_figure, tidy
 from neuroml.report.present import Panel
 from neuroml.report.presenters import last_step
 from neuroml.report.tables.decoding import agreement
@@ -67,7 +67,7 @@ def plot_agreement(values: pd.Series) -> Figure:
     values = values.sort_values()
     figure = new_figure(4.6, 0.9 + 0.15 * len(values))
     axes = tidy(figure.subplots(), x="correlation with the mean of the others", y="subject")
-    axes.plot(values, np.arange(len(values)), "o", color=colour(0), markersize=4)
+    axes.plot(values, np.arange(len(values)), "o", color=color(0), markersize=4)
     axes.set_yticks(np.arange(len(values)), [str(s) for s in values.index], fontsize=7)
     axes.axvline(0, color="0.5", linewidth=1)
     return figure
@@ -80,7 +80,7 @@ def plot_shared_response(model: Any) -> Figure:
     figure = new_figure(8.0, 1.2 * len(chosen) + 0.4)
     grid = figure.subplots(len(chosen), 1, squeeze=False, sharex=True)[:, 0]
     for i, (axes, column) in enumerate(zip(grid, chosen, strict=True)):
-        axes.plot(courses[:, column], color=colour(i), linewidth=1)
+        axes.plot(courses[:, column], color=color(i), linewidth=1)
         tidy(axes, y="a.u.", title=f"column {column}")
     grid[-1].set_xlabel("sample")
     return figure
@@ -91,7 +91,7 @@ def plot_decodability(model: Any) -> Figure:
     shares = model.components_["decodability"]
     figure = new_figure(4.6, 2.6)
     axes = tidy(figure.subplots(), x="shared component", y="share of variance explained")
-    axes.plot(np.arange(1, len(shares) + 1), shares, "o-", color=colour(0), markersize=4)
+    axes.plot(np.arange(1, len(shares) + 1), shares, "o-", color=color(0), markersize=4)
     axes.set_ylim(bottom=0)
     return figure
 
@@ -102,7 +102,7 @@ def plot_penalties(model: Any) -> Figure:
     axes = tidy(figure.subplots(), x="penalty, from small to large", y="error / smallest error")
     for errors in model.cv_errors_.values():
         places = np.arange(1, len(errors) + 1)
-        axes.plot(places, errors / errors.min(), color=colour(0), alpha=0.4, linewidth=1)
-        axes.plot(errors.argmin() + 1, 1.0, "o", color=colour(1), markersize=4)
+        axes.plot(places, errors / errors.min(), color=color(0), alpha=0.4, linewidth=1)
+        axes.plot(errors.argmin() + 1, 1.0, "o", color=color(1), markersize=4)
     axes.set_yscale("log")
     return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from neuroml.dendrites import false_match, false_negative
-from neuroml.report.figures.style import colour, new_figure, styled, tidy
+from neuroml.report.figures.style import color, new_figure, styled, tidy
 
 __all__ = ["Comparison", "plot_comparisons", "plot_threshold_design"]
 
@@ -25,7 +25,7 @@ class Comparison:
     ----------
     title, x_label, y_label : str
     curves, points, misprints : mapping of str to (x, y)
-        Curves and points of one name share their colour.
+        Curves and points of one name share their color.
     log_y : bool
     """
 
@@ -56,11 +56,11 @@ def plot_comparisons(panels: Sequence[Comparison]) -> Figure:
         for axes, panel in zip(grid, panels, strict=False):
             names = list(panel.curves)
             for name, (x, y) in panel.curves.items():
-                axes.plot(x, y, color=colour(names.index(name)), label=name)
+                axes.plot(x, y, color=color(names.index(name)), label=name)
             for name, (x, y) in panel.points.items():
-                axes.plot(x, y, "o", ms=4, mfc="none", color=colour(names.index(name)))
+                axes.plot(x, y, "o", ms=4, mfc="none", color=color(names.index(name)))
             for name, (x, y) in panel.misprints.items():
-                axes.plot(x, y, "x", ms=8, mew=2, color=colour(names.index(name)))
+                axes.plot(x, y, "x", ms=8, mew=2, color=color(names.index(name)))
             if panel.log_y:
                 axes.set_yscale("log")
             tidy(axes, x=panel.x_label, y=panel.y_label, title=panel.title)
@@ -96,8 +96,8 @@ def plot_threshold_design(
             ("miss", missed, max_false_negative),
         )
         for i, (name, rate, limit) in enumerate(errors):
-            axes.semilogy(theta, np.maximum(rate, _FLOOR), "o-", ms=3, color=colour(i), label=name)
-            axes.axhline(limit, color=colour(i), ls=":", lw=1)
+            axes.semilogy(theta, np.maximum(rate, _FLOOR), "o-", ms=3, color=color(i), label=name)
+            axes.axhline(limit, color=color(i), ls=":", lw=1)
         if len(fine):
             axes.axvspan(fine[0] - 0.5, fine[-1] + 0.5, color="0.9", zorder=0, label="both kept")
         axes.set_ylim(_FLOOR, 3)

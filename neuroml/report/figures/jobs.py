@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from neuroml.report.figures.style import colour, new_figure, tidy
+from neuroml.report.figures.style import color, new_figure, tidy
 
 __all__ = ["plot_jobs"]
 
@@ -34,8 +34,8 @@ def plot_jobs(facts: list[dict[str, Any]]) -> Figure | None:
     rng = np.random.default_rng(0)
     for axes, name in zip(figure.subplots(1, len(varying), squeeze=False)[0], varying, strict=True):
         values = table[name].dropna()
-        axes.plot(values, rng.uniform(-1, 1, len(values)), ".", color=colour(0), alpha=0.6)
-        axes.axvline(values.median(), color=colour(1))
+        axes.plot(values, rng.uniform(-1, 1, len(values)), ".", color=color(0), alpha=0.6)
+        axes.axvline(values.median(), color=color(1))
         tidy(axes, x=name).set_ylim(-3, 3)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from neuroml._core.files import atomic_path
 
-__all__ = ["COLOURS", "MAP", "colour", "new_figure", "save_figure", "styled", "tidy"]
+__all__ = ["COLOURS", "MAP", "color", "new_figure", "save_figure", "styled", "tidy"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette without its yellow: told apart by every kind of colour vision."""
+"""Okabe and Ito's palette without its yellow: told apart by every kind of color vision."""
 MAP = "cividis"
 
 _STYLE: Any = {
@@ -34,8 +34,8 @@ def styled() -> AbstractContextManager[None]:
     return mpl.rc_context(_STYLE)
 
 
-def colour(index: int) -> str:
-    """The colour of the ``index``-th component, in a cycle."""
+def color(index: int) -> str:
+    """The color of the ``index``-th component, in a cycle."""
     return COLOURS[index % len(COLOURS)]
 
 

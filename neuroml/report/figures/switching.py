@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from neuroml._core.recording import break_points
 from neuroml.report.context import Context
-from neuroml.report.figures.style import colour, new_figure, tidy
+from neuroml.report.figures.style import color, new_figure, tidy
 from neuroml.report.figures.switching_population import population_panels
 from neuroml.report.present import Panel
 from neuroml.report.presenters import last_step
@@ -152,8 +152,8 @@ def plot_states(posterior: np.ndarray, sessions: np.ndarray, context: Context) -
     figure = new_figure(7.0, 4.2)
     above, below = figure.subplots(2)
     for k in range(posterior.shape[1]):
-        above.plot(shares[:, k], ".-", color=colour(k), label=f"state {k}")
-        below.plot(context.time[inside], posterior[inside, k], color=colour(k))
+        above.plot(shares[:, k], ".-", color=color(k), label=f"state {k}")
+        below.plot(context.time[inside], posterior[inside, k], color=color(k))
     tidy(above, x="session", y="share of session").set_ylim(0, 1)
     above.legend(frameon=False, ncols=posterior.shape[1], fontsize=8)
     tidy(below, x=context.time_label, y="probability", title=f"session {shown}").set_ylim(0, 1.02)
@@ -188,7 +188,7 @@ def plot_weights(model: SwitchingGLM, context: Context, errors: np.ndarray | Non
             at = np.arange(n_inputs) + 0.15 * (k - (n_states - 1) / 2)
             bars = None if errors is None else 1.96 * errors[k, m]
             axes.errorbar(
-                at, model.weights_[k, m], bars, fmt="o", color=colour(k), label=f"state {k}"
+                at, model.weights_[k, m], bars, fmt="o", color=color(k), label=f"state {k}"
             )
         axes.set_xticks(shown, names[shown], rotation=30, ha="right")
         tidy(axes, y="weight (log-odds per unit)", title=output_names(model, context)[m])
@@ -257,10 +257,10 @@ def plot_psychometric(
     for k in range(posterior.shape[1]):
         weight = np.bincount(bins, posterior[:, k]) + 1e-12
         share = np.bincount(bins, posterior[:, k] * y) / weight
-        centre = np.bincount(bins, posterior[:, k] * stimulus) / weight
+        center = np.bincount(bins, posterior[:, k] * stimulus) / weight
         effective = weight**2 / (np.bincount(bins, posterior[:, k] ** 2) + 1e-12)
         error = 1.96 * np.sqrt(share * (1.0 - share) / np.maximum(effective, 1.0))
-        axes.errorbar(centre, share, error, fmt="o-", color=colour(k), label=f"state {k}")
+        axes.errorbar(center, share, error, fmt="o-", color=color(k), label=f"state {k}")
     axes.set_ylim(-0.02, 1.02)
     axes.legend(frameon=False, fontsize=8)
     return figure
@@ -296,9 +296,9 @@ def plot_dwell_times(
         if not len(mine):
             continue
         seen, first = np.unique(mine, return_index=True)
-        axes.plot(seen, 1.0 - first / len(mine), ".", color=colour(k))
+        axes.plot(seen, 1.0 - first / len(mine), ".", color=color(k))
         at = np.arange(1, mine[-1] + 1)
-        axes.plot(at, stay ** (at - 1.0), color=colour(k), label=f"state {k}")
+        axes.plot(at, stay ** (at - 1.0), color=color(k), label=f"state {k}")
     axes.set(xscale="log", yscale="log")
     axes.set_ylim(bottom=0.5 / max(len(lengths), 1))
     axes.legend(frameon=False, fontsize=8)
@@ -313,8 +313,8 @@ def plot_convergence(model: BaseEstimator) -> Figure:
     """
     figure = new_figure(4.5, 2.6)
     axes = tidy(figure.subplots(), x="iteration", y="objective (nats per bin)")
-    axes.plot(model.log_likelihood_trace_, color=colour(0))
+    axes.plot(model.objective_trace_, color=color(0))
     if not isinstance(model, SwitchingPopulationGLM):
-        ends = model.restart_scores_
-        axes.plot(np.full(len(ends), model.n_iter_), ends, "o", color=colour(1))
+        ends = model.restart_objectives_
+        axes.plot(np.full(len(ends), model.n_iter_), ends, "o", color=color(1))
     return figure

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from neuroml._core.recording import break_points
 from neuroml.report.context import Context
-from neuroml.report.figures.style import colour, new_figure, tidy
+from neuroml.report.figures.style import color, new_figure, tidy
 from neuroml.report.present import Panel
 from neuroml.switching import SwitchingPopulationGLM
 
@@ -23,7 +23,7 @@ def population_panels(model: SwitchingPopulationGLM, context: Context) -> list[P
             "states",
             plot_raster(model, np.asarray(context.X, dtype=np.float64), context),
             f"Posterior of the states over the spikes of the first {_MOST_BINS} bins at most, "
-            "units sorted by their rate. Grey lines: borders of sessions.",
+            "units sorted by their rate. Gray lines: borders of sessions.",
         ),
         Panel(
             "couplings",
@@ -33,7 +33,7 @@ def population_panels(model: SwitchingPopulationGLM, context: Context) -> list[P
         Panel(
             "filters",
             plot_filters(model),
-            "How a spike acts on later bins, per sending unit (grey, if they were learned) and on "
+            "How a spike acts on later bins, per sending unit (gray, if they were learned) and on "
             "average; every filter has a sum of one.",
         ),
     ]
@@ -54,7 +54,7 @@ def plot_raster(model: SwitchingPopulationGLM, counts: np.ndarray, context: Cont
     time = context.running_time[shown]
     figure = new_figure(8.0, 4.0)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
-    top.stackplot(time, posterior.T, colors=[colour(k) for k in range(model.n_states)], step="mid")
+    top.stackplot(time, posterior.T, colors=[color(k) for k in range(model.n_states)], step="mid")
     tidy(top, y="P(state)").set_ylim(0, 1)
     order = np.argsort(counts.mean(axis=0))
     at, unit = np.nonzero(counts[shown][:, order])
@@ -64,7 +64,7 @@ def plot_raster(model: SwitchingPopulationGLM, counts: np.ndarray, context: Cont
         for axes in (top, bottom):
             axes.axvline(time[start], color="0.5", linewidth=0.8)
     handles = [
-        figure.axes[0].plot([], [], "s", color=colour(k), label=f"state {k}")[0]
+        figure.axes[0].plot([], [], "s", color=color(k), label=f"state {k}")[0]
         for k in range(model.n_states)
     ]
     figure.legend(handles=handles, loc="outside right upper", frameon=False)
@@ -94,6 +94,6 @@ def plot_filters(model: SwitchingPopulationGLM) -> Figure:
     lags = np.arange(1, model.n_lags + 1)
     if len(model.filter_mix_[0]) > 1:
         axes.plot(lags, model.filters_.T, color="0.7", linewidth=0.8)
-    axes.plot(lags, model.filters_.mean(axis=0), "o-", color=colour(0), markersize=3)
+    axes.plot(lags, model.filters_.mean(axis=0), "o-", color=color(0), markersize=3)
     axes.set_ylim(bottom=0)
     return figure

@@ -55,11 +55,11 @@ def _training(model: ResponseModel, context: Context) -> list[tuple]:
         for name, value in entry.items()
         if name != "epoch"
     ]
-    if hasattr(model, "rf_centres_"):
+    if hasattr(model, "rf_centers_"):
         names = _names(context, model.n_cells_)
         rows += [
             (f"receptive field {axis}", "", "unit", name, float(value))
-            for name, place in zip(names, model.rf_centres_, strict=True)
+            for name, place in zip(names, model.rf_centers_, strict=True)
             for axis, value in zip(("row", "column"), place, strict=True)
         ]
     return rows

@@ -16,13 +16,13 @@ from neuroml.report.context import Context
 from neuroml.report.present import TABLE_COLUMNS
 from neuroml.report.presenters import last_step
 
-__all__ = ["affinity_of", "animal_names", "mode_labels", "tabulate"]
+__all__ = ["affinity_of", "mode_labels", "subject_names", "tabulate"]
 
 Row = tuple[str, str, str, str, float]
 
 
 def mode_labels(model: BaseEstimator, context: Context) -> list[tuple[str, np.ndarray]]:
-    """Name and labels of every mode of the factorised tensor."""
+    """Name and labels of every mode of the factorized tensor."""
     if context.axes:
         return list(context.axes)
     factors = last_step(model).cp_.factors
@@ -49,10 +49,10 @@ def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 
-def animal_names(model: DynamicConnectome, context: Context) -> list[str]:
+def subject_names(model: DynamicConnectome, context: Context) -> list[str]:
     """Subjects as the context knows them, else numbers."""
-    names, n_animals = list(context.rows_of_subjects()), len(model.subject_loadings_)
-    return names if len(names) == n_animals else [str(a) for a in range(n_animals)]
+    names, n_subjects = list(context.rows_of_subjects()), len(model.subject_loadings_)
+    return names if len(names) == n_subjects else [str(a) for a in range(n_subjects)]
 
 
 def _labels(context: Context, quantity: str, component: str, labels: np.ndarray) -> list[Row]:
@@ -61,12 +61,12 @@ def _labels(context: Context, quantity: str, component: str, labels: np.ndarray)
 
 
 def _cohort(model: DynamicConnectome, context: Context) -> list[Row]:
-    """Communities of units, loadings of animals and active intervals in samples."""
+    """Communities of units, loadings of subjects and active intervals in samples."""
     rows: list[Row] = []
     for r, labels in enumerate(model.communities_):
         rows += _labels(context, "community", str(r), labels)
-        animals = zip(animal_names(model, context), model.subject_loadings_[:, r], strict=True)
-        rows += [("loading", str(r), "animal", name, float(v)) for name, v in animals]
+        subjects = zip(subject_names(model, context), model.subject_loadings_[:, r], strict=True)
+        rows += [("loading", str(r), "subject", name, float(v)) for name, v in subjects]
     active = model.table_[["component", "start", "stop"]].drop_duplicates()
     for r, start, stop in active.itertuples(index=False):
         rows += [("active", str(r), "start", str(start), float(start))]

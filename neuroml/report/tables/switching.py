@@ -48,6 +48,6 @@ def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
             ("transition", str(k), "to state", str(j), float(value))
             for j, value in enumerate(switching.transition_matrix_[k])
         ]
-        rows.append(("first state", str(k), "", "", float(switching.initial_[k])))
+        rows.append(("first state", str(k), "", "", float(switching.initial_proba_[k])))
     rows += sign_rows(switching, outputs)
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)

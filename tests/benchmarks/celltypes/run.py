@@ -23,7 +23,7 @@ from neuroml.celltypes import (
     stability,
 )
 from neuroml.celltypes._ascent import Climber, ascend
-from neuroml.celltypes._matching import cluster_templates, correlate, standardise
+from neuroml.celltypes._matching import cluster_templates, correlate, standardize
 from neuroml.celltypes._networks import Architecture, ResponseNetwork
 from neuroml.celltypes._objective import discriminability, membership
 from neuroml.celltypes._responses import frozen, opened
@@ -106,9 +106,9 @@ def frames_of(module, stimuli):
 
 def nearest(train, labels, new):
     """Type of new cells (n_features, n_cells) by correlation with each type's mean fingerprint."""
-    scores = standardise(train)
+    scores = standardize(train)
     templates = cluster_templates(scores, labels, 10, "fingerprint")
-    return correlate(standardise(new), templates).argmax(axis=0)
+    return correlate(standardize(new), templates).argmax(axis=0)
 
 
 def most_exciting(module, types, norm, rng):
@@ -176,11 +176,11 @@ def cells():
 
 
 def control():
-    """Centring, and the continuum: types are claimed if halves of the cells agree on them."""
-    rows = {"uncentred": [], "centred": []}
+    """Centering, and the continuum: types are claimed if halves of the cells agree on them."""
+    rows = {"uncentered": [], "centered": []}
     for seed in SEEDS:
         retina = retina_of(seed, rf_jitter=1.5)
-        for name, module in (("uncentred", retina.module), ("centred", retina.module.centred())):
+        for name, module in (("uncentered", retina.module), ("centered", retina.module.centered())):
             mds = MostDiscriminativeStimuli(10, random_state=seed).fit(module)
             rows[name].append(ari(retina, mds.labels_))
     for name, values in rows.items():
@@ -327,7 +327,7 @@ def speed():
     rest = (labels, starts, 4, 10.0, 30.0)
     slow = cpu(lambda: sequential(Mean(network), *rest, stopper=True), 1)
     full = cpu(lambda: batched(Mean(network), *rest), 1)
-    cropped = cpu(lambda: batched(Mean(network.centred()), *rest), 3)
+    cropped = cpu(lambda: batched(Mean(network.centered()), *rest), 3)
     name = "CNN of openretina's size (2 x 50 x 18 x 16): CPU of one at a time / "
     show(name + "batch", [slow / full], target="[>= 2]", digits=2)
     show(name + "cropped batch", [slow / cropped], target="[>= 3]", digits=2)
@@ -345,7 +345,7 @@ def twin():
         rows.setdefault("mean FEVE [>= 0.8]", []).append(np.nanmean(feve))
         rows.setdefault("median FEVE", []).append(np.nanmedian(feve))
         rows.setdefault("cells without enough to explain", []).append(np.isnan(feve).sum())
-        for name, one in (("uncentred", model), ("centred", model.centred())):
+        for name, one in (("uncentered", model), ("centered", model.centered())):
             mds = MostDiscriminativeStimuli(10, stimulus_shape=(24, 10, 10), random_state=seed).fit(
                 one
             )
@@ -367,7 +367,7 @@ def chirp():
     sweeps = {recording.attrs["run"]: recording for recording in recordings}
     light = _binned(sweeps["global"].stimulus.values)
     everywhere, dark = np.stack([light, light], axis=1), np.stack([light, 0 * light], axis=1)
-    X = np.concatenate([everywhere, dark])  # channels: centre and surround
+    X = np.concatenate([everywhere, dark])  # channels: center and surround
     Y = np.concatenate([_binned(sweeps[run].signal.values) for run in ("global", "local")])
     bipolar = (sweeps["global"].cell_class == "BC").values
     sessions = np.repeat([0, 1], len(light))
@@ -385,14 +385,14 @@ def chirp():
         "ON, OFF x transient, sustained (index below)": both,
     }
     for name, truth in groups.items():
-        hits = {"optimised on": [], "held out": []}
+        hits = {"optimized on": [], "held out": []}
         for seed in SEEDS:
             mds = MostDiscriminativeStimuli(
                 2, stimulus_shape=(32, 2), init=truth, holdout=0.3, smooth_time=1.0,
                 max_iter=1, random_state=seed,
             ).fit(model)  # fmt: skip
             stays = mds.predict(mds.responses_) == truth
-            hits["optimised on"].append(np.mean(stays[mds.train_mask_]))
+            hits["optimized on"].append(np.mean(stays[mds.train_mask_]))
             hits["held out"].append(np.mean(stays[~mds.train_mask_]))
         for part, shares in hits.items():
             show(f"stimuli for {name}: share right, {part}", shares)

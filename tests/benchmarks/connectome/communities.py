@@ -137,7 +137,7 @@ def show_nulls(n_seeds):
 
 
 def component_auc(truth, cp, pairs):
-    """Mean AUC for pairs, animals and time of the components matched to the communities."""
+    """Mean AUC for pairs, subjects and time of the components matched to the communities."""
     u, v, w = cp.factors
     i, j = pairs.T
     auc = np.array(
@@ -145,13 +145,13 @@ def component_auc(truth, cp, pairs):
             [
                 (
                     roc_auc_score(members[i] & members[j], u[:, r]),
-                    roc_auc_score(animals, v[:, r]),
+                    roc_auc_score(subjects, v[:, r]),
                     roc_auc_score(frames, w[:, r]),
                 )
                 for r in range(u.shape[1])
             ]
-            for members, animals, frames in zip(
-                truth.members, truth.active_animals, truth.active_frames, strict=True
+            for members, subjects, frames in zip(
+                truth.members, truth.active_subjects, truth.active_frames, strict=True
             )
         ]
     )
@@ -160,7 +160,7 @@ def component_auc(truth, cp, pairs):
 
 
 def show_recovery(n_seeds):
-    print("\nComponents of planted cohorts (rank 6): AUC of pairs / animals / time")
+    print("\nComponents of planted cohorts (rank 6): AUC of pairs / subjects / time")
     designs = {f"noise {noise}": {"noise": noise} for noise in SPEC_BEST}
     designs["harder"] = {"noise": 1.0, "unseen": 0.5, "background": 0.5, "drift": 1.0}
     for title, design in designs.items():
@@ -168,7 +168,7 @@ def show_recovery(n_seeds):
             found = []
             for seed in range(n_seeds):
                 truth = make_dynamic_communities(random_state=seed, **design)
-                affinity = AffinityTensor(method, min_animals=1)
+                affinity = AffinityTensor(method, min_subjects=1)
                 tensor = affinity.fit_transform(truth.X)
                 cp = NonnegativeCP(6, sample_mode=1, random_state=seed).fit(tensor).cp_
                 found.append(component_auc(truth, cp, affinity.pairs_)[0])
@@ -184,7 +184,7 @@ def show_pipeline(n_seeds):
         for seed in range(n_seeds):
             truth = make_dynamic_communities(noise=noise, random_state=seed)
             model = DynamicConnectome(6, random_state=seed).fit(truth.X)
-            cp = model.factorisation_.cp_
+            cp = model.factorization_.cp_
             for k, r in enumerate(component_auc(truth, cp, model.affinity_.pairs_)[1]):
                 found.append(adjusted_rand_score(truth.members[k], model.communities_[r]))
         print(f"noise {noise}: mean ARI {np.mean(found):.2f}", flush=True)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from tensorly.cp_tensor import CPTensor, cp_to_tensor
 
-from neuroml.connectome import FibreTensor, NonnegativeCP, _kernels, _torch_kernels, factor_match
+from neuroml.connectome import FiberTensor, NonnegativeCP, _kernels, _torch_kernels, factor_match
 from neuroml.connectome._factors import random_factors
 from neuroml.connectome._hals import Penalty, climb_factors, sweep
 from neuroml.connectome._packed import pack
@@ -134,22 +134,22 @@ def speed():
 
 
 def masked():
-    """Half of the fibres missing because neurons were not seen."""
+    """Half of the fibers missing because neurons were not seen."""
     rng = np.random.default_rng(0)
-    n_units, n_animals, length, rank = 40, 15, 200, 6
+    n_units, n_subjects, length, rank = 40, 15, 200, 6
     i, j = np.triu_indices(n_units, k=1)
-    truth = [rng.gamma(0.5, size=(n, rank)) for n in (len(i), n_animals, length)]
+    truth = [rng.gamma(0.5, size=(n, rank)) for n in (len(i), n_subjects, length)]
     tensor = cp_to_tensor(CPTensor((None, truth)))
     noise = rng.standard_normal(tensor.shape)
     tensor = np.maximum(tensor + 0.4 * noise * np.linalg.norm(tensor) / np.linalg.norm(noise), 0)
-    seen = rng.uniform(size=(n_animals, n_units)) < 0.7
-    fibre = (seen[:, i] & seen[:, j]).T
-    fibre[np.flatnonzero(~fibre.any(axis=1)), 0] = True
-    mask = np.broadcast_to(fibre[:, :, None], tensor.shape).copy()
+    seen = rng.uniform(size=(n_subjects, n_units)) < 0.7
+    fiber = (seen[:, i] & seen[:, j]).T
+    fiber[np.flatnonzero(~fiber.any(axis=1)), 0] = True
+    mask = np.broadcast_to(fiber[:, :, None], tensor.shape).copy()
     (factors,) = starts_for(np.where(mask, tensor, 0), rank, 1)
     planted_cp = CPTensor((None, truth))
     print(
-        f"\n{len(i)} x {n_animals} x {length}, rank {rank}, {fibre.mean():.0%} of fibres observed"
+        f"\n{len(i)} x {n_subjects} x {length}, rank {rank}, {fiber.mean():.0%} of fibers observed"
     )
     rows = {}
     for name, sweeps in (
@@ -166,7 +166,7 @@ def masked():
                 observed_error(cp, tensor, mask),
                 cp,
             )
-    given = FibreTensor.from_dense(np.where(mask, tensor, np.nan))
+    given = FiberTensor.from_dense(np.where(mask, tensor, np.nan))
     for dtype in ("float64", "float32"):
         problem = pose(pack(given, None), Penalty(), dtype=dtype, kernels=_kernels)
         climb_factors(problem, [factors], max_iter=2, tol=-np.inf)

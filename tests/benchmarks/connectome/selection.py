@@ -15,7 +15,7 @@ if __name__ == "__main__":
         began, found = time.process_time(), []
         for seed in range(10):
             cohort = make_dynamic_communities(n_communities=PLANTED, random_state=seed)
-            tensor = AffinityTensor("mtd", min_animals=2).fit_transform(cohort.X)
+            tensor = AffinityTensor("mtd", min_subjects=2).fit_transform(cohort.X)
             selection = select_rank(
                 tensor,
                 range(1, 9),

@@ -1,4 +1,4 @@
-"""A tensor of 4 GiB on disk, factorised by a process that may address 1 GiB."""
+"""A tensor of 4 GiB on disk, factorized by a process that may address 1 GiB."""
 
 import resource
 import subprocess
@@ -17,20 +17,20 @@ LIMIT = 2**30
 def write(path):
     """Three planted components, a hundred pairs at a time."""
     rng = np.random.default_rng(0)
-    pairs, animals, times = (rng.gamma(0.5, size=(n, 3)).astype(np.float32) for n in SHAPE)
+    pairs, subjects, times = (rng.gamma(0.5, size=(n, 3)).astype(np.float32) for n in SHAPE)
     rows = open_memmap(path, "w+", np.float32, (SHAPE[0] * SHAPE[1], SHAPE[2]))
     for first in range(0, SHAPE[0], 100):
-        places = (pairs[first : first + 100, None] * animals).reshape(-1, 3)
+        places = (pairs[first : first + 100, None] * subjects).reshape(-1, 3)
         rows[first * SHAPE[1] : (first + 100) * SHAPE[1]] = places @ times.T
     rows.flush()
 
 
 def fit(path):
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
-    from neuroml.connectome import FibreTensor, NonnegativeCP, RowsOnDisk
+    from neuroml.connectome import FiberTensor, NonnegativeCP, RowsOnDisk
 
     index = np.column_stack([part.ravel() for part in np.indices(SHAPE[:2])])
-    tensor = FibreTensor(RowsOnDisk(path), index, SHAPE)
+    tensor = FiberTensor(RowsOnDisk(path), index, SHAPE)
     began = time.process_time()
     model = NonnegativeCP(3, n_init=1, random_state=0, tol=1e-3, sample_mode=1).fit(tensor)
     status = Path("/proc/self/status").read_text()

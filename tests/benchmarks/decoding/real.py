@@ -104,7 +104,7 @@ def tell_story():
 
 
 def slices():
-    """Voxels (standardised within runs), labels shifted by the response's lag, and runs."""
+    """Voxels (standardized within runs), labels shifted by the response's lag, and runs."""
     recording = load_dataset("haxby_slices").recordings[0]
     runs = recording["segment"].values
     cleaned = clean(recording, detrend=True, confounds=True)["signal"].values.astype(float)
@@ -118,7 +118,7 @@ def slices():
     return X[shown], y[shown], runs[shown]
 
 
-def relabelled(y, runs, rng):
+def relabeled(y, runs, rng):
     """Classes exchanged for one another within each run: blocks stay whole."""
     new = y.copy()
     for run in np.unique(runs):
@@ -149,7 +149,7 @@ def tell_classes(n_null=20):
         found = subject_interval(by_run(model, X, y, runs), random_state=0)
         rows.append([name, found.mean, f"{found.low:.3f}-{found.high:.3f}"])
     null = [
-        by_run(PrototypeClassifier(), X, relabelled(y, runs, rng), runs).mean()
+        by_run(PrototypeClassifier(), X, relabeled(y, runs, rng), runs).mean()
         for _ in range(n_null)
     ]
     print("  eight classes, one brain, one slice: accuracy on runs left out (interval over runs)")

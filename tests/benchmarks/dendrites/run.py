@@ -326,7 +326,7 @@ def layers(quick):
 
 def classifier(quick):
     X, y = load_digits(return_X_y=True)
-    ours, silent, neighbour = [], [], []
+    ours, silent, neighbor = [], [], []
     for seed in range(1 if quick else 5):
         folds = StratifiedKFold(5, shuffle=True, random_state=seed)
         for train, test in folds.split(X, y):
@@ -335,11 +335,11 @@ def classifier(quick):
             ours.append(model.score(X[test], y[test]))
             silent.append(model.abstains(X[test]).mean())
             nearest = KNeighborsClassifier(1).fit(X[train], y[train])
-            neighbour.append(nearest.score(X[test], y[test]))
-    gap = 100 * (np.mean(neighbour) - np.mean(ours))
+            neighbor.append(nearest.score(X[test], y[test]))
+    gap = 100 * (np.mean(neighbor) - np.mean(ours))
     report(
         f"digits, {len(ours)} folds: accuracy {np.mean(ours):.4f} with abstentions as errors "
-        f"(rate {np.mean(silent):.4f}), 1-NN {np.mean(neighbour):.4f}",
+        f"(rate {np.mean(silent):.4f}), 1-NN {np.mean(neighbor):.4f}",
         f"{gap:.2f} points behind",
         "<= 1.5 points",
         gap <= 1.5,

@@ -263,7 +263,7 @@ def fuzz(n_inputs: int) -> pd.DataFrame:
             getattr(model, "spread_", np.zeros(0)),
         )
         not_finite += not all(np.isfinite(array).all() for array in arrays)
-        gains = np.diff(model.log_likelihood_trace_)
+        gains = np.diff(model.objective_trace_)
         refuted += bool(model.converged_ and abs(gains[-1]) > model.tol)
     return pd.DataFrame(
         [

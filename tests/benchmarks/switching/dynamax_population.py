@@ -37,7 +37,7 @@ def log_emissions(parameters, drive, spikes):
     return each.sum(axis=-1)
 
 
-optimiser = optax.adam(1e-2)
+optimizer = optax.adam(1e-2)
 
 
 @jax.jit
@@ -51,10 +51,10 @@ def iteration(parameters, initial, matrix, drive, spikes):
 
     def step(carry, _):
         current, memory = carry
-        updates, memory = optimiser.update(jax.grad(loss)(current), memory)
+        updates, memory = optimizer.update(jax.grad(loss)(current), memory)
         return (optax.apply_updates(current, updates), memory), None
 
-    (parameters, _), _ = jax.lax.scan(step, (parameters, optimiser.init(parameters)), None, 50)
+    (parameters, _), _ = jax.lax.scan(step, (parameters, optimizer.init(parameters)), None, 50)
     pairs = found.trans_probs.sum(axis=0)
     matrix = pairs / pairs.sum(axis=1, keepdims=True)
     return parameters, gamma[:, 0].mean(axis=0), matrix, found.marginal_loglik.sum()

@@ -218,7 +218,7 @@ def fuzz(n_inputs: int) -> pd.DataFrame:
         sessions = np.sort(rng.integers(rng.choice([1, 2, n_bins]), size=n_bins))
         model = SwitchingPopulationGLM(
             int(rng.integers(1, 6)), 2, link=links[i % 3], prior=priors[i // 3 % 3],
-            shared_baseline=bool(i % 2), ridge=float(rng.choice([0.01, 1.0])), n_init=1,
+            shared_intercept=bool(i % 2), ridge=float(rng.choice([0.01, 1.0])), n_init=1,
             max_iter=60, dtype="float64", random_state=i,
         )  # fmt: skip
         with warnings.catch_warnings(record=True) as caught:
@@ -229,11 +229,11 @@ def fuzz(n_inputs: int) -> pd.DataFrame:
                 tally["refused"] += 1
                 continue
         arrays = (model.weights_, model.baseline_, model.transition_matrix_, model.filters_,
-                  model.log_likelihood_trace_, model.predict_proba(counts, sessions=sessions))  # fmt: skip
+                  model.objective_trace_, model.predict_proba(counts, sessions=sessions))  # fmt: skip
         tally["not finite"] += not all(np.isfinite(array).all() for array in arrays)
         tally["a decrease"] += any(issubclass(w.category, MonotonicityWarning) for w in caught)
         said = any(issubclass(w.category, NotConvergedWarning) for w in caught)
-        last = np.diff(model.log_likelihood_trace_)[-1:]
+        last = np.diff(model.objective_trace_)[-1:]
         tally["false convergence"] += bool(
             (model.converged_ and (last > model.tol).any()) or model.converged_ == said
         )

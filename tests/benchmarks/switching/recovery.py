@@ -28,7 +28,7 @@ FIXED = {
 
 def _model(seed: int, **settings: object) -> SwitchingPopulationGLM:
     return SwitchingPopulationGLM(
-        5, link="sigmoid", shared_baseline=True, random_state=seed, **settings
+        5, link="sigmoid", shared_intercept=True, random_state=seed, **settings
     )
 
 
@@ -71,7 +71,7 @@ def _oracle(truth: Bunch, seed: int, train: slice) -> SwitchingPopulationGLM:
     model.fit(truth.spikes[train], sessions=truth.sessions[train])
     model.weights_, model.transition_matrix_ = truth.weights, truth.transition_matrix
     model.baseline_ = np.tile(truth.baseline, (5, 1))
-    model.initial_ = np.full(5, 0.2)
+    model.initial_proba_ = np.full(5, 0.2)
     return model
 
 

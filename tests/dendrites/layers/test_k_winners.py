@@ -30,7 +30,7 @@ def test_all_zeros_still_have_k_winners_in_the_duty_cycle():
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_boosting_favours_the_rare_unit_for_either_sign(sign):
+def test_boosting_favors_the_rare_unit_for_either_sign(sign):
     layer = KWinners(2, 1, boost=1.5)
     layer.duty_cycle.copy_(torch.tensor([0.9, 0.1]))
     layer.eval()

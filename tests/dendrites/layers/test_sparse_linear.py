@@ -1,4 +1,4 @@
-"""The mask is exact and survives every optimiser, copying and saving."""
+"""The mask is exact and survives every optimizer, copying and saving."""
 
 import copy
 

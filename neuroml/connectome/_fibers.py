@@ -1,9 +1,9 @@
 """Where the data of a tensor lie: rows along its last mode, and the entries that they stand for.
 
-A tensor is kept as its observed fibres, the rows along one mode, each with its place in the other
-modes. What is missing is simply not there, so it can never touch a result; a fibre that is broken
+A tensor is kept as its observed fibers, the rows along one mode, each with its place in the other
+modes. What is missing is simply not there, so it can never touch a result; a fiber that is broken
 keeps a record of which of its values are observed. A slice that is symmetric in two modes keeps one
-row for the two entries (i, j) and (j, i): half the data, the same factorisation.
+row for the two entries (i, j) and (j, i): half the data, the same factorization.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Entries", "Fibres", "lay_out"]
+__all__ = ["Entries", "Fibers", "lay_out"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Entries:
 
 
 @dataclass(frozen=True)
-class Fibres:
+class Fibers:
     """The places of all rows.
 
     Attributes
@@ -83,7 +83,7 @@ class Fibres:
 
 def lay_out(
     shape: tuple[int, ...], index: np.ndarray, rows: np.ndarray, kernels: ModuleType
-) -> Fibres:
+) -> Fibers:
     """Sort entries for the updates of every mode.
 
     Parameters
@@ -97,7 +97,7 @@ def lay_out(
     """
     order = np.lexsort(index.T[::-1])
     index, rows = index[order], rows[order]
-    return Fibres(
+    return Fibers(
         shape=shape,
         n_rows=int(rows.max()) + 1,
         index=tuple(kernels.array(column, np.int64) for column in index.T),

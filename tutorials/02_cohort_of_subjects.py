@@ -1,11 +1,11 @@
 """
-Who interacts, when, in which animals
-=====================================
+Who interacts, when, in which subjects
+=======================================
 
-Twelve animals see the same sequence of stimuli. Four communities of neurons come together for a
-while, each in seven of the animals; a third of the neurons is unseen in any one animal. The traces
-are simulated, so whatever :class:`neuroml.connectome.DynamicConnectome` finds can be compared with
-what was planted.
+Twelve subjects see the same sequence of stimuli. Four communities of neurons come together for a
+while, each in seven of the subjects; a third of the neurons is missing in any one subject. The
+traces are simulated, so whatever :class:`neuroml.connectome.DynamicConnectome` finds can be
+compared with what was planted.
 """
 
 # %%
@@ -21,20 +21,20 @@ from neuroml.data import make_recording
 from neuroml.simulate import make_dynamic_communities
 
 truth = make_dynamic_communities(noise=0.5, random_state=0)
-print(truth.X.shape, "animals x frames x neurons;", f"{np.isnan(truth.X).mean():.0%} unseen")
+print(truth.X.shape, "subjects x frames x neurons;", f"{np.isnan(truth.X).mean():.0%} unseen")
 
 # %%
 # From traces to components
 # -------------------------
 #
 # The derivatives of two neurons are multiplied and averaged over 15 frames: that is their affinity.
-# All pairs, animals and frames make a tensor, from which pairs that were not seen together are
-# missing. Its non-negative factorisation gives components: a pattern of pairs (motif), the animals
+# All pairs, subjects and frames make a tensor, from which pairs that were not seen together are
+# missing. Its non-negative factorization gives components: a pattern of pairs (motif), the subjects
 # that show it, and the frames at which they do. A stochastic block model then finds communities in
 # each motif, or says that there are none.
 
 model = DynamicConnectome(n_components=5, random_state=0).fit(truth.X)
-print(model.table_[["component", "start", "stop", "animals", "units"]].to_string(index=False))
+print(model.table_[["component", "start", "stop", "subjects", "units"]].to_string(index=False))
 
 # %%
 # Is it what was planted?
@@ -54,12 +54,12 @@ rand = [
     adjusted_rand_score(truth.members[k], model.communities_[r] >= 0)
     for k, r in zip(planted, found, strict=True)
 ]
-animals = [
-    roc_auc_score(truth.active_animals[k], model.subject_loadings_[:, r])
+subjects = [
+    roc_auc_score(truth.active_subjects[k], model.subject_loadings_[:, r])
     for k, r in zip(planted, found, strict=True)
 ]
 print(f"members: adjusted Rand index {np.mean(rand):.2f}")
-print(f"frames: area {areas[planted, found].mean():.2f}; animals: area {np.mean(animals):.2f}")
+print(f"frames: area {areas[planted, found].mean():.2f}; subjects: area {np.mean(subjects):.2f}")
 assert np.mean(rand) > 0.7 and areas[planted, found].mean() > 0.9
 
 # %%

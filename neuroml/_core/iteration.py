@@ -1,4 +1,4 @@
-"""The one loop behind every fit that climbs an objective: EM, alternating least squares, ...
+"""The one loop behind every iterative fit: EM, alternating least squares, local searches.
 
 A family gives a ``step`` that maps a state to the next state and its objective; the loop checks,
 stops, and keeps the record that the estimators show as ``converged_``, ``n_iter_`` and a trace.
@@ -18,14 +18,14 @@ from neuroml._core.parallel import run_parallel
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError, MonotonicityWarning, NotConvergedWarning
 
-__all__ = ["Climb", "best_climb", "climb", "climb_from_starts", "climb_together", "highest"]
+__all__ = ["FitTrace", "best_restart", "fit_from_starts", "iterate_together", "select_restart"]
 
 State = TypeVar("State")
 
 
 @dataclass(frozen=True)
-class Climb(Generic[State]):
-    """Where a climb ended and how it got there.
+class FitTrace(Generic[State]):
+    """Where an iterative fit ended, and its objective on the way there.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Climb(Generic[State]):
         return len(self.trace) - 1
 
 
-def climb(
+def iterate(
     step: Callable[[State], tuple[State, float]],
     state: State,
     objective: float,
@@ -65,7 +65,7 @@ def climb(
     rounding: float = 1e-9,
     settled: Callable[[State, State], bool] | None = None,
     callback: Callable[[int, float], None] | None = None,
-) -> Climb[State]:
+) -> FitTrace[State]:
     """Repeat ``step`` until the objective gains at most ``tol`` or ``max_iter`` steps are done.
 
     Parameters
@@ -78,9 +78,9 @@ def climb(
         The objective of ``state``, on a scale on which ``tol`` means something (per sample, or
         relative): larger is better.
     max_iter : int
-        The most steps.
+        Maximum number of steps.
     tol : float
-        A step that gains no more than this ends the climb.
+        A step that gains no more than this is the last one.
     monotone : bool
         Whether theory says that the objective cannot fall. A fall beyond rounding then emits a
         `MonotonicityWarning`.
@@ -92,7 +92,7 @@ def climb(
     callback : callable, optional
         Called as ``callback(n_iter, objective)`` after each step.
     """
-    (only,) = climb_together(
+    (only,) = iterate_together(
         lambda states: [step(one) for one in states],
         [state],
         [objective],
@@ -105,7 +105,7 @@ def climb(
     return only
 
 
-def climb_together(
+def iterate_together(
     step: Callable[[list[State]], list[tuple[State, float]]],
     states: Sequence[State],
     objectives: Sequence[float],
@@ -115,53 +115,55 @@ def climb_together(
     rounding: float = 1e-9,
     settled: Callable[[State, State], bool] | None = None,
     callback: Callable[[int, float], None] | None = None,
-) -> list[Climb[State]]:
-    """Several climbs in lockstep, for steps that cost less when several are done at once.
+) -> list[FitTrace[State]]:
+    """Iterate from several states in lockstep, for steps that cost less when done together.
 
     Parameters
     ----------
     step : callable
-        ``step(states) -> [(next_state, objective), ...]``, given those that still climb.
+        ``step(states) -> [(next_state, objective), ...]``, given those not converged.
     states, objectives : sequence
         Where each starts.
     max_iter, tol : int, float
-        As in `climb`.
+        As in `iterate`.
     rounding : float
         A fall of the objective by more than this share of it emits a `MonotonicityWarning`;
         infinity where it may fall.
     settled : callable, optional
-        As in `climb`.
+        As in `iterate`.
     callback : callable, optional
         Called as ``callback(n_iter, best objective)`` after each step.
     """
-    climbs = [
-        Climb(state, (float(value),), False, "max_iter" if math.isfinite(value) else "not finite")
+    fits = [
+        FitTrace(
+            state, (float(value),), False, "max_iter" if math.isfinite(value) else "not finite"
+        )
         for state, value in zip(states, objectives, strict=True)
     ]
-    active = [k for k, one in enumerate(climbs) if math.isfinite(one.objective)]
+    active = [k for k, one in enumerate(fits) if math.isfinite(one.objective)]
     for n_iter in range(1, max_iter + 1):
         if not active:
             break
-        for k, (state, value) in zip(active, step([climbs[k].state for k in active]), strict=True):
-            done = None if settled is None else settled(climbs[k].state, state)
-            climbs[k] = _follow(climbs[k], state, float(value), tol, rounding, done)
+        for k, (state, value) in zip(active, step([fits[k].state for k in active]), strict=True):
+            done = None if settled is None else settled(fits[k].state, state)
+            fits[k] = _follow(fits[k], state, float(value), tol, rounding, done)
         if callback is not None:
-            callback(n_iter, max(one.objective for one in climbs))
-        active = [k for k in active if climbs[k].stop_reason == "max_iter"]
-    return climbs
+            callback(n_iter, max(one.objective for one in fits))
+        active = [k for k in active if fits[k].stop_reason == "max_iter"]
+    return fits
 
 
 def _follow(
-    before: Climb[State],
+    before: FitTrace[State],
     state: State,
     value: float,
     tol: float,
     rounding: float,
     done: bool | None,
-) -> Climb[State]:
-    """The climb after one more step, which is the last one if ``done`` or else by ``tol``."""
+) -> FitTrace[State]:
+    """The fit after one more step, which is the last one if ``done`` or else by ``tol``."""
     if not math.isfinite(value):
-        return Climb(before.state, before.trace, False, "not finite")
+        return FitTrace(before.state, before.trace, False, "not finite")
     gain = value - before.objective
     if gain < -rounding * max(1.0, abs(before.objective)):
         warn_caller(
@@ -170,22 +172,24 @@ def _follow(
             MonotonicityWarning,
         )
     converged = abs(gain) <= tol if done is None else done
-    return Climb(state, (*before.trace, value), converged, "converged" if converged else "max_iter")
+    return FitTrace(
+        state, (*before.trace, value), converged, "converged" if converged else "max_iter"
+    )
 
 
-def climb_from_starts(
+def fit_from_starts(
     fit: Callable[..., Any],
     starts: Iterable[tuple[Any, ...]],
     *,
     name: str,
     n_jobs: int | None = None,
 ) -> list[Any]:
-    """Climb from every start; one that breaks down does not take the others with it.
+    """Fit from every start; one that breaks down does not take the others with it.
 
     Parameters
     ----------
     fit : callable
-        ``fit(*start)`` returns a `Climb`, or anything else with an ``objective``.
+        ``fit(*start)`` returns a `FitTrace`, or anything else with an ``objective``.
     starts : iterable of tuple
     name : str
         The estimator's name, for messages.
@@ -226,7 +230,7 @@ def climb_from_starts(
     return every
 
 
-class _Failed(Climb[None]):
+class _Failed(FitTrace[None]):
     """A start that broke down."""
 
 
@@ -237,39 +241,39 @@ def _attempt(fit: Callable[..., Any], *start: Any) -> Any:
         return _Failed(None, (math.nan,), False, f"{type(error).__name__}: {error}")
 
 
-def highest(climbs: Sequence[Any], *, name: str) -> int:
-    """Return which climb has the highest objective; one that is not finite never has it.
+def best_restart(fits: Sequence[Any], *, name: str) -> int:
+    """Return the index of the restart with the highest objective; never one that is not finite.
 
     Parameters
     ----------
-    climbs : sequence of Climb
-        Starts, or anything else with an ``objective``.
+    fits : sequence of FitTrace
+        Restarts, or anything else with an ``objective``.
     name : str
         The estimator's name, for messages.
 
     Raises
     ------
     FloatingPointError
-        If no climb has a finite objective.
+        If no restart has a finite objective.
     """
-    objectives = np.array([one.objective for one in climbs], dtype=np.float64)
+    objectives = np.array([one.objective for one in fits], dtype=np.float64)
     finite = np.isfinite(objectives)
     if not finite.any():
         raise FloatingPointError(
-            f"{name}: the objective is not finite at the start of any of {len(climbs)} restarts. "
+            f"{name}: the objective is not finite at the start of any of {len(fits)} restarts. "
             "Check the scale of the data."
         )
     return int(np.where(finite, objectives, -np.inf).argmax())
 
 
-def best_climb(
-    climbs: Iterable[Climb[State]], *, name: str
-) -> tuple[Climb[State], list[Climb[State]]]:
+def select_restart(
+    fits: Iterable[FitTrace[State]], *, name: str
+) -> tuple[FitTrace[State], list[FitTrace[State]]]:
     """Return the restart with the highest objective, and all of them.
 
     Parameters
     ----------
-    climbs : iterable of Climb
+    fits : iterable of FitTrace
         One per restart.
     name : str
         The estimator's name, for messages.
@@ -284,8 +288,8 @@ def best_climb(
     NotConvergedWarning
         If the best restart did not converge.
     """
-    every = list(climbs)
-    best = every[highest(every, name=name)]
+    every = list(fits)
+    best = every[best_restart(every, name=name)]
     if not best.converged:
         warn_caller(
             f"{name} stopped after {best.n_iter} iterations without converging "
