@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment, nnls
+from scipy.optimize import nnls
 from tensorly.cp_tensor import CPTensor
+
+from neuroml._core.statistics import match_rows
 
 __all__ = ["factor_match", "nonnegative_loadings", "normalize_cp", "random_factors"]
 
@@ -60,7 +62,9 @@ def factor_match(first: CPTensor, second: CPTensor) -> float:
     """
     pairs = zip(normalize_cp(first).factors, normalize_cp(second).factors, strict=True)
     likeness = np.prod([a.T @ b for a, b in pairs], axis=0)
-    return float(likeness[linear_sum_assignment(-likeness)].mean())
+    matched = match_rows(likeness)
+    rows = np.flatnonzero(matched >= 0)
+    return float(likeness[rows, matched[rows]].mean())
 
 
 def nonnegative_loadings(projected: np.ndarray, grams: np.ndarray) -> np.ndarray:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.samples import check_samples
+from neuroml._core.statistics import match_rows, permutation_p_value
 from neuroml._core.validation import as_given, as_numbers, check_sessions, session_slices
 from neuroml.connectome.dynamic_connectome import DynamicConnectome
 from neuroml.exceptions import DataError
@@ -129,7 +129,7 @@ def surrogate_test(
     null = np.array(list(run_parallel(_of_surrogate, tasks, n_jobs=n_jobs)))
     null[:, 1] = null[:, 1].max(axis=1, keepdims=True)
     observed = _statistics(model)
-    p = (1 + (null >= observed).sum(axis=0)) / (1 + n_surrogates)
+    p = permutation_p_value(observed, null)
     columns = ["weight", "contrast", "weight_p", "contrast_p"]
     table = pd.DataFrame(np.concatenate([observed, p]).T, columns=columns)
     return table.rename_axis("component").reset_index()
@@ -240,15 +240,14 @@ def association(
     observed = spread @ z
     rngs = spawn_generators(random_state, n_permutations)
     null = np.abs([spread[_permuted(slices, block, rng)] @ z for rng in rngs])
-    columns = {
-        "component": np.arange(len(observed)),
-        "correlation": observed,
-        "p": (null >= np.abs(observed)).sum(axis=0),
-        "p_corrected": (null.max(axis=1)[:, None] >= np.abs(observed)).sum(axis=0),
-    }
-    table = pd.DataFrame(columns)
-    table[["p", "p_corrected"]] = (1 + table[["p", "p_corrected"]]) / (1 + n_permutations)
-    return table
+    return pd.DataFrame(
+        {
+            "component": np.arange(len(observed)),
+            "correlation": observed,
+            "p": permutation_p_value(np.abs(observed), null),
+            "p_corrected": permutation_p_value(np.abs(observed), null.max(axis=1)[:, None]),
+        }
+    )
 
 
 def _permuted(slices: list[slice], block: int, rng: np.random.Generator) -> np.ndarray:
@@ -350,7 +349,7 @@ def _compare(
     whole = (model, np.arange(X.shape[1]))
     first = fitted(np.flatnonzero(~held))
     second = fitted(np.flatnonzero(held)) if halves else whole
-    orders = [linear_sum_assignment(-_alike(whole, one).sum(axis=0))[1] for one in (first, second)]
+    orders = [match_rows(_alike(whole, one).sum(axis=0)) for one in (first, second)]
     alike = _alike(first, second)
     error = -first[0].score(X[held][:, first[1]], sessions=sessions[held], groups=groups[held])
     return [

@@ -15,6 +15,7 @@ from tensorly.cp_tensor import CPTensor
 
 from neuroml._core.estimator import check_kind, check_option
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.statistics import first_within_one_standard_error
 from neuroml._core.validation import as_given, as_numbers
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.tensors import FiberTensor
@@ -227,6 +228,4 @@ def _choose(folds: np.ndarray) -> int:
             fix="Use fewer folds, or leave out fibers that are zero throughout.",
             field="tensor",
         )
-    difference = folds - folds[folds.mean(axis=1).argmin()]
-    allowed = difference.std(axis=1, ddof=1) / np.sqrt(folds.shape[1])
-    return int(np.flatnonzero(difference.mean(axis=1) <= allowed)[0])
+    return first_within_one_standard_error(-folds)

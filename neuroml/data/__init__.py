@@ -10,9 +10,11 @@ from neuroml.data.events import epochs, labels_from_events, read_events
 from neuroml.data.fmri import read_fmri
 from neuroml.data.resample import resample_to
 from neuroml.data.spikes import read_spikes
-from neuroml.data.splits import SessionKFold
+from neuroml.data.splits import BlockedKFold, LeaveOneSubjectOut, SessionKFold
 
 __all__ = [
+    "BlockedKFold",
+    "LeaveOneSubjectOut",
     "SessionKFold",
     "align_units",
     "clean",

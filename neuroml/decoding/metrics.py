@@ -18,6 +18,7 @@ from sklearn.utils import check_array
 from neuroml._core.cohort import Subject, by_subject, pair_by_subject
 from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.statistics import permutation_p_value
 from neuroml._core.validation import one_array
 from neuroml.decoding._subjects import check_same_rows
 from neuroml.exceptions import DataError
@@ -405,7 +406,7 @@ def permutation_test(
     null = np.array(
         [np.mean([metric(p, t[broken(len(t))]) for p, t in pairs]) for _ in range(n_permutations)]
     )
-    return PermutationTest(score, null, float((1 + (null >= score).sum()) / (1 + n_permutations)))
+    return PermutationTest(score, null, float(permutation_p_value(score, null)))
 
 
 def _shifted(n: int, rng: np.random.Generator) -> np.ndarray:
