@@ -22,6 +22,7 @@ _SUBMODULES = (
     "data",
     "decoding",
     "dendrites",
+    "evaluation",
     "exceptions",
     "simulate",
     "switching",

@@ -15,7 +15,8 @@ import neuroml
 PACKAGE = Path(neuroml.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 FAMILIES = {"decoding", "switching", "connectome", "celltypes", "dendrites"}
-LAYERS = ["exceptions", "_core", "data", "simulate", *sorted(FAMILIES), "report", "batch", "cli"]
+ABOVE = ["evaluation", "report", "batch", "cli"]
+LAYERS = ["exceptions", "_core", "data", "simulate", *sorted(FAMILIES), *ABOVE]
 LEVEL = {name: (4 if name in FAMILIES else i if i < 4 else i - 4) for i, name in enumerate(LAYERS)}
 ONLY_MATPLOTLIB = PACKAGE / "report" / "figures"
 

@@ -1,0 +1,14 @@
+"""Every model beside its baselines: held-out scores, intervals, nulls, and choosing."""
+
+from neuroml._core.statistics import one_standard_error
+from neuroml.data.splits import BlockedKFold, LeaveOneSubjectOut, SessionKFold
+from neuroml.evaluation.evaluate import Evaluation, evaluate
+
+__all__ = [
+    "BlockedKFold",
+    "Evaluation",
+    "LeaveOneSubjectOut",
+    "SessionKFold",
+    "evaluate",
+    "one_standard_error",
+]

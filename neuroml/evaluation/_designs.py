@@ -1,0 +1,392 @@
+"""Which samples train and which test, and what one fit of one fold comes to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import (
+    GroupKFold,
+    GroupShuffleSplit,
+    LeaveOneGroupOut,
+    LeavePGroupsOut,
+    StratifiedGroupKFold,
+)
+
+from neuroml._core.cohort import Subject
+from neuroml.data import BlockedKFold, LeaveOneSubjectOut, SessionKFold
+from neuroml.evaluation._dependence import memory_of, warn_of_neighbors
+from neuroml.evaluation._fitted import (
+    Alone,
+    Fitted,
+    Pooled,
+    concatenate,
+    fit_rows,
+    last_step,
+    seeded,
+    takes_subjects,
+)
+from neuroml.evaluation._layouts import Rows
+from neuroml.evaluation._scorers import Scorer
+from neuroml.evaluation.nulls import reorder, surrogate
+from neuroml.exceptions import DataError
+
+__all__ = ["CohortDesign", "Design", "RowsDesign", "Task", "run_task"]
+
+_N_FOLDS = 5
+_BY_SUBJECT = (
+    LeaveOneSubjectOut,
+    LeaveOneGroupOut,
+    LeavePGroupsOut,
+    GroupKFold,
+    GroupShuffleSplit,
+    StratifiedGroupKFold,
+)
+
+Parts = list[tuple[Subject, Fitted, Rows]]
+
+
+class Design(Protocol):
+    """Data with their folds."""
+
+    @property
+    def n_folds(self) -> int: ...
+
+    @property
+    def test_share(self) -> float: ...
+
+    @property
+    def needs_refits(self) -> bool:
+        """Whether there are no targets to be permuted."""
+        ...
+
+    def run(self, model: Any, fold: int) -> tuple[Parts, float, Any]:
+        """Fit one fold; what to ask whom, the seconds of the fit, and the fitted model."""
+        ...
+
+    def surrogate(self, kind: str, rng: np.random.Generator) -> Design:
+        """The same folds of surrogate data."""
+        ...
+
+
+@dataclass(frozen=True)
+class RowsDesign:
+    """Samples with the same units, and folds of them."""
+
+    data: Rows
+    folds: list[tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of(cls, data: Rows, cv: Any, models: list[Any]) -> RowsDesign:
+        """Choose the folds, and warn where they test on what they have trained on."""
+        folds = list(_split(data, cv, models))
+        if not folds:
+            raise DataError("there are no folds", expected="at least one", found=0, field="cv")
+        warn_of_neighbors(data, folds)
+        return cls(data, folds)
+
+    @property
+    def n_folds(self) -> int:
+        return len(self.folds)
+
+    @property
+    def test_share(self) -> float:
+        return float(np.mean([len(test) / len(train) for train, test in self.folds]))
+
+    @property
+    def needs_refits(self) -> bool:
+        return self.data.y is None or self.data.X is None
+
+    def run(self, model: Any, fold: int) -> tuple[Parts, float, Any]:
+        train, test = self.folds[fold]
+        known, asked = self.data.take(train), self.data.take(test)
+        fitted, seconds = fit_rows(
+            model.model if isinstance(model, Alone | Pooled) else model, known
+        )
+        parts = [(s, Fitted(fitted, known), part) for s, part in asked.by_subject()]
+        return parts, seconds, fitted
+
+    def surrogate(self, kind: str, rng: np.random.Generator) -> RowsDesign:
+        return RowsDesign(surrogate(kind, self.data, rng), self.folds)
+
+
+def _split(data: Rows, cv: Any, models: list[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Folds of rows, by the rules of `neuroml.evaluation.evaluate`."""
+    every = np.zeros((len(data), 1))
+    if cv is None or isinstance(cv, int | np.integer):
+        n_sessions = int(data.sessions[-1]) + 1
+        n_splits = min(_N_FOLDS, n_sessions) if cv is None else int(cv)
+        whole = n_sessions >= (_N_FOLDS if cv is None else n_splits)
+        if whole:
+            yield from SessionKFold(n_splits).split(every, sessions=data.sessions)
+            return
+        n_splits = _N_FOLDS if cv is None else n_splits
+        yield from BlockedKFold(n_splits, gap=_gap(data, models, n_splits)).split(
+            every, sessions=data.sessions
+        )
+        return
+    if isinstance(cv, SessionKFold | BlockedKFold):
+        yield from cv.split(every, sessions=data.sessions)
+    elif hasattr(cv, "split"):
+        targets = data.y if data.y is not None and np.ndim(data.y) == 1 else None
+        yield from cv.split(every, targets, data.groups)
+    else:
+        yield from ((np.asarray(train), np.asarray(test)) for train, test in cv)
+
+
+def _gap(data: Rows, models: list[Any], n_splits: int) -> int:
+    """The longest window or history of the models, or the memory of the data if that is longer."""
+    names = ("window", "n_lags")
+    spans = [
+        int(value)
+        for model in models
+        for name, value in model.get_params().items()
+        if name.split("__")[-1] in names and isinstance(value, int | np.integer)
+    ]
+    memory = int(np.ceil(memory_of(data))) if memory_of(data) >= 2 else 0
+    shortest = int(np.bincount(data.sessions).min())
+    # a gap longer than half a block would leave more out than it keeps apart
+    return max([min(memory, shortest // (2 * n_splits)), *spans])
+
+
+@dataclass(frozen=True)
+class CohortDesign:
+    """Subjects with units of their own.
+
+    Attributes
+    ----------
+    data : dict of subject to Rows
+    folds : list of dict
+        Training and test rows of every subject that has some. A subject that is left out has its
+        adaptation rows under "adapt".
+    by_subject : bool
+        Whether folds leave out subjects.
+    """
+
+    data: dict[Subject, Rows]
+    folds: list[dict[Subject, dict[str, np.ndarray]]]
+    by_subject: bool
+
+    @classmethod
+    def of(cls, data: dict[Subject, Rows], cv: Any, n_adapt: int | None) -> CohortDesign:
+        """Leave out subjects, or rows of every subject."""
+        across = cv is None or n_adapt is not None or isinstance(cv, _BY_SUBJECT)
+        if not across:
+            return cls(data, _within(data, cv), by_subject=False)
+        sizes = {s: len(rows) for s, rows in data.items()}
+        wanted = min(sizes.values()) // 2 if n_adapt is None else n_adapt
+        short = {s: n for s, n in sizes.items() if n < wanted + 2}
+        if short or wanted < 2:
+            raise DataError(
+                "too few rows are left to score",
+                expected=f"at least {wanted + 2} of each subject: {wanted} to adapt, 2 to score",
+                found=f"{min(sizes.values())} of {min(sizes, key=sizes.__getitem__)!r}",
+                field="n_adapt",
+            )
+        return cls(data, _across(data, cv, wanted), by_subject=True)
+
+    @property
+    def n_folds(self) -> int:
+        return len(self.folds)
+
+    @property
+    def test_share(self) -> float:
+        known = [sum(len(p.get("train", ())) + len(p.get("adapt", ())) for p in f.values())
+                 for f in self.folds]  # fmt: skip
+        asked = [sum(len(p.get("test", ())) for p in f.values()) for f in self.folds]
+        return float(np.mean(np.divide(asked, known)))
+
+    @property
+    def needs_refits(self) -> bool:
+        return False
+
+    def run(self, model: Any, fold: int) -> tuple[Parts, float, Any]:
+        own = self.folds[fold]
+        train = {s: self.data[s].take(p["train"]) for s, p in own.items() if "train" in p}
+        adapt = {s: self.data[s].take(p["adapt"]) for s, p in own.items() if "adapt" in p}
+        test = {s: self.data[s].take(p["test"]) for s, p in own.items() if "test" in p}
+        start = time.perf_counter()
+        models: dict[Subject, tuple[Any, Subject | None]] = {}
+        fitted: Any = None
+        if isinstance(model, Pooled):
+            for s in test:
+                more = [adapt[s]] if s in adapt else []
+                if fitted is None or more:
+                    rows = concatenate([*train.values(), *more])
+                    fitted = fit_rows(clone(model.model), rows)[0]
+                models[s] = fitted, None
+        elif isinstance(model, Alone) or not takes_subjects(last_step(model)):
+            single = model.model if isinstance(model, Alone) else model
+            for s in test:
+                rows = adapt[s] if s in adapt else train[s]
+                models[s] = fit_rows(clone(single), rows)[0], None
+        else:
+            fitted = _fit_cohort(model, train)
+            for s in test:
+                one = fitted
+                if s in adapt:
+                    one = fitted.adapt(adapt[s].X, adapt[s].y, subject=s)
+                models[s] = one, s
+        seconds = time.perf_counter() - start
+        parts = [(s, Fitted(one, None, name), test[s]) for s, (one, name) in models.items()]
+        return parts, seconds, next(iter(models.values()))[0]
+
+    def surrogate(self, kind: str, rng: np.random.Generator) -> CohortDesign:
+        raise NotImplementedError
+
+
+def _fit_cohort(model: Any, parts: Mapping[Subject, Rows]) -> Any:
+    return clone(model).fit(
+        {s: rows.X for s, rows in parts.items()}, {s: rows.y for s, rows in parts.items()}
+    )
+
+
+def _within(data: dict[Subject, Rows], cv: Any) -> list[dict[Subject, dict[str, np.ndarray]]]:
+    """The same fold of every subject's rows at once."""
+    split: dict[Subject, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for subject, rows in data.items():
+        split[subject] = list(_split(rows, cv, []))
+        warn_of_neighbors(rows, split[subject])
+    counts = {len(folds) for folds in split.values()}
+    if len(counts) != 1:
+        raise DataError(
+            "subjects have different numbers of folds",
+            expected="the same number of each subject",
+            found=sorted(counts),
+            field="cv",
+        )
+    return [
+        {s: dict(zip(("train", "test"), folds[k], strict=True)) for s, folds in split.items()}
+        for k in range(counts.pop())
+    ]
+
+
+def _across(
+    data: dict[Subject, Rows], cv: Any, n_adapt: int
+) -> list[dict[Subject, dict[str, np.ndarray]]]:
+    names = list(data)
+    numbers = np.arange(len(names))
+    splitter = LeaveOneSubjectOut() if cv is None or isinstance(cv, int) else cv
+    if isinstance(cv, int):
+        splitter = GroupKFold(cv)
+    folds = []
+    for train, test in splitter.split(numbers[:, None], None, numbers):
+        fold: dict[Subject, dict[str, np.ndarray]] = {
+            names[i]: {"train": np.arange(len(data[names[i]]))} for i in train
+        }
+        for i in test:
+            every = np.arange(len(data[names[i]]))
+            fold[names[i]] = {"adapt": every[:n_adapt], "test": every[n_adapt:]}
+        folds.append(fold)
+    return folds
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model in one fold."""
+
+    design: Design
+    fold: int
+    name: str
+    model: Any
+    scorers: dict[str, Scorer]
+    seed: int
+    null: str | None
+    draws: np.ndarray
+    refits: bool = False
+
+
+@dataclass
+class Result:
+    """What came of a task.
+
+    Attributes
+    ----------
+    name, fold : str, int
+    rows : list of tuple
+        Of the evaluation's table.
+    null : dict of str to dict of subject to ndarray of shape (n_permutations,)
+        By score.
+    failure : str
+        Why a default baseline could not be fitted, if so.
+    """
+
+    name: str
+    fold: int
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    null: dict[str, dict[Subject, np.ndarray]] = field(default_factory=dict)
+    failure: str = ""
+
+
+def run_task(task: Task, optional: set[str]) -> Result:
+    """Fit, score, and score again without the effect."""
+    try:
+        return _run(task)
+    except Exception as error:
+        if task.name not in optional:
+            error.add_note(f"While {task.name!r} was evaluated in fold {task.fold}.")
+            raise
+        missing = [
+            (task.name, "", task.fold, scoring, np.nan, np.nan, None) for scoring in task.scorers
+        ]
+        nothing = np.full(len(task.draws), np.nan)
+        return Result(
+            task.name,
+            task.fold,
+            missing,
+            {scoring: {"": nothing} for scoring in task.scorers},
+            f"{type(error).__name__}: {error}",
+        )
+
+
+def _run(task: Task) -> Result:
+    parts, seconds, fitted = _fit(task, task.design)
+    converged = getattr(last_step(fitted), "converged_", None)
+    result = Result(task.name, task.fold)
+    for scoring, scorer in task.scorers.items():
+        for subject, one, rows in parts:
+            value = scorer(one, rows)
+            result.rows.append((task.name, subject, task.fold, scoring, value, seconds, converged))
+    if task.null is None:
+        return result
+    if task.refits:
+        result.null = _refitted(task, task.null)
+        return result
+    for scoring, scorer in task.scorers.items():
+        result.null[scoring] = {
+            subject: _permuted(task, task.null, scorer, one, rows) for subject, one, rows in parts
+        }
+    return result
+
+
+def _fit(task: Task, design: Design) -> tuple[Parts, float, Any]:
+    return design.run(seeded(task.model, np.random.default_rng(task.seed)), task.fold)
+
+
+def _permuted(task: Task, kind: str, scorer: Scorer, fitted: Fitted, rows: Rows) -> np.ndarray:
+    """Scores of the same predictions for targets in another order."""
+    values = np.empty(len(task.draws))
+    for b, draw in enumerate(task.draws):
+        # the same draw for every model, so that their p-values are of the same permutations
+        order = reorder(kind, rows.whole_sessions, np.random.default_rng([int(draw), task.fold]))
+        values[b] = scorer(fitted, rows.with_y(rows.y[order]))
+    return values
+
+
+def _refitted(task: Task, kind: str) -> dict[str, dict[Subject, np.ndarray]]:
+    """Scores of fits to surrogates, the same ones in every fold and for every model."""
+    found: dict[str, dict[Subject, list[float]]] = {scoring: {} for scoring in task.scorers}
+    for draw in task.draws:
+        design = task.design.surrogate(kind, np.random.default_rng(int(draw)))
+        parts, _, _ = _fit(task, design)
+        for scoring, scorer in task.scorers.items():
+            for subject, one, rows in parts:
+                found[scoring].setdefault(subject, []).append(scorer(one, rows))
+    return {
+        scoring: {subject: np.array(values) for subject, values in by_subject.items()}
+        for scoring, by_subject in found.items()
+    }

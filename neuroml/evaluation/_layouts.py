@@ -1,0 +1,184 @@
+"""Data as an evaluation takes them apart: rows of samples, or subjects with rows of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neuroml._core.cohort import Subject, pair_by_subject
+from neuroml._core.estimator import n_samples_of, safe_indexing
+from neuroml._core.samples import as_samples, is_mapping, parts_of
+from neuroml._core.validation import as_given, check_labels, check_sessions
+from neuroml.connectome import FiberTensor
+from neuroml.exceptions import DataError
+
+__all__ = ["Rows", "read_array", "read_samples", "read_subjects"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Samples in the order of time.
+
+    Attributes
+    ----------
+    X : array, table, FiberTensor (whose last mode is time) or None
+    y : ndarray or None
+    sessions : ndarray of int of shape (n_samples,)
+        Contiguous stretches of time, which estimators compute across.
+    groups : ndarray of shape (n_samples,) or None
+        Subject of each sample.
+    recorded : ndarray of int of shape (n_samples,) or None
+        The session in which each sample was recorded, where samples in between were left out; by
+        default ``sessions``.
+    """
+
+    X: Any
+    y: Any
+    sessions: np.ndarray
+    groups: np.ndarray | None = None
+    recorded: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.sessions)
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """Some of the samples, in order; what is no longer contiguous becomes sessions of its own.
+
+        Estimators compute across neighboring samples of a session. Where samples in between were
+        left out, the two sides are no neighbors.
+        """
+        rows = np.sort(rows)
+        broken = np.diff(rows, prepend=rows[:1] - 1) != 1
+        broken |= np.diff(self.sessions[rows], prepend=self.sessions[rows[:1]]) != 0
+        return Rows(
+            _take(self.X, rows),
+            None if self.y is None else safe_indexing(self.y, rows),
+            np.cumsum(broken),
+            None if self.groups is None else self.groups[rows],
+            self.whole_sessions[rows],
+        )
+
+    @property
+    def whole_sessions(self) -> np.ndarray:
+        """Session of each sample, whatever was left out of it."""
+        return self.sessions if self.recorded is None else self.recorded
+
+    def by_subject(self) -> Iterator[tuple[Subject, Rows]]:
+        """Each subject's samples; all of them under the name "" where subjects are not known."""
+        if self.groups is None:
+            yield "", self
+            return
+        for subject in dict.fromkeys(self.groups.tolist()):
+            yield subject, self.take(np.flatnonzero(self.groups == subject))
+
+    def with_y(self, y: Any) -> Rows:
+        """The same samples with other targets."""
+        return replace(self, y=y)
+
+
+def _take(X: Any, rows: np.ndarray) -> Any:
+    if X is None:
+        return None
+    if isinstance(X, FiberTensor):
+        times = X.labels[-1] if X.labels else None
+        labels = (*X.labels[:-1], None if times is None else np.asarray(times)[rows])
+        shape = (*X.shape[:-1], len(rows))
+        return replace(X, values=X.values[:, rows], shape=shape, labels=labels)
+    return safe_indexing(X, rows)
+
+
+def read_samples(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Rows:
+    """Data whose units agree, in any form that estimators take."""
+    codes, names = _coded(y)
+    given = as_samples(X, codes, sessions, groups)
+    n_samples = n_samples_of(given.y if given.X is None else given.X)
+    targets = given.y if names is None or given.y is None else names[given.y.astype(int)]
+    return Rows(given.X, targets, check_sessions(given.sessions, n_samples), given.groups)
+
+
+def _coded(y: Any) -> tuple[Any, np.ndarray | None]:
+    """Names of classes as numbers, in the same form, with the names; other targets as they are."""
+    parts = parts_of(y) if is_mapping(y) else None
+    if parts is None and isinstance(y, list | tuple) and len(y) and np.ndim(y[0]) == 1:
+        parts = dict(enumerate(y))
+    flat = [np.asarray(one) for one in (parts.values() if parts else [] if y is None else [y])]
+    if not flat or any(one.dtype.kind not in "OUS" or one.ndim != 1 for one in flat):
+        return y, None
+    names = np.unique(np.concatenate(flat).astype(str))
+    coded = [np.searchsorted(names, one.astype(str)) for one in flat]
+    if parts is None:
+        return coded[0], names
+    return (dict(zip(parts, coded, strict=True)) if is_mapping(y) else coded), names
+
+
+def read_array(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Rows:
+    """One array of any number of axes, samples first, or a tensor whose last mode is time."""
+    if isinstance(X, FiberTensor):
+        if not isinstance(X.values, np.ndarray):
+            raise DataError(
+                "a tensor that is not in memory cannot be split",
+                expected="a FiberTensor of an array",
+                found=type(X.values).__name__,
+                fix="Evaluate a Pipeline that starts from the traces.",
+                field="X",
+            )
+        n_samples = X.shape[-1]
+    else:
+        X = as_given(X)
+        n_samples = n_samples_of(X)
+    if y is not None:
+        y = as_given(y, "y")
+        if len(y) != n_samples:
+            raise DataError(
+                "X and y differ in their rows", expected=n_samples, found=len(y), field="y"
+            )
+    labels = None if groups is None else check_labels(groups, n_samples, "groups")
+    return Rows(X, y, check_sessions(sessions, n_samples), labels)
+
+
+def read_subjects(X: Any, y: Any, sessions: Any, groups: ArrayLike | None) -> dict[Subject, Rows]:
+    """Each subject's rows, where units may differ between subjects.
+
+    ``sessions`` are labels of one array's rows, or a dict of labels of each subject's rows; a list
+    of arrays within a subject is its sessions.
+    """
+    if y is None:
+        raise DataError("decoders are compared on targets", expected="y=", found="None", field="y")
+    data, targets = pair_by_subject(X, y, groups)
+    parts = parts_of(X)
+    labels: Mapping[Any, Any]
+    if isinstance(sessions, Mapping):
+        labels = sessions
+    elif sessions is not None and parts is None:
+        every = check_labels(sessions, n_samples_of(X), "sessions")
+        subjects = None if groups is None else np.asarray(groups)
+        labels = {s: every if subjects is None else every[subjects == s] for s in data}
+    elif sessions is not None:
+        raise DataError(
+            "the sessions of several subjects are labels of each subject's rows",
+            expected="sessions={subject: labels}",
+            found=type(sessions).__name__,
+            field="sessions",
+        )
+    else:
+        labels = {s: _own_sessions(part) for s, part in (parts or {}).items()}
+    return {
+        s: Rows(data[s], np.asarray(targets[s]), _labels_of(labels.get(s), n_samples_of(data[s])))
+        for s in data
+    }
+
+
+def _labels_of(labels: Any, n_samples: int) -> np.ndarray:
+    return check_sessions(labels, n_samples)
+
+
+def _own_sessions(part: Any) -> np.ndarray | None:
+    """Which of its own arrays each row of a subject comes from."""
+    inner = parts_of(part)
+    if inner is None:
+        return None
+    return np.repeat(np.arange(len(inner)), [n_samples_of(as_given(one)) for one in inner.values()])

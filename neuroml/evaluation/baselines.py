@@ -1,0 +1,214 @@
+"""The plain models that stand beside every model, by its class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import gammaln
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from neuroml._core.estimator import Estimator
+from neuroml._core.validation import as_given, as_numbers
+from neuroml.connectome import AffinityTensor, DynamicConnectome
+from neuroml.decoding import PrototypeClassifier, RidgeDecoder
+from neuroml.evaluation._fitted import Alone, Pooled, last_step
+from neuroml.evaluation._layouts import Rows
+from neuroml.evaluation._windows import WindowPatterns
+from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
+
+Data = Rows | dict[Any, Rows]
+
+__all__ = [
+    "ConstantRate",
+    "MemorylessMixture",
+    "beside",
+    "constant_rate",
+    "for_choices",
+    "for_classifiers",
+    "for_decoders",
+    "for_populations",
+    "for_responses",
+    "for_windows",
+    "plain",
+]
+
+
+class ConstantRate(Estimator):
+    """Independent Poisson counts, each unit at its mean rate.
+
+    Rates have Jeffreys' prior, half a spike, so that a unit that was silent in the training data
+    does not make one spike impossible.
+
+    Attributes
+    ----------
+    rates_ : ndarray of shape (n_units,)
+        Expected spikes per bin.
+    """
+
+    def fit(self, spikes: ArrayLike, y: Any = None) -> ConstantRate:
+        """Count spikes (n_bins, n_units)."""
+        del y
+        counts = as_numbers(as_given(spikes), "spikes")
+        self.rates_ = (counts.sum(axis=0) + 0.5) / len(counts)
+        return self
+
+    def score(self, spikes: ArrayLike, y: Any = None) -> float:
+        """Mean log-likelihood in nats per bin, summed over units."""
+        del y
+        counts = as_numbers(as_given(spikes), "spikes")
+        values = counts * np.log(self.rates_) - self.rates_ - gammaln(counts + 1.0)
+        return float(values.sum(axis=1).mean())
+
+
+class MemorylessMixture(Estimator):
+    """The states of a `SwitchingGLM` without their chain: each trial draws its state anew.
+
+    What a switching model predicts better than this, it knows from the order of trials.
+
+    Parameters
+    ----------
+    model : SwitchingGLM
+    """
+
+    def __init__(self, model: SwitchingGLM) -> None:
+        self.model = model
+
+    def fit(self, X: ArrayLike | None, y: ArrayLike) -> MemorylessMixture:
+        """Fit with every sample as a session of its own, whose first state is drawn."""
+        self.model_ = clone(self.model).set_params(transition_columns=None)
+        self.model_.fit(X, y, sessions=np.arange(len(y)))  # type: ignore[arg-type]
+        self.converged_ = self.model_.converged_
+        return self
+
+    def score(self, X: ArrayLike | None, y: ArrayLike) -> float:
+        """Mean log-likelihood in nats per sample."""
+        return self.model_.score(X, y, sessions=np.arange(len(y)))  # type: ignore[arg-type]
+
+
+def plain_glm(model: SwitchingGLM) -> SwitchingGLM:
+    """One state, no inputs: the rate, share of choices or mean of the training data."""
+    return clone(model).set_params(
+        n_states=1,
+        n_init=1,
+        emission_columns=[],
+        transition_columns=None,
+        fit_intercept=True,
+    )
+
+
+def constant_rate(model: Any, train: Rows) -> Callable[[Rows], float]:
+    """The log-likelihood, per sample, of what knows nothing but the training data's mean.
+
+    Parameters
+    ----------
+    model : estimator
+        A switching model, or a baseline of one.
+    train : Rows
+    """
+    last = last_step(model)
+    inner = getattr(last, "model", last)
+    if isinstance(inner, SwitchingGLM):
+        fitted = plain_glm(inner).fit(None, train.y, sessions=train.sessions)
+        return lambda rows: fitted.score(None, rows.y, sessions=rows.sessions)
+    rate = ConstantRate().fit(train.X)
+    return lambda rows: rate.score(rows.X)
+
+
+def beside(model: Any, last: Any) -> Any:
+    """The same preparation, with another model at the end."""
+    if not isinstance(model, Pipeline):
+        return last
+    return Pipeline([*[(n, clone(step)) for n, step in model.steps[:-1]], ("baseline", last)])
+
+
+def for_choices(model: Any, data: Data) -> dict[str, Any]:
+    """One state, a constant rate and a mixture without memory, beside a `SwitchingGLM`."""
+    last: SwitchingGLM = last_step(model)
+    found: dict[str, Any] = {}
+    if last.n_states > 1:
+        found["one state"] = clone(last).set_params(n_states=1, n_init=1)
+        found["memoryless mixture"] = MemorylessMixture(last)
+    if isinstance(data, Rows) and data.X is not None:
+        found["constant rate"] = plain_glm(last)
+    return {name: beside(model, one) for name, one in found.items()}
+
+
+def for_populations(model: Any, data: Data) -> dict[str, Any]:
+    """One state and a constant rate, beside a `SwitchingPopulationGLM`."""
+    del data
+    last: SwitchingPopulationGLM = last_step(model)
+    found: dict[str, Any] = {"constant rate": ConstantRate()}
+    if last.n_states > 1:
+        found["one state"] = clone(last).set_params(n_states=1, n_init=1)
+    return {name: beside(model, one) for name, one in found.items()}
+
+
+def for_windows(model: Any, data: Data) -> dict[str, Any]:
+    """The mean, a static map, PCA, NMF and k-means of the windows, with as many components."""
+    del data
+    last = last_step(model)
+    if isinstance(last, DynamicConnectome):
+        names = AffinityTensor().get_params().keys() & last.get_params().keys()
+        own = ("affinity", AffinityTensor(**{name: getattr(last, name) for name in names}))
+        before = model.steps[:-1] if isinstance(model, Pipeline) else []
+        model = Pipeline([*before, own, ("last", last)])
+    kinds = {
+        "mean map": "mean",
+        "static connectivity": "static",
+        "PCA": "pca",
+        "NMF": "nmf",
+        "co-activation patterns": "kmeans",
+    }
+    return {
+        name: beside(model, WindowPatterns(kind, last.n_components)) for name, kind in kinds.items()
+    }
+
+
+def for_responses(model: Any, data: Data) -> dict[str, Any]:
+    """A linear-nonlinear model, beside a response network."""
+    del data
+    last = last_step(model)
+    if last.core == "linear":
+        return {"mean": beside(model, DummyRegressor())}
+    linear = clone(last).set_params(core="linear")
+    return {"linear-nonlinear": beside(model, linear), "mean": DummyRegressor()}
+
+
+def for_decoders(model: Any, data: Data) -> dict[str, Any]:
+    """Ridge regression of each subject alone, and of all at once where units agree."""
+    del model
+    if isinstance(data, Rows):
+        return {"ridge": RidgeDecoder(), "mean": DummyRegressor()}
+    found: dict[str, Any] = {"ridge": Alone(RidgeDecoder()), "mean": Alone(DummyRegressor())}
+    if len({np.shape(rows.X)[1] for rows in data.values()}) == 1:
+        found["pooled ridge"] = Pooled(RidgeDecoder())
+    return found
+
+
+def for_classifiers(model: Any, data: Data) -> dict[str, Any]:
+    """Logistic regression, prototypes and the most frequent class, beside a decoder of classes."""
+    del data
+    found: dict[str, Any] = {
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        "prototype": PrototypeClassifier(),
+        "most frequent class": DummyClassifier(),
+    }
+    kind = type(last_step(model))
+    return {name: one for name, one in found.items() if type(one) is not kind}
+
+
+def plain(model: Any, data: Data) -> dict[str, Any]:
+    """scikit-learn's dummies, beside any other estimator."""
+    del data
+    if is_classifier(model):
+        return {"most frequent class": DummyClassifier()}
+    if is_regressor(model):
+        return {"mean": DummyRegressor()}
+    return {}

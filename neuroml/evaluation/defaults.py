@@ -1,0 +1,69 @@
+"""What `evaluate` does where it is not told: scores, baselines and null of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from neuroml.evaluation import baselines
+from neuroml.evaluation._fitted import last_step
+
+__all__ = ["DEFAULTS", "Defaults", "defaults_of"]
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """How models of a class are evaluated.
+
+    Attributes
+    ----------
+    scoring : tuple of str
+        Names of scores; the first one is the summary's.
+    baselines : callable
+        ``baselines(model, data) -> {name: estimator}``, given the rows, or those of each subject.
+    null : {"permutation", "circular-shift", "matched-covariance"}
+    layout : {"samples", "array", "subjects", "cells"}
+        How data are read: rows with the same units; one array of any number of axes; subjects with
+        units of their own; or a model of cells.
+    """
+
+    scoring: tuple[str, ...]
+    baselines: Callable[[Any, Any], dict[str, Any]]
+    null: str
+    layout: str = "samples"
+
+
+_DECODER = Defaults(("correlation", "retrieval"), baselines.for_decoders, "permutation", "subjects")
+_CLASSIFIER = Defaults(("accuracy",), baselines.for_classifiers, "permutation")
+_OTHER = Defaults(("score",), baselines.plain, "permutation")
+
+DEFAULTS: dict[str, Defaults] = {
+    "ActiveDendriteClassifier": _CLASSIFIER,
+    "CrossSubjectDecoder": _DECODER,
+    "DynamicConnectome": Defaults(
+        ("explained_share",), baselines.for_windows, "matched-covariance"
+    ),
+    "HierarchicalRidgeDecoder": _DECODER,
+    "MindBridgeDecoder": _DECODER,
+    "NonnegativeCP": Defaults(
+        ("explained_share",), baselines.for_windows, "matched-covariance", "array"
+    ),
+    "PrototypeClassifier": _CLASSIFIER,
+    "ResponseModel": Defaults(
+        ("correlation", "score"), baselines.for_responses, "circular-shift", "array"
+    ),
+    "RidgeDecoder": _DECODER,
+    "SwitchingGLM": Defaults(("log_likelihood", "bits"), baselines.for_choices, "circular-shift"),
+    "SwitchingPopulationGLM": Defaults(
+        ("log_likelihood", "bits"), baselines.for_populations, "circular-shift"
+    ),
+}
+
+
+def defaults_of(model: Any) -> Defaults:
+    """The defaults of a model's class, or of the nearest class that it is derived from."""
+    for kind in type(last_step(model)).__mro__:
+        if kind.__name__ in DEFAULTS:
+            return DEFAULTS[kind.__name__]
+    return _OTHER

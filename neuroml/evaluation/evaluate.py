@@ -1,0 +1,391 @@
+"""Models beside their baselines, on the same held-out data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from neuroml._core.estimator import check_option
+from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.statistics import mean_interval, permutation_p_value, resampled_interval
+from neuroml._core.warn import each_warning_once, warn_caller
+from neuroml.evaluation._designs import CohortDesign, Design, Result, RowsDesign, Task, run_task
+from neuroml.evaluation._fitted import last_step, takes_subjects
+from neuroml.evaluation._layouts import Rows, read_array, read_samples, read_subjects
+from neuroml.evaluation._scorers import Scorer, named_scorers
+from neuroml.evaluation.defaults import Defaults, defaults_of
+from neuroml.evaluation.nulls import KINDS
+from neuroml.exceptions import DataError
+
+__all__ = ["Evaluation", "evaluate"]
+
+TABLE_COLUMNS = ["model", "subject", "fold", "scoring", "value", "fit_seconds", "converged"]
+# A t interval over fewer subjects is so wide, and so sensitive to one of them, that the interval
+# over folds says more; the summary's column says which one it is.
+_MIN_SUBJECTS = 5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of models and baselines on the same held-out data.
+
+    Attributes
+    ----------
+    table_ : DataFrame
+        One row per model, subject, fold and score: ``model`` (baselines are called
+        ``baseline: ...``), ``subject`` ("" where subjects are not told apart), ``fold``,
+        ``scoring``, ``value`` (larger is better), ``fit_seconds`` and ``converged`` (None where a
+        model does not say).
+    null_ : dict of str to dict of str to ndarray of shape (n_permutations,)
+        By score and model: the mean score of each permutation.
+    test_share_ : float
+        Samples of a fold's test data over those of its training data.
+    """
+
+    table_: pd.DataFrame
+    null_: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    test_share_: float = np.nan
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return ``table_``: one row per model, subject, fold and score."""
+        return self.table_.copy()
+
+    def summary(self, scoring: str | None = None) -> pd.DataFrame:
+        """Compare the models by one score.
+
+        Parameters
+        ----------
+        scoring : str, optional
+            A score of the table; by default the first.
+
+        Returns
+        -------
+        DataFrame
+            One row per model, the best first: ``model``; ``mean`` over subjects of the mean over
+            folds; ``difference``, the mean minus that of the best baseline (by mean), with
+            ``ci_low`` and ``ci_high``, its 95 % interval: Student's over subjects where there are
+            five or more, else over folds with the correction of Nadeau and Bengio for training
+            data that folds share; ``n_subjects_above``, the subjects in which it does better than
+            that baseline, of ``n_subjects``; ``p``, the share of permutations with a mean at least
+            as large (NaN without a null).
+
+        Raises
+        ------
+        DataError
+            If there is no such score.
+        """
+        names = list(dict.fromkeys(self.table_["scoring"]))
+        scoring = names[0] if scoring is None else scoring
+        check_option(scoring, names, "scoring")
+        chosen = self.table_[self.table_["scoring"] == scoring]
+        by_subject = chosen.pivot_table(
+            index="subject", columns="model", values="value", sort=False, dropna=False
+        )
+        folds = chosen.pivot_table(
+            index="fold", columns="model", values="value", sort=False, dropna=False
+        )
+        means = by_subject.mean()
+        plain = means[[name for name in means.index if name.startswith("baseline: ")]].dropna()
+        best = str(plain.idxmax()) if len(plain) else None
+        null = self.null_.get(scoring, {})
+        rows = [
+            self._row(str(name), best, by_subject, folds, null.get(str(name)))
+            for name in means.sort_values(ascending=False, kind="stable").index
+        ]
+        return pd.DataFrame(rows)
+
+    def _row(
+        self,
+        name: str,
+        best: str | None,
+        by_subject: pd.DataFrame,
+        folds: pd.DataFrame,
+        null: np.ndarray | None,
+    ) -> dict[str, Any]:
+        mean = float(by_subject[name].mean())
+        n_subjects = int(by_subject[name].notna().sum())
+        row = {"model": name, "mean": mean, "difference": np.nan, "ci_low": np.nan}
+        row |= {"ci_high": np.nan, "n_subjects_above": 0, "n_subjects": n_subjects, "p": np.nan}
+        if best is not None:
+            gains = (by_subject[name] - by_subject[best]).dropna()
+            found = (
+                mean_interval(gains)
+                if len(gains) >= _MIN_SUBJECTS
+                else resampled_interval((folds[name] - folds[best]).dropna(), self.test_share_)
+            )
+            row["difference"] = float(gains.mean()) if len(gains) else np.nan
+            if name != best:
+                row |= {"ci_low": found.low, "ci_high": found.high}
+            row["n_subjects_above"] = int((gains > 0).sum())
+        if null is not None:
+            row["p"] = float(permutation_p_value(mean, null))
+        return row
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}\n{self.summary().to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        return str(self.summary().to_html(index=False))
+
+
+@each_warning_once()
+def evaluate(  # noqa: PLR0913
+    models: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    sessions: Any = None,
+    groups: ArrayLike | None = None,
+    cv: Any = None,
+    scoring: Any = None,
+    baselines: Any = "default",
+    null: str | None = None,
+    n_permutations: int = 200,
+    n_adapt: int | None = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    random_state: RandomState = None,
+) -> Evaluation:
+    """Score models and their baselines on the same held-out data.
+
+    Parameters
+    ----------
+    models : estimator, list of estimators, or dict of str to estimator
+        They are copied; nothing is fitted in place.
+    X, y
+        As for the models' ``fit``: an array, table or recording, a list of sessions or a dict of
+        subjects; stimuli and responses for a `neuroml.celltypes.ResponseModel`.
+    sessions : array-like of shape (n_samples,), optional
+        Session of each sample; a dict of them where X is a dict of subjects whose units differ.
+    groups : array-like of shape (n_samples,), optional
+        Subject of each sample.
+    cv : None, int, splitter, or iterable of (train, test), default=None
+        None: each subject is left out once, where models adapt to new subjects and there are two or
+        more; else five folds of whole sessions where there are as many; else five contiguous blocks
+        of time with a gap as long as the models' windows and histories, and as the data's
+        autocorrelation time. An int sets the number of folds. A splitter of scikit-learn or of
+        `neuroml.data`; with ``n_adapt``, or if it splits by groups, it splits subjects.
+    scoring : None, str, callable, list or dict, default=None
+        None: those of the first model's class. "log_likelihood" and "bits" per sample (above a
+        constant rate), "correlation", "r2", "retrieval", "accuracy", "explained_share" (of
+        held-out entries of connectivity), "score" (a model's own), a name of scikit-learn's, or a
+        function of estimator, X and y. Larger is better.
+    baselines : "default", None, or dict of str to estimator, default="default"
+        "default": the plain models of the first model's class, see `neuroml.evaluation.defaults`.
+    null : None, "default", "permutation", "circular-shift" or "matched-covariance", default=None
+        What there would be to find by chance, for ``p``. Where there are targets, they are dealt
+        anew within the sessions of the held-out data ("permutation", for samples that are
+        exchangeable) or turned in time ("circular-shift"), and predictions stay. Models of X alone
+        are fitted anew to data whose samples are dealt anew within sessions, whose units are turned
+        in time independently, or whose spectra have new phases, the same for all units
+        ("matched-covariance"). "default": the class's.
+    n_permutations : int, default=200
+    n_adapt : int, optional
+        Rows of a left-out subject that models adapt to; by default half of the rows of the
+        shortest subject. They are the first ones: samples near in time are alike.
+    n_jobs : int, optional
+        Processes over models and folds.
+    verbose : int, default=0
+        1 shows the progress.
+    random_state : int, RandomState, Generator or None, default=None
+        Also of models whose own is None.
+
+    Returns
+    -------
+    Evaluation
+        ``table_`` with every score, and ``summary()``.
+
+    Raises
+    ------
+    DataError
+        If data, splits or scores do not fit the models.
+    Exception
+        Whatever stops the fit, or the score, of one of ``models``, with a note that names it.
+
+    Warns
+    -----
+    UserWarning
+        If much of the test data lies within the autocorrelation time of training data, or a default
+        baseline cannot be fitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from neuroml.evaluation import evaluate
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(100, 3))
+    >>> y = X @ [1.0, 0.5, 0.0] + rng.normal(size=100)
+    >>> found = evaluate({"ridge": Ridge()}, X, y, null="permutation", random_state=0)
+    >>> found.summary()[["model", "mean", "n_subjects", "p"]].round(2).values.tolist()
+    [['ridge', 0.59, 1, 0.0], ['baseline: mean', -0.03, 1, 1.0]]
+    """
+    named = _named(models)
+    first = next(iter(named.values()))
+    known = defaults_of(first)
+    scorers = named_scorers(scoring, known.scoring)
+    data = _read(first, known, X, y, sessions, groups, cv=cv, n_adapt=n_adapt)
+    kind = _null_kind(null, known, data)
+    plain = _baselines(first, known, data, baselines)
+    everyone = named | {f"baseline: {name}": one for name, one in plain.items()}
+    (rng,) = spawn_generators(random_state, 1)
+    if isinstance(data, Rows):
+        design: Design = RowsDesign.of(data, cv, list(named.values()))
+    else:
+        design = CohortDesign.of(data, cv, n_adapt)
+    tasks = _tasks(design, everyone, scorers, kind, n_permutations, rng)
+    optional = set() if baselines != "default" else everyone.keys() - named.keys()
+    done = run_parallel(run_task, [(task, optional) for task in tasks], n_jobs=n_jobs)
+    if verbose:
+        done = _shown(done, len(tasks))
+    return _collect(list(done), scorers, kind, design)
+
+
+def _named(models: Any) -> dict[str, Any]:
+    if isinstance(models, Mapping):
+        found = {str(name): model for name, model in models.items()}
+    elif isinstance(models, Sequence):
+        found = {}
+        for model in models:
+            name = type(last_step(model)).__name__
+            copies = sum(other.split(" #")[0] == name for other in found)
+            found[name if not copies else f"{name} #{copies + 1}"] = model
+    else:
+        found = {type(last_step(models)).__name__: models}
+    wrong = [name for name, model in found.items() if not hasattr(model, "fit")]
+    if wrong or not found or any(name.startswith("baseline: ") for name in found):
+        raise DataError(
+            "these are no models to evaluate",
+            expected="an estimator, a list of them, or a dict of names (not 'baseline: ...')",
+            found=f"no fit in {wrong}" if wrong else repr(list(found)),
+            field="models",
+        )
+    return found
+
+
+def _read(
+    first: Any,
+    known: Defaults,
+    X: Any,
+    y: Any,
+    sessions: Any,
+    groups: ArrayLike | None,
+    *,
+    cv: Any,
+    n_adapt: int | None,
+) -> Rows | dict[Any, Rows]:
+    if known.layout == "subjects" or takes_subjects(last_step(first)):
+        data = read_subjects(X, y, sessions, groups)
+        if len(data) > 1:
+            return data
+        return next(iter(data.values()))
+    if n_adapt is not None:
+        raise DataError(
+            "this model does not adapt to new subjects",
+            expected="n_adapt=None",
+            found=f"n_adapt={n_adapt} for {type(last_step(first)).__name__}",
+            field="n_adapt",
+        )
+    del cv
+    if known.layout == "array" and last_step(first) is first:
+        return read_array(X, y, sessions, groups)
+    return read_samples(X, y, sessions, groups)
+
+
+def _null_kind(null: str | None, known: Defaults, data: Rows | dict[Any, Rows]) -> str | None:
+    if null is None:
+        return None
+    check_option(null, ("default", *KINDS), "null")
+    kind = known.null if null == "default" else null
+    rows = data if isinstance(data, Rows) else next(iter(data.values()))
+    if null == "default" and rows.X is None:
+        kind = "permutation"  # y alone: turning it leaves it as it is
+    if kind == "matched-covariance" and rows.y is not None:
+        raise DataError(
+            "surrogates of matched covariance are for models of X alone",
+            expected="null='permutation' or 'circular-shift' where there is a y",
+            found="null='matched-covariance' with y",
+            field="null",
+        )
+    return kind
+
+
+def _baselines(
+    first: Any, known: Defaults, data: Rows | dict[Any, Rows], baselines: Any
+) -> dict[str, Any]:
+    if baselines is None:
+        return {}
+    if isinstance(baselines, Mapping):
+        return {str(name): one for name, one in baselines.items()}
+    if isinstance(baselines, str):
+        check_option(baselines, ("default",), "baselines")
+        found = known.baselines(first, data)
+        return {name: one for name, one in found.items() if repr(one) != repr(first)}
+    raise DataError(
+        "these are no baselines",
+        expected="'default', None, or a dict of name and estimator",
+        found=repr(baselines),
+        field="baselines",
+    )
+
+
+def _tasks(
+    design: Design,
+    models: dict[str, Any],
+    scorers: dict[str, Scorer],
+    kind: str | None,
+    n_permutations: int,
+    rng: np.random.Generator,
+) -> list[Task]:
+    """One for each fold and model; with a null that needs new fits, also for each surrogate."""
+    seeds = rng.integers(2**31, size=(design.n_folds, len(models)))
+    refits = kind is not None and design.needs_refits
+    draws = rng.integers(2**31, size=n_permutations if kind is not None else 0)
+    tasks = [
+        Task(design, fold, name, model, scorers, int(seeds[fold, k]), kind, draws, refits=refits)
+        for fold in range(design.n_folds)
+        for k, (name, model) in enumerate(models.items())
+    ]
+    return tasks
+
+
+def _shown(done: Iterable[Result], total: int) -> Iterator[Result]:
+    from rich.progress import track
+
+    yield from track(done, total=total, description="fits")
+
+
+def _collect(
+    done: list[Result],
+    scorers: dict[str, Scorer],
+    kind: str | None,
+    design: Design,
+) -> Evaluation:
+    for found in done:
+        if found.failure:
+            warn_caller(
+                f"{found.name} cannot be fitted or scored, and is NaN in fold {found.fold}: "
+                f"{found.failure}",
+                UserWarning,
+            )
+    table = pd.DataFrame([row for found in done for row in found.rows], columns=TABLE_COLUMNS)
+    null: dict[str, dict[str, np.ndarray]] = {}
+    if kind is not None:
+        # the mean of a permutation is taken as the summary takes that of the scores: over folds,
+        # then over subjects
+        for scoring in scorers:
+            null[scoring] = {}
+            for name in dict.fromkeys(found.name for found in done):
+                own = [found.null[scoring] for found in done if found.name == name]
+                subjects = dict.fromkeys(subject for values in own for subject in values)
+                per_subject = [
+                    np.mean([values[subject] for values in own if subject in values], axis=0)
+                    for subject in subjects
+                ]
+                null[scoring][name] = np.mean(per_subject, axis=0)
+    return Evaluation(table, null, design.test_share)

@@ -1,0 +1,107 @@
+"""Data without the effect: what a score is worth where there is nothing to find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from neuroml._core.validation import as_numbers, session_slices
+from neuroml.evaluation._layouts import Rows
+from neuroml.exceptions import DataError
+
+__all__ = ["KINDS", "reorder", "surrogate"]
+
+KINDS = ("permutation", "circular-shift", "matched-covariance")
+
+
+def reorder(kind: str, sessions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return an order of samples that breaks the pairing of inputs and targets.
+
+    Parameters
+    ----------
+    kind : {"permutation", "circular-shift"}
+        Samples change places within their session, where they are exchangeable; or each session is
+        turned by at least a tenth of its length, which keeps its autocorrelation.
+    sessions : ndarray of int of shape (n_samples,)
+        Contiguous.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of int of shape (n_samples,)
+    """
+    order = np.arange(len(sessions))
+    for part in session_slices(sessions):
+        n = part.stop - part.start
+        if kind == "permutation":
+            order[part] = part.start + rng.permutation(n)
+        elif n > 1:
+            least = max(1, n // 10)
+            order[part] = part.start + np.roll(np.arange(n), rng.integers(least, n - least + 1))
+    return order
+
+
+def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
+    """Return data in which what a model of X alone looks for is gone.
+
+    Parameters
+    ----------
+    kind : {"permutation", "circular-shift", "matched-covariance"}
+        "permutation" deals the samples of each session anew: no order in time is left.
+        "circular-shift" turns each unit by a time of its own: units know nothing of each other, and
+        keep their autocorrelation. "matched-covariance" adds the same random phases to the spectra
+        of all units [1]_: a stationary process with the covariance, auto- and cross-correlations of
+        the data, in which nothing switches.
+    rows : Rows
+        With X of shape (n_samples, n_units); NaN throughout a session for units that it lacks.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Rows
+
+    References
+    ----------
+    .. [1] D. Prichard and J. Theiler (1994). Generating surrogate data for time series with several
+       simultaneously measured variables. Physical Review Letters 73.
+    """
+    if kind == "permutation":
+        order = reorder(kind, rows.whole_sessions, rng)
+        if rows.X is None:
+            return rows.with_y(rows.y[order])
+        moved = rows.X.iloc[order] if isinstance(rows.X, pd.DataFrame) else rows.X[order]
+        return replace(rows, X=moved, y=None if rows.y is None else rows.y[order])
+    if rows.X is None or np.ndim(rows.X) != 2:
+        raise DataError(
+            f"null={kind!r} makes surrogates of units' traces",
+            expected="X of shape (n_samples, n_units)",
+            found="no X" if rows.X is None else f"shape {np.shape(rows.X)}",
+            fix="Evaluate a Pipeline that starts from the traces, or use null='permutation'.",
+            field="null",
+        )
+    values = np.array(as_numbers(rows.X, "X"), dtype=np.float64)
+    make = _shifted if kind == "circular-shift" else _same_phases
+    for part in session_slices(rows.whole_sessions):
+        seen = ~np.isnan(values[part]).all(axis=0)
+        values[part.start : part.stop, seen] = make(values[part][:, seen], rng)
+    if isinstance(rows.X, pd.DataFrame):
+        return replace(rows, X=pd.DataFrame(values, rows.X.index, rows.X.columns))
+    return replace(rows, X=values)
+
+
+def _shifted(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Each column turned by a time of its own."""
+    by = rng.integers(len(x), size=x.shape[1])
+    return x[(np.arange(len(x))[:, None] + by) % len(x), np.arange(x.shape[1])]
+
+
+def _same_phases(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Add random phases, the same for all columns: cross-spectra stay as they are."""
+    spectrum = np.fft.rfft(x, axis=0)
+    turn = np.exp(2j * np.pi * rng.uniform(size=(len(spectrum), 1)))
+    turn[0] = 1  # the mean is real
+    if len(x) % 2 == 0:
+        turn[-1] = rng.choice([-1.0, 1.0])  # and so is the highest frequency of an even length
+    return np.fft.irfft(spectrum * turn, n=len(x), axis=0)
