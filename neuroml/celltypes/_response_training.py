@@ -223,7 +223,7 @@ def response_centers(stimuli: np.ndarray, responses: np.ndarray, n_lags: int) ->
     """Row and column of the center of each cell's response (n_cells, 2), in pixels.
 
     The center of mass, over pixels, of the squared correlation of the responses with the stimulus
-    and with its square (for cells that answer to contrast of either sign), summed over lags and
+    and with its square (for cells that respond to contrast of either sign), summed over lags and
     channels, above half its largest value.
 
     Parameters

@@ -203,7 +203,7 @@ def control():
         show(f"share of retinas in which types are claimed (stability >= {CONFIDENT})", [claimed])
 
 
-def sequential(module, labels, starts, n_steps, learning_rate, norm, *, stopper, tau=1.6):
+def sequential(module, labels, starts, n_steps, learning_rate, norm, *, stopper, temperature=1.6):
     """One cluster after another, as published; ``stopper`` adds its forward pass."""
     n_clusters, responses, stimuli = len(starts), [], []
     members = membership(labels, n_clusters, like=starts)
@@ -212,7 +212,7 @@ def sequential(module, labels, starts, n_steps, learning_rate, norm, *, stopper,
         optimizer = torch.optim.SGD([x], lr=learning_rate, maximize=True)
         for _ in range(n_steps):
             optimizer.zero_grad()
-            means = module(x) @ members.T / tau
+            means = module(x) @ members.T / temperature
             value = means[0, c] - means.logsumexp(dim=1)[0] + np.log(n_clusters)
             value.backward()
             optimizer.step()
@@ -226,12 +226,12 @@ def sequential(module, labels, starts, n_steps, learning_rate, norm, *, stopper,
     return torch.cat(stimuli), torch.cat(responses)
 
 
-def batched(module, labels, starts, n_steps, learning_rate, norm, tau=1.6):
+def batched(module, labels, starts, n_steps, learning_rate, norm, temperature=1.6):
     members = membership(labels, len(starts), like=starts)
     with frozen(module):
         found = optimize_stimuli(
             module,
-            lambda r: discriminability(r, members, tau),
+            lambda r: discriminability(r, members, temperature),
             starts,
             StimulusSpace(tuple(starts.shape[1:]), norm, None, {}),
             OptimizerSettings(
