@@ -55,7 +55,7 @@ print(arrays.X.shape, "samples x regions, sessions:", np.unique(arrays.sessions)
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
 
 windows = SlidingWindowConnectivity(
-    window=32, step=2, taper="gaussian", negative="zero", vectorize=False, discard_diagonal=True
+    window=32, stride=2, taper="gaussian", negative="zero", vectorize=False, discard_diagonal=True
 )
 tensor = windows.fit_transform(arrays.X, sessions=arrays.sessions)
 model = NonnegativeCP(n_components=4, n_init=10, random_state=0).fit(tensor)

@@ -1,17 +1,16 @@
 """Functional cell types: response models, and the stimuli that tell types apart."""
 
-from neuroml.celltypes.evaluation import (
+from neuroml.celltypes._comparisons import (
     cluster_features,
     compare_clusterings,
     stability,
     type_confusion,
 )
 from neuroml.celltypes.faceted_stimuli import FacetedStimuli
-from neuroml.celltypes.most_discriminative_stimuli import PAPER_PRESET, MostDiscriminativeStimuli
+from neuroml.celltypes.most_discriminative_stimuli import MostDiscriminativeStimuli
 from neuroml.celltypes.response_model import ResponseModel
 
 __all__ = [
-    "PAPER_PRESET",
     "FacetedStimuli",
     "MostDiscriminativeStimuli",
     "ResponseModel",

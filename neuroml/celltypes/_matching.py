@@ -1,4 +1,4 @@
-"""Which cluster a cell belongs to, from its responses to the clusters' stimuli.
+"""Assign cells to clusters by their responses to the clusters' stimuli.
 
 Both rules compare a cell's responses, standardized over the stimuli, with one template for each
 cluster and take the one with the highest correlation. For the rule "fingerprint" the template is
@@ -26,9 +26,16 @@ __all__ = [
     "standardize",
 ]
 
+# Below this share of its largest response, a cell's standard deviation over stimuli is rounding of
+# double precision, in which responses are compared.
+_CONSTANT = 1e-9
+# Variance over stimuli below which a template says nothing (templates have variance 1 or so).
+_FLAT = 1e-12
+_MIN_VARIANCE = 1e-6  # keeps probabilities finite where cells equal their template
+
 
 def check_responses(responses: ArrayLike, n_stimuli: int) -> np.ndarray:
-    """Responses as (n_repeats, n_stimuli, n_cells), NaN where a stimulus was not shown.
+    """Check responses and return them as (n_repeats, n_stimuli, n_cells), NaN where not shown.
 
     Raises
     ------
@@ -55,25 +62,27 @@ def check_responses(responses: ArrayLike, n_stimuli: int) -> np.ndarray:
 
 
 def mean_and_noise(repeats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over repeats (n_stimuli, n_cells), and the variance (n_cells,) that noise gives it.
+    """Mean over repeats (n_stimuli, n_cells), and the variance (n_cells,) of that mean by noise.
 
-    The variance is averaged over stimuli and in units of the variance of the cell's means over
+    The variance is averaged over stimuli and divided by the variance of the cell's means over
     stimuli; it is zero where nothing was repeated.
     """
     shown = np.isfinite(repeats)
     count = shown.sum(axis=0)
     mean = _mean_and_sd(repeats)[0]
+    # variance of a mean over n repeats: sum of squares / (n (n - 1)), where n > 1
     squares = (np.where(shown, repeats - mean, 0.0) ** 2).sum(axis=0)
     repeated = count > 1
-    of_mean = squares * repeated / np.maximum((count - 1) * count, 1)
-    noise = of_mean.sum(axis=0) / np.maximum(repeated.sum(axis=0), 1)
+    mean_variance = squares * repeated / np.maximum((count - 1) * count, 1)
+    # its mean over the stimuli that were repeated, relative to the signal's variance over stimuli
+    noise = mean_variance.sum(axis=0) / np.maximum(repeated.sum(axis=0), 1)
     mean = np.where(count > 0, mean, np.nan)
     variance = _mean_and_sd(mean)[1] ** 2
     return mean, np.divide(noise, variance, out=np.zeros_like(noise), where=variance > 0)
 
 
 def _mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation over the first axis, of what is finite; 0 where nothing is."""
+    """Mean and standard deviation over the finite values along the first axis; 0 without any."""
     shown = np.isfinite(values)
     count = np.maximum(shown.sum(axis=0), 1)
     mean = np.where(shown, values, 0.0).sum(axis=0) / count
@@ -84,12 +93,12 @@ def _mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def standardize(responses: np.ndarray) -> np.ndarray:
     """Responses (n_stimuli, n_cells) as z-scores over the stimuli that a cell has been shown.
 
-    NaN marks stimuli that were not shown; a cell that answers to all of them alike, or was shown
-    fewer than two, becomes NaN throughout.
+    NaN marks stimuli that were not shown; a cell with the same response to all of them, or that
+    was shown fewer than two, becomes NaN throughout.
     """
-    mean, spread = _mean_and_sd(responses)
-    flat = spread <= 1e-9 * np.abs(np.nan_to_num(responses)).max(axis=0)
-    return np.where(flat, np.nan, responses - mean) / np.where(flat, 1.0, spread)
+    mean, sd = _mean_and_sd(responses)
+    constant = sd <= _CONSTANT * np.abs(np.nan_to_num(responses)).max(axis=0)
+    return np.where(constant, np.nan, responses - mean) / np.where(constant, 1.0, sd)
 
 
 def cluster_templates(
@@ -109,6 +118,7 @@ def cluster_templates(
     """
     if rule == "argmax":
         return np.eye(n_clusters)
+    # mean over the cluster's cells with varying responses; scores are finite in all rows or none
     members = (labels == np.arange(n_clusters)[:, None]) & np.isfinite(scores[0])
     return members @ np.nan_to_num(scores).T / np.maximum(members.sum(axis=1, keepdims=True), 1)
 
@@ -118,13 +128,15 @@ def correlate(scores: np.ndarray, templates: np.ndarray) -> np.ndarray:
 
     Zero for a cell or a template without variation over these stimuli.
     """
+    # Scores have mean 0 and variance 1 over the stimuli shown, templates have not: so
+    # rho = E[t z] / sd(t), with the moments of t over the stimuli that this cell was shown.
     shown = np.isfinite(scores)
     count = np.maximum(shown.sum(axis=0), 1)
     mean = templates @ shown / count
     variance = np.maximum(templates**2 @ shown / count - mean**2, 0.0)
     products = templates @ np.nan_to_num(scores) / count
     return np.divide(
-        products, np.sqrt(variance), out=np.zeros_like(products), where=variance > 1e-12
+        products, np.sqrt(variance), out=np.zeros_like(products), where=variance > _FLAT
     )
 
 
@@ -135,8 +147,8 @@ def posterior(correlations: np.ndarray, n_stimuli: np.ndarray, variance: np.ndar
     variance :math:`\sigma^2` for every stimulus, then, both having norm :math:`\sqrt n`, its log
     likelihood is :math:`n \rho / \sigma^2` plus a constant, with :math:`\rho` the correlation.
     """
-    logits = correlations * (n_stimuli / np.maximum(variance, 1e-6))
-    logits = logits - logits.max(axis=0)
+    logits = correlations * (n_stimuli / np.maximum(variance, _MIN_VARIANCE))
+    logits = logits - logits.max(axis=0)  # softmax over clusters that cannot overflow
     weights = np.exp(logits)
     return (weights / weights.sum(axis=0)).T
 
@@ -144,7 +156,7 @@ def posterior(correlations: np.ndarray, n_stimuli: np.ndarray, variance: np.ndar
 def residual_variance(correlations: np.ndarray, labels: np.ndarray) -> float:
     """Mean squared difference per stimulus between cells' scores and their own templates.
 
-    Both standardized, the squared difference is twice one minus the correlation.
+    For standardized z and t, the mean of (z - t)^2 is 2 (1 - rho).
     """
     cells = np.flatnonzero(labels >= 0)
     return float(2 * (1 - correlations[labels[cells], cells]).mean())
@@ -163,14 +175,14 @@ def confusion(responses: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def mutual_confusion(means: np.ndarray) -> np.ndarray:
-    r"""How far each of two clusters answers to the other's stimulus (n_clusters, n_clusters).
+    r"""How much each of two clusters responds to the other's stimulus (n_clusters, n_clusters).
 
     With :math:`M_{ab}` the mean response of cluster :math:`b` to the stimulus of :math:`a`, above
     the response to reference stimuli: the smaller one of :math:`M_{ab} / M_{aa}` and
     :math:`M_{ba} / M_{bb}`. It is 1 where neither stimulus tells the two apart.
     """
-    own = np.maximum(means.diagonal(), 1e-12)[:, None]
+    own = np.maximum(means.diagonal(), _FLAT)[:, None]
     share = means / own
     both = np.minimum(share, share.T)
-    np.fill_diagonal(both, -np.inf)
+    np.fill_diagonal(both, -np.inf)  # never the most confused pair
     return both

@@ -46,13 +46,16 @@ def discriminability(
     -------
     Tensor of shape (n_clusters,)
     """
+    # rbar_k(s_c) / tau in row c and column k
     means = responses @ members.T / temperature
+    # log (1/C) sum_k exp = logsumexp - log C, which cannot overflow
     return means.diagonal() - means.logsumexp(dim=1) + math.log(len(means))
 
 
 def objective_of(responses: np.ndarray, labels: np.ndarray, temperature: float) -> np.ndarray:
     """`discriminability` (n_clusters,) of given responses; NaN for clusters without cells."""
     n_clusters = len(responses)
+    # a cluster without cells has no mean response; the others are compared without it
     filled = np.isin(np.arange(n_clusters), labels)
     table = torch.from_numpy(np.asarray(responses, dtype=np.float64)[filled])
     members = membership(labels, n_clusters, like=table)[torch.from_numpy(filled)]

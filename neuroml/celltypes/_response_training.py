@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,29 +13,67 @@ from torch import nn
 from neuroml._core.torch_state import as_tensor, seeded
 from neuroml._core.training import Training, train
 from neuroml._core.warn import warn_caller
-from neuroml.celltypes._networks import ResponseNetwork
-from neuroml.celltypes._receptive_fields import response_centers
-from neuroml.celltypes._windows import Run, clip_starts, frames_with_history, split_blocks
+from neuroml.celltypes._recording_blocks import (
+    Run,
+    clip_starts,
+    frames_with_history,
+    split_blocks,
+)
+from neuroml.celltypes._response_network import ResponseNetwork
 from neuroml.exceptions import DataError
 
-if TYPE_CHECKING:
-    from neuroml.celltypes.response_model import ResponseModel
+__all__ = ["TrainingSettings", "response_centers", "train_responses"]
 
-__all__ = ["train_responses"]
-
-_DIGITS = 3  # of the share of deviance that is left: smaller gains do not count
+# The share of deviance that is left is rounded to so many digits: smaller gains are within its
+# noise and would only put off the end of training.
+_DIGITS = 3
+# The learning rate is multiplied by this after more than so many epochs without improvement. The
+# factor is the customary one of digital twins; their 5 epochs would exceed the default patience.
 _FALL, _FALL_AFTER = 0.3, 2
+_MIN_RATE = 1e-3  # spikes per frame: the logarithm of a silent cell's mean must be finite
+_TINY = 1e-8  # keeps log(rate) finite where softplus underflows in single precision
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a network is trained; all as in `ResponseModel`."""
+
+    n_lags: int
+    loss: str
+    smooth_space: float
+    smooth_time: float
+    sparsity: float
+    weight_decay: float
+    validation_fraction: float
+    n_blocks: int
+    clip_length: int
+    batch_size: int
+    learning_rate: float
+    max_epochs: int
+    patience: int
 
 
 def train_responses(
-    model: ResponseModel,
+    settings: TrainingSettings,
     module: nn.Module,
     stimuli: np.ndarray,
     responses: np.ndarray,
     sessions: np.ndarray,
     streams: Sequence[np.random.Generator],
 ) -> tuple[Training, list[Run]]:
-    """Train ``module`` in place with the parameters of ``model``.
+    """Train ``module`` in place.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+    module : Module
+        A `ResponseNetwork`, or the user's.
+    stimuli : ndarray of shape (n_frames, ...)
+    responses : ndarray of shape (n_frames, n_cells)
+    sessions : ndarray of shape (n_frames,)
+    streams : sequence of four Generators
+        For the choice of held-out blocks, the weights, the order of clips, and what the user's
+        module draws.
 
     Returns
     -------
@@ -43,32 +82,37 @@ def train_responses(
         The blocks that served validation.
     """
     block_rng, weight_rng, batch_rng, module_rng = streams
-    runs = frames_with_history(sessions, model.n_lags)
-    blocks, held_out = split_blocks(runs, model.validation_fraction, model.n_blocks, block_rng)
-    clips = _Clips(model, module, stimuli, responses)
+    runs = frames_with_history(sessions, settings.n_lags)
+    blocks, held_out = split_blocks(
+        runs, settings.validation_fraction, settings.n_blocks, block_rng
+    )
+    clips = _Clips(settings, module, stimuli, responses)
     clips.check_output(blocks[0][0])
     known = np.concatenate([np.arange(*block) for block in blocks])
     constant = _constant_cells(responses[known])
     if isinstance(module, ResponseNetwork):
-        _start(module, stimuli, responses, known, weight_rng)
-    scale = torch.from_numpy(_error_scale(responses[known], model.loss)).to(clips.responses)
-    wanted = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(wanted, model.learning_rate, weight_decay=model.weight_decay)
+        _initialize(module, stimuli, responses, known, weight_rng)
+    scale = torch.from_numpy(_error_scale(responses[known], settings.loss)).to(clips.responses)
+    trained = [p for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        trained, settings.learning_rate, weight_decay=settings.weight_decay
+    )
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=_FALL, patience=_FALL_AFTER, threshold=0.0
     )
-    error = _ERRORS[model.loss]
+    error = _ERRORS[settings.loss]
 
+    # mean over frames and cells of the error, 1 for predicting the mean, plus penalties
     def loss(batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        seen, answers = batch
-        value = (error(module(seen), answers) / scale).mean()
-        return value + _penalty(model, module)
+        clip, recorded = batch
+        value = (error(module(clip), recorded) / scale).mean()
+        return value + _penalty(settings, module)
 
     def validate() -> float:
         total, count = 0.0, 0
-        for seen, answers in clips.batches(held_out):
-            total += float((error(module(seen), answers) / scale).mean()) * len(answers)
-            count += len(answers)
+        for clip, recorded in clips.batches(held_out):
+            total += float((error(module(clip), recorded) / scale).mean()) * len(recorded)
+            count += len(recorded)
         left = round(total / count, _DIGITS)
         plateau.step(left)
         return left
@@ -80,14 +124,12 @@ def train_responses(
             loss,
             lambda epoch: clips.batches(blocks, batch_rng),
             optimizer,
-            max_epochs=model.max_epochs,
+            max_epochs=settings.max_epochs,
             validate=validate if held_out else None,
-            patience=model.patience,
+            patience=settings.patience,
         )
     if isinstance(module, ResponseNetwork):
-        module.generator = None  # it cannot be copied or pickled
-        with torch.no_grad():
-            module.weights[torch.from_numpy(constant).to(module.weights.device)] = 0.0
+        module.finish(torch.from_numpy(constant))
     return training, held_out
 
 
@@ -107,20 +149,24 @@ class _Clips:
     """Batches of clips from a recording that lies on the device as a whole."""
 
     def __init__(
-        self, model: ResponseModel, module: nn.Module, stimuli: np.ndarray, responses: np.ndarray
+        self,
+        settings: TrainingSettings,
+        module: nn.Module,
+        stimuli: np.ndarray,
+        responses: np.ndarray,
     ) -> None:
         like = next(module.parameters())
-        self.module, self.n_lags = module, model.n_lags
-        self.static = model.n_lags == 1 and stimuli.ndim > 1
-        self.length = 1 if self.static else model.clip_length
-        self.batch = model.batch_size * (model.clip_length if self.static else 1)
+        self.module, self.n_lags = module, settings.n_lags
+        self.static = settings.n_lags == 1 and stimuli.ndim > 1
+        self.length = 1 if self.static else settings.clip_length
+        self.batch = settings.batch_size * (settings.clip_length if self.static else 1)
         self.stimuli = as_tensor(stimuli).to(like)
         self.responses = as_tensor(responses).to(like)
 
     def batches(
         self, runs: Sequence[Run], rng: np.random.Generator | None = None
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Stimuli with the history they need, and responses; in random order if there is ``rng``.
+        """Yield clips of stimuli with their history, and responses; in random order with ``rng``.
 
         Random clips begin anywhere within the first clip length of their run, so that every epoch
         cuts differently.
@@ -133,46 +179,89 @@ class _Clips:
             if self.static:
                 yield self.stimuli[part], self.responses[part]
                 continue
-            answered = part[:, None] + torch.arange(length, device=part.device)
-            seen = part[:, None] + torch.arange(1 - self.n_lags, length, device=part.device)
-            yield self.stimuli[seen], self.responses[answered]
+            frames = part[:, None] + torch.arange(length, device=part.device)
+            # the first response of a clip depends on the n_lags - 1 frames before it, too
+            history = part[:, None] + torch.arange(1 - self.n_lags, length, device=part.device)
+            yield self.stimuli[history], self.responses[frames]
 
     def check_output(self, first: int) -> None:
-        """One clip through the module, which may be the user's."""
-        seen, answers = next(self.batches([(first, first + 1)]))
+        """Pass one clip through the module, which may be the user's, and check the shape."""
+        clip, recorded = next(self.batches([(first, first + 1)]))
         with torch.no_grad():
-            found: Any = self.module(seen)
-        if getattr(found, "shape", None) != answers.shape:
+            found: Any = self.module(clip)
+        if getattr(found, "shape", None) != recorded.shape:
             raise DataError(
                 "the module's output has the wrong shape",
-                expected=f"{tuple(answers.shape)} for stimuli of shape {tuple(seen.shape)}",
+                expected=f"{tuple(recorded.shape)} for stimuli of shape {tuple(clip.shape)}",
                 found=tuple(getattr(found, "shape", ())),
                 field="core",
             )
 
 
-def _start(
+def _initialize(
     module: ResponseNetwork,
     stimuli: np.ndarray,
     responses: np.ndarray,
     known: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
-    """Biases that give the mean responses, places where the responses come from."""
-    mean = responses[known].mean(axis=0)
-    bias = _INVERSES[module.architecture.nonlinearity](mean)
-    seed = int(rng.integers(2**62))
+    """Start from biases that give the mean responses and places where the responses come from."""
     device = next(module.parameters()).device
-    module.start(torch.from_numpy(bias).to(device), torch.Generator(device).manual_seed(seed))
+    # f(bias) = mean response
+    bias = _INVERSES[module.architecture.nonlinearity](responses[known].mean(axis=0))
+    generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+    place = None
     if len(module.frame_shape) >= 2:
         centers = response_centers(stimuli[known], responses[known], module.architecture.n_lags)
+        # pixels 0 ... n - 1 to -1 ... 1
         half = np.maximum((np.array(module.canvas) - 1) / 2, 0.5)
-        with torch.no_grad():
-            module.place.copy_(torch.from_numpy(centers / half - 1))
+        place = torch.from_numpy(centers / half - 1)
+    module.initialize(torch.from_numpy(bias).to(device), place, generator)
+
+
+def response_centers(stimuli: np.ndarray, responses: np.ndarray, n_lags: int) -> np.ndarray:
+    """Row and column of the center of each cell's response (n_cells, 2), in pixels.
+
+    The center of mass, over pixels, of the squared correlation of the responses with the stimulus
+    and with its square (for cells that respond to contrast of either sign), summed over lags and
+    channels, above half its largest value.
+
+    Parameters
+    ----------
+    stimuli : ndarray of shape (n_frames, height, width) or (n_frames, height, width, n_channels)
+    responses : ndarray of shape (n_frames, n_cells)
+    n_lags : int
+    """
+    n_frames, height, width = stimuli.shape[:3]
+    pixels = stimuli.reshape(n_frames, -1)
+    scores = _standardized(responses)
+    # squared correlations (n_pixels, n_cells), summed over lags, of the stimulus and its square
+    energy = np.zeros((pixels.shape[1], responses.shape[1]))
+    for stimulus in (_standardized(pixels), _standardized(pixels**2)):
+        for lag in range(n_lags):
+            energy += (stimulus[: n_frames - lag].T @ scores[lag:] / n_frames) ** 2
+    # ... and over channels; what is below half the maximum is mostly chance and would pull every
+    # center of mass to the middle of the canvas
+    energy = energy.reshape(height, width, -1, responses.shape[1]).sum(axis=2)
+    weights = np.maximum(energy - energy.max(axis=(0, 1)) / 2, 0)
+    total = weights.sum(axis=(0, 1))
+    # center of mass of each cell, the middle for a cell that never responds
+    grid = np.mgrid[:height, :width]
+    middle = np.array([[height // 2], [width // 2]]).repeat(len(total), axis=1)
+    mass = np.tensordot(grid, weights, axes=([1, 2], [0, 1]))
+    return np.where(total > 0, mass / np.where(total > 0, total, 1), middle).T
+
+
+def _standardized(values: np.ndarray) -> np.ndarray:
+    centered = values - values.mean(axis=0)
+    return centered / np.maximum(centered.std(axis=0), 1e-12)
 
 
 def _error_scale(responses: np.ndarray, loss: str) -> np.ndarray:
-    """What makes the error of always predicting the mean 1, on average over cells (n_cells,)."""
+    """Divisor of each cell's error (n_cells,), so that predicting the mean has the mean error 1.
+
+    For the Poisson loss it is one number for all cells: the mean deviance of their mean responses.
+    """
     if loss == "gaussian":
         variance = responses.var(axis=0)
         return np.where(variance > 0, variance, 1.0)
@@ -182,8 +271,8 @@ def _error_scale(responses: np.ndarray, loss: str) -> np.ndarray:
 
 
 def _poisson(rate: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-    """Half the Poisson deviance."""
-    fitted = rate - torch.xlogy(count, rate + 1e-8)
+    """Half the Poisson deviance: rate - n log(rate) - n + n log(n), zero where they are equal."""
+    fitted = rate - torch.xlogy(count, rate + _TINY)
     return fitted + torch.xlogy(count, count) - count
 
 
@@ -191,29 +280,33 @@ _ERRORS = {"poisson": _poisson, "gaussian": lambda rate, value: (rate - value) *
 
 
 def _softplus_inverse(rate: np.ndarray) -> np.ndarray:
-    rate = np.maximum(rate, 1e-3)
+    """log(exp(rate) - 1), written so that large rates do not overflow."""
+    rate = np.maximum(rate, _MIN_RATE)
     return rate + np.log(-np.expm1(-rate))
 
 
 _INVERSES = {
     "softplus": _softplus_inverse,
-    "exp": lambda rate: np.log(np.maximum(rate, 1e-3)),
+    "exp": lambda rate: np.log(np.maximum(rate, _MIN_RATE)),
     "identity": lambda rate: rate,
 }
 
 
-def _penalty(model: ResponseModel, module: nn.Module) -> torch.Tensor | float:
+def _penalty(settings: TrainingSettings, module: nn.Module) -> torch.Tensor | float:
     """Roughness of the first filters and size of the readout weights."""
     if not isinstance(module, ResponseNetwork):
         return 0.0
     filters = [layer.weight for layer in module.core if isinstance(layer, nn.Conv3d)]
-    first = filters[:2] if model.core == "conv3d" else filters[:1]
+    # the first layer of "conv3d" is two: filters over space, then over time
+    first = filters[:2] if module.architecture.core == "conv3d" else filters[:1]
     penalty: torch.Tensor | float = 0.0
-    for axis, weight in ((2, model.smooth_time), (3, model.smooth_space), (4, model.smooth_space)):
+    # squared differences between neighbors along time, rows and columns, per filter
+    space = settings.smooth_space
+    for axis, weight in ((2, settings.smooth_time), (3, space), (4, space)):
         if weight > 0:
             penalty = penalty + weight * sum(
                 kernel.diff(dim=axis).square().sum() / kernel.shape[0] for kernel in first
             )
-    if model.sparsity > 0:
-        penalty = penalty + model.sparsity * module.weights.abs().mean()
+    if settings.sparsity > 0:
+        penalty = penalty + settings.sparsity * module.weights.abs().mean()
     return penalty

@@ -17,21 +17,26 @@ from neuroml.exceptions import DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from neuroml.celltypes._responses import ModelView
+    from neuroml.celltypes._model_adapter import ModelAdapter
 
 __all__ = ["FacetedStimuli"]
 
-_ONE_FACET = 0.5  # mean cosine between gradients above which there is nothing to divide
-_GOOD_ENOUGH = 0.9  # as a share of the highest silhouette
+# Mean cosine between gradients above which a cell has one facet: on simulated retinas it is 0.93 to
+# 1 for cells with one facet and 0.01 to 0.04 for cells with several.
+_ONE_FACET = 0.5
+# The smallest number of facets with at least this share of the highest silhouette is taken, since
+# silhouettes of neighboring numbers differ by chance.
+_GOOD_ENOUGH = 0.9
+_MAX_FACETS = 5
 
 
 class FacetedStimuli(Estimator):
     """Find the kinds of stimuli that drive one cell, and an optimal stimulus of each kind.
 
     The clips that drive the cell most are grouped by the gradient of its response to them, which
-    says what about a clip the cell responds to; the mean of each group is where gradient ascent
-    starts [1]_. A cell that answers to light going on as well as off has two such facets, of
-    which a single optimal stimulus shows one.
+    shows what in a clip the cell responds to; gradient ascent starts from the mean of each group
+    [1]_. A cell that responds to light going on as well as off has two such facets; a single
+    optimal stimulus shows only one of them.
 
     Parameters
     ----------
@@ -39,9 +44,9 @@ class FacetedStimuli(Estimator):
         "auto": one if the facet index is above 0.5, otherwise the smallest number from 2 to 5 with
         a silhouette of at least 0.9 times the highest one.
     n_reference : int, default=1000
-        Random clips (1/f statistics) to choose from, if none are given to `fit`.
+        Number of random clips (1/f statistics) to choose from, if none are given to `fit`.
     n_seeds : int, default=100
-        How many of the clips that drive the cell most are grouped.
+        Number of clips that are grouped: those that drive the cell most.
     decrease : bool, default=False
         Look for stimuli that lower the response instead, for cells that are suppressed.
     stimulus_shape, stimulus_axes, window, norm, pixel_range, smooth_time, smooth_space
@@ -54,7 +59,7 @@ class FacetedStimuli(Estimator):
     Attributes
     ----------
     facets_ : ndarray of shape (n_facets, ...)
-        The most frequent one first.
+        One stimulus per facet, the facet with most seeds first.
     responses_ : ndarray of shape (n_facets,)
         The cell's response to each, in the model's units.
     facet_index_ : float
@@ -65,7 +70,8 @@ class FacetedStimuli(Estimator):
     labels_ : ndarray of int of shape (n_seeds,)
         The facet of each seed.
     seeds_ : ndarray of int of shape (n_seeds,)
-        Which reference clips served as seeds, the one that drives the cell most first.
+        Indices of the reference clips that served as seeds, the one that drives the cell most
+        first.
     n_facets_ : int
     stimulus_axes_ : str
 
@@ -154,10 +160,10 @@ class FacetedStimuli(Estimator):
             As for `MostDiscriminativeStimuli`.
         y : ignored
         cell : int
-            Which cell of the model.
+            Index of the cell in the model.
         reference_stimuli : array-like of shape (n_stimuli, ...), optional
-            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
-            Clips to choose seeds from.
+            Clips to choose seeds from: an array, DataFrame, DataArray, recording or torch tensor;
+            masked entries are NaN.
 
         Returns
         -------
@@ -169,78 +175,89 @@ class FacetedStimuli(Estimator):
             If there is no such cell, its response never changes, or the model or the clips do not
             fit.
         """
-        from neuroml.celltypes._responses import opened
+        from neuroml.celltypes._model_adapter import ModelAdapter
 
         reference_rng, group_rng = spawn_generators(self.random_state, 2)
-        with opened(
+        with ModelAdapter.adapt(
             model,
             stimulus_shape=self.stimulus_shape,
             stimulus_axes=self.stimulus_axes,
             window=self.window,
-        ) as view:
-            if not 0 <= cell < view.n_cells:
+        ) as adapter:
+            if not 0 <= cell < adapter.n_cells:
                 raise DataError(
                     "there is no such cell",
-                    expected=f"0 to {view.n_cells - 1}",
+                    expected=f"0 to {adapter.n_cells - 1}",
                     found=cell,
                     field="cell",
                 )
             reference = (
-                view.clips(self.n_reference, reference_rng)
+                adapter.clips(self.n_reference, reference_rng)
                 if reference_stimuli is None
-                else view.deviations(reference_stimuli)
+                else adapter.deviations(reference_stimuli)
             )
-            self.seeds_ = self._choose_seeds(view, reference, cell)
+            self.seeds_ = self._choose_seeds(adapter, reference, cell)
             seeds = reference[self.seeds_]
-            gradients = self._gradients(view, seeds, cell)
+            gradients = self._gradients(adapter, seeds, cell)
             self.facet_index_ = _mean_cosine(gradients)
             self.labels_ = _group(gradients, self.n_facets, self.facet_index_, group_rng)
             self.n_facets_ = int(self.labels_.max()) + 1
-            self._optimize(view, reference, seeds, cell)
-        self.stimulus_axes_ = view.axes
+            self._optimize(adapter, reference, seeds, cell)
+        self.stimulus_axes_ = adapter.axes
         return self
 
-    def _choose_seeds(self, view: ModelView, reference: Tensor, cell: int) -> np.ndarray:
+    def _choose_seeds(self, adapter: ModelAdapter, reference: Tensor, cell: int) -> np.ndarray:
         """Indices of the clips that drive the cell most, in falling order."""
-        recorded = view.record(reference)[:, cell]
+        recorded = adapter.record(reference)[:, cell]
+        # what is below 1e-6 of the largest response is rounding of single precision
         if recorded.std() <= 1e-6 * np.abs(recorded).max():
             raise DataError(
-                "the cell answers alike to all reference stimuli",
+                "the cell gives the same response to all reference stimuli",
                 found=f"cell {cell}",
                 field="cell",
             )
         return np.argsort(recorded if self.decrease else -recorded)[: self.n_seeds]
 
-    def _gradients(self, view: ModelView, seeds: Tensor, cell: int) -> np.ndarray:
+    def _gradients(self, adapter: ModelAdapter, seeds: Tensor, cell: int) -> np.ndarray:
         """Direction (n_seeds, n_pixels) in which each seed would have to change."""
         import torch
 
         seeds = seeds.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(view.respond(seeds)[:, cell].sum(), seeds)
+        (gradient,) = torch.autograd.grad(adapter.respond(seeds)[:, cell].sum(), seeds)
         flat = gradient.flatten(start_dim=1).double().cpu().numpy()
         return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
 
-    def _optimize(self, view: ModelView, reference: Tensor, seeds: Tensor, cell: int) -> None:
-        """Ascend from the mean of each group, all at once."""
+    def _optimize(self, adapter: ModelAdapter, reference: Tensor, seeds: Tensor, cell: int) -> None:
+        """Optimize one stimulus per facet from the mean of its group, all at once."""
         import torch
 
-        from neuroml.celltypes._ascent import Climber, ascend
-        from neuroml.celltypes._setup import build_space
+        from neuroml.celltypes._stimulus_optimizer import (
+            OptimizerSettings,
+            build_space,
+            optimize_stimuli,
+        )
 
-        space = build_space(self, view, reference)
+        space = build_space(
+            adapter,
+            reference,
+            norm=self.norm,
+            pixel_range=self.pixel_range,
+            smooth_time=self.smooth_time,
+            smooth_space=self.smooth_space,
+        )
         members = [
             torch.from_numpy(np.flatnonzero(self.labels_ == k)) for k in range(self.n_facets_)
         ]
         start = space.project(torch.stack([seeds[rows].mean(dim=0) for rows in members]))
         sign = -1.0 if self.decrease else 1.0
-        found = ascend(
-            view.respond,
+        found = optimize_stimuli(
+            adapter.respond,
             lambda responses: sign * responses[:, cell],
             start,
             space,
-            Climber(self.n_steps, self.learning_rate),
+            OptimizerSettings(self.n_steps, self.learning_rate),
         )
-        self.facets_ = view.shown(found.stimuli)
+        self.facets_ = adapter.as_shown(found.stimuli)
         self.responses_ = found.responses[:, cell].double().cpu().numpy()
         flat = found.stimuli.flatten(start_dim=1).double().cpu().numpy()
         flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
@@ -248,7 +265,10 @@ class FacetedStimuli(Estimator):
 
 
 def _mean_cosine(directions: np.ndarray) -> float:
-    """Mean cosine between two different rows of unit norm."""
+    """Mean cosine between two different rows of unit norm.
+
+    |sum_i u_i|^2 = n + sum over i != j of u_i . u_j, and there are n (n - 1) such pairs.
+    """
     n = len(directions)
     return float((np.square(directions.sum(axis=0)).sum() - n) / (n * (n - 1)))
 
@@ -259,7 +279,9 @@ def _group(
     """Facet of each seed, the largest one first."""
     if n_facets == "auto" and index > _ONE_FACET:
         return np.zeros(len(directions), dtype=int)
-    numbers = range(2, min(5, len(directions) - 1) + 1) if n_facets == "auto" else [n_facets]
+    numbers = (
+        range(2, min(_MAX_FACETS, len(directions) - 1) + 1) if n_facets == "auto" else [n_facets]
+    )
     seed = int(rng.integers(2**31))
     found = [KMeans(int(n), n_init=10, random_state=seed).fit_predict(directions) for n in numbers]
     scores = np.array([silhouette_score(directions, one) if len(found) > 1 else 1 for one in found])

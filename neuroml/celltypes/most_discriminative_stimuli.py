@@ -3,50 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
+from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
-from neuroml._core.iteration import FitTrace, fit_from_starts, select_restart
+from neuroml._core.iteration import fit_from_starts, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.warn import warn_caller
 from neuroml.celltypes._matching import (
+    check_responses,
     cluster_templates,
     confusion,
     correlate,
+    mean_and_noise,
+    posterior,
     residual_variance,
     standardize,
 )
-from neuroml.celltypes._start import initial_labels, responding_cells
-from neuroml.celltypes._typing_by_stimuli import TypingByStimuli
 
 if TYPE_CHECKING:
-    from neuroml.celltypes._clustering import Clustering, Search
+    from torch import Tensor
 
-__all__ = ["PAPER_PRESET", "MostDiscriminativeStimuli"]
+    from neuroml.celltypes._cluster_search import Clustering, ClusterSearch
+    from neuroml.celltypes._model_adapter import ModelAdapter
 
-_CONFUSED, _SATURATED = 0.4, 0.98
+__all__ = ["MostDiscriminativeStimuli"]
 
-PAPER_PRESET: dict[str, Any] = {
-    "temperature": 1.6,
-    "normalize": False,
-    "init": "random",
-    "assign": "argmax",
-    "optimizer": "gradient",
-    "learning_rate": 100.0,
-    "n_steps": 50,
-    "max_iter": 10,
-}
-"""Parameters under which `MostDiscriminativeStimuli` is the algorithm of Burg et al. (2024), with
-the learning rate, steps and temperature of its authors' example. Their stimuli for the mouse retina
-have ``norm=30`` and a ``pixel_range`` per color channel."""
+# Mutual confusion from which two clusters count as one type: with it, twice as many clusters as
+# types are merged to the types of the simulated retinas (tests/benchmarks/celltypes).
+_CONFUSED = 0.4
+# Share of the bound log C above which J is at its bound: its gradient then nearly vanishes, however
+# weakly the stimuli drive their cells.
+_SATURATED = 0.98
 
 
-class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
+class MostDiscriminativeStimuli(ClusterMixin, Estimator):
     r"""Cluster the cells of a response model by the stimuli that tell them apart.
 
     Two steps alternate until no cell moves [1]_. For each cluster :math:`c` a stimulus is optimized
@@ -56,17 +54,18 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         J_c(s_c) = \frac{\bar r_c(s_c)}{\tau}
                    - \log \frac{1}{C} \sum_{k=1}^{C} \exp \frac{\bar r_k(s_c)}{\tau} \le \log C
 
-    with :math:`\bar r_k(s)` the mean response of cluster :math:`k`. Then each cell moves to the
-    cluster whose responses to all the stimuli its own are like. All stimuli are optimized in one
-    batch, which is the same as one by one and several times faster.
+    with :math:`\bar r_k(s)` the mean response of cluster :math:`k` and :math:`C` the number of
+    clusters. Then each cell moves to the cluster whose responses to all the stimuli are most like
+    its own. All stimuli are optimized in one batch, which gives what one by one would give and is
+    several times faster.
 
-    The stimuli are what this gives beyond clustering: they say what a type is, and a few seconds of
-    them tell the type of new cells (`predict`), without a model of these.
+    Beyond clustering, the stimuli show what a type responds to, and a few seconds of them suffice
+    to tell the type of new cells (`predict`), without a model of these cells.
 
     Parameters
     ----------
     n_clusters : int, default=10
-        Clusters to start with. J has no sharp optimum over their number: start with two or three
+        Number of clusters to start with. J has no sharp optimum over it: start with two or three
         times as many as expected, and merge (``merge_threshold``).
     stimulus_shape : sequence of int, optional
         Shape of one stimulus, e.g. ``(n_frames, height, width)``; the model's own if not given.
@@ -74,8 +73,8 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         One of the letters T (time), H, W, C (channels) for each axis of a stimulus; the model's own
         if not given, or else "T", "HW", "THW" or "THWC".
     window : int, optional
-        The response is the mean over that many last frames of the model's output, if this has
-        frames; over all by default.
+        Number of last frames of the model's output, if this has frames, over which the response
+        is averaged; all by default.
     temperature : float, default=5.0
         :math:`\tau`, in standard deviations of a cell's response (see ``normalize``). If it is
         low, J reaches its bound with stimuli that drive cells weakly, and a warning says so.
@@ -87,50 +86,56 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
     assign : {"fingerprint", "argmax"}, default="fingerprint"
         "fingerprint": the cluster whose mean response vector over all stimuli, standardized,
         correlates best with the cell's. "argmax": the cluster whose stimulus drives the cell most,
-        as in the paper; it loses types whose stimulus is a weaker one for its own cells than
-        another type's.
+        as in the paper; this loses a type whose cells respond more to another type's stimulus
+        than to their own.
     n_init : int, default=1
-        Starts; the one with the highest mean objective is kept.
+        Number of starts; the one with the highest mean objective is kept.
     max_iter : int, default=20
+        Maximum number of iterations.
     optimizer : {"scale-free", "gradient"}, default="scale-free"
-        Steps of ``learning_rate`` times the stimulus's norm along the gradient, with momentum 0.9,
-        keeping the best stimulus on the way; or ``learning_rate`` times the gradient, keeping the
-        last one.
+        "scale-free": steps of ``learning_rate`` times the stimulus's norm along the gradient, with
+        momentum 0.9; the best stimulus of all steps is kept. "gradient": steps of
+        ``learning_rate`` times the gradient; the last stimulus is kept.
     learning_rate : float, default=0.03
     n_steps : int, default=40
-        Steps of a stimulus in every iteration.
+        Number of steps of a stimulus in every iteration.
     warm_start_stimuli : bool, default=True
-        Go on from the stimuli of the iteration before rather than from noise.
+        Optimize from the stimuli of the iteration before rather than from noise.
     norm : float or None or "reference", default="reference"
-        Euclidean norm of a stimulus's deviation from the mean stimulus: a number, no constraint, or
-        the mean norm of the reference stimuli.
+        Euclidean norm of a stimulus's deviation from the mean stimulus: a number; None for no
+        constraint; or the mean norm of the reference stimuli.
     pixel_range : tuple or None or "model", default="model"
-        (lowest, highest) pixel value, numbers or one per channel; no limits; or the range that the
-        model was trained on, where it knows that. Clipped after scaling to the norm.
+        (lowest, highest) pixel value, numbers or one per channel; None for no limits; or the range
+        that the model was trained on, where it knows that. Stimuli are clipped after scaling to
+        the norm.
     smooth_time, smooth_space : float, default=0.0
         Width in frames and pixels of the Gaussian that smooths the gradient.
     split_gain : float, optional
-        Cut a cluster in two if that raises the mean objective by this share of the most that one
-        more cluster can bring, and the two are not confused (see ``merge_threshold``; 0.4 if that
-        is not given). A cut into indistinguishable halves has an expected gain of -0.39, one into
-        two types as different as the others up to 1.
+        Cut a cluster in two if that raises the mean objective by this share of the rise of its
+        bound, :math:`\log((C + 1) / C)`, and the two are not confused (see ``merge_threshold``;
+        0.4 if that is not given). A cut into indistinguishable halves has a negative gain (-0.14
+        of the bound's rise for two clusters, -0.39 in the limit of many), one into two types as
+        different as the others a gain of up to 1.
     merge_threshold : float, optional
-        In the end, merge clusters whose mutual confusion is at least this, the worst first: each
-        cluster answers to the other's stimulus with this share of the response to its own (both
-        above the mean response to the reference stimuli). 0.4 is a good value.
+        In the end, merge clusters whose mutual confusion is at least this, the worst first. The
+        mutual confusion is the share of the response to the own stimulus with which each of two
+        clusters responds to the other's as well (both above the mean response to the reference
+        stimuli). 0.4 tells types of simulated retinas apart.
     min_cluster_size : int, default=1
         Smaller clusters are dissolved.
     holdout : float, default=0.0
         Share of the cells that stimuli are not optimized on; they are labeled as new cells are.
     n_reference : int, default=200
-        Random clips (1/f statistics) as reference stimuli, if none are given to `fit`.
+        Number of random clips (1/f statistics) that serve as reference stimuli, if none are given
+        to `fit`.
     random_state : int, RandomState, Generator or None, default=None
 
     Attributes
     ----------
     labels_ : ndarray of int of shape (n_cells,)
-        -1 for cells that do not respond.
+        Cluster of each cell; -1 for cells that do not respond.
     stimuli_ : ndarray of shape (n_clusters, ...)
+        Stimulus of each cluster, as it is shown.
     responses_ : ndarray of shape (n_clusters, n_cells)
         Mean response of each cell to each stimulus, in the model's units.
     objective_ : ndarray of shape (n_clusters,)
@@ -138,24 +143,28 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
     holdout_objective_ : ndarray of shape (n_clusters,)
         The same on the other cells; NaN without any.
     confusion_ : ndarray of shape (n_clusters, n_clusters)
-        Mean response to each stimulus (row) of each cluster's cells (column), of those held out if
-        there are any, in standard deviations above the mean response to the reference stimuli.
+        Mean response to each stimulus (row) of each cluster's cells (column), in standard
+        deviations above the mean response to the reference stimuli. If there are cells held out,
+        the mean is over these.
     templates_ : ndarray of shape (n_clusters, n_clusters)
-        The standardized response vector (columns: stimuli) that cells of a cluster are compared
-        with.
+        The standardized response vector (columns: stimuli) that a cell is compared with for each
+        cluster (row).
     template_variance_ : float
         Mean squared difference between standardized responses and templates, per stimulus.
     initial_labels_ : ndarray of int of shape (n_cells,)
-        What the kept start began with; -1 for cells without a part in it.
+        The labels from which the kept start began; -1 for cells that stimuli are not optimized on.
     train_mask_ : ndarray of bool of shape (n_cells,)
         Cells that the stimuli were optimized on.
-    n_clusters_, n_dropped_ : int
-        Clusters in the end; cells that do not respond.
+    n_clusters_ : int
+        Number of clusters in the end.
+    n_dropped_ : int
+        Number of cells that do not respond.
     response_scale_ : ndarray of shape (n_cells,)
         What responses are divided by.
     objective_trace_ : ndarray
         Mean objective at the start and after every iteration of the kept start.
     restart_objectives_ : ndarray of shape (n_init,)
+        Mean objective of each start in the end; higher is better.
     stimulus_axes_ : str
     display_range_ : tuple
         Lowest and highest pixel value that a display must show, numbers or one per channel.
@@ -173,11 +182,11 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
     ``(batch, n_frames, n_cells)``, each row by itself. It is used in eval mode with frozen
     parameters and left as it was found. It may have the attributes ``stimulus_shape``,
     ``stimulus_axes``, ``stimulus_mean``, ``stimulus_sd`` and ``stimulus_range``. Where stimuli
-    extend in space, all receptive fields must be at the same place (`ResponseModel.centered`), or
-    cells are grouped by place.
+    extend in space, all receptive fields must be at the same place (`ResponseModel.centered`);
+    otherwise cells are grouped by place.
 
-    On the simulated retina, k-means on many noiseless responses finds the types as well: the method
-    is no better at clustering. Compare with the baselines of `compare_clusterings`.
+    On the simulated retina, k-means on many noiseless responses finds the types just as well: the
+    method is no better at clustering. Compare it with the baselines of `compare_clusterings`.
 
     References
     ----------
@@ -279,6 +288,40 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         self.n_reference = n_reference
         self.random_state = random_state
 
+    @classmethod
+    def published(cls, **overrides: Any) -> MostDiscriminativeStimuli:
+        """Make the estimator with the settings of Burg et al. (2024) [1]_.
+
+        Random clusters to start with, assignment by the strongest response, responses that are not
+        normalized, and plain gradient ascent that keeps the last stimulus; the temperature (1.6),
+        the learning rate (100), 50 steps and 10 iterations are those of the example in the
+        authors' code. A learning rate fits the gradients of one model only. The stimuli for the
+        mouse retina have ``norm=30`` and a ``pixel_range`` per color channel, those of the example
+        no constraint on the norm (``norm=None``); neither is set here, where the defaults stay.
+
+        Parameters
+        ----------
+        **overrides
+            Any parameter of the class.
+
+        Examples
+        --------
+        >>> from neuroml.celltypes import MostDiscriminativeStimuli
+        >>> MostDiscriminativeStimuli.published(n_clusters=5, norm=30.0).temperature
+        1.6
+        """
+        settings: dict[str, Any] = {
+            "temperature": 1.6,
+            "normalize": False,
+            "init": "random",
+            "assign": "argmax",
+            "optimizer": "gradient",
+            "learning_rate": 100.0,
+            "n_steps": 50,
+            "max_iter": 10,
+        }
+        return cls(**(settings | overrides))
+
     @validated_fit
     def fit(
         self, model: Any, y: Any = None, *, reference_stimuli: ArrayLike | None = None
@@ -291,8 +334,8 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
             See Notes.
         y : ignored
         reference_stimuli : array-like of shape (n_stimuli, ...), optional
-            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
-            What the scale of responses, the norm of stimuli and k-means are based on.
+            Stimuli that the scale of responses, the norm of stimuli and k-means are based on: an
+            array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
 
         Returns
         -------
@@ -313,49 +356,52 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         NotConvergedWarning
             If cells were still moving after ``max_iter`` iterations.
         """
-        from neuroml.celltypes._responses import opened
-        from neuroml.celltypes._setup import build_search, pixel_limits
+        from neuroml.celltypes._cluster_search import initial_labels, responding_cells
+        from neuroml.celltypes._model_adapter import ModelAdapter
 
-        self._warn_if_apart(model)
+        self._warn_if_not_centered(model)
         split_rng, reference_rng, *rngs = spawn_generators(self.random_state, self.n_init + 2)
-        with opened(
+        with ModelAdapter.adapt(
             model,
             stimulus_shape=self.stimulus_shape,
             stimulus_axes=self.stimulus_axes,
             window=self.window,
-        ) as view:
+        ) as adapter:
             reference = (
-                view.clips(self.n_reference, reference_rng)
+                adapter.clips(self.n_reference, reference_rng)
                 if reference_stimuli is None
-                else view.deviations(reference_stimuli)
+                else adapter.deviations(reference_stimuli)
             )
-            recorded = view.record(reference)
+            recorded = adapter.record(reference)
             responding = responding_cells(recorded)
-            train = responding & (split_rng.random(view.n_cells) >= self.holdout)
+            train = responding & (split_rng.random(adapter.n_cells) >= self.holdout)
             starts = [
                 initial_labels(self.init, self.n_clusters, recorded, train, rng) for rng in rngs
             ]
-            search = build_search(self, view, reference, recorded, responding)
-            name = type(self).__name__
-            tasks = [(search, *pair) for pair in zip(starts, rngs, strict=True)]
-            climbs = fit_from_starts(self._run, tasks, name=name)
-            best, every = select_restart(climbs, name=name)
-            self.stimuli_ = view.shown(best.state.stimuli)
-            limits = pixel_limits(self.pixel_range, view)
+            search = self._search(adapter, reference, recorded, responding)
+            run = partial(
+                search.run,
+                split_gain=self.split_gain,
+                merge_threshold=self.merge_threshold,
+                max_confusion=_CONFUSED if self.merge_threshold is None else self.merge_threshold,
+            )
+            fits = fit_from_starts(run, zip(starts, rngs, strict=True), name=type(self).__name__)
+            best, every = select_restart(fits, name=type(self).__name__)
+            self.stimuli_ = adapter.as_shown(best.state.stimuli)
+            limits = adapter.pixel_limits(self.pixel_range)
             self.display_range_ = limits or (self.stimuli_.min(), self.stimuli_.max())
-        self.stimulus_axes_ = view.axes
+        self.stimulus_axes_ = adapter.axes
         self.train_mask_ = train
-        self.n_dropped_ = int((~responding).sum())
-        self.response_scale_ = search.scale
-        self.initial_labels_ = next(s for s, c in zip(starts, climbs, strict=True) if c is best)
+        self.n_dropped_, self.response_scale_ = int((~responding).sum()), search.scale
+        self.initial_labels_ = next(s for s, f in zip(starts, fits, strict=True) if f is best)
         self._describe(best.state, search.baseline, responding)
         self.objective_trace_ = np.array(best.trace)
         self.restart_objectives_ = np.array([one.objective for one in every])
         self.n_iter_, self.converged_ = best.n_iter, best.converged
         return self
 
-    def _warn_if_apart(self, model: Any) -> None:
-        distance = getattr(model, "rf_distance_", None)  # where cells have places
+    def _warn_if_not_centered(self, model: Any) -> None:
+        distance = getattr(model, "rf_distance_", None)  # of a ResponseModel with places
         if distance is not None and distance > 1:
             warn_caller(
                 f"Receptive fields are {distance:.1f} pixels from the center on average, so cells "
@@ -363,20 +409,45 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
                 UserWarning,
             )
 
-    def _run(
-        self, search: Search, labels: np.ndarray, rng: np.random.Generator
-    ) -> FitTrace[Clustering]:
-        """One start: settle, then split, then merge, as far as asked for."""
-        climbed = search.settle(search.begin(labels, rng), rng)
-        if self.split_gain is not None:
-            threshold = _CONFUSED if self.merge_threshold is None else self.merge_threshold
-            climbed = search.split(climbed, self.split_gain, threshold, rng)
-        if self.merge_threshold is not None:
-            climbed = search.merge(climbed, self.merge_threshold, rng)
-        return climbed
+    def _search(
+        self, adapter: ModelAdapter, reference: Tensor, recorded: np.ndarray, responding: np.ndarray
+    ) -> ClusterSearch:
+        """What stays the same over all starts, from the parameters and the reference stimuli."""
+        from neuroml.celltypes._cluster_search import ClusterSearch
+        from neuroml.celltypes._stimulus_optimizer import OptimizerSettings, build_space
+
+        scale = np.where(responding & self.normalize, recorded.std(axis=0), 1.0)
+        scale_free = self.optimizer == "scale-free"
+        return ClusterSearch(
+            respond=adapter.respond,
+            scale=scale,
+            baseline=recorded.mean(axis=0) / scale,
+            fingerprints=standardize(recorded),
+            space=build_space(
+                adapter,
+                reference,
+                norm=self.norm,
+                pixel_range=self.pixel_range,
+                smooth_time=self.smooth_time,
+                smooth_space=self.smooth_space,
+            ),
+            optimizer=OptimizerSettings(
+                self.n_steps,
+                self.learning_rate,
+                momentum=0.9 if scale_free else 0.0,
+                scale_free=scale_free,
+                keep_best=scale_free,
+            ),
+            temperature=self.temperature,
+            rule=self.assign,
+            max_iter=self.max_iter,
+            warm_start=self.warm_start_stimuli,
+            min_cluster_size=self.min_cluster_size,
+            like=adapter.like,
+        )
 
     def _describe(self, state: Clustering, baseline: np.ndarray, responding: np.ndarray) -> None:
-        """Everything that follows from the clusters of the training cells."""
+        """Set everything that follows from the clusters of the training cells."""
         from neuroml.celltypes._objective import objective_of
 
         n_clusters = state.n_clusters
@@ -384,6 +455,7 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
         self.templates_ = cluster_templates(scores, state.labels, n_clusters, self.assign)
         match = correlate(scores, self.templates_)
         self.template_variance_ = residual_variance(match, state.labels)
+        # cells held out are labeled as `predict` would label them
         held_out = responding & ~self.train_mask_
         self.labels_ = np.where(held_out, match.argmax(axis=0), state.labels)
         self.n_clusters_ = n_clusters
@@ -406,3 +478,120 @@ class MostDiscriminativeStimuli(TypingByStimuli, ClusterMixin, Estimator):
                 "stimuli may drive their cells weakly: raise temperature.",
                 UserWarning,
             )
+
+    def predict(self, responses: ArrayLike) -> np.ndarray:
+        """Predict the type of cells, also of other recordings, from responses to ``stimuli_``.
+
+        Parameters
+        ----------
+        responses : array-like of shape (n_clusters_, n_cells) or (n_repeats, n_clusters_, n_cells)
+            Responses to the stimuli in their order, like ``responses_``, in any unit: cells are
+            compared after standardizing over stimuli. NaN marks what was not shown.
+
+        Returns
+        -------
+        ndarray of int of shape (n_cells,)
+            -1, with a warning, for cells with the same response to all stimuli they were shown.
+
+        Raises
+        ------
+        DataError
+            If the shape does not fit, or there are infinite values.
+        """
+        probabilities = self.predict_proba(responses)
+        known = np.isfinite(probabilities[:, 0])
+        if not known.all():
+            warn_caller(
+                f"{(~known).sum()} of {len(known)} cells give the same response to all stimuli "
+                "they were shown and cannot be typed (label -1).",
+                UserWarning,
+            )
+        return np.where(known, np.nan_to_num(probabilities).argmax(axis=1), -1)
+
+    def predict_proba(self, responses: ArrayLike) -> np.ndarray:
+        r"""Predict the probability of each cluster for each cell.
+
+        Parameters
+        ----------
+        responses : array-like
+            As for `predict`. With several repeats, the noise of a cell's mean response is
+            estimated and makes the probabilities less certain.
+
+        Returns
+        -------
+        ndarray of shape (n_cells, n_clusters)
+            NaN for cells with the same response to all stimuli they were shown.
+
+        Notes
+        -----
+        If a cell's standardized response vector scatters around its cluster's template with the
+        variance :math:`\sigma^2` per stimulus, and clusters are equally likely,
+        :math:`p_k \propto \exp(n \rho_k / \sigma^2)` with :math:`\rho_k` the correlation over the
+        :math:`n` stimuli shown. :math:`\sigma^2` is ``template_variance_`` plus the variance of
+        the mean over repeats; with a single repeat the noise is not known and the probabilities are
+        too confident.
+        """
+        check_is_fitted(self)
+        repeats = check_responses(responses, self.n_clusters_)
+        mean, noise = mean_and_noise(repeats)
+        scores = standardize(mean)
+        shown = np.isfinite(scores).sum(axis=0)
+        result = posterior(
+            correlate(scores, self.templates_), shown, self.template_variance_ + noise
+        )
+        result[shown == 0] = np.nan
+        return result
+
+    def respond(self, model: Any) -> np.ndarray:
+        """Compute the responses of a model's cells to ``stimuli_``, as `predict` takes them.
+
+        Parameters
+        ----------
+        model : ResponseModel or torch.nn.Module
+            The model of `fit`, or one of other cells.
+
+        Returns
+        -------
+        ndarray of shape (n_clusters, n_cells)
+        """
+        check_is_fitted(self)
+        return self._record(model, self.stimuli_)
+
+    def stimuli_to_uint8(self, model: Any = None) -> Bunch:
+        """Convert stimuli to 8-bit images for a display.
+
+        Parameters
+        ----------
+        model : ResponseModel or torch.nn.Module, optional
+            The model of `fit`, to compute the objective of the rounded stimuli with.
+
+        Returns
+        -------
+        sklearn.utils.Bunch
+            ``stimuli``, ndarray of uint8 shaped like ``stimuli_``; ``low`` and ``high``, what 0 and
+            255 stand for; ``objective`` (n_clusters_,) of the rounded stimuli if there is a model.
+        """
+        from neuroml.celltypes._objective import objective_of
+
+        check_is_fitted(self)
+        low, high = self.display_range_
+        levels = np.rint((self.stimuli_ - low) / (high - low) * 255).clip(0, 255).astype(np.uint8)
+        result = Bunch(stimuli=levels, low=low, high=high)
+        if model is not None:
+            rounded = low + levels / 255 * (high - low)
+            responses = self._record(model, rounded) / self.response_scale_
+            labels = np.where(self.train_mask_, self.labels_, -1)
+            result.objective = objective_of(responses, labels, self.temperature)
+        return result
+
+    def _record(self, model: Any, stimuli: np.ndarray) -> np.ndarray:
+        """Responses (n_stimuli, n_cells) of a model's cells."""
+        from neuroml.celltypes._model_adapter import ModelAdapter
+
+        with ModelAdapter.adapt(
+            model,
+            stimulus_shape=stimuli.shape[1:],
+            stimulus_axes=self.stimulus_axes_,
+            window=self.window,
+        ) as adapter:
+            return adapter.record(adapter.deviations(stimuli))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy, deepcopy
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from neuroml._core.validation import (
     check_table,
 )
 from neuroml.celltypes._fit_quality import correlation_to_mean, explained_variance
-from neuroml.celltypes._windows import check_recording, frames_with_history
+from neuroml.celltypes._recording_blocks import check_recording, frames_with_history
 from neuroml.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -43,14 +44,15 @@ __all__ = ["ResponseModel"]
 
 _MAX_DIMENSIONS = 4
 _FRAME_AXES = ("", "C", "HW", "HWC")
-_CHUNK = 256  # frames that are predicted at once
+_CHUNK = 256  # frames that are predicted at once: bounds the memory, changes no prediction
 
 
 class ResponseModel(MultiOutputMixin, Estimator):
     r"""Predict the responses of many cells to stimuli with a convolutional network.
 
     All cells share a core of filters over space and the last ``n_lags`` frames. Each cell has a
-    place on the canvas and weights :math:`w` of the core's features :math:`\phi` there [1]_:
+    place :math:`x_i` on the canvas and weights :math:`w` of the core's features :math:`\phi` there
+    [1]_:
 
     .. math:: r_i(t) = f\Big(b_i + \sum_k w_{ik}\, \phi_k(x_i, t)\Big).
 
@@ -61,42 +63,45 @@ class ResponseModel(MultiOutputMixin, Estimator):
     ----------
     core : {"linear", "conv2d", "conv3d"} or torch.nn.Module, default="conv3d"
         "linear": one layer of linear filters, so that cells are linear-nonlinear. "conv2d": filters
-        over space with all lags as channels, and a hidden layer; the one for images. "conv3d": the
-        same with filters that are sums of products of space and time. Or a module of your own that
-        does all of it, see Notes.
+        over space with all lags as channels, and a hidden layer; choose it for images. "conv3d":
+        the same with filters that are sums of products of space and time. Or a module of your own
+        in place of the network, see Notes.
     n_lags : int, default=10
         Frames that a response depends on, the current one included. 1 for images.
     n_filters, n_features : int, default=16, 24
-        Channels of the first and of the hidden layer.
+        Number of channels of the first and of the hidden layer.
     kernel_size : int, default=7
         Height and width of the filters in pixels; odd.
     readout : {"gaussian", "point"}, default="gaussian"
-        How places are learned: with the place drawn anew around its mean for each batch [1]_, or
-        not. Predictions use the mean.
+        How places are learned. "gaussian": each batch draws the place around its mean [1]_.
+        "point": the place is a parameter. Predictions use the mean.
     nonlinearity : {"softplus", "exp", "identity"}, default="softplus"
         The function :math:`f`.
     loss : {"poisson", "gaussian"}, default="poisson"
-        For counts and other responses that are never negative; or the squared error, each cell
-        scaled to variance 1.
+        "poisson": the deviance, for counts and other responses that are never negative.
+        "gaussian": the squared error, each cell scaled to variance 1.
     smooth_space, smooth_time : float, default=0.0
         Weight of the squared differences between neighbors in the first layer's filters.
     sparsity : float, default=0.0
         Weight of the mean absolute readout weight.
     weight_decay : float, default=0.01
-        Of the AdamW optimizer.
+        Weight decay of the AdamW optimizer.
     validation_fraction : float, default=0.2
-        Share of the blocks that training is stopped by; 0 trains for ``max_epochs``.
+        Share of the blocks that are held out to decide when training stops; 0 trains for
+        ``max_epochs``.
     n_blocks : int, default=10
-        Each session is cut into this many contiguous blocks.
+        Number of contiguous blocks that each session is cut into.
     clip_length : int, default=50
-        Frames of a training clip.
+        Number of frames of a training clip.
     batch_size : int, default=8
-        Clips of a batch (with ``n_lags=1``, ``clip_length`` times as many images).
+        Number of clips of a batch (with ``n_lags=1``, ``clip_length`` times as many images).
     learning_rate : float, default=0.01
-        To start with; it falls by 0.3 when validation has not improved for two epochs.
+        The first learning rate; it is multiplied by 0.3 when validation has not improved for more
+        than two epochs.
     max_epochs : int, default=100
+        Maximum number of epochs.
     patience : int, default=5
-        Epochs without improvement of validation before training stops.
+        Number of epochs without improvement of validation before training stops.
     random_state : int, RandomState, Generator or None, default=None
     device : str or torch.device, default="auto"
         Where to train: "cpu", "cuda", "cuda:1", "mps"; "auto" takes a GPU if there is one. A model
@@ -113,12 +118,13 @@ class ResponseModel(MultiOutputMixin, Estimator):
     validation_blocks_ : ndarray of shape (n_held_out, 2)
         First and last-plus-one frame of the blocks that were held out.
     stimulus_mean_, stimulus_sd_ : ndarray
-        Numbers, or one per channel.
+        Mean and standard deviation of the stimuli, numbers or one per channel.
     stimulus_range_ : ndarray of shape (2,) or (2, n_channels)
         Lowest and highest value.
     n_cells_ : int
     target_names_ : list of str
-        Names of the responses' columns, if they were a table; later ones are put into this order.
+        Names of the responses' columns, if they were a table; columns of later tables are put into
+        this order.
     rf_centers_ : ndarray of shape (n_cells, 2)
         Row and column of each cell's place; absent for full-field stimuli and modules of your own.
     rf_distance_ : float
@@ -127,7 +133,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
     readout_weights_ : ndarray of shape (n_cells, n_features)
         Absent for modules of your own.
     n_iter_ : int
-        Epochs.
+        Number of epochs.
     converged_ : bool
 
     See Also
@@ -142,9 +148,9 @@ class ResponseModel(MultiOutputMixin, Estimator):
 
     A module of your own takes stimuli ``(batch, n_frames, *frame_shape)`` and gives responses
     ``(batch, n_frames - n_lags + 1, n_cells)``; with ``n_lags=1``, images
-    ``(batch, *frame_shape)`` and ``(batch, n_cells)``. It is copied, not changed. If it has a
-    method ``centered()`` that returns a module with all receptive fields at the center, `centered`
-    works too. After `save`, load it with ``load(path, module=...)``.
+    ``(batch, *frame_shape)`` and ``(batch, n_cells)``. It is copied, not changed. `centered` needs
+    a method ``centered()`` of it that returns a module with all receptive fields at the center.
+    After `save`, load the model with ``load(path, module=...)``.
 
     References
     ----------
@@ -275,7 +281,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         NotConvergedWarning
             If validation was still improving after ``max_epochs``.
         """
-        from neuroml.celltypes._response_training import train_responses
+        from neuroml.celltypes._response_training import TrainingSettings, train_responses
 
         device = resolve_device(self.device)
         if self.kernel_size % 2 == 0:
@@ -300,8 +306,11 @@ class ResponseModel(MultiOutputMixin, Estimator):
         self._is_centered = False
         with own_torch_state(device):
             self.module_: Any = self._build_module().to(device)
+            settings = TrainingSettings(
+                **{field.name: getattr(self, field.name) for field in fields(TrainingSettings)}
+            )
             training, held_out = train_responses(
-                self, self.module_, X, Y.reshape(len(Y), -1), labels, self._streams()
+                settings, self.module_, X, Y.reshape(len(Y), -1), labels, self._streams()
             )
         self.validation_blocks_ = np.array(held_out, dtype=int).reshape(-1, 2)
         self.history_ = training.history
@@ -313,9 +322,9 @@ class ResponseModel(MultiOutputMixin, Estimator):
         return spawn_generators(self.random_state, 4)
 
     def _describe(self) -> None:
-        """What the network says about the cells."""
+        """Read the cells' weights and places from the network."""
         for name in ("readout_weights_", "rf_centers_", "rf_distance_"):
-            self.__dict__.pop(name, None)  # of an earlier fit, to other stimuli
+            self.__dict__.pop(name, None)  # those of an earlier fit to other stimuli
         if not isinstance(self.core, str):
             return
         self.readout_weights_ = self.module_.weights.detach().cpu().numpy()
@@ -358,7 +367,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         """The network before training, on the CPU; the saver fills it with weights."""
         import torch
 
-        from neuroml.celltypes._networks import Architecture, ResponseNetwork
+        from neuroml.celltypes._response_network import Architecture, ResponseNetwork
 
         if not isinstance(self.core, str):
             module = deepcopy(self.core)
@@ -382,7 +391,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         return module.eval()
 
     def predict(self, stimuli: ArrayLike, *, sessions: ArrayLike | None = None) -> np.ndarray:
-        """Predict responses.
+        """Predict the responses of all cells at every frame.
 
         Parameters
         ----------
@@ -411,8 +420,8 @@ class ResponseModel(MultiOutputMixin, Estimator):
             for start, stop in runs:
                 for first in range(start, stop, _CHUNK):
                     last = min(first + _CHUNK, stop)
-                    seen = as_tensor(X[first - self.n_lags + 1 : last]).to(like)
-                    found = self.module_(seen) if static else self.module_(seen[None])[0]
+                    clip = as_tensor(X[first - self.n_lags + 1 : last]).to(like)
+                    found = self.module_(clip) if static else self.module_(clip[None])[0]
                     result[first:last] = found.cpu().numpy()
         return result[:, 0] if self._single else result
 
@@ -424,7 +433,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         sessions: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Mean over cells of the correlation between prediction and mean response.
+        """Compute the mean over cells of the correlation between prediction and mean response.
 
         Parameters
         ----------
@@ -432,17 +441,18 @@ class ResponseModel(MultiOutputMixin, Estimator):
         responses : array-like of shape (n_frames, n_cells) or (n_repeats, n_frames, n_cells)
         sessions : array-like of shape (n_frames,), optional
         sample_weight : array-like of shape (n_frames,), optional
-            Of the frames in the correlation; those without a full history do not count.
+            Weights of the frames in the correlation; frames without a full history do not count.
 
         Returns
         -------
         float
-            Cells that never change their response are left out; a constant prediction counts 0.
+            Cells that never change their response are left out; a constant prediction counts as
+            correlation 0.
 
         Raises
         ------
         DataError
-            If no cell changes its response, shapes do not fit, or weights are none.
+            If no cell changes its response, shapes do not fit, or the weights are not weights.
         """
         predicted, observed, known = self._compare(stimuli, responses, sessions)
         weights = None
@@ -466,7 +476,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         sessions: ArrayLike | None = None,
         min_explainable: float = 0.15,
     ) -> np.ndarray:
-        r"""Fraction of each cell's explainable variance that is explained.
+        r"""Compute the fraction of each cell's explainable variance that is explained.
 
         Parameters
         ----------
@@ -475,7 +485,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
             Two repeats or more.
         sessions : array-like of shape (n_frames,), optional
         min_explainable : float
-            Least share of the variance that must be explainable.
+            Minimum share of the variance that must be explainable.
 
         Returns
         -------
@@ -524,7 +534,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
 
     @own_torch_state()
     def centered(self) -> ResponseModel:
-        """The same model with every cell's place at the canvas center.
+        """Return the same model with every cell's place at the canvas center.
 
         It computes only the part of the canvas that these depend on, which is faster.
 
@@ -552,7 +562,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         return twin
 
     def as_module(self) -> nn.Module:
-        """The trained network with what `MostDiscriminativeStimuli` looks for in a module.
+        """Return the trained network with the attributes that `MostDiscriminativeStimuli` reads.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""How strongly two units act together at each moment: the formulas behind `AffinityTensor`."""
+"""How strongly two units act together at each moment: the formulas of `AffinityTensor`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ __all__ = ["METHODS", "SEPARABLE", "WINDOWED", "pair_affinity", "prepare_signals
 METHODS = ("unsigned", "same_sign", "min", "ratio", "mtd", "correlation", "edge")
 SEPARABLE = ("unsigned", "same_sign", "edge")
 WINDOWED = ("mtd", "correlation")
+# Derivatives are divided by this quantile of their absolute value and cut at one: a scale that few
+# artefacts do not set, and an affinity that is bounded, as Dyballa et al. (2024) describe theirs.
+_QUANTILE = 0.95
+_CONSTANT = 1e-12  # share of the largest value below which a deviation is rounding
+_NO_SCALE = 1e-10  # in windows of traces with unit variance
 
 
 def prepare_signals(
     x: np.ndarray, method: str, sigma: float, slices: Sequence[slice]
 ) -> np.ndarray:
-    """What is compared between units: derivatives or z-scores, on a scale common to all units.
+    """Compute what is compared between units: derivatives or z-scores, on one scale for all units.
 
     Parameters
     ----------
@@ -30,7 +35,7 @@ def prepare_signals(
     sigma : float
         Width of the smoothing of derivatives, in samples.
     slices : sequence of slice
-        Stretches of samples over whose borders nothing is computed.
+        Stretches of samples; nothing is computed across their borders.
 
     Raises
     ------
@@ -40,14 +45,15 @@ def prepare_signals(
     if method in ("correlation", "edge"):
         signals = x - x.mean(axis=0)
     else:
+        # g = dx/dt, of the trace smoothed by a Gaussian
         signals = np.concatenate(
             [gaussian_filter1d(x[part], sigma, axis=0, order=1, mode="nearest") for part in slices]
         )
     if method in ("correlation", "edge", "mtd"):
         scale = signals.std(axis=0)
     else:
-        scale = np.quantile(np.abs(signals), 0.95, axis=0)
-    silent = np.flatnonzero(scale <= 1e-12 * np.abs(x).max(axis=0, initial=1e-300))
+        scale = np.quantile(np.abs(signals), _QUANTILE, axis=0)
+    silent = np.flatnonzero(scale <= _CONSTANT * np.abs(x).max(axis=0, initial=1e-300))
     if len(silent):
         raise DataError(
             "units that never change have no affinity to others",
@@ -62,7 +68,7 @@ def prepare_signals(
 def pair_affinity(
     a: np.ndarray, b: np.ndarray, method: str, window: int, slices: Sequence[slice]
 ) -> np.ndarray:
-    """Affinity of prepared signals, column by column.
+    """Compute the affinity of prepared signals, column by column.
 
     Parameters
     ----------
@@ -71,7 +77,7 @@ def pair_affinity(
     method : str
         One of `METHODS`.
     window : int
-        Samples, for "mtd" and "correlation".
+        Number of samples, for "mtd" and "correlation".
     slices : sequence of slice
         As in `prepare_signals`.
 
@@ -91,6 +97,7 @@ def pair_affinity(
         return np.maximum(windowed_mean(product, window, slices), 0)
     if method == "correlation":
         return np.maximum(_windowed_correlation(a, b, product, window, slices), 0)
+    # "min" and "ratio": min(|a|, |b|), or its share of max(|a|, |b|), where the signs agree
     low, high = np.minimum(np.abs(a), np.abs(b)), np.maximum(np.abs(a), np.abs(b))
     agree = product > 0
     if method == "ratio":
@@ -102,6 +109,7 @@ def windowed_mean(values: np.ndarray, window: int, slices: Sequence[slice]) -> n
     """Mean in a window around each sample, cut where a stretch ends."""
     means = []
     for part in slices:
+        # differences of cumulative sums: the cost does not depend on the window
         total = np.cumsum(np.concatenate([np.zeros_like(values[:1]), values[part]]), axis=0)
         center = np.arange(len(total) - 1)
         first = np.maximum(center - window // 2, 0)
@@ -113,11 +121,12 @@ def windowed_mean(values: np.ndarray, window: int, slices: Sequence[slice]) -> n
 def _windowed_correlation(
     a: np.ndarray, b: np.ndarray, product: np.ndarray, window: int, slices: Sequence[slice]
 ) -> np.ndarray:
-    """Pearson's in each window, 0 where one of the two does not vary."""
+    """Pearson's correlation in each window, 0 where one of the two does not vary."""
     mean_a, mean_b, mean_ab, mean_aa, mean_bb = (
         windowed_mean(values, window, slices) for values in (a, b, product, a * a, b * b)
     )
+    # (E[ab] - E[a] E[b]) / sqrt((E[aa] - E[a]^2) (E[bb] - E[b]^2))
     scale = np.sqrt(np.maximum((mean_aa - mean_a**2) * (mean_bb - mean_b**2), 0))
     covariance = mean_ab - mean_a * mean_b
-    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 1e-10)
+    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > _NO_SCALE)
     return np.clip(correlation, -1, 1)

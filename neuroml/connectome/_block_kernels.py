@@ -27,14 +27,21 @@ __all__ = [
 
 EXPONENTIAL, NORMAL, NO_WEIGHTS = 0, 1, 2
 NO_ZEROS, BERNOULLI, POISSON = 0, 1, 2
+# Normal-gamma prior of standardized weights: a pair of blocks' mean has ten times the weights'
+# variance (kappa = 0.1 observations), their precision shape and rate one, that is, mean one.
 _KAPPA, _ALPHA, _BETA = 0.1, 1.0, 1.0
+_MIN_GAIN = 1e-9  # of a merge: less is rounding, by which two partitions could merge without end
 
 _fast = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_fast
 def _gamma_poisson(events: float, exposure: float, rate: float) -> float:
-    """Events at an unknown rate under an exponential prior with the given mean."""
+    """Log-probability of events at an unknown rate under an exponential prior with a given mean.
+
+    log of the integral of r^k exp(-r T) exp(-r / m) / m over r, which is
+    log k! - log m - (k + 1) log(1 / m + T), for k events, exposure T and prior mean m.
+    """
     return lgamma(1.0 + events) - log(rate) - (1.0 + events) * log(1.0 / rate + exposure)
 
 
@@ -43,6 +50,8 @@ def _score(pair: np.ndarray, weights: int, presence: int, density: float) -> flo
     """Log-probability of one pair of blocks, given its four sums."""
     exposure, edges, total, squares = pair
     score = 0.0
+    # presence of edges: a Bernoulli law with a uniform prior integrates to the beta function
+    # B(edges + 1, absent + 1); a Poisson law with an exponential prior is a gamma integral
     if presence == BERNOULLI:
         absent = max(exposure - edges, 0.0)
         score += lgamma(edges + 1.0) + lgamma(absent + 1.0) - lgamma(edges + absent + 2.0)
@@ -52,16 +61,24 @@ def _score(pair: np.ndarray, weights: int, presence: int, density: float) -> flo
         return score
     if weights == EXPONENTIAL:
         return score + _gamma_poisson(edges, total, 1.0)
+    # normal weights, normal-gamma prior. Posterior: kappa_n = kappa + n, alpha_n = alpha + n / 2,
+    # beta_n = beta + (S + kappa n mean^2 / kappa_n) / 2, S the squared deviations from the mean
     kappa, alpha = _KAPPA + edges, _ALPHA + edges / 2
-    spread = max(squares - total * total / edges, 0.0)
-    beta = _BETA + 0.5 * (spread + _KAPPA * total * total / (edges * kappa))
+    deviations = max(squares - total * total / edges, 0.0)
+    beta = _BETA + 0.5 * (deviations + _KAPPA * total * total / (edges * kappa))
+    # evidence: Gamma(alpha_n) / Gamma(alpha) beta^alpha / beta_n^alpha_n
+    #           sqrt(kappa / kappa_n) (2 pi)^(-n/2)
     score += lgamma(alpha) - lgamma(_ALPHA) + _ALPHA * log(_BETA) - alpha * log(beta)
     return score + 0.5 * (log(_KAPPA / kappa) - edges * log(2 * pi))
 
 
 @_fast
 def _partition_score(sizes: np.ndarray) -> float:
-    """Log-probability of block sizes with all shares equally likely, whatever the blocks' order."""
+    """Log-probability of a partition with all block shares equally likely, up to a constant.
+
+    Dirichlet(1, ..., 1) over K blocks: (K - 1)! prod n_k! / (n + K - 1)!, times K! for the order of
+    the blocks, which has no meaning.
+    """
     k, n, score = 0, 0, 0.0
     for size in sizes:
         if size > 0:
@@ -98,6 +115,7 @@ def _blocks(stats: np.ndarray, labels: np.ndarray, n_blocks: int) -> np.ndarray:
 
 @_fast
 def _add(blocks: np.ndarray, sums: np.ndarray, a: int, sign: float) -> None:
+    """Add a node's sums to its block ``a``, or take them away."""
     for c in range(len(sums)):
         for q in range(4):
             blocks[a, c, q] += sign * sums[c, q]
@@ -109,7 +127,7 @@ def _add(blocks: np.ndarray, sums: np.ndarray, a: int, sign: float) -> None:
 def total_score(
     stats: np.ndarray, labels: np.ndarray, weights: int, presence: int, density: float
 ) -> float:
-    """The objective of a partition, without constants that no partition changes."""
+    """Log-probability of weights and partition, without constants that no partition changes."""
     n_blocks = labels.max() + 1
     blocks = _blocks(stats, labels, n_blocks)
     sizes = np.bincount(labels, minlength=n_blocks)
@@ -124,6 +142,7 @@ def total_score(
 def _refresh(
     scores: np.ndarray, blocks: np.ndarray, a: int, weights: int, presence: int, density: float
 ) -> None:
+    """Recompute the scores of all pairs with block ``a``."""
     for c in range(len(scores)):
         scores[a, c] = scores[c, a] = _score(blocks[a, c], weights, presence, density)
 
@@ -138,7 +157,7 @@ def move_all(
     presence: int,
     density: float,
 ) -> np.ndarray:
-    """Let every node in turn move to the block, perhaps a new one, where the objective is largest.
+    """Move every node in turn to the block, perhaps a new one, where the objective is largest.
 
     Parameters
     ----------
@@ -146,9 +165,9 @@ def move_all(
     labels : ndarray of int of shape (n_nodes,)
     order : ndarray of int of shape (n_nodes,)
     n_blocks : int
-        The most blocks there may be.
+        Maximum number of blocks.
     weights, presence, density
-        Which model.
+        The model: codes of the laws of weights and of edges, and edges per exposure.
 
     Returns
     -------
@@ -165,10 +184,12 @@ def move_all(
     gains = np.empty(n_blocks)
     for node in order:
         old = labels[node]
+        # take the node out of its block
         sums = _gather(stats, labels, node, n_blocks)
         _add(blocks, sums, old, -1.0)
         sizes[old] -= 1
         _refresh(scores, blocks, old, weights, presence, density)
+        # objective with the node in each block; all empty blocks are alike, one stands for them
         tried_empty = False
         for b in range(n_blocks):
             gains[b] = -np.inf
@@ -182,6 +203,7 @@ def move_all(
                 if sizes[c] > 0:
                     joined = blocks[b, c] + sums[c]
                     gains[b] += _score(joined, weights, presence, density) - scores[b, c]
+        # put it where the objective is largest, which is never lower than it was
         new = int(np.argmax(gains))
         labels[node] = new
         sizes[new] += 1
@@ -206,7 +228,7 @@ def merge_best(
         for a in range(n_blocks):
             _refresh(scores, blocks, a, weights, presence, density)
         before = _partition_score(sizes)
-        best, first, second = 1e-9, -1, -1
+        best, first, second = _MIN_GAIN, -1, -1
         for a in range(n_blocks):
             for b in range(a):
                 if sizes[a] == 0 or sizes[b] == 0:
@@ -214,6 +236,7 @@ def merge_best(
                 merged = sizes.copy()
                 merged[b] += merged[a]
                 merged[a] = 0
+                # change of p(z), of the pairs inside a and b, and of both with every other block
                 gain = _partition_score(merged) - before - scores[a, a] - scores[b, b]
                 inside = blocks[a, a] + blocks[b, b] + blocks[a, b]
                 gain += _score(inside, weights, presence, density) - scores[a, b]

@@ -1,9 +1,9 @@
-"""Stochastic block models of weighted graphs: what a family makes of the weights, and the search.
+"""Stochastic block models of weighted graphs: the evidence under a family, and the search.
 
 A weight that is exactly zero is an absent edge, with a probability of its own for every pair of
 blocks; the other weights follow the family. All blocks' parameters are integrated out, so that a
 partition z has the exact log p(W, z), the integrated completed likelihood of Côme and Latouche
-(2015), which the search climbs and which compares partitions, families and numbers of blocks.
+(2015). The search maximizes it, and it compares partitions, families and numbers of blocks.
 """
 
 from __future__ import annotations
@@ -26,31 +26,35 @@ from neuroml.connectome._block_kernels import (
     total_score,
 )
 
-__all__ = ["FAMILIES", "PRESENCE", "Evidence", "equal_weights", "search", "weigh"]
+__all__ = ["FAMILIES", "PRESENCE", "Evidence", "compute_evidence", "equal_weights", "search"]
 
 FAMILIES = ("exponential", "lognormal", "normal")
 PRESENCE = "presence"
 _LAWS = {"exponential": EXPONENTIAL, "lognormal": NORMAL, "normal": NORMAL, PRESENCE: NO_WEIGHTS}
+# Weights that differ by a smaller share than this are equal: sums of squares resolve no less.
 _ROUNDING = 1e-10
-"""Weights that differ by a smaller share than this are equal: sums of squares resolve no less."""
-_EFFECT_SWEEPS = 20
-_ROUNDS = 3
+# Half steps of the nodes' effects towards their optimum given the rest. In nearly complete graphs
+# each halves the error, so that 20 leave a millionth, far below what the weights determine.
+_N_EFFECT_STEPS = 20
+# Rounds of search and new effects within the blocks found; one that changes no label is the last.
+_N_ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a family makes of the weights.
+    """The weights as sums over pairs of nodes, under one family.
 
     Attributes
     ----------
     stats : ndarray of shape (n_nodes, n_nodes, 4)
         Exposure, edges, standardized weights and their squares for each pair of nodes.
     weights, presence : int
-        Which laws hold for weights and edges.
+        Codes of the laws of weights and edges, see `_block_kernels`.
     density : float
         Edges per exposure over the whole graph.
     constant : float
-        What the objective needs to be a log-probability of the weights as given.
+        What makes the objective a log-probability of the weights as given: the log-Jacobian of
+        the scaling, and the penalty of the nodes' effects.
     """
 
     stats: np.ndarray
@@ -61,7 +65,7 @@ class Evidence:
 
     @property
     def model(self) -> tuple[int, int, float]:
-        """Which model the kernels shall use."""
+        """The model, as the kernels take it."""
         return self.weights, self.presence, self.density
 
     def icl(self, labels: np.ndarray) -> float:
@@ -70,15 +74,15 @@ class Evidence:
 
 
 def equal_weights(W: np.ndarray) -> bool:
-    """Whether all edges of a graph have the same weight, so that they tell nothing but presence."""
+    """Whether all edges of a graph have the same weight, so that only presence tells blocks."""
     weights = W[~np.isnan(W) & (W != 0)]
     return not len(weights) or bool(np.ptp(weights) <= _ROUNDING * np.abs(weights).max())
 
 
-def weigh(
+def compute_evidence(
     W: np.ndarray, family: str, labels: np.ndarray | None = None, *, degree_corrected: bool = False
 ) -> Evidence:
-    """The evidence in the weights, given the family and, with degree correction, a partition.
+    """Compute the evidence, given the family and, with degree correction, a partition.
 
     Parameters
     ----------
@@ -87,10 +91,10 @@ def weigh(
     family : {"exponential", "lognormal", "normal", "presence"}
         "presence" is the law of weights that are all equal: a point, wherever it lies.
     labels : ndarray of int of shape (n_nodes,), optional
-        Blocks within which the nodes' effects are measured; all nodes in one by default.
+        Blocks within which the nodes' effects are estimated; all nodes in one by default.
     degree_corrected : bool
         Whether each node has a number of edges and a strength of its own. The effects are set to
-        their most likely values, at a price of half the logarithm of a node's edges for each.
+        their most likely values, with a penalty of half the logarithm of a node's edges for each.
     """
     seen = ~np.isnan(W)
     np.fill_diagonal(seen, False)
@@ -102,25 +106,33 @@ def weigh(
     if degree_corrected and presence == BERNOULLI and edges.any():
         presence = POISSON
         effect = _degree_effects(exposure, edges, labels)
+        # expected edges of a pair: rate of its blocks times both nodes' effects
         exposure = exposure * effect[:, None] * effect
         constant += np.log((effect[:, None] * effect)[edges]).sum() / 2
-        constant -= _price(edges)
+        constant -= _bic_penalty(edges)
     x = np.zeros_like(W)
     if family != PRESENCE:
         x, jacobian = _standardize(W, family, edges, labels, degree_corrected)
-        constant += jacobian - (_price(edges) if degree_corrected else 0.0)
+        constant += jacobian - (_bic_penalty(edges) if degree_corrected else 0.0)
     stats = np.stack([exposure, edges, x, x**2], axis=-1).astype(float)
     return Evidence(stats, _LAWS[family], presence, edges.sum() / exposure.sum(), float(constant))
 
 
-def _price(edges: np.ndarray) -> float:
-    """What the nodes' effects, of which one is free, cost by the Bayesian information criterion."""
-    prices = np.log(np.maximum(edges.sum(axis=1), 1)) / 2
-    return float(prices.sum() - prices.mean())
+def _bic_penalty(edges: np.ndarray) -> float:
+    """Penalty of the nodes' effects by the Bayesian information criterion: log(n) / 2 for each.
+
+    One effect is determined by the others (a common factor belongs to the blocks): the mean of the
+    penalties is taken off, so that no node is singled out.
+    """
+    penalties = np.log(np.maximum(edges.sum(axis=1), 1)) / 2
+    return float(penalties.sum() - penalties.mean())
 
 
 def _degree_effects(exposure: np.ndarray, edges: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Degree of each node over the mean of its block (n_nodes,), at least half an edge."""
+    """Degree of each node over the mean of its block (n_nodes,).
+
+    A node without edges counts half an edge, since no effect may be zero.
+    """
     degrees = np.maximum(edges.sum(axis=1), 0.5) / np.maximum(exposure.sum(axis=1), 1)
     members = np.eye(labels.max() + 1)[labels]
     return np.asarray(degrees / (members @ ((members.T @ degrees) / members.sum(axis=0))))
@@ -137,23 +149,28 @@ def _standardize(
         x = np.log(x)
         jacobian -= x[edges].sum() / 2
     if family == "exponential":
+        # weights divided by the nodes' factors and their mean: log-Jacobian -log of the divisors
         if degree_corrected:
-            effect = _factors(x, edges, labels)
+            effect = _multiplicative_effects(x, edges, labels)
             x = x / (effect[:, None] * effect)
             jacobian -= np.log((effect[:, None] * effect)[edges]).sum() / 2
         scale = x[edges].mean() if n_edges else 1.0
     else:
+        # (logarithms of) weights less the nodes' effects and the mean, over the standard deviation
         if degree_corrected:
-            effect = _effects(x, edges, labels)
+            effect = _additive_effects(x, edges, labels)
             x = x - effect[:, None] - effect
         x = x - (x[edges].mean() if n_edges else 0.0)
-        spread = x[edges].std() if n_edges else 0.0
-        scale = spread if spread > 0 else 1.0
+        sd = x[edges].std() if n_edges else 0.0
+        scale = sd if sd > 0 else 1.0
     return np.where(edges, x / scale, 0.0), float(jacobian - n_edges * np.log(scale))
 
 
-def _effects(x: np.ndarray, edges: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What each node adds to the mean of its pair of blocks, in least squares (n_nodes,)."""
+def _additive_effects(x: np.ndarray, edges: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What each node adds to the mean of its pair of blocks (n_nodes,), by least squares.
+
+    The model is x_ij = m_ab + e_i + e_j for i in block a and j in block b, over edges.
+    """
     members = np.eye(labels.max() + 1)[labels]
     count = np.maximum(edges.sum(axis=1), 1)
     partners = edges @ members
@@ -161,7 +178,9 @@ def _effects(x: np.ndarray, edges: np.ndarray, labels: np.ndarray) -> np.ndarray
     total = np.where(edges, x, 0.0).sum(axis=1)
     between = members.T @ np.where(edges, x, 0.0) @ members
     effect = np.zeros(len(x))
-    for _ in range(_EFFECT_SWEEPS):
+    # means m_ab given the effects, then a half step of every effect towards its own optimum given
+    # the others (all at once, a whole step could overshoot)
+    for _ in range(_N_EFFECT_STEPS):
         own = members.T @ (effect[:, None] * partners)
         level = (between - own - own.T) / pairs
         fit = count * effect + edges @ effect + (partners * level[labels]).sum(axis=1)
@@ -169,14 +188,18 @@ def _effects(x: np.ndarray, edges: np.ndarray, labels: np.ndarray) -> np.ndarray
     return effect
 
 
-def _factors(x: np.ndarray, edges: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The factor by which each node multiplies the mean of exponential weights (n_nodes,)."""
+def _multiplicative_effects(x: np.ndarray, edges: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The factor by which each node multiplies the mean of exponential weights (n_nodes,).
+
+    The model is E x_ij = m_ab f_i f_j, over edges. The most likely f_i given the rest is the mean
+    of x_ij / (m_ab f_j); the square root makes it a half step in the logarithm.
+    """
     members = np.eye(labels.max() + 1)[labels]
     count = np.maximum(edges.sum(axis=1), 1)
     pairs = members.T @ edges @ members
     x = np.where(edges, x, 0.0)
     factor = np.ones(len(x))
-    for _ in range(_EFFECT_SWEEPS):
+    for _ in range(_N_EFFECT_STEPS):
         rest = (x @ (members / factor[:, None])) / factor[:, None]
         mean = members.T @ rest
         level = np.divide(mean, pairs, out=np.ones_like(mean), where=mean > 0)
@@ -194,25 +217,26 @@ def search(
     max_iter: int,
     rng: np.random.Generator,
 ) -> list[FitTrace[np.ndarray]]:
-    """Climbs to local optima of the ICL, the first from one block, the others from k-means.
+    """Search for local optima of the ICL, first from one block, then from random centers.
 
-    Every step moves each node, in random order, to its best block and then merges blocks while that
-    gains.
+    Every iteration moves each node, in random order, to its best block and then merges blocks while
+    that gains.
     """
-    free = weigh(W, family, degree_corrected=degree_corrected)
+    free = compute_evidence(W, family, degree_corrected=degree_corrected)
+    # numbers of blocks to start with: two to two nodes per block, evenly on a logarithmic scale
     most = min(max_blocks, max(1, len(W) // 2))
     numbers = np.geomspace(min(2, most), most, n_init).round().astype(int)
     starts = [np.zeros(len(W), dtype=np.int64)]
     starts += [_first_partition(free, number, rng) for number in numbers]
     return [
-        _climb_with_effects(W, family, free, start, max_blocks, max_iter, rng)
+        _search_with_effects(W, family, free, start, max_blocks, max_iter, rng)
         if degree_corrected
-        else _climb_blocks(free, start, max_blocks, max_iter, rng)
+        else _search_blocks(free, start, max_blocks, max_iter, rng)
         for start in starts
     ]
 
 
-def _climb_with_effects(
+def _search_with_effects(
     W: np.ndarray,
     family: str,
     evidence: Evidence,
@@ -221,23 +245,25 @@ def _climb_with_effects(
     max_iter: int,
     rng: np.random.Generator,
 ) -> FitTrace[np.ndarray]:
-    """Search a few times and measure the nodes' effects within the blocks in between."""
-    done = [_climb_blocks(evidence, labels, max_blocks, max_iter, rng)]
-    for _ in range(_ROUNDS - 1):
-        evidence = weigh(W, family, done[-1].state, degree_corrected=True)
-        done.append(_climb_blocks(evidence, done[-1].state, max_blocks, max_iter, rng))
+    """Search a few times, with the nodes' effects estimated anew within the blocks in between."""
+    done = [_search_blocks(evidence, labels, max_blocks, max_iter, rng)]
+    for _ in range(_N_ROUNDS - 1):
+        evidence = compute_evidence(W, family, done[-1].state, degree_corrected=True)
+        done.append(_search_blocks(evidence, done[-1].state, max_blocks, max_iter, rng))
         if np.array_equal(done[-1].state, done[-2].state):
             break
     return done[best_restart(done, name="WeightedSBM")]
 
 
-def _climb_blocks(
+def _search_blocks(
     evidence: Evidence,
     labels: np.ndarray,
     max_blocks: int,
     max_iter: int,
     rng: np.random.Generator,
 ) -> FitTrace[np.ndarray]:
+    """Move and merge until no label changes."""
+
     def step(labels: np.ndarray) -> tuple[np.ndarray, float]:
         order = rng.permutation(len(labels))
         labels = move_all(evidence.stats, labels, order, max_blocks, *evidence.model)
@@ -251,7 +277,7 @@ def _climb_blocks(
 
 
 def _first_partition(evidence: Evidence, n_blocks: int, rng: np.random.Generator) -> np.ndarray:
-    """Each node with the nearest of a few random ones, by their weights and edges (n_nodes,)."""
+    """Partition (n_nodes,) by the nearest of a few random nodes, in their weights and edges."""
     rows = np.concatenate([evidence.stats[..., 2], evidence.stats[..., 1]], axis=1)
     centers = rows[rng.permutation(len(rows))[:n_blocks]]
     return np.unique(cdist(rows, centers).argmin(axis=1), return_inverse=True)[1]

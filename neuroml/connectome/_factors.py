@@ -16,8 +16,9 @@ __all__ = ["factor_match", "nonnegative_loadings", "normalize_cp", "random_facto
 def random_factors(
     shape: Sequence[int], n_components: int, norm: float, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Uniform factors whose tensor has the given norm."""
+    """Draw uniform factors whose tensor has the given norm."""
     factors = [rng.uniform(size=(size, n_components)) for size in shape]
+    # squared norm of the tensor: sum over r, q of the product over modes of (A^T A)_rq
     gram = np.prod([factor.T @ factor for factor in factors], axis=0)
     scale = (norm / np.sqrt(gram.sum())) ** (1 / len(shape))
     return [factor * scale for factor in factors]
@@ -37,7 +38,7 @@ def normalize_cp(cp: CPTensor) -> CPTensor:
 
 
 def factor_match(first: CPTensor, second: CPTensor) -> float:
-    """How alike two decompositions are, whatever the order and scale of their components.
+    """Measure how similar two decompositions are, whatever the order and scale of components.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def factor_match(first: CPTensor, second: CPTensor) -> float:
     -------
     float
         Mean over the first one's components of the product over modes of the cosines between
-        matched columns; 1 if all are the same. Components are matched so that it is largest.
+        matched columns; 1 if all are the same. Components are matched to maximize it.
 
     Examples
     --------
@@ -61,14 +62,14 @@ def factor_match(first: CPTensor, second: CPTensor) -> float:
     1.0
     """
     pairs = zip(normalize_cp(first).factors, normalize_cp(second).factors, strict=True)
-    likeness = np.prod([a.T @ b for a, b in pairs], axis=0)
-    matched = match_rows(likeness)
+    similarity = np.prod([a.T @ b for a, b in pairs], axis=0)
+    matched = match_rows(similarity)
     rows = np.flatnonzero(matched >= 0)
-    return float(likeness[rows, matched[rows]].mean())
+    return float(similarity[rows, matched[rows]].mean())
 
 
 def nonnegative_loadings(projected: np.ndarray, grams: np.ndarray) -> np.ndarray:
-    """Minimise ``a @ gram @ a - 2 * projected @ a`` over a >= 0, for each row.
+    """Minimize ``a @ gram @ a - 2 * projected @ a`` over a >= 0, for each row.
 
     Parameters
     ----------
@@ -79,6 +80,8 @@ def nonnegative_loadings(projected: np.ndarray, grams: np.ndarray) -> np.ndarray
     own = np.broadcast_to(grams, (len(projected), *grams.shape[-2:]))
     loadings = np.zeros(projected.shape)
     for row, wanted, gram in zip(loadings, projected, own, strict=True):
+        # with gram = R^T R, R = sqrt(Lambda) V^T, this is |R a - b|^2 for b = Lambda^-1/2 V^T w;
+        # directions with no more than rounding in them (1e-12) are left out
         values, vectors = np.linalg.eigh(gram)
         kept = values > values[-1] * 1e-12
         root = np.sqrt(values[kept])[:, None] * vectors[:, kept].T

@@ -1,9 +1,9 @@
-"""Where the data of a tensor lie: rows along its last mode, and the entries that they stand for.
+"""Places of a tensor's data: rows along its last mode, and the entries that they stand for.
 
 A tensor is kept as its observed fibers, the rows along one mode, each with its place in the other
-modes. What is missing is simply not there, so it can never touch a result; a fiber that is broken
-keeps a record of which of its values are observed. A slice that is symmetric in two modes keeps one
-row for the two entries (i, j) and (j, i): half the data, the same factorization.
+modes. Missing fibers are not stored, so they cannot affect a result; for a fiber with missing
+values, it is stored which of its values are observed. A tensor that is symmetric in two modes keeps
+one row for the two entries (i, j) and (j, i): half the data, the same factorization.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Entries", "Fibers", "lay_out"]
+__all__ = ["Entries", "Fibers", "build_fibers"]
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Entries:
     Attributes
     ----------
     starts : ndarray of int of shape (size + 1,)
-        Those of index i stand from ``starts[i]`` to ``starts[i + 1]``.
+        Entries of index i are those from ``starts[i]`` to ``starts[i + 1]``.
     rows : ndarray of int of shape (n_entries,)
-        The row of data that each of them reads.
+        The row of data that each entry reads.
     places : ndarray of int of shape (n_entries,)
-        The row of the partner, which is the product of the other modes' factors.
+        The row of the partner (`Fibers.partner`), the product of the other modes' factors.
     order : ndarray of int of shape (n_entries,)
-        Their numbers in the order of the first mode.
+        Number of each entry in the order of the first mode.
     index : ndarray of int of shape (n_entries,)
-        Their index along this mode.
+        Index of each entry along this mode.
     """
 
     starts: Any
@@ -71,7 +71,10 @@ class Fibers:
     complete: bool
 
     def partner(self, mode: int, factors: Sequence[Any]) -> Any:
-        """Product of the other modes' factors, which ``entries[mode].places`` points into."""
+        """Product of the other modes' factors, which ``entries[mode].places`` points into.
+
+        With one other mode this is its factor itself; with more, one row for each entry.
+        """
         others = [k for k in range(len(self.shape)) if k != mode]
         if not others:
             return factors[mode][:1] * 0 + 1
@@ -81,7 +84,7 @@ class Fibers:
         return reduce(mul, (factors[k][self.index[k][order]] for k in others))
 
 
-def lay_out(
+def build_fibers(
     shape: tuple[int, ...], index: np.ndarray, rows: np.ndarray, kernels: ModuleType
 ) -> Fibers:
     """Sort entries for the updates of every mode.
@@ -93,7 +96,7 @@ def lay_out(
     index : ndarray of int of shape (n_entries, len(shape))
     rows : ndarray of int of shape (n_entries,)
     kernels : module
-        Whose arrays are wanted: `_kernels` or `_torch_kernels`.
+        `_kernels` or `_torch_kernels`, which make the arrays.
     """
     order = np.lexsort(index.T[::-1])
     index, rows = index[order], rows[order]

@@ -1,6 +1,6 @@
 """The inner loops of the factorization, compiled for the CPU by numba.
 
-`_torch_kernels` has the same functions for GPUs. Everywhere a factor is (size, n_components), data
+`_torch_kernels` has the same functions for GPUs. Throughout, a factor is (size, n_components), data
 are rows along the last mode (n_rows, length), and an *entry* is one place of a row in the tensor:
 entry ``e`` lies in row ``rows[e]``, and its factor rows are multiplied with ``partner[place[e]]``,
 the product of the other factors there.
@@ -30,40 +30,45 @@ __all__ = [
 ]
 
 _fast = njit(cache=True, fastmath=True, nogil=True, error_model="numpy")
+# Rows that are updated by the same instructions: two registers of eight doubles (AVX-512).
 _LANES = 16
+# Rows whose contraction is summed in the data's type before it is added in float64: few enough for
+# the rounding of float32, and for the rows to stay in the cache.
 _BLOCK = 2048
+# From so many components on, BLAS is faster than the loops below, which win for few: it packs the
+# large operand first, which costs as much as the product then.
 _MANY_COLUMNS = 24
 
 
 def array(values: Any, dtype: Any = np.float64) -> np.ndarray:
-    """The backend's array of the given values."""
+    """Convert values to the array type of these kernels."""
     return np.ascontiguousarray(values, dtype=dtype)
 
 
 def to_numpy(values: np.ndarray) -> np.ndarray:
-    """A NumPy array of the backend's array."""
+    """Convert an array of these kernels to NumPy."""
     return values
 
 
 def diagonal(values: np.ndarray) -> np.ndarray:
-    """A diagonal matrix."""
+    """Return the diagonal matrix of the given values."""
     return np.diag(values)
 
 
 def join(parts: list[np.ndarray]) -> np.ndarray:
-    """Arrays one after the other."""
+    """Concatenate arrays along the first axis."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def sum_by(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.ndarray:
-    """Sum of the values of each label: (n_labels, ...)."""
+    """Sum the values of each label: (n_labels, ...)."""
     out = np.zeros((n_labels, *values.shape[1:]))
     np.add.at(out, labels, values)
     return out
 
 
 def squared_norms(data: np.ndarray) -> np.ndarray:
-    """Squared norm of every row, in float64."""
+    """Compute the squared norm of every row, in float64."""
     out = np.empty(len(data))
     _squared_norms(data, out)
     return out
@@ -83,6 +88,7 @@ def along(data: np.ndarray, factor: np.ndarray) -> np.ndarray:
     n_components = factor.shape[1]
     if n_components >= _MANY_COLUMNS:
         return data @ factor.astype(data.dtype)
+    # the kernel takes two components at a time: a column of zeros makes their number even
     even = np.zeros((n_components + n_components % 2, len(factor)), dtype=data.dtype)
     even[:n_components] = factor.T
     out = np.empty((len(data), len(even)), dtype=data.dtype)
@@ -118,6 +124,7 @@ def _along(data, factor, out):  # type: ignore[no-untyped-def]
         x0, x1, x2, x3 = data[i], data[i + 1], data[i + 2], data[i + 3]
         for r in range(0, len(factor), 2):
             u, v = factor[r], factor[r + 1]
+            # eight sums in registers for six loads
             a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
             for t in range(length):
                 a0 += x0[t] * u[t]
@@ -131,6 +138,7 @@ def _along(data, factor, out):  # type: ignore[no-untyped-def]
             out[i, r], out[i + 1, r], out[i + 2, r], out[i + 3, r] = a0, a1, a2, a3
             out[i, r + 1], out[i + 1, r + 1] = b0, b1
             out[i + 2, r + 1], out[i + 3, r + 1] = b2, b3
+    # the last rows, fewer than four
     for i in range(whole, n_rows):
         for r in range(len(factor)):
             out[i, r] = np.dot(data[i], factor[r])
@@ -160,6 +168,7 @@ def _across(data, design, out):  # type: ignore[no-untyped-def]
                 for t in range(length):
                     low = x0[t] * d0 + x1[t] * d1 + x2[t] * d2 + x3[t] * d3
                     total[t] += low + (x4[t] * d4 + x5[t] * d5 + x6[t] * d6 + x7[t] * d7)
+        # the last rows of the block, fewer than eight
         for i in range(whole, last):
             for r in range(len(design)):
                 partial[r] += data[i] * design[r, i]
@@ -184,7 +193,7 @@ def _gather(contracted, starts, rows, places, partner, out):  # type: ignore[no-
 
 
 def design(factor, entries, partner, n_rows):  # type: ignore[no-untyped-def]
-    """What a row is modeled by, before the last mode: products of factors, summed over entries."""
+    """Sum the products of all factors but the last over the entries of each row: (n_rows, R)."""
     out = np.zeros((n_rows, partner.shape[1]))
     _design(factor, entries.starts, entries.rows, entries.places, partner, out)
     return out
@@ -201,7 +210,10 @@ def _design(factor, starts, rows, places, partner, out):  # type: ignore[no-unty
 
 
 def gather_grams(entries, partner, grams, which):  # type: ignore[no-untyped-def]
-    """Normal matrices (size, R, R) of each index from the entries that are observed."""
+    """Compute the normal matrix of each index (size, R, R) from the entries that are observed.
+
+    Sum over entries of (partner partner^T) * (C^T C over the samples observed in the row).
+    """
     n_components = partner.shape[1]
     out = np.zeros((len(entries.starts) - 1, n_components, n_components))
     _gather_grams(entries.starts, entries.rows, entries.places, partner, grams, which, out)
@@ -219,18 +231,23 @@ def _gather_grams(starts, rows, places, partner, grams, which, out):  # type: ig
                     out[i, r, q] += gram[r, q] * partner[place, r] * partner[place, q]
 
 
-def hals(factor, projected, gram, sweeps):  # type: ignore[no-untyped-def]
-    """Non-negative coordinate descent on each row of ``factor``; returns a new factor."""
+def hals(factor, projected, gram, n_passes):  # type: ignore[no-untyped-def]
+    """Minimize ``a @ gram @ a - 2 * projected @ a`` by coordinate descent, a >= 0, for each row.
+
+    Column r has its exact minimum, given the others, at
+    a_r = max(0, (m_r - sum_{q != r} g_rq a_q) / g_rr) (Gillis and Glineur 2012).
+    Returns a new factor.
+    """
     out = factor.copy()
     if gram.ndim == 2:
-        _hals_shared(out, projected, gram, sweeps)
+        _hals_shared(out, projected, gram, n_passes)
     else:
-        _hals_own(out, projected, gram, sweeps)
+        _hals_own(out, projected, gram, n_passes)
     return out
 
 
 @_fast
-def _hals_shared(factor, projected, gram, sweeps):  # type: ignore[no-untyped-def]
+def _hals_shared(factor, projected, gram, n_passes):  # type: ignore[no-untyped-def]
     """A block of rows at a time, transposed so that one instruction updates all of them."""
     n_rows, n_components = factor.shape
     a = np.zeros((n_components, _LANES))
@@ -240,9 +257,10 @@ def _hals_shared(factor, projected, gram, sweeps):  # type: ignore[no-untyped-de
         size = min(_LANES, n_rows - first)
         a[:, :size] = factor[first : first + size].T
         m[:, :size] = projected[first : first + size].T
-        for _ in range(sweeps):
+        for _ in range(n_passes):
             for r in range(n_components):
                 if gram[r, r] > 0:
+                    # m_r - sum_{q != r} g_rq a_q; the sum runs over all q, g_rr a_r is added first
                     for k in range(_LANES):
                         total[k] = m[r, k] + gram[r, r] * a[r, k]
                     for q in range(n_components):
@@ -256,12 +274,12 @@ def _hals_shared(factor, projected, gram, sweeps):  # type: ignore[no-untyped-de
 
 
 @_fast
-def _hals_own(factor, projected, gram, sweeps):  # type: ignore[no-untyped-def]
+def _hals_own(factor, projected, gram, n_passes):  # type: ignore[no-untyped-def]
     """As `_hals_shared`, where every row has a normal matrix of its own."""
     n_rows, n_components = factor.shape
     a = np.zeros((n_components, _LANES))
     m = np.zeros((n_components, _LANES))
-    g = np.ones((n_components, n_components, _LANES))
+    g = np.ones((n_components, n_components, _LANES))  # ones: lanes without a row stay finite
     total = np.empty(_LANES)
     for first in range(0, n_rows, _LANES):
         size = min(_LANES, n_rows - first)
@@ -271,7 +289,7 @@ def _hals_own(factor, projected, gram, sweeps):  # type: ignore[no-untyped-def]
                 m[r, k] = projected[first + k, r]
                 for q in range(n_components):
                     g[r, q, k] = gram[first + k, r, q]
-        for _ in range(sweeps):
+        for _ in range(n_passes):
             for r in range(n_components):
                 for k in range(_LANES):
                     total[k] = m[r, k] + g[r, r, k] * a[r, k]
@@ -285,7 +303,7 @@ def _hals_own(factor, projected, gram, sweeps):  # type: ignore[no-untyped-def]
 
 
 def stack(matrices):  # type: ignore[no-untyped-def]
-    """Several matrices side by side, and how to take blocks of such rows apart again."""
+    """Concatenate matrices side by side; also return how to take blocks of such rows apart."""
     if len(matrices) == 1:
         return matrices[0], lambda parts: [join(parts)]
     ends = np.cumsum([matrix.shape[1] for matrix in matrices])

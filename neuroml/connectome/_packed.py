@@ -1,4 +1,4 @@
-"""One layout for every tensor: rows of data and the entries that they stand for."""
+"""One layout for every tensor: rows of data, and the entries that each row holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Packed:
     rows : ndarray of int of shape (n_entries,)
         The row that each entry reads; two entries share one where the tensor is symmetric.
     order : tuple of int
-        Which mode of the tensor each mode here is; the last one is that along the rows.
+        The mode of the tensor that each mode here is; the last one is that along the rows.
     shape : tuple of int
         Sizes of the modes in that order.
     """
@@ -44,11 +44,11 @@ def pack(
     *,
     check_unseen: bool = True,
 ) -> Packed:
-    """Lay a tensor out as rows and check it.
+    """Arrange a tensor as rows and check it.
 
-    Rows run along the mode that leaves the fewest of them broken by missing values, the longest of
-    such modes. Rows that are missing throughout are left out. ``check_unseen`` refuses a tensor
-    with an index that is never observed, of which no factor could be learnt.
+    Rows run along the mode with the fewest rows that have missing values, or the longest of such
+    modes. Rows that are missing throughout are left out. ``check_unseen`` refuses a tensor with an
+    index that is never observed, for which no factor could be learned.
 
     Raises
     ------
@@ -84,12 +84,14 @@ def pack(
 
 def _pack_dense(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> Packed:
     pair = _pair_of(tensor, symmetric_modes)
+    # rows run along one of the modes that are not symmetric
     free = [mode for mode in range(tensor.ndim) if mode not in pair]
     broken = _count_broken(tensor, free)
     last = min(free, key=lambda mode: (broken[mode], -tensor.shape[mode], -mode))
     order = (*pair, *(mode for mode in free if mode != last), last)
     moved = tensor.transpose(order)
     if pair:
+        # one row for (i, j) and (j, i)
         first, second = np.triu_indices(moved.shape[0])
         stacked = moved[first, second]
         _check_symmetric(stacked, moved[second, first], pair)
@@ -103,6 +105,7 @@ def _pack_dense(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> 
         seen = ~np.isnan(values).all(axis=1)
         values, places = values[seen], places[seen]
     rows = np.arange(len(places))
+    # a second entry (j, i) reads the same row, but on the diagonal
     if pair:
         off = places[:, 0] != places[:, 1]
         rows = np.concatenate([rows, rows[off]])
@@ -112,7 +115,7 @@ def _pack_dense(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> 
 
 
 def _count_broken(tensor: np.ndarray, modes: list[int]) -> dict[int, int]:
-    """How many fibers along each mode are neither whole nor wholly missing."""
+    """Number of fibers along each mode that are partly missing."""
     if not np.isnan(tensor.sum()):
         return dict.fromkeys(modes, 0)
     missing = np.isnan(tensor)
@@ -137,6 +140,7 @@ def _pair_of(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> tup
 def _check_symmetric(upper: np.ndarray, lower: np.ndarray, pair: tuple[int, ...]) -> None:
     if np.array_equal(upper, lower):
         return
+    # values may differ by the rounding of float32 (1e-5 of the largest)
     one_sided = np.isnan(upper) != np.isnan(lower)
     difference = np.nanmax(np.abs(upper - lower), initial=0.0)
     if one_sided.any() or difference > 1e-5 * np.nanmax(np.abs(upper), initial=0.0):
@@ -165,7 +169,7 @@ def _check_values(packed: Packed) -> None:
 
 
 def unobserved(packed: Packed, place: int) -> np.ndarray:
-    """Indices of one mode, by its place in ``order``, that no observed entry has."""
+    """Return the indices of one mode, by its place in ``order``, that no observed entry has."""
     if place < len(packed.shape) - 1:
         counts = np.bincount(packed.index[:, place], minlength=packed.shape[place])
         return np.flatnonzero(counts == 0)

@@ -1,4 +1,4 @@
-"""Affinities between pairs as rows that are derived from the traces whenever they are needed."""
+"""Affinities between pairs as rows that are computed from the traces whenever they are needed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from neuroml.connectome._rows import BlockRows, Rows
 
 __all__ = ["PairRows", "Subject"]
 
-_BLOCK_VALUES = 2**22
+_BLOCK_VALUES = 2**22  # values of one block: 16 MiB of float32
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What one subject brings to the tensor.
+    """The traces and pairs of one subject.
 
     Attributes
     ----------
     signals : ndarray of shape (n_samples, n_units)
-        From `prepare_signals`; 0 for unseen units, to which no pair refers.
+        From `prepare_signals`; 0 for units that were not recorded, to which no pair refers.
     pairs : ndarray of int of shape (n_pairs, 2)
-        Seen together.
+        Pairs of units that were both recorded.
     signs : ndarray of int of shape (n_pairs,)
         1 or, for affinity by opposite signs, -1.
     slices : tuple of slice
@@ -40,7 +40,7 @@ class Subject:
 
 
 class PairRows:
-    """One row per subject and pair, subject by subject; takes the memory of the traces only.
+    """One row per subject and pair, subject by subject; it takes the memory of the traces only.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class PairRows:
     method : str
         One of `METHODS`.
     window : int
-        Samples.
+        Number of samples of a window.
     stride : int
-        Every how many samples a row has a value.
+        Number of samples from one value of a row to the next.
 
     Attributes
     ----------
@@ -81,14 +81,14 @@ class PairRows:
                 first += len(i)
 
     def materialize(self) -> np.ndarray:
-        """All rows at once."""
+        """Compute all rows."""
         values = np.empty(self.shape, self.dtype)
         for first, block in self.blocks():
             values[first : first + len(block)] = block
         return values
 
     def on_device(self, dtype: Any, kernels: ModuleType) -> Rows:
-        """The rows as the factorization takes them."""
+        """Return the rows as the factorization takes them."""
         if self._method not in SEPARABLE:
             return BlockRows(self, dtype, kernels)
         terms = _terms(self._subjects, self._method, self._stride, dtype, kernels)
@@ -96,12 +96,12 @@ class PairRows:
 
 
 class _SeparableRows(BlockRows):
-    r"""Affinities that are sums of products of one unit's course and another's.
+    r"""Affinities that are sums of products of one unit's signal and another's.
 
     With :math:`u, v` the roots of the positive and negative part of a signal,
     :math:`\sqrt{\max(g_i g_j, 0)} = u_i u_j + v_i v_j`, and for opposite signs
     :math:`u_i v_j + v_i u_j`. Both contractions are then products of matrices of the traces' size,
-    and no affinity is ever computed.
+    and no affinity needs to be computed.
     """
 
     def __init__(
@@ -112,18 +112,18 @@ class _SeparableRows(BlockRows):
         self._n_rows = values.shape[0]
 
     def along(self, factors: Sequence[Any]) -> list[Any]:
-        """As `Rows.along`."""
+        """Contract as `Rows.along` does: sum_t u_i(t) c_r(t) u_j(t) for all i, j at once."""
         stacked, split = self.kernels.stack(factors)
         out = self.kernels.array(np.zeros((self._n_rows, stacked.shape[1])))
         for term in self._terms:
-            courses = self.kernels.array(stacked, self._dtype)
+            columns = self.kernels.array(stacked, self._dtype)
             for r in range(stacked.shape[1]):
-                product = term.left.T @ (courses[:, r, None] * term.right)
+                product = term.left.T @ (columns[:, r, None] * term.right)
                 out[term.rows, r] += self.kernels.array(product[term.i, term.j])
         return split([out])
 
     def across(self, designs: Sequence[Any]) -> list[Any]:
-        """As `Rows.across`."""
+        """Contract as `Rows.across` does: sum_ij u_i(t) D_r(i, j) u_j(t) for all t at once."""
         stacked, split = self.kernels.stack(designs)
         out = self.kernels.array(np.zeros((self.shape[1], stacked.shape[1])))
         for term in self._terms:
@@ -138,7 +138,7 @@ class _SeparableRows(BlockRows):
 
 @dataclass(frozen=True)
 class _Term:
-    """One product of courses, (length, n_units) each, and the rows of pairs that it is part of."""
+    """One product of signals, (length, n_units) each, and the rows of pairs that it is part of."""
 
     left: Any
     right: Any
@@ -152,6 +152,7 @@ def _terms(
 ) -> list[_Term]:
     terms, first = [], 0
     for one in subjects:
+        # roots of the positive and negative parts (for "edge", the product itself is wanted)
         up, down = (np.maximum(sign * one.signals[::stride], 0) for sign in (1, -1))
         if method != "edge":
             up, down = np.sqrt(up), np.sqrt(down)
@@ -159,14 +160,14 @@ def _terms(
         products = {1: same, -1: opposite}
         if method == "unsigned":
             products = {1: [(up + down, up + down)]}
-        for sign, pairs_of_courses in products.items():
+        for sign, pairs_of_signals in products.items():
             chosen = np.flatnonzero(one.signs == sign)
             if len(chosen):
                 where = (first + chosen, *one.pairs[chosen].T)
                 indices = [kernels.array(part, np.int64) for part in where]
                 terms += [
                     _Term(kernels.array(left, dtype), kernels.array(right, dtype), *indices)
-                    for left, right in pairs_of_courses
+                    for left, right in pairs_of_signals
                 ]
         first += len(one.pairs)
     return terms

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from neuroml._core.estimator import resolve_device
-from neuroml.connectome._fibers import lay_out
+from neuroml.connectome._fibers import build_fibers
 from neuroml.connectome._hals import Gaps, Penalty, Problem
 from neuroml.connectome._packed import Packed
 from neuroml.connectome._rows import BlockRows, MemoryRows, Rows
 from neuroml.exceptions import DataError
 
-__all__ = ["kernels_for", "pose", "squares_along"]
+__all__ = ["build_problem", "kernels_for", "squares_along"]
 
 
 def kernels_for(device: Any) -> Any:
-    """The compute kernels of a device; "auto" takes a GPU where torch finds one."""
-    if device != "cpu":  # which does without torch
+    """Return the compute kernels of a device; "auto" takes a GPU where torch finds one."""
+    if device != "cpu":  # the CPU's kernels do without torch
         found = resolve_device(device, double=True)
         if found.type != "cpu":
             from neuroml.connectome import _torch_kernels
@@ -30,15 +30,15 @@ def kernels_for(device: Any) -> Any:
     return _kernels
 
 
-def pose(packed: Packed, penalty: Penalty, *, dtype: str, kernels: ModuleType) -> Problem:
-    """Pose the problem of factorizing a packed tensor.
+def build_problem(packed: Packed, penalty: Penalty, *, dtype: str, kernels: ModuleType) -> Problem:
+    """Build the problem of factorizing a packed tensor, with its data on the device.
 
     Parameters
     ----------
     packed : Packed
     penalty : Penalty
     dtype : {"float32", "float64"}
-        Of the data; factors and sums are float64 in any case.
+        Type of the data; factors and sums are float64 in any case.
     kernels : module
         `_kernels` or `_torch_kernels`.
     """
@@ -58,18 +58,19 @@ def pose(packed: Packed, penalty: Penalty, *, dtype: str, kernels: ModuleType) -
     which[broken] = np.arange(1, len(broken) + 1)
     squared_norm = _squared_norm(rows, np.bincount(packed.rows))
     return Problem(
-        fibers=lay_out(packed.shape[:-1], packed.index, packed.rows, kernels),
+        fibers=build_fibers(packed.shape[:-1], packed.index, packed.rows, kernels),
         rows=rows,
         squared_norm=squared_norm,
         kernels=kernels,
         gaps=Gaps(kernels.array(which, np.int64), kernels.array(seen)),
         penalty=penalty,
+        # rounding of sums over the data is a few units in the last place of their largest part
         rounding=10 * float(np.finfo(dtype).eps) * squared_norm,
     )
 
 
 def squares_along(problem: Problem, packed: Packed, place: int) -> np.ndarray:
-    """Sum of the squared data at each index of one mode of a packed tensor."""
+    """Compute the sum of the squared data at each index of one mode of a packed tensor."""
     size, last = packed.shape[place], place == len(packed.shape) - 1
     entries = np.bincount(packed.rows)
     total, norms = np.zeros(size), np.empty(len(entries))

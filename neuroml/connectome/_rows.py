@@ -1,8 +1,8 @@
 """The data of a tensor as rows: in memory, or a block at a time.
 
-The factorization asks only two things of its data, to contract them along the rows and across
-them. Whoever can answer, whether it holds the numbers, reads them or derives them, can be
-factorized.
+The factorization does only two things with its data: contract them along the rows and across them.
+Any class with these two methods can be factorized, whether it holds the numbers, reads them or
+computes them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Rows(ABC):
 
 
 class MemoryRows(Rows):
-    """Rows that are all there: one block."""
+    """Rows in memory, in one block."""
 
     def __init__(self, data: Any, kernels: ModuleType) -> None:
         super().__init__(data.shape, kernels)
@@ -62,7 +62,7 @@ class MemoryRows(Rows):
 
 
 class BlockRows(Rows):
-    """Rows that something else yields in blocks, brought to the type and device of the fit."""
+    """Rows that another object yields in blocks, converted to the type and device of the fit."""
 
     def __init__(self, values: Any, dtype: Any, kernels: ModuleType) -> None:
         super().__init__(values.shape, kernels)

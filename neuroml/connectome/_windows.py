@@ -13,23 +13,27 @@ from neuroml.exceptions import DataError
 
 __all__ = ["taper_weights", "window_bounds", "windowed_connectivity"]
 
+_CONSTANT = 1e-12  # share of the largest value: a few thousand times the rounding of doubles
 
-def window_bounds(sessions: np.ndarray, window: int, step: int, edges: str) -> np.ndarray:
-    """First, one-past-last and nominal first sample of every window; none crosses a session.
+
+def window_bounds(sessions: np.ndarray, window: int, stride: int, edges: str) -> np.ndarray:
+    """Place windows so that none crosses a session.
 
     Parameters
     ----------
     sessions : ndarray of int of shape (n_samples,)
         Checked session labels.
-    window, step : int
+    window, stride : int
         Length and spacing in samples.
     edges : {"drop", "shrink"}
-        Keep only whole windows, or center one on every ``step``-th sample and cut it at the edges.
+        Keep only whole windows, or center one on every ``stride``-th sample and cut it at the
+        edges.
 
     Returns
     -------
     ndarray of int of shape (n_windows, 3)
-        The nominal first sample differs from the first one where a window is cut.
+        First, one-past-last and nominal first sample of every window; the nominal first sample
+        differs from the first one where a window is cut.
     """
     bounds = []
     for part in session_slices(sessions):
@@ -42,9 +46,9 @@ def window_bounds(sessions: np.ndarray, window: int, step: int, edges: str) -> n
                 field="sessions",
             )
         if edges == "drop":
-            nominal = np.arange(part.start, part.stop - window + 1, step)
+            nominal = np.arange(part.start, part.stop - window + 1, stride)
         else:
-            nominal = np.arange(part.start, part.stop, step) - window // 2
+            nominal = np.arange(part.start, part.stop, stride) - window // 2
         first = np.maximum(nominal, part.start)
         last = np.minimum(nominal + window, part.stop)
         bounds.append(np.column_stack([first, last, nominal]))
@@ -53,6 +57,7 @@ def window_bounds(sessions: np.ndarray, window: int, step: int, edges: str) -> n
 
 def taper_weights(taper: str, window: int) -> np.ndarray:
     """Positive weights (window,) of the samples of a window."""
+    # two samples more, whose ends of some tapers are zero, are left off: all weights are positive
     shape = ("gaussian", window / 6) if taper == "gaussian" else taper
     return get_window(shape, window + 2, fftbins=False)[1:-1]
 
@@ -90,13 +95,16 @@ def windowed_connectivity(
     windows = []
     for first, last, nominal in bounds:
         part = X[first:last]
+        # weights of the samples that the window still holds, of mean one
         w = (
             weights[first - nominal : last - nominal, None]
             / weights[first - nominal : last - nominal].mean()
         )
+        # weighted mean and standard deviation of each unit
         centered = part - (w * part).mean(axis=0)
         deviation = np.sqrt((w * centered**2).mean(axis=0))
-        constant = deviation <= 1e-12 * np.abs(part).max(axis=0, initial=1e-300)
+        # what is left of a constant unit is rounding of its mean
+        constant = deviation <= _CONSTANT * np.abs(part).max(axis=0, initial=1e-300)
         if constant.any():
             found = np.flatnonzero(constant)[:10].tolist()
             raise DataError(
@@ -106,6 +114,7 @@ def windowed_connectivity(
                 fix="Drop these units or use a longer window.",
                 field="X",
             )
+        # the plain covariance of these rows is the weighted correlation
         windows.append(np.sqrt(w) * centered / deviation)
         if kind == "partial correlation":
             _refuse_dependent(clone(covariance).fit(windows[-1]).covariance_, first, last)

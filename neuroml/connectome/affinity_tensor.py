@@ -31,10 +31,11 @@ __all__ = ["AffinityTensor"]
 class AffinityTensor(TableOutputMixin, Estimator):
     r"""Affinity of every pair of units, in every subject, at every moment.
 
-    The tensor has the modes pairs i < j, subjects and time. A unit that was not seen in a subject
-    (NaN throughout) leaves no fiber there: missing is never zero. All subjects must share one time
-    axis, such as a stimulus sequence. Where they do not, as at rest, fit each subject by itself, or
-    factorize `SlidingWindowConnectivity` per subject and compare features that ignore time.
+    The tensor has the modes pairs i < j, subjects and time. A unit that was not recorded in a
+    subject (NaN throughout) has no fiber there: missing is never zero. All subjects must share one
+    time axis, such as a stimulus sequence. Where they do not, as at rest, fit each subject by
+    itself, or factorize `SlidingWindowConnectivity` per subject and compare features that ignore
+    time.
 
     Parameters
     ----------
@@ -42,11 +43,11 @@ class AffinityTensor(TableOutputMixin, Estimator):
         "same_sign" by default. With :math:`g` the smoothed derivative, scaled so that 95 % of it
         lie within 1, and cut:
 
-        - "unsigned": :math:`\sqrt{|g_i g_j|}`, closest to the prose of [1]_, which has no formula;
+        - "unsigned": :math:`\sqrt{|g_i g_j|}`, closest to the text of [1]_, which has no formula;
         - "same_sign": :math:`\sqrt{\max(g_i g_j, 0)}`;
         - "min": :math:`\min(|g_i|, |g_j|)` where the signs agree;
-        - "ratio": :math:`\min(|g_i|, |g_j|) / \max(|g_i|, |g_j|)` where they agree; blind to size,
-          so that noise of two silent units looks like affinity.
+        - "ratio": :math:`\min(|g_i|, |g_j|) / \max(|g_i|, |g_j|)` where they agree; it ignores
+          their size, so that noise of two silent units looks like affinity.
 
         Over the windows of `window`, negative means set to 0:
 
@@ -56,19 +57,20 @@ class AffinityTensor(TableOutputMixin, Estimator):
 
         - "edge": positive part of the product of z-scores (edge time series [3]_).
     opposite : {"drop", "separate"}, default="drop"
-        Whether affinity by opposite signs is left out, or follows in a second set of pairs. It is
-        never folded into the first, where it would hide who acts against whom.
+        Whether affinity by opposite signs is left out, or forms a second set of pairs. It is never
+        added to the first, where positive and negative coupling could not be told apart.
     sigma : float, default=2.0
         Width of the Gaussian whose derivative is taken, in samples.
     window : int, default=15
-        Samples, for "mtd" and "correlation". Centered; cut where a session ends.
+        Length of the windows of "mtd" and "correlation" in samples. Windows are centered, and cut
+        where a session ends.
     stride : int, default=1
-        Every how many samples the tensor has a value.
+        Number of samples from one value of the tensor to the next.
     min_subjects : int, optional
-        Leave out pairs that fewer subjects show together. By default all pairs stay, and one that
-        no subject shows is an error.
+        Leave out pairs of units that fewer subjects have both. By default all pairs stay, and a
+        pair that no subject has is an error.
     implicit : bool, default=False
-        Keep the traces in place of the affinities and derive those whenever they are needed. For
+        Keep the traces in place of the affinities and compute these whenever they are needed. For
         "unsigned", "same_sign" and "edge", the factorization then never needs them at all.
 
     Attributes
@@ -143,19 +145,20 @@ class AffinityTensor(TableOutputMixin, Estimator):
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> AffinityTensor:
-        """Find the pairs that subjects show together.
+        """Find the pairs of units that subjects have both.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_units) or (n_subjects, n_samples, n_units), or list
             An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
-            A list has one for each subject; a dict one, or a list of sessions, for each subject.
-            Time first. A unit is NaN throughout where unseen.
+            A list has one for each subject; a dict has one, or a list of sessions, for each
+            subject. Time first. A unit is NaN throughout in a subject where it was not recorded.
         y : ignored
         sessions : array-like of shape (n_samples,), optional
             Session label of each sample; nothing is computed across their borders.
         groups : array-like of shape (n_samples,), optional
-            Subject of each sample, where subjects have several sessions; else each session is one.
+            Subject of each sample, where subjects have several sessions; by default each session
+            is a subject of its own.
 
         Returns
         -------
@@ -164,7 +167,7 @@ class AffinityTensor(TableOutputMixin, Estimator):
         Raises
         ------
         DataError
-            If a unit is never seen, two units are never seen together (without ``min_subjects``), a
+            If no subject has some unit or (without ``min_subjects``) both units of some pair, a
             unit is NaN for part of a subject's samples, "unsigned" is to have opposite signs, a
             window is longer than a session, or subjects differ in their number of samples.
         """
@@ -242,7 +245,7 @@ class AffinityTensor(TableOutputMixin, Estimator):
         )
 
     def _kept(self, seen: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        """Which pairs enough subjects show together, given (n_subjects, n_units) who saw whom."""
+        """Tell which pairs enough subjects have, from the units (n_subjects, n_units) of each."""
         never = np.flatnonzero(~seen.any(axis=0))
         if len(never):
             raise DataError(
@@ -276,7 +279,7 @@ class AffinityTensor(TableOutputMixin, Estimator):
     def samples_of_subjects(
         self, X: Any, sessions: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> list[np.ndarray]:
-        """Numbers of the samples of each subject, in the order of the tensor's subjects.
+        """Return the row numbers of each subject's samples, in the order of the tensor's subjects.
 
         Parameters
         ----------
@@ -294,7 +297,10 @@ class AffinityTensor(TableOutputMixin, Estimator):
     def _subjects(
         self, given: Samples
     ) -> tuple[list[tuple[np.ndarray, tuple[slice, ...]]], np.ndarray]:
-        """Samples of each subject with the stretches they fall into, and the subjects' labels."""
+        """Return each subject's samples with the slices of its sessions, and the subjects' labels.
+
+        Without ``groups``, a session is a subject.
+        """
         sessions: Any = given.sessions
         labels = sessions if given.groups is None else given.groups
         names, first = np.unique(labels, return_index=True)

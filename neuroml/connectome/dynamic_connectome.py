@@ -1,4 +1,4 @@
-"""From a cohort's traces to who interacts, when, in which subjects."""
+"""From a cohort's traces to the units that interact, when, and in which subjects."""
 
 from __future__ import annotations
 
@@ -35,38 +35,40 @@ __all__ = ["DynamicConnectome"]
 
 
 class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
-    """Motifs of connectivity, their time courses, the subjects that have them, their communities.
+    """Motifs of connectivity with their time courses, loadings of subjects, and communities.
 
-    Three steps [1]_: `AffinityTensor` of all pairs of units, subjects and moments; `NonnegativeCP`
-    of that tensor; `WeightedSBM` of every component's matrix. Use the three by themselves for
-    options that are not among the parameters here.
+    It takes three steps [1]_: `AffinityTensor` of all pairs of units, subjects and samples;
+    `NonnegativeCP` of that tensor; `WeightedSBM` of every component's matrix. Use the three by
+    themselves for options that are not among the parameters here; see `published` for the settings
+    of the paper.
 
     Parameters
     ----------
     n_components : int, default=4
-        `select_rank` helps to choose it.
+        Number of components; `select_rank` helps to choose it.
     method : {"unsigned", "same_sign", "min", "ratio", "mtd", "correlation", "edge"}
-        Of `AffinityTensor`, "mtd" by default. Affinities that are averages over windows are the
-        most robust to noise.
+        Affinity, as in `AffinityTensor`; "mtd" by default. Affinities that are averages over
+        windows are the most robust to noise.
     sigma : float, default=2.0
         Width of the derivative's Gaussian, in samples.
     window, stride : int, default=15, 1
-        In samples.
+        Length of the affinity's windows, and number of samples from one value to the next.
     min_subjects : int, default=1
-        Pairs that fewer subjects show together are left out: NaN in the motifs.
+        Minimum number of subjects that have both units of a pair; other pairs are left out, and are
+        NaN in the motifs.
     ridge : float, default=1e-3
-        Of `NonnegativeCP`.
+        Ridge penalty of `NonnegativeCP`.
     n_init : int, default=5
-        Starts of the factorization.
+        Number of starts of the factorization.
     max_iter : int, default=500
-        Of the factorization.
+        Maximum number of iterations of the factorization.
     max_blocks : int, default=20
-        Of each `WeightedSBM`.
+        Maximum number of blocks of each `WeightedSBM`.
     activity : float, default=0.5
         A component is active while its time course exceeds this share of its largest value, and in
         the subjects whose loading exceeds this share of the largest loading.
     n_jobs : int or None, default=None
-        Processes over components for the communities.
+        Number of processes, over components, for the communities.
     random_state : int, RandomState, Generator or None, default=None
 
     Attributes
@@ -75,12 +77,12 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         Symmetric pattern of each component, of unit norm over pairs; NaN on the diagonal and for
         pairs that were left out.
     time_courses_ : ndarray of shape (n_times, n_components)
-        Of unit norm.
+        Strength of each component over time, of unit norm.
     subject_loadings_ : ndarray of shape (n_subjects, n_components)
         Strength of each component in each subject; `transform` gives those of others.
     communities_ : ndarray of int of shape (n_components, n_units)
-        Community of each unit in each component, from the strongest on; -1 for units in none: those
-        in blocks that are no more connected inside than the motif is on average.
+        Community of each unit in each component, the strongest first; -1 for units in none, that
+        is, in blocks that are no more strongly connected inside than the motif is on average.
     table_ : DataFrame
         One row for each component, interval and community: ``component``, ``start`` and ``stop``
         (samples, the last one excluded), ``subjects``, ``community`` and ``units``; -1 and no units
@@ -91,15 +93,15 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
     converged_ : bool
         Whether the factorization and all block models converged.
     n_iter_ : int
-        Of the factorization.
+        Number of iterations of the factorization.
     n_features_in_ : int
         Number of units.
 
     See Also
     --------
     select_rank : chooses ``n_components``.
-    surrogate_test : whether components are more than chance.
-    reliability : whether they come back in other subjects.
+    surrogate_test : tests whether components are more than chance.
+    reliability : measures whether they recur in other subjects.
 
     Notes
     -----
@@ -107,7 +109,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
     rest, where nothing happens at the same time, the time courses mean nothing across subjects.
 
     Pairs that share a unit have similar affinities even where units are unrelated, so that a motif
-    of noise can have two blocks: `surrogate_test` says whether they are more than that.
+    of noise can have two blocks: `surrogate_test` tests whether there is more than that.
 
     References
     ----------
@@ -174,6 +176,35 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    @classmethod
+    def published(cls, **overrides: Any) -> DynamicConnectome:
+        """Make the estimator with the settings of Dyballa et al. (2024) [1]_, as far as known.
+
+        The paper compares absolute derivatives (``method="unsigned"``) and factorizes without
+        penalties (``ridge=0``). It does not report the formula of the affinity, the width of the
+        smoothing, the number of components, or restarts; ``n_init=30`` and ``max_iter=1000`` are
+        those of the same laboratory's code for another data set. Blocks are found by
+        `WeightedSBM`, in place of the paper's nested model.
+
+        Parameters
+        ----------
+        **overrides
+            Any parameter of the class.
+
+        Examples
+        --------
+        >>> from neuroml.connectome import DynamicConnectome
+        >>> DynamicConnectome.published(n_components=6).method
+        'unsigned'
+        """
+        settings: dict[str, Any] = {
+            "method": "unsigned",
+            "ridge": 0.0,
+            "n_init": 30,
+            "max_iter": 1000,
+        }
+        return cls(**(settings | overrides))
+
     @validated_fit
     def fit(
         self,
@@ -183,15 +214,15 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> DynamicConnectome:
-        """Factorise a cohort.
+        """Factorize a cohort.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_units) or (n_subjects, n_samples, n_units), or list
             An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
-            A list has one for each subject; a dict one, or a list of sessions, for each subject.
-            Time first. A unit is NaN throughout where unseen (`neuroml.data.align_units` makes it
-            so).
+            A list has one for each subject; a dict has one, or a list of sessions, for each
+            subject. Time first. A unit is NaN throughout in a subject where it was not recorded
+            (`neuroml.data.align_units` fills it in).
         y : ignored
         sessions : array-like of shape (n_samples,), optional
             Session label of each sample.
@@ -206,7 +237,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         ------
         DataError
             As in `AffinityTensor.fit` and `NonnegativeCP.fit`, and if a unit is in no pair that
-            ``min_subjects`` subjects show.
+            ``min_subjects`` subjects have.
 
         Warns
         -----
@@ -242,6 +273,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         self.motifs_ = np.full(
             (self.n_components, self.n_features_in_, self.n_features_in_), np.nan
         )
+        # factor of the pairs, back as symmetric matrices
         i, j = self.affinity_.pairs_.T
         self.motifs_[:, i, j] = self.motifs_[:, j, i] = pairs.T
         self.time_courses_ = times
@@ -262,12 +294,12 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
 
     @property
     def _rows_are_samples(self) -> bool:
-        return False  # but subjects
+        return False  # they are subjects
 
     def transform(
         self, X: Any, *, sessions: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> np.ndarray:
-        """Loadings of subjects on the components.
+        """Compute the loadings of subjects on the components.
 
         Parameters
         ----------
@@ -277,8 +309,8 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         Returns
         -------
         ndarray of shape (n_subjects, n_components)
-            The exact non-negative least-squares solution, from the pairs that a subject shows; NaN
-            for a subject that shows none.
+            The exact non-negative least-squares solution, from the pairs that a subject has; NaN
+            for a subject without any.
         """
         return self.factorization_.transform(self._tensor(X, sessions, groups))
 
@@ -291,7 +323,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Minus the relative error of the affinities, with only the subjects' loadings fitted.
+        """Return minus the relative error of the affinities, with only subjects' loadings fitted.
 
         Parameters
         ----------
@@ -299,7 +331,8 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
             As in `transform`.
         y : ignored
         sample_weight : array-like of shape (n_samples,) or (n_subjects,), optional
-            The same in all samples of a subject: what is fitted, and weighed, is the subject.
+            Weights of the subjects: the same in all samples of a subject, since the loadings that
+            are fitted are those of subjects.
 
         Returns
         -------

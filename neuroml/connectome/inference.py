@@ -1,4 +1,4 @@
-"""Whether components mean anything: nulls, what they go with, whether they come back."""
+"""Tests of components: surrogate data, association with behaviour, reliability over subjects."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def surrogate(
     sessions: ArrayLike | None = None,
     random_state: RandomState = None,
 ) -> np.ndarray:
-    r"""Traces whose units have nothing to do with each other any more.
+    r"""Make surrogate traces whose units are unrelated to each other.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_units)
-        Time first; NaN throughout a session for units that were not seen.
+        Time first; NaN throughout a session for units that were not recorded.
     kind : {"shift", "phase"}, default="shift"
-        "shift" turns every unit's trace around by a time of its own within each session, which
-        keeps its distribution and its autocorrelation. "phase" draws the phases of its Fourier
-        coefficients anew, which keeps the power spectrum only [1]_.
+        "shift" shifts every unit's trace circularly, by a random time of its own within each
+        session, which keeps its distribution and its autocorrelation. "phase" draws the phases of
+        its Fourier coefficients anew, which keeps the power spectrum only [1]_.
     sessions : array-like of shape (n_samples,), optional
     random_state : int, RandomState, Generator or None, default=None
 
@@ -70,13 +70,16 @@ def surrogate(
 
 
 def _shift(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Shift every column circularly by a time of its own."""
     by = rng.integers(len(x), size=x.shape[1])
     return x[(np.arange(len(x))[:, None] - by) % len(x), np.arange(x.shape[1])]
 
 
 def _draw_phases(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Turn every Fourier coefficient by a random angle."""
     spectrum = np.fft.rfft(x, axis=0)
     turns = np.exp(2j * np.pi * rng.uniform(size=spectrum.shape))
+    # the mean, and for an even number of samples the highest frequency, are real and stay
     turns[0] = 1
     if len(x) % 2 == 0:
         turns[-1] = 1
@@ -94,12 +97,13 @@ def surrogate_test(
     n_jobs: int | None = None,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
-    """Weights and block contrasts of components against cohorts of unrelated units.
+    """Test weights and block contrasts of components against surrogate cohorts of unrelated units.
 
-    The whole pipeline is fitted anew to every surrogate, communities included, so that choosing
-    them from the same data costs no validity. Contrasts are compared with the largest one of each
-    surrogate, which corrects for the number of components; weights with the one of the same rank.
-    Contrasts are the sharper test: unrelated units have affinities, too, so weights hardly differ.
+    The whole pipeline is fitted anew to every surrogate, communities included, so that the test
+    stays valid though communities are chosen from the same data. Contrasts are compared with the
+    largest one of each surrogate, which corrects for the number of components; weights with the one
+    of the same rank. Contrasts are the more powerful test: unrelated units have affinities, too, so
+    weights hardly differ.
 
     Parameters
     ----------
@@ -108,10 +112,10 @@ def surrogate_test(
     X, sessions, groups
         As in `DynamicConnectome.fit`.
     kind : {"shift", "phase"}, default="shift"
-        Of `surrogate`, for every unit of every subject by itself.
+        Kind of `surrogate`, made for every unit of every subject by itself.
     n_surrogates : int, default=99
     n_jobs : int or None, default=None
-        Processes over surrogates.
+        Number of processes, over surrogates.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
@@ -155,6 +159,7 @@ def _statistics(model: DynamicConnectome) -> np.ndarray:
 
 
 def _block_contrast(motif: np.ndarray, labels: np.ndarray) -> float:
+    """Correlation over pairs of the motif with belonging to the same community."""
     i, j = np.nonzero(np.triu(~np.isnan(motif), k=1))
     values, inside = motif[i, j], (labels[i] == labels[j]) & (labels[i] >= 0)
     if inside.all() or not inside.any():
@@ -171,16 +176,17 @@ def association(
     n_permutations: int = 999,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
-    """Correlation of time courses with events or behaviour, tested by permuting blocks of time.
+    """Correlate time courses with events or behaviour, and test by permuting blocks of time.
 
     Parameters
     ----------
     time_courses : array-like of shape (n_times, n_components)
     target : array-like of shape (n_times,)
-        What happened: a behaviour, or 0 and 1 for an event (`neuroml.data.labels_from_events`).
+        A behaviour, or 0 and 1 for an event (`neuroml.data.labels_from_events`).
     block : int
-        Samples in a block; longer than what both remember of their past, or p-values come out too
-        small. Blocks change places within their session, after it was turned by a random time.
+        Number of samples in a block. It must be longer than the autocorrelation of both, otherwise
+        p-values are too small. Blocks are permuted within their session, after a circular shift by
+        a random time.
     sessions : array-like of shape (n_times,), optional
     n_permutations : int, default=999
     random_state : int, RandomState, Generator or None, default=None
@@ -251,7 +257,7 @@ def association(
 
 
 def _permuted(slices: list[slice], block: int, rng: np.random.Generator) -> np.ndarray:
-    """Samples in a new order: each session turned, cut into blocks, and the blocks shuffled."""
+    """Samples in a new order: each session shifted, cut into blocks, and the blocks permuted."""
     order = []
     for part in slices:
         n = part.stop - part.start
@@ -272,9 +278,9 @@ def reliability(
     n_jobs: int | None = None,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
-    """Whether components come back in other subjects.
+    """Measure whether components recur in other subjects.
 
-    Each fit takes the units that its subjects show, and is compared on the pairs that both have.
+    Each fit takes the units that its subjects have; two fits are compared on the pairs of both.
 
     Parameters
     ----------
@@ -285,18 +291,18 @@ def reliability(
     scheme : {"leave_one_out", "split_half"}, default="leave_one_out"
         Compare fits without one subject to ``model``, or fits to two random halves with each other.
     n_splits : int, default=10
-        Times that the subjects are halved.
+        Number of random halves.
     n_jobs : int or None, default=None
-        Processes over splits.
+        Number of processes, over splits.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
     -------
     DataFrame
-        One row per split and component of ``model``: ``split``, ``left_out`` (the subjects that the
-        first fit did not see), ``component``, ``motif`` and ``time_course`` (correlations between
-        the two fits' matched components; 0 by chance but for the choice of the match), and
-        ``held_out``, the first fit's relative error on those subjects.
+        One row per split and component of ``model``: ``split``, ``left_out`` (the subjects without
+        which the first fit was made), ``component``, ``motif`` and ``time_course`` (correlations
+        between the two fits' matched components; matching alone makes them somewhat larger than 0
+        by chance), and ``held_out``, the first fit's relative error on those subjects.
 
     Raises
     ------
@@ -341,7 +347,7 @@ def _compare(
     held = np.isin(groups, out)
 
     def fitted(rows: np.ndarray) -> tuple[DynamicConnectome, np.ndarray]:
-        """The fit to some subjects, of the units that these show."""
+        """Fit to some subjects, with the units that these have."""
         seen = np.flatnonzero(~np.isnan(X[rows]).all(axis=0))
         part = X[np.ix_(rows, seen)]
         return clone(model).fit(part, sessions=sessions[rows], groups=groups[rows]), seen
@@ -375,7 +381,10 @@ def _alike(
 def _rows(
     model: DynamicConnectome, X: Any, sessions: Any, groups: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The cohort as one array, with the session and the subject of every sample."""
+    """The cohort as one array, with the session and the subject of every sample.
+
+    Without ``groups``, a session is a subject, and its label that of the subject.
+    """
     given: Any = check_samples(
         clone(model), X, sessions=sessions, groups=groups, reset=True, on_nan="keep"
     )

@@ -33,9 +33,9 @@ from neuroml.connectome._factors import (
     normalize_cp,
     random_factors,
 )
-from neuroml.connectome._hals import Penalty, Problem, climb_factors, normal_equations, quadratic
+from neuroml.connectome._hals import Penalty, Problem, factorize, normal_equations, quadratic
 from neuroml.connectome._packed import Packed, pack, unobserved
-from neuroml.connectome._problem import kernels_for, pose, squares_along
+from neuroml.connectome._problem import build_problem, kernels_for, squares_along
 from neuroml.connectome.tensors import FiberTensor
 from neuroml.exceptions import DataError
 
@@ -49,12 +49,12 @@ _ARRAYS: Any = {
 
 
 class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
-    r"""Sum of non-negative rank-one parts of a tensor (canonical polyadic decomposition).
+    r"""Non-negative CP (canonical polyadic) decomposition: a sum of rank-one tensors.
 
     A tensor of pairs by subjects by time becomes components, each a pattern of connectivity that is
     present to a varying degree in the subjects and over time:
     :math:`x_{pat} \approx \sum_r \lambda_r\, u_{pr}\, v_{ar}\, w_{tr}` with nothing negative.
-    Minimises, over observed entries only,
+    It minimizes, over observed entries only,
 
     .. math::
         \sum \Big(x_{pat} - \sum_r u_{pr} v_{ar} w_{tr}\Big)^2
@@ -70,27 +70,28 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         Modes whose exchange leaves the tensor as it is, such as ``(1, 2)`` for windows by regions
         by regions. Only half of the data is then stored; the result is the same.
     n_init : int, default=5
-        Random starts, done at the same time; the one with the smallest objective is kept.
+        Number of random starts, iterated together; the one with the smallest objective is kept.
     max_iter : int, default=500
+        Maximum number of iterations.
     tol : float, default=1e-6
-        A fit has converged when a sweep lowers the relative error by no more than this.
+        A fit has converged when an iteration lowers the relative error by no more than this.
     ridge : float, default=1e-3
         :math:`\rho`, relative to the data: a component fitted to complete data shrinks by the
-        factor 1 / (1 + ridge). It settles what the data leave open, such as a pair seen in fewer
+        factor 1 / (1 + ridge). It determines what the data do not, such as a pair observed in fewer
         subjects than there are components.
     sparsity : float, default=0
         :math:`\sigma`, in the units of the data.
     smoothness : float, default=0
-        :math:`\mu`, of the mode that fibers run along: the last one of a `FiberTensor`, and of an
-        array the longest one that no fiber of is partly missing.
+        :math:`\mu`, along the mode that fibers run along: the last one of a `FiberTensor`; in an
+        array, the longest one along which no fiber is partly missing.
     init : tensorly CPTensor, optional
-        Where to start from, in place of random starts.
+        Decomposition to start from, in place of random starts.
     sample_mode : int, default=0
         The mode along which `transform` and `score` take new data; 1 for what `AffinityTensor`
         gives, where it holds the subjects.
     dtype : {"float32", "float64"}, default="float32"
-        Of the data in memory. Factors and sums are float64 in any case. With "float32", a relative
-        error below about 1e-3 is not resolved.
+        Type of the data in memory. Factors and sums are float64 in any case. With "float32", a
+        relative error below about 1e-3 is not resolved.
     device : str or torch.device, default="cpu"
         "auto" takes a GPU where torch finds one.
     random_state : int, RandomState, Generator or None, default=None
@@ -102,11 +103,11 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         tensor a factor (size, n_components) with columns of unit norm.
     reconstruction_err_ : float
         Norm of the residual over norm of the data, on observed entries.
-    objective_trace_ : ndarray of shape (n_sweeps + 1,)
-        Root of the objective over the norm of the data, after the first and each further sweep of
-        the kept start. Without penalties this is the relative error.
+    objective_trace_ : ndarray of shape (n_iter_ + 1,)
+        Root of the objective over the norm of the data, after a first update and each iteration of
+        the kept start; lower is better. Without penalties this is the relative error.
     restart_objectives_ : ndarray of shape (n_init,)
-        Its last value for every start: a wide spread means local minima.
+        Its last value for every start, lower is better: large differences mean local minima.
     restart_matches_ : ndarray of shape (n_init,)
         `factor_match` of every start with the kept one: components that only some starts find are
         not to be interpreted.
@@ -118,11 +119,11 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     Warns
     -----
     NotConvergedWarning
-        If the best start had not converged after ``max_iter`` sweeps.
+        If the best start had not converged after ``max_iter`` iterations.
 
     See Also
     --------
-    AffinityTensor : makes the tensor of a cohort.
+    AffinityTensor : computes the tensor of a cohort.
     select_rank : chooses the number of components.
 
     Notes
@@ -199,13 +200,13 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
 
     @validated_fit
     def fit(self, X: ArrayLike | FiberTensor, y: Any = None) -> NonnegativeCP:
-        """Factorise a tensor.
+        """Factorize a tensor.
 
         Parameters
         ----------
         X : array-like with two or more dimensions, or FiberTensor
-            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
-            Non-negative; NaN is a missing entry.
+            Non-negative; NaN is a missing entry. An array, DataFrame, DataArray, recording or
+            torch tensor; masked entries are NaN.
         y : ignored
 
         Returns
@@ -222,13 +223,13 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         kernels = kernels_for(self.device)
         tensor = self._check_tensor(X, reset=True)
         packed = pack(tensor, self.symmetric_modes)
-        problem = self._pose(packed, kernels)
+        problem = self._problem(packed, kernels)
         starts = [
             [problem.kernels.array(factors[mode]) for mode in packed.order]
             for factors in self._starts(tensor.shape, float(np.sqrt(problem.squared_norm)))
         ]
         best, every = select_restart(
-            climb_factors(problem, starts, max_iter=self.max_iter, tol=self.tol),
+            factorize(problem, starts, max_iter=self.max_iter, tol=self.tol),
             name=type(self).__name__,
         )
         found = [_as_cp(one.state.factors, packed, problem) for one in every]
@@ -243,7 +244,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         return self
 
     def transform(self, X: ArrayLike | FiberTensor) -> np.ndarray:
-        """Loadings of new data along ``sample_mode``, the other modes' factors as they are.
+        """Compute loadings of new data along ``sample_mode``, with the other modes' factors fixed.
 
         Parameters
         ----------
@@ -254,9 +255,8 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         -------
         ndarray of shape (size along sample_mode, n_components)
             The exact non-negative least-squares solution, NaN where nothing of a slice was
-            observed. Multiplied with the other modes'
-            unit-norm factors it gives the data: for those seen in fit, the factor times
-            ``cp_.weights``.
+            observed. Its product with the other modes' unit-norm factors approximates the data;
+            for the data of `fit`, it is the factor times ``cp_.weights``.
 
         Raises
         ------
@@ -277,7 +277,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         *,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Minus the relative error on new data, of which only the loadings are fitted.
+        """Return minus the relative error on new data, of which only the loadings are fitted.
 
         Parameters
         ----------
@@ -285,7 +285,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
             As in `transform`.
         y : ignored
         sample_weight : array-like of shape (size along sample_mode,), optional
-            Of the squares along ``sample_mode``, in the residual as in the data.
+            Weights of the squares along ``sample_mode``, in the residual as in the data.
 
         Returns
         -------
@@ -316,7 +316,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
                 field="X",
             )
         packed = pack(tensor, self.symmetric_modes, check_unseen=False)
-        problem = replace(self._pose(packed, kernels_for(self.device)), penalty=Penalty())
+        problem = replace(self._problem(packed, kernels_for(self.device)), penalty=Penalty())
         factors = [problem.kernels.array(self.cp_.factors[k]) for k in packed.order]
         place = packed.order.index(mode)
         factors[place] = problem.kernels.array(np.ones((tensor.shape[mode], self.n_components)))
@@ -338,9 +338,9 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         loadings[unknown] = np.nan
         return loadings, problem.relative(loss)
 
-    def _pose(self, packed: Packed, kernels: Any) -> Problem:
+    def _problem(self, packed: Packed, kernels: Any) -> Problem:
         penalty = Penalty(self.ridge, self.sparsity, self.smoothness)
-        return pose(packed, penalty, dtype=self.dtype, kernels=kernels)
+        return build_problem(packed, penalty, dtype=self.dtype, kernels=kernels)
 
     def _starts(self, shape: tuple[int, ...], norm: float) -> list[list[np.ndarray]]:
         """Factors to start from, one list per start, modes as in the tensor."""
@@ -404,7 +404,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
 
 
 def _as_cp(factors: Any, packed: Packed, problem: Problem) -> CPTensor:
-    """In normal form, modes as in the tensor."""
+    """The decomposition in normal form, modes as in the tensor."""
     arrays = [problem.kernels.to_numpy(factor) for factor in factors]
     return normalize_cp(CPTensor((None, [arrays[k] for k in np.argsort(packed.order)])))
 

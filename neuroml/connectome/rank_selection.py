@@ -1,4 +1,4 @@
-"""How many components a tensor bears."""
+"""Choice of the number of components of a tensor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["RankSelection", "core_consistency", "select_rank"]
 
 @dataclass(frozen=True)
 class RankSelection:
-    """What `select_rank` found.
+    """The result of `select_rank`.
 
     Attributes
     ----------
@@ -35,8 +35,9 @@ class RankSelection:
         standard error of their difference over folds.
     table : pandas.DataFrame
         One row per rank: ``rank``; ``held_out`` and ``held_out_se``, mean and standard error over
-        folds of the relative error on what was left out; ``error`` on all data; ``match``, the
-        median agreement of further starts with the best one; ``core_consistency``, in percent.
+        folds of the relative error on held-out data; ``error``, that on all data; ``match``, the
+        median `factor_match` of the other starts with the best one; ``core_consistency``, in
+        percent.
     folds : ndarray of shape (n_ranks, n_folds)
         Held-out error of each fold.
     """
@@ -55,7 +56,7 @@ def select_rank(
     model: NonnegativeCP | None = None,
     random_state: RandomState = None,
 ) -> RankSelection:
-    """Compare ranks by how well they predict what they have not seen.
+    """Compare ranks by their error on held-out data.
 
     Parameters
     ----------
@@ -64,13 +65,15 @@ def select_rank(
         value would be both left out and fitted.
     ranks : sequence of int
     holdout : {"fiber", "time_block"}, default="fiber"
-        Leave out whole fibers at random (a pair in a subject), each place in one fold; or in every
-        subject a block of time of its own, which also asks that time courses are shared.
+        "fiber" leaves out whole fibers at random (a pair in a subject), each in one fold.
+        "time_block" leaves out a block of time in every subject, another one in each, which also
+        tests that time courses are shared.
     n_folds : int, default=5
     model : NonnegativeCP, optional
-        Whose parameters other than the rank are taken. Its ridge matters: without one the held-out
-        error explodes as soon as a pair is seen in fewer subjects than there are components, and a
-        large one prefers too many, since it costs less to split a component in two.
+        The model whose parameters other than the rank are taken. Its ridge matters: without one,
+        the held-out error explodes as soon as a pair is observed in fewer subjects than there are
+        components, and a large one prefers too many, since two halves of a component have a
+        smaller penalty than the whole.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
@@ -80,7 +83,7 @@ def select_rank(
     Raises
     ------
     DataError
-        If places cannot be left out without losing an index altogether, as with one subject, or a
+        If nothing can be left out without losing an index altogether, as with one subject, or a
         fold leaves out nothing but zeros.
 
     Examples
@@ -117,20 +120,20 @@ def select_rank(
 
 
 def core_consistency(cp: CPTensor, tensor: FiberTensor | ArrayLike) -> float:
-    r"""How nearly the least-squares core of a tensor, given the factors, is superdiagonal.
+    r"""Measure how nearly the least-squares core of a tensor, given the factors, is superdiagonal.
 
     Parameters
     ----------
     cp : tensorly CPTensor
     tensor : FiberTensor or array-like
-        What is missing is taken from the decomposition itself.
+        Missing values are taken from the decomposition itself.
 
     Returns
     -------
     float
-        :math:`100 (1 - \|G - I\|^2 / R)` percent [1]_: near 100 for a rank that the data bear, low
-        or negative for one too many. NaN if a mode is smaller than the rank, where no core is
-        determined.
+        :math:`100 (1 - \|G - I\|^2 / R)` percent [1]_: near 100 for a rank that the data support,
+        low or negative for a higher one. NaN if a mode is smaller than the rank, where the core is
+        not determined.
 
     References
     ----------
@@ -143,9 +146,11 @@ def core_consistency(cp: CPTensor, tensor: FiberTensor | ArrayLike) -> float:
     rank = len(cp.weights)
     if any(np.linalg.matrix_rank(factor) < rank for factor in factors):
         return float("nan")
+    # The core is G = X contracted with the factors' pseudo-inverses; that of the model itself is I,
+    # so that G - I is the contraction of the residual, which is zero where data are missing.
     inverses = [np.linalg.pinv(factor) for factor in factors]
-    missed = _values_of(tensor) - _models(factors, tensor.index) @ factors[-1].T
-    excess = np.nan_to_num(missed) @ inverses[-1].T
+    residual = _values_of(tensor) - _models(factors, tensor.index) @ factors[-1].T
+    excess = np.nan_to_num(residual) @ inverses[-1].T
     weights = [inverse.T[i] for inverse, i in zip(inverses[:-1], tensor.index.T, strict=True)]
     letters = "abcdefgh"[: len(weights)]
     subscripts = ",".join(f"n{letter}" for letter in letters)
@@ -158,14 +163,14 @@ def _values_of(tensor: FiberTensor) -> np.ndarray:
 
 
 def _models(factors: Sequence[np.ndarray], index: np.ndarray) -> np.ndarray:
-    """What each fiber is modeled by, before the last mode (n_fibers, R)."""
+    """Product of all factors but the last for each fiber (n_fibers, R)."""
     return reduce(mul, (f[i] for f, i in zip(factors[:-1], index.T, strict=True)))
 
 
 def _folds(
     tensor: FiberTensor, values: np.ndarray, holdout: str, n_folds: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """What each fold leaves out: a mask (n_fibers, 1) or (n_fibers, length)."""
+    """Yield what each fold leaves out: a mask (n_fibers, 1) or (n_fibers, length)."""
     n_fibers, length = values.shape
     if holdout == "fiber":
         fold = rng.permutation(np.arange(n_fibers) % n_folds)
@@ -179,7 +184,7 @@ def _folds(
 
 
 def _keep_every_index(tensor: FiberTensor, mask: np.ndarray) -> np.ndarray:
-    """Put back what alone shows an index of a mode, and check that something is left."""
+    """Put back fibers without which an index has no data, and check that some stay left out."""
     mask = mask.copy()
     left = ~mask.all(axis=1)
     for size, places in zip(tensor.shape[:-1], tensor.index.T, strict=True):
@@ -205,10 +210,11 @@ def _without(tensor: FiberTensor, values: np.ndarray, mask: np.ndarray) -> Fiber
 def _held_out_error(
     estimator: NonnegativeCP, tensor: FiberTensor, values: np.ndarray, mask: np.ndarray
 ) -> float:
-    """Relative error on what a fit was not given."""
+    """Relative error of a fit on the data that the mask left out."""
     weights, factors = estimator.fit(_without(tensor, values, mask)).cp_
     held = np.flatnonzero(mask.any(axis=1))
     shares = _models([factors[0] * weights, *factors[1:]], tensor.index[held])
+    # the ridge shrinks every component by 1 / (1 + ridge), which is undone
     model = shares @ factors[-1].T * (1 + estimator.ridge)
     chosen = np.broadcast_to(mask[held], model.shape) & ~np.isnan(values[held])
     target = values[held][chosen]

@@ -36,8 +36,8 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
     ----------
     window : int, default=30
         Length in samples.
-    step : int, default=1
-        Samples from one window to the next.
+    stride : int, default=1
+        Number of samples from one window to the next.
     kind : {"correlation", "partial correlation"}, default="correlation"
     covariance : {"ledoit-wolf", "empirical"}, default="ledoit-wolf"
         Estimator inside a window. The empirical one has no inverse, so no partial correlation,
@@ -45,10 +45,11 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
     taper : {"boxcar", "gaussian", "hamming", "hann"}, default="boxcar"
         Weights over the samples of a window; "gaussian" has a standard deviation of window / 6.
     negative : {"keep", "zero", "absolute"}, default="keep"
-        What becomes of negative connectivity; non-negative factorizations need one of the last two.
+        Whether negative connectivity stays, is set to zero or to its absolute value; non-negative
+        factorizations need one of the last two.
     edges : {"drop", "shrink"}, default="drop"
-        "drop" keeps whole windows only. "shrink" centers a window on every ``step``-th sample and
-        cuts it at the edges of a session; with ``step=1`` there is one row per sample, so that
+        "drop" keeps whole windows only. "shrink" centers a window on every ``stride``-th sample and
+        cuts it at the edges of a session; with ``stride=1`` there is one row per sample, so that
         the output lines up with labels of the samples.
     vectorize : bool, default=True
         One column per pair i < j, or whole matrices.
@@ -73,15 +74,15 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
     >>> import numpy as np
     >>> from neuroml.connectome import SlidingWindowConnectivity
     >>> X = np.random.default_rng(0).normal(size=(100, 4))
-    >>> SlidingWindowConnectivity(window=20, step=10).fit_transform(X).shape
+    >>> SlidingWindowConnectivity(window=20, stride=10).fit_transform(X).shape
     (9, 6)
-    >>> SlidingWindowConnectivity(window=20, step=10, vectorize=False).fit_transform(X).shape
+    >>> SlidingWindowConnectivity(window=20, stride=10, vectorize=False).fit_transform(X).shape
     (9, 4, 4)
     """
 
     _parameter_constraints = {
         "window": [Interval(Integral, 2, None, closed="left")],
-        "step": [Interval(Integral, 1, None, closed="left")],
+        "stride": [Interval(Integral, 1, None, closed="left")],
         "kind": [StrOptions({"correlation", "partial correlation"})],
         "covariance": [StrOptions(set(_COVARIANCES))],
         "taper": [StrOptions({"boxcar", "gaussian", "hamming", "hann"})],
@@ -94,7 +95,7 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
     def __init__(
         self,
         window: int = 30,
-        step: int = 1,
+        stride: int = 1,
         *,
         kind: str = "correlation",
         covariance: str = "ledoit-wolf",
@@ -105,7 +106,7 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
         discard_diagonal: bool = False,
     ) -> None:
         self.window = window
-        self.step = step
+        self.stride = stride
         self.kind = kind
         self.covariance = covariance
         self.taper = taper
@@ -118,7 +119,7 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
     def fit(
         self, X: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
     ) -> SlidingWindowConnectivity:
-        """Check the data and lay out the windows.
+        """Check the data and place the windows.
 
         Parameters
         ----------
@@ -140,7 +141,7 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
             If a session is shorter than the window, or sessions are not contiguous.
         """
         given: Any = check_samples(self, X, sessions=sessions, reset=True)
-        self.windows_ = window_bounds(given.sessions, self.window, self.step, self.edges)[:, :2]
+        self.windows_ = window_bounds(given.sessions, self.window, self.stride, self.edges)[:, :2]
         return self
 
     def transform(self, X: ArrayLike, *, sessions: ArrayLike | None = None) -> np.ndarray:
@@ -164,7 +165,7 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
         """
         check_is_fitted(self)
         given: Any = check_samples(self, X, sessions=sessions, reset=False)
-        bounds = window_bounds(given.sessions, self.window, self.step, self.edges)
+        bounds = window_bounds(given.sessions, self.window, self.stride, self.edges)
         values = windowed_connectivity(
             given.X,
             bounds,
@@ -185,8 +186,8 @@ class SlidingWindowConnectivity(TableOutputMixin, Estimator):
 
     @property
     def _rows_are_samples(self) -> bool:
-        """Only with a window around each sample."""
-        return self.edges == "shrink" and self.step == 1
+        """True only with a window around each sample."""
+        return self.edges == "shrink" and self.stride == 1
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the pairs, ``unit_i--unit_j``."""

@@ -17,14 +17,14 @@ __all__ = ["FiberTensor", "RowsOnDisk"]
 
 
 class RowsOnDisk:
-    """A two-dimensional ``.npy`` file, read a block of rows at a time and never held as a whole.
+    """A two-dimensional ``.npy`` file that is read a block of rows at a time, never as a whole.
 
     Parameters
     ----------
     path : path-like
         Written by `numpy.save`, or row by row through `numpy.lib.format.open_memmap`.
     block_bytes : int, default=32 MiB
-        Memory for one block.
+        Maximum memory of one block.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class RowsOnDisk:
 class FiberTensor:
     """A non-negative tensor given by its observed fibers along the last mode.
 
-    What is not observed takes no memory and no time, and no number stands in its place.
+    Fibers that are not observed are not stored: they take neither memory nor time.
 
     Attributes
     ----------
@@ -139,13 +139,13 @@ class FiberTensor:
         return len(self.shape)
 
     def labels_of(self, mode: int) -> np.ndarray:
-        """Labels along a mode, numbers if it has none."""
+        """Return the labels along a mode, numbers if it has none."""
         labels = self.labels[mode] if self.labels else None
         return np.arange(self.shape[mode]) if labels is None else np.asarray(labels)
 
     @classmethod
     def from_dense(cls, tensor: np.ndarray, **names: Any) -> FiberTensor:
-        """From an array with NaN for missing; fibers that are missing throughout are left out."""
+        """Convert an array with NaN for missing; fibers missing throughout are left out."""
         tensor = as_numbers(as_given(tensor, "tensor"), "tensor")
         rows = tensor.reshape(-1, tensor.shape[-1])
         seen = np.flatnonzero(~np.isnan(rows).all(axis=1))
@@ -153,7 +153,7 @@ class FiberTensor:
         return cls(rows[seen], index, tensor.shape, **names)
 
     def to_dense(self) -> np.ndarray:
-        """As an array with NaN for missing.
+        """Convert to an array with NaN for missing.
 
         Raises
         ------

@@ -21,7 +21,7 @@ __all__ = ["WeightedSBM"]
 
 
 class WeightedSBM(Estimator):
-    r"""Stochastic block model of a weighted undirected graph; it finds the number of blocks, too.
+    r"""Stochastic block model of a weighted undirected graph, with the number of blocks inferred.
 
     The weight between two nodes follows a law that depends on their blocks only:
 
@@ -31,31 +31,31 @@ class WeightedSBM(Estimator):
 
     A weight that is exactly zero is an absent edge, which has a probability of its own for every
     pair of blocks (zero inflation). The integral has a closed form, the exact integrated completed
-    likelihood (ICL) [1]_; a search over moves of nodes and merges of blocks climbs it from several
-    starts. Where nothing is found, there is one block. Where all edges have the same weight, as in
-    a binary graph, no law of weights can be told, and blocks come from the presence of edges alone.
+    likelihood (ICL) [1]_; a search over moves of nodes and merges of blocks maximizes it from
+    several starts. Without communities, there is one block. Where all edges have the same weight,
+    as in a binary graph, blocks come from the presence of edges alone.
 
     Parameters
     ----------
     family : {"auto", "exponential", "lognormal", "normal"}, default="auto"
-        Law of the weights that are not zero; "auto" takes the one with the highest ICL. It has no
-        part where all of these are equal.
+        Law of the weights that are not zero; "auto" takes the one with the highest ICL. It is not
+        used where all of these weights are equal.
     max_blocks : int, default=20
-        The most blocks that are tried.
+        Maximum number of blocks.
     degree_corrected : {"auto", True, False}, default="auto"
         Whether a node has a number of edges and a strength of its own beside its block's [2]_, so
-        that hubs do not make up blocks. "auto" decides by the ICL.
+        that hubs do not form blocks by themselves. "auto" takes the one with the higher ICL.
     n_init : int, default=8
-        Starts from k-means of the rows, with two to ``max_blocks`` clusters, beside one from a
-        single block.
+        Number of starts from the nearest of random rows, with two to ``max_blocks`` blocks, beside
+        one from a single block.
     n_shuffles : int, default=10
-        Graphs with the same weights between random pairs of nodes. Blocks are kept if they gain
-        more over a single block than in any of these: a law that does not fit the weights would
-        otherwise make up blocks. With none, the ICL alone decides.
+        Number of graphs with the same weights between random pairs of nodes. Blocks are kept if
+        their ICL exceeds that of a single block by more than in any of these: otherwise a law that
+        does not fit the weights would find blocks in noise. With 0, the ICL alone decides.
     max_iter : int, default=100
-        The most sweeps of a climb; one that changes no label ends it.
+        Maximum number of iterations of a search; one that changes no label ends it.
     n_jobs : int or None, default=None
-        Processes over families and shuffled graphs.
+        Number of processes, over families and shuffled graphs.
     random_state : int, RandomState, Generator or None, default=None
 
     Attributes
@@ -71,17 +71,17 @@ class WeightedSBM(Estimator):
     block_means_ : ndarray of shape (n_blocks, n_blocks)
         Mean weight, absent edges included; NaN where no pair was observed.
     coassignment_ : ndarray of shape (n_nodes, n_nodes)
-        Consensus: share of the starts that put two nodes into the same block.
+        Share of the starts that put two nodes into the same block.
     candidates_ : DataFrame
         ICL and number of blocks of each family, with and without degree correction.
     shuffle_gains_ : ndarray of shape (n_shuffles,)
-        Gain of ICL over a single block in each shuffled graph; empty where the ICL found a single
-        block in the graph itself.
+        How much the ICL in each shuffled graph exceeds that of a single block; empty where a single
+        block has the highest ICL in the graph itself.
     gain_ : float
-        The gain in the graph itself.
+        The same in the graph itself.
     converged_ : bool
     n_iter_ : int
-        Sweeps of the kept climb.
+        Number of iterations of the kept search.
     n_features_in_ : int
         Number of nodes.
 
@@ -91,8 +91,8 @@ class WeightedSBM(Estimator):
     log-normal ones after the logarithm). Priors: a rate of mean one; a normal mean of variance
     :math:`\sigma^2 / 0.1` and :math:`1 / \sigma^2` of shape and rate one; uniform edge
     probabilities and block shares. With degree correction and absent edges, the number of edges is
-    Poisson; nodes' effects have their most likely values, at half the logarithm of their number of
-    edges each.
+    Poisson; nodes' effects have their most likely values, with a penalty of half the logarithm of
+    their number of edges each.
 
     References
     ----------
@@ -152,8 +152,8 @@ class WeightedSBM(Estimator):
         Parameters
         ----------
         W : array-like of shape (n_nodes, n_nodes)
-            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
-            Symmetric weights. Zero is an absent edge, NaN a pair that was never observed. The
+            Symmetric weights: an array, DataFrame, DataArray, recording or torch tensor; masked
+            entries are NaN. Zero is an absent edge, NaN a pair that was never observed. The
             diagonal is not used.
         y : ignored
 
@@ -170,7 +170,7 @@ class WeightedSBM(Estimator):
         Warns
         -----
         NotConvergedWarning
-            If the best climb still changed labels after ``max_iter`` sweeps.
+            If the best search still changed labels after ``max_iter`` iterations.
         """
         checked = check_table(
             self, _in_one_order(W), dtype=np.float64, ensure_all_finite="allow-nan"
@@ -189,7 +189,7 @@ class WeightedSBM(Estimator):
             self._search([(graph, *m, rng) for m, rng in zip(models, model_rngs, strict=True)])
         )
         name = type(self).__name__
-        bests = [climbs[best_restart(climbs, name=name)] for climbs in found]
+        bests = [fits[best_restart(fits, name=name)] for fits in found]
         first = best_restart(bests, name=name)
         best, every = select_restart(found[first], name=name)
         self.candidates_ = pd.DataFrame(
@@ -204,7 +204,7 @@ class WeightedSBM(Estimator):
         self.shuffle_gains_ = np.empty(0)
         if self.gain_ > 0:
             shuffled = [(_shuffle(graph, rng), *models[first], rng) for rng in shuffle_rngs]
-            self.shuffle_gains_ = np.array([_gain(climbs) for climbs in self._search(shuffled)])
+            self.shuffle_gains_ = np.array([_gain(fits) for fits in self._search(shuffled)])
         kept = best if self.gain_ > self.shuffle_gains_.max(initial=0.0) else _single(every)
         self._keep(graph, kept, every)
         return self
@@ -214,7 +214,7 @@ class WeightedSBM(Estimator):
         return self.fit(W, y).labels_
 
     def _models(self, W: np.ndarray) -> list[tuple[str, bool]]:
-        """The families to try, with and without degree correction."""
+        """Return the families to try, with and without degree correction."""
         if self.family != "auto":
             families: tuple[str, ...] = (self.family,)
         else:
@@ -242,6 +242,7 @@ class WeightedSBM(Estimator):
     def _keep(
         self, W: np.ndarray, kept: FitTrace[np.ndarray], every: list[FitTrace[np.ndarray]]
     ) -> None:
+        """Describe the kept partition, with blocks in the order of their mean weight inside."""
         members = np.eye(kept.state.max() + 1)[kept.state]
         seen = ~np.isnan(W)
         total = members.T @ np.where(seen, W, 0.0) @ members
@@ -264,20 +265,20 @@ class WeightedSBM(Estimator):
         return tags
 
 
-def _single(climbs: list[FitTrace[np.ndarray]]) -> FitTrace[np.ndarray]:
-    """The partition into one block, which the first climb starts from."""
-    start = climbs[0].trace[0]
-    one_block = np.zeros_like(climbs[0].state)
+def _single(fits: list[FitTrace[np.ndarray]]) -> FitTrace[np.ndarray]:
+    """The partition into one block, from which the first search starts."""
+    start = fits[0].trace[0]
+    one_block = np.zeros_like(fits[0].state)
     return FitTrace(one_block, (start,), converged=True, stop_reason="converged")
 
 
-def _gain(climbs: list[FitTrace[np.ndarray]]) -> float:
-    """What the best partition gains over a single block."""
-    return max(one.objective for one in climbs) - climbs[0].trace[0]
+def _gain(fits: list[FitTrace[np.ndarray]]) -> float:
+    """How much the ICL of the best partition exceeds that of a single block."""
+    return max(one.objective for one in fits) - fits[0].trace[0]
 
 
 def _shuffle(W: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The same weights between other pairs of nodes; what was not seen stays unseen."""
+    """The same weights between other pairs of nodes; pairs not observed stay the same."""
     i, j = np.nonzero(np.triu(~np.isnan(W), 1))
     shuffled = W.copy()
     shuffled[i, j] = shuffled[j, i] = rng.permutation(W[i, j])

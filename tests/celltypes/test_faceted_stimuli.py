@@ -74,5 +74,5 @@ def test_bad_input(retina):
         def forward(self, x):
             return torch.cat([x[:, :1], 0 * x[:, :1] + 1], dim=1)
 
-    with pytest.raises(DataError, match="answers alike"):
+    with pytest.raises(DataError, match="gives the same response"):
         FacetedStimuli(stimulus_shape=(4,), **SMALL).fit(Dead(), cell=1)

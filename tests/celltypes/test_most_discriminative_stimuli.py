@@ -5,8 +5,8 @@ from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
 import neuroml
-from neuroml.celltypes import PAPER_PRESET, MostDiscriminativeStimuli
-from neuroml.celltypes._space import StimulusSpace
+from neuroml.celltypes import MostDiscriminativeStimuli
+from neuroml.celltypes._stimulus_optimizer import StimulusSpace
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.simulate import make_retina
 
@@ -57,13 +57,19 @@ def one_at_a_time(module, labels, stimuli, *, tau, rate, n_steps, norm, limits):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_paper_preset_equals_the_loop_of_one_stimulus_at_a_time(seed):
+def test_published_settings_equal_the_loop_of_one_stimulus_at_a_time(seed):
     retina = make_retina(THREE, n_cells=6, stimulus_shape=(14, 6, 7), random_state=seed, n_frames=9)
     module = retina.module.double()
     seen = {}
     limits, norm = (-0.6, 6.2), 15.0
-    mds = MostDiscriminativeStimuli(4, norm=norm, pixel_range=limits, random_state=seed)
-    mds.set_params(**{**PAPER_PRESET, "learning_rate": 10.0, "n_steps": 12})
+    mds = MostDiscriminativeStimuli.published(
+        n_clusters=4,
+        norm=norm,
+        pixel_range=limits,
+        learning_rate=10.0,
+        n_steps=12,
+        random_state=seed,
+    )
     draw = StimulusSpace.random
 
     def remember(self, n_stimuli, rng, like):
@@ -122,7 +128,7 @@ def test_new_cells_from_noisy_repeats_with_gaps(fitted, ten):
     np.testing.assert_array_equal(probabilities.argmax(axis=1), fitted.predict(repeats))
     repeats[0, 3] = repeats[:, 5, :20] = np.nan
     assert np.mean(names[fitted.predict(repeats)] == other.types) > 0.85
-    with pytest.warns(UserWarning, match="1 of 150 cells answer alike"):
+    with pytest.warns(UserWarning, match="1 of 150 cells give the same response"):
         repeats[:, :, 4] = 1.0
         assert fitted.predict(repeats)[4] == -1
 
@@ -272,7 +278,7 @@ def test_bad_input(model, options, words):
 
 def test_cells_that_never_answer_are_left_out_and_counted():
     mds = MostDiscriminativeStimuli(2, stimulus_shape=(4,), random_state=0)
-    with pytest.warns(UserWarning, match="2 of 6 cells answer alike"):
+    with pytest.warns(UserWarning, match="2 of 6 cells give the same response"):
         mds.fit(Toy(constant))
     assert mds.n_dropped_ == 2 and (mds.labels_[4:] == -1).all() and (mds.labels_[:4] >= 0).all()
 

@@ -8,7 +8,7 @@ from sklearn.base import clone
 import neuroml
 from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
 from neuroml.celltypes._fit_quality import correlation_to_mean, explained_variance
-from neuroml.celltypes._networks import Architecture, ResponseNetwork
+from neuroml.celltypes._response_network import Architecture, ResponseNetwork
 from neuroml.data import load_dataset
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.simulate import make_retina
@@ -22,7 +22,7 @@ def network(core="conv3d", frame=(9, 12), n_cells=5, n_lags=4, kernel_size=5, n_
     architecture = Architecture(core, n_lags, 3, 4, kernel_size, "gaussian", "softplus")
     zero, one = torch.tensor(0.3), torch.tensor(2.0)
     found = ResponseNetwork(architecture, shape, n_cells, mean=zero, sd=one)
-    found.start(torch.zeros(n_cells), torch.Generator().manual_seed(0))
+    found.initialize(torch.zeros(n_cells), None, torch.Generator().manual_seed(0))
     found.generator = None
     return found.eval()
 
@@ -261,7 +261,7 @@ class TestFitting:
         assert np.isfinite(predicted).all()
         assert (np.ptp(predicted, axis=0) == 0).nonzero()[0].tolist() == [2]
         mds = MostDiscriminativeStimuli(2, n_steps=3, max_iter=1, random_state=0)
-        with pytest.warns(UserWarning, match="1 of 8 cells answer alike"):
+        with pytest.warns(UserWarning, match="1 of 8 cells give the same response"):
             assert mds.fit(model.centered()).n_dropped_ == 1
         with pytest.raises(DataError, match="no cell ever changes"):
             model.score(retina.stimuli, np.zeros_like(responses))

@@ -7,7 +7,7 @@ from scipy.special import betaln, gammaln
 from scipy.stats import expon, t
 
 from neuroml.connectome._block_kernels import merge_best, move_all
-from neuroml.connectome._block_model import FAMILIES, search, weigh
+from neuroml.connectome._block_model import FAMILIES, compute_evidence, search
 
 
 def graph(rng, n=7, zeros=False, negative=False):
@@ -56,7 +56,7 @@ def test_objective_is_the_integral_over_the_parameters(family, zeros):
     W = graph(rng, n=4, zeros=zeros)
     W[0, 1] = W[1, 0] = 0.7
     labels = np.array([0, 0, 1, 1])
-    evidence = weigh(W, family)
+    evidence = compute_evidence(W, family)
     expected = partition_probability(labels)
     i, j = np.triu_indices(4, 1)
     x = W[i, j]
@@ -88,10 +88,10 @@ def test_search_finds_the_best_of_all_partitions(family, zeros):
         rng = np.random.default_rng(seed)
         W = graph(rng, zeros=zeros)
         W[:3, :3] *= 40
-        evidence = weigh(W, family)
+        evidence = compute_evidence(W, family)
         best = max(evidence.icl(labels) for labels in partitions(7))
-        climbs = search(W, family, False, 7, 30, 100, rng)
-        reached = max(one.objective for one in climbs)
+        fits = search(W, family, False, 7, 30, 100, rng)
+        reached = max(one.objective for one in fits)
         assert reached <= best + 1e-8
         found += reached == pytest.approx(best)
     assert found >= 5
@@ -104,7 +104,7 @@ def test_moves_and_merges_never_lower_the_objective(family, corrected, zeros):
     rng = np.random.default_rng(0)
     W = graph(rng, 25, zeros)
     W[3, 7] = W[7, 3] = np.nan
-    evidence = weigh(W, family, degree_corrected=corrected)
+    evidence = compute_evidence(W, family, degree_corrected=corrected)
     labels = rng.integers(0, 6, 25)
     for _ in range(4):
         for change in (
@@ -121,11 +121,13 @@ def test_moves_and_merges_never_lower_the_objective(family, corrected, zeros):
 def test_objective_does_not_depend_on_names_order_or_unit(family, corrected):
     rng = np.random.default_rng(1)
     W, labels = graph(rng, 20, zeros=True), rng.integers(0, 3, 20)
-    one = weigh(W, family, labels, degree_corrected=corrected).icl(labels)
+    one = compute_evidence(W, family, labels, degree_corrected=corrected).icl(labels)
     order = rng.permutation(20)
-    moved = weigh(W[np.ix_(order, order)], family, labels[order], degree_corrected=corrected)
+    moved = compute_evidence(
+        W[np.ix_(order, order)], family, labels[order], degree_corrected=corrected
+    )
     assert moved.icl((labels[order] + 1) % 3) == pytest.approx(one)
-    scaled = weigh(1000 * W, family, labels, degree_corrected=corrected)
+    scaled = compute_evidence(1000 * W, family, labels, degree_corrected=corrected)
     n_edges = (W != 0).sum() / 2
     assert scaled.icl(labels) == pytest.approx(one - n_edges * np.log(1000))
 
@@ -135,7 +137,7 @@ def test_a_pair_that_was_not_seen_adds_nothing(corrected):
     rng = np.random.default_rng(2)
     W = graph(rng, 12, zeros=True)
     W[0, 5] = W[5, 0] = np.nan
-    evidence = weigh(W, "exponential", degree_corrected=corrected)
+    evidence = compute_evidence(W, "exponential", degree_corrected=corrected)
     assert not evidence.stats[0, 5].any()
     assert not np.einsum("iiq->iq", evidence.stats).any()
 
@@ -148,7 +150,7 @@ def test_degree_correction_takes_the_factors_out():
     W = np.triu(means * factor[:, None] * factor, 1)
     W = W + W.T
     for family, position in (("exponential", 2), ("lognormal", 2)):
-        x = weigh(W, family, labels, degree_corrected=True).stats[..., position]
+        x = compute_evidence(W, family, labels, degree_corrected=True).stats[..., position]
         for a, b in [(0, 0), (0, 1), (1, 1)]:
             inside = (labels[:, None] == a) & (labels == b) & ~np.eye(80, dtype=bool)
             assert x[inside].std() < 0.02 * x[~np.eye(80, dtype=bool)].std()

@@ -9,9 +9,9 @@ from scipy.optimize import nnls
 
 from neuroml.connectome import FiberTensor, _kernels, _torch_kernels
 from neuroml.connectome._factors import nonnegative_loadings, random_factors
-from neuroml.connectome._hals import Penalty, climb_factors, normal_equations, sweep
+from neuroml.connectome._hals import Penalty, factorize, normal_equations, update_all
 from neuroml.connectome._packed import pack
-from neuroml.connectome._problem import pose
+from neuroml.connectome._problem import build_problem
 
 NONE = Penalty()
 ALL = Penalty(ridge=0.05, sparsity=0.3, smoothness=0.2)
@@ -19,7 +19,7 @@ ALL = Penalty(ridge=0.05, sparsity=0.3, smoothness=0.2)
 
 def problem_of(tensor, symmetric=None, penalty=NONE, kernels=_kernels, dtype="float64"):
     packed = pack(tensor, symmetric)
-    return pose(packed, penalty, dtype=dtype, kernels=kernels), packed
+    return build_problem(packed, penalty, dtype=dtype, kernels=kernels), packed
 
 
 def start_of(tensor, rank=3, seed=0):
@@ -30,7 +30,7 @@ def sweeps(problem, packed, start, n=4):
     """Factors in the order of the tensor's modes after some sweeps, and the losses."""
     factors, losses = [problem.kernels.array(start[k]) for k in packed.order], []
     for _ in range(n):
-        ((factors, loss),) = sweep(problem, [factors])
+        ((factors, loss),) = update_all(problem, [factors])
         losses.append(loss)
     arrays = [problem.kernels.to_numpy(factor) for factor in factors]
     return [arrays[k] for k in np.argsort(packed.order)], losses
@@ -168,17 +168,17 @@ def test_restarts_in_lockstep_are_those_one_by_one():
     tensor = missing("fibers", np.random.default_rng(0).uniform(size=(8, 6, 10)))
     problem, _ = problem_of(tensor)
     starts = [start_of(tensor, seed=seed) for seed in range(9)]
-    together = climb_factors(problem, starts, max_iter=300, tol=1e-8)
+    together = factorize(problem, starts, max_iter=300, tol=1e-8)
     for start, one in zip(starts, together, strict=True):
-        (alone,) = climb_factors(problem, [start], max_iter=300, tol=1e-8)
+        (alone,) = factorize(problem, [start], max_iter=300, tol=1e-8)
         assert one.objective == pytest.approx(alone.objective, abs=1e-6)
 
 
-def test_a_climb_ends_where_a_sweep_changes_nothing():
+def test_iterations_end_where_an_update_changes_nothing():
     tensor = np.random.default_rng(0).uniform(size=(8, 6, 10))
     problem, _ = problem_of(tensor)
-    (climbed,) = climb_factors(problem, [start_of(tensor)], max_iter=5000, tol=1e-13)
-    factors = climbed.state.factors
+    (found,) = factorize(problem, [start_of(tensor)], max_iter=5000, tol=1e-13)
+    factors = found.state.factors
     for mode in range(3):
         wanted, gram = normal_equations(problem, factors, mode)
         best = nonnegative_loadings(wanted, gram)

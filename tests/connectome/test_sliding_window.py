@@ -15,7 +15,7 @@ def X():
 
 
 def test_empirical_correlation_equals_numpy(X):
-    model = SlidingWindowConnectivity(window=20, step=7, covariance="empirical", vectorize=False)
+    model = SlidingWindowConnectivity(window=20, stride=7, covariance="empirical", vectorize=False)
     values = model.fit_transform(X)
     for value, (first, last) in zip(values, model.windows_, strict=True):
         np.testing.assert_allclose(value, np.corrcoef(X[first:last].T), atol=1e-12)
@@ -130,7 +130,7 @@ def test_recovers_a_planted_switch():
     for seed in range(10):
         rng = np.random.default_rng(seed)
         common = rng.normal(size=200)[:, None] * np.repeat([1.0, 0.0], 100)[:, None]
-        values = SlidingWindowConnectivity(window=50, step=50).fit_transform(
+        values = SlidingWindowConnectivity(window=50, stride=50).fit_transform(
             common + 0.5 * rng.normal(size=(200, 2))
         )
         gaps.append(values[:2].mean() - values[2:].mean())

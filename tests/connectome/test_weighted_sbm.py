@@ -7,7 +7,7 @@ from scipy.special import betaln, gammaln
 from sklearn.metrics import adjusted_rand_score
 
 from neuroml.connectome import WeightedSBM
-from neuroml.connectome._block_model import weigh
+from neuroml.connectome._block_model import compute_evidence
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.simulate import make_planted_weights, make_weighted_lfr
 
@@ -181,7 +181,7 @@ def test_the_weight_that_all_edges_share_does_not_matter(scale, correct):
 def test_the_icl_of_a_binary_graph_is_that_of_its_edges():
     """Bernoulli edges with uniform priors, and the prior of the partition, written out."""
     A, truth = binary_blocks(12, 0.7, 0.2, 0)
-    evidence = weigh(A, "presence")
+    evidence = compute_evidence(A, "presence")
     expected = sum(gammaln(n + 1) for n in np.bincount(truth)) + gammaln(3) + gammaln(4)
     expected -= gammaln(12 + 3)
     for a in range(3):

@@ -22,12 +22,15 @@ from neuroml.celltypes import (
     cluster_features,
     stability,
 )
-from neuroml.celltypes._ascent import Climber, ascend
 from neuroml.celltypes._matching import cluster_templates, correlate, standardize
-from neuroml.celltypes._networks import Architecture, ResponseNetwork
+from neuroml.celltypes._model_adapter import ModelAdapter, frozen
 from neuroml.celltypes._objective import discriminability, membership
-from neuroml.celltypes._responses import frozen, opened
-from neuroml.celltypes._space import StimulusSpace
+from neuroml.celltypes._response_network import Architecture, ResponseNetwork
+from neuroml.celltypes._stimulus_optimizer import (
+    OptimizerSettings,
+    StimulusSpace,
+    optimize_stimuli,
+)
 from neuroml.data import load_dataset
 from neuroml.simulate import make_chirp, make_moving_bars, make_pink_stimuli, make_retina
 
@@ -113,12 +116,12 @@ def nearest(train, labels, new):
 
 def most_exciting(module, types, norm, rng):
     """One stimulus per type that drives its cells most, without regard to the others."""
-    with opened(module) as view:
-        space = StimulusSpace(view.shape, norm, None, {})
-        members = membership(types, 10, like=view.like)
-        start = space.random(10, rng, view.like)
-        return ascend(
-            view.respond, lambda r: (r @ members.T).diagonal(), start, space, Climber()
+    with ModelAdapter.adapt(module) as adapter:
+        space = StimulusSpace(adapter.shape, norm, None, {})
+        members = membership(types, 10, like=adapter.like)
+        start = space.random(10, rng, adapter.like)
+        return optimize_stimuli(
+            adapter.respond, lambda r: (r @ members.T).diagonal(), start, space, OptimizerSettings()
         ).stimuli.numpy()
 
 
@@ -200,16 +203,16 @@ def control():
         show(f"share of retinas in which types are claimed (stability >= {CONFIDENT})", [claimed])
 
 
-def sequential(module, labels, starts, n_steps, climb_rate, norm, *, stopper, tau=1.6):
+def sequential(module, labels, starts, n_steps, learning_rate, norm, *, stopper, temperature=1.6):
     """One cluster after another, as published; ``stopper`` adds its forward pass."""
     n_clusters, responses, stimuli = len(starts), [], []
     members = membership(labels, n_clusters, like=starts)
     for c in range(n_clusters):
         x = starts[c : c + 1].clone().requires_grad_()
-        optimizer = torch.optim.SGD([x], lr=climb_rate, maximize=True)
+        optimizer = torch.optim.SGD([x], lr=learning_rate, maximize=True)
         for _ in range(n_steps):
             optimizer.zero_grad()
-            means = module(x) @ members.T / tau
+            means = module(x) @ members.T / temperature
             value = means[0, c] - means.logsumexp(dim=1)[0] + np.log(n_clusters)
             value.backward()
             optimizer.step()
@@ -223,15 +226,17 @@ def sequential(module, labels, starts, n_steps, climb_rate, norm, *, stopper, ta
     return torch.cat(stimuli), torch.cat(responses)
 
 
-def batched(module, labels, starts, n_steps, climb_rate, norm, tau=1.6):
+def batched(module, labels, starts, n_steps, learning_rate, norm, temperature=1.6):
     members = membership(labels, len(starts), like=starts)
     with frozen(module):
-        found = ascend(
+        found = optimize_stimuli(
             module,
-            lambda r: discriminability(r, members, tau),
+            lambda r: discriminability(r, members, temperature),
             starts,
             StimulusSpace(tuple(starts.shape[1:]), norm, None, {}),
-            Climber(n_steps, climb_rate, momentum=0.0, scale_free=False, keep_best=False),
+            OptimizerSettings(
+                n_steps, learning_rate, momentum=0.0, scale_free=False, keep_best=False
+            ),
         )
     return found.stimuli, found.responses
 

@@ -21,9 +21,9 @@ from tensorly.cp_tensor import CPTensor, cp_to_tensor
 
 from neuroml.connectome import FiberTensor, NonnegativeCP, _kernels, _torch_kernels, factor_match
 from neuroml.connectome._factors import random_factors
-from neuroml.connectome._hals import Penalty, climb_factors, sweep
+from neuroml.connectome._hals import Penalty, factorize, update_all
 from neuroml.connectome._packed import pack
-from neuroml.connectome._problem import pose
+from neuroml.connectome._problem import build_problem
 from neuroml.exceptions import NotConvergedWarning
 
 SIZES = [(100, 200, 5, 1e-4), (180, 600, 10, 1e-3)]
@@ -75,11 +75,11 @@ def ours(tensor, symmetric, factors, dtype, kernels, target=None):
     """Error after each sweep, CPU seconds of the loop and before it."""
     began = time.process_time()
     packed = pack(tensor, symmetric)
-    problem = pose(packed, Penalty(), dtype=dtype, kernels=kernels)
+    problem = build_problem(packed, Penalty(), dtype=dtype, kernels=kernels)
     before = time.process_time() - began
     start = [kernels.array(factors[k]) for k in packed.order]
-    sweep(problem, [start])
-    (full,) = climb_factors(problem, [start], max_iter=200, tol=1e-7)
+    update_all(problem, [start])
+    (full,) = factorize(problem, [start], max_iter=200, tol=1e-7)
     errors = -np.array(full.trace)
     if target is None:
         return errors, None, before
@@ -88,9 +88,9 @@ def ours(tensor, symmetric, factors, dtype, kernels, target=None):
     for _ in range(5):
         began = time.process_time()
         if needed:
-            climb_factors(problem, [start], max_iter=needed, tol=-np.inf)
+            factorize(problem, [start], max_iter=needed, tol=-np.inf)
         else:
-            sweep(problem, [start])
+            update_all(problem, [start])
         times.append(time.process_time() - began)
     return errors, float(np.median(times)), before
 
@@ -168,10 +168,10 @@ def masked():
             )
     given = FiberTensor.from_dense(np.where(mask, tensor, np.nan))
     for dtype in ("float64", "float32"):
-        problem = pose(pack(given, None), Penalty(), dtype=dtype, kernels=_kernels)
-        climb_factors(problem, [factors], max_iter=2, tol=-np.inf)
+        problem = build_problem(pack(given, None), Penalty(), dtype=dtype, kernels=_kernels)
+        factorize(problem, [factors], max_iter=2, tol=-np.inf)
         began = time.process_time()
-        (done,) = climb_factors(problem, [factors], max_iter=500, tol=1e-6)
+        (done,) = factorize(problem, [factors], max_iter=500, tol=1e-6)
         seconds = time.process_time() - began
         cp = CPTensor((None, list(done.state.factors)))
         rows[f"NonnegativeCP, {dtype}"] = (
@@ -194,16 +194,16 @@ def observed_error(cp, tensor, mask):
 def restarts():
     for n_units, length, rank, _ in SIZES:
         tensor = planted(n_units, length, rank).astype(np.float32)
-        problem = pose(pack(tensor, (0, 1)), Penalty(), dtype="float32", kernels=_kernels)
+        problem = build_problem(pack(tensor, (0, 1)), Penalty(), dtype="float32", kernels=_kernels)
         starts = starts_for(tensor, rank, 16)
-        sweep(problem, starts)
+        update_all(problem, starts)
         began = time.process_time()
-        climb_factors(problem, starts, max_iter=200, tol=1e-5)
+        factorize(problem, starts, max_iter=200, tol=1e-5)
         together = time.process_time() - began
         one_by_one = []
         for start in starts:
             began = time.process_time()
-            climb_factors(problem, [start], max_iter=200, tol=1e-5)
+            factorize(problem, [start], max_iter=200, tol=1e-5)
             one_by_one.append(time.process_time() - began)
         print(
             f"\n16 starts, {n_units} x {n_units} x {length} rank {rank}, float32: {together:.3f} CPU s "
@@ -235,12 +235,12 @@ def quality():
 
 def bandwidth():
     tensor = planted(180, 600, 10).astype(np.float32)
-    problem = pose(pack(tensor, (0, 1)), Penalty(), dtype="float32", kernels=_kernels)
+    problem = build_problem(pack(tensor, (0, 1)), Penalty(), dtype="float32", kernels=_kernels)
     (start,) = starts_for(tensor, 10, 1)
-    sweep(problem, [start])
+    update_all(problem, [start])
     began = time.process_time()
     for _ in range(10):
-        sweep(problem, [start])
+        update_all(problem, [start])
     seconds = (time.process_time() - began) / 10
     ((_, data),) = problem.rows.blocks()
     began = time.process_time()

@@ -94,7 +94,7 @@ def song():
     data = load_dataset("song_fmri")
     runs = [clean(r, detrend=True, high_pass_hz=0.01) for r in data.recordings]
     windows = SlidingWindowConnectivity(
-        window=45, step=15, taper="gaussian", negative="zero", vectorize=False,
+        window=45, stride=15, taper="gaussian", negative="zero", vectorize=False,
         discard_diagonal=True,
     )  # fmt: skip
     tensors = [windows.fit_transform(r["signal"].values) for r in runs]

@@ -1,4 +1,8 @@
-"""A recording's responses checked, and its frames cut into blocks and clips with full history."""
+"""Check the responses of a recording, and cut its frames into blocks and clips with full history.
+
+Blocks are contiguous in time: neighboring frames share stimulus and noise, so that held-out frames
+drawn one by one would not be independent of those that are trained on.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +66,7 @@ def split_blocks(
 
 
 def clip_starts(runs: Sequence[Run], length: int) -> tuple[np.ndarray, int]:
-    """Where clips of equal length begin that cover all runs, and that length.
+    """Starts of clips of equal length that cover all runs, and that length.
 
     The last clip of a run overlaps the one before it rather than leave frames out. The length is
     that of the shortest run if this is shorter.

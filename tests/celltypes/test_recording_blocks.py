@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neuroml.celltypes._windows import clip_starts, frames_with_history, split_blocks
+from neuroml.celltypes._recording_blocks import clip_starts, frames_with_history, split_blocks
 from neuroml.exceptions import DataError
 
 

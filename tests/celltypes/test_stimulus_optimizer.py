@@ -2,44 +2,56 @@ import numpy as np
 import pytest
 import torch
 
-from neuroml.celltypes._ascent import Climber, ascend
-from neuroml.celltypes._responses import opened
-from neuroml.celltypes._space import StimulusSpace, smoothing_kernels
+from neuroml.celltypes._model_adapter import ModelAdapter
+from neuroml.celltypes._stimulus_optimizer import (
+    OptimizerSettings,
+    StimulusSpace,
+    optimize_stimuli,
+    smoothing_kernels,
+)
 from neuroml.simulate import make_retina
 
 FREE = StimulusSpace((2,), None, None, {})
 
 
-def hill(points):
+def peaked(points):
     """Responses whose sum has its one peak at (1, -2)."""
     return -((points - torch.tensor([1.0, -2.0], dtype=points.dtype)) ** 2)
 
 
 @pytest.mark.parametrize("scale_free", [True, False])
 def test_finds_the_peak(scale_free):
-    climber = Climber(400, 0.02, momentum=0.5, scale_free=scale_free)
+    settings = OptimizerSettings(400, 0.02, momentum=0.5, scale_free=scale_free)
     start = torch.tensor([[3.0, 3.0], [-1.0, 0.5]], dtype=torch.float64)
-    found = ascend(hill, lambda r: r.sum(dim=1), start, FREE, climber)
+    found = optimize_stimuli(peaked, lambda r: r.sum(dim=1), start, FREE, settings)
     peak = torch.tensor([[1.0, -2.0]] * 2, dtype=torch.float64)
     torch.testing.assert_close(found.stimuli, peak, atol=0.05, rtol=0)
 
 
-def test_best_stimulus_on_the_way_is_kept_with_its_response():
-    wild = Climber(5, 30.0, momentum=0.0, scale_free=False, keep_best=True)
+def test_best_stimulus_of_all_steps_is_kept_with_its_response():
+    wild = OptimizerSettings(5, 30.0, momentum=0.0, scale_free=False, keep_best=True)
     start = torch.tensor([[1.1, -2.0]], dtype=torch.float64)
-    found = ascend(hill, lambda r: r.sum(dim=1), start, FREE, wild)
+    found = optimize_stimuli(peaked, lambda r: r.sum(dim=1), start, FREE, wild)
     torch.testing.assert_close(found.stimuli, start)
-    torch.testing.assert_close(found.responses, hill(start))
-    last = ascend(
-        hill, lambda r: r.sum(dim=1), start, FREE, Climber(5, 30.0, 0.0, False, keep_best=False)
+    torch.testing.assert_close(found.responses, peaked(start))
+    last = optimize_stimuli(
+        peaked,
+        lambda r: r.sum(dim=1),
+        start,
+        FREE,
+        OptimizerSettings(5, 30.0, 0.0, False, keep_best=False),
     )
     assert last.objective < found.objective
 
 
 def test_scale_free_steps_do_not_know_the_scale_of_the_objective():
     start = torch.tensor([[3.0, 3.0]], dtype=torch.float64)
-    small = ascend(hill, lambda r: 1e-6 * r.sum(dim=1), start, FREE, Climber(20))
-    large = ascend(hill, lambda r: 1e6 * r.sum(dim=1), start, FREE, Climber(20))
+    small = optimize_stimuli(
+        peaked, lambda r: 1e-6 * r.sum(dim=1), start, FREE, OptimizerSettings(20)
+    )
+    large = optimize_stimuli(
+        peaked, lambda r: 1e6 * r.sum(dim=1), start, FREE, OptimizerSettings(20)
+    )
     torch.testing.assert_close(small.stimuli, large.stimuli)
 
 
@@ -48,7 +60,9 @@ def test_constraints_hold_after_every_step():
     space = StimulusSpace((2,), 1.2, bounds, {})
     start = space.project(torch.tensor([[3.0, 3.0]]))
     for n_steps in range(5):
-        found = ascend(hill, lambda r: r.sum(dim=1), start, space, Climber(n_steps, 0.3))
+        found = optimize_stimuli(
+            peaked, lambda r: r.sum(dim=1), start, space, OptimizerSettings(n_steps, 0.3)
+        )
         assert found.stimuli.norm() <= 1.2 + 1e-6
         assert found.stimuli.min() >= -1 and found.stimuli.max() <= 0.5
 
@@ -77,5 +91,5 @@ def test_gradient_of_the_retina_equals_finite_differences():
     assert torch.autograd.gradcheck(
         lambda x: module(x).sum(), stimulus.requires_grad_(), fast_mode=True
     )
-    with opened(module) as view:
-        assert view.n_cells == 10
+    with ModelAdapter.adapt(module) as adapter:
+        assert adapter.n_cells == 10

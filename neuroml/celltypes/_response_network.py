@@ -13,12 +13,17 @@ from torch.nn import functional
 
 __all__ = ["Architecture", "ResponseNetwork"]
 
-_START_SPREAD = 0.15  # of a Gaussian readout's position, as a share of half the canvas
+# Standard deviation of a Gaussian readout's position before training, as a share of half the
+# canvas: wide enough for the gradient to find a better place nearby; training then shrinks it.
+_INITIAL_SD = 0.15
+# Readout weights start this much smaller than the core's, so that training starts from the mean
+# responses, which the biases give.
+_WEIGHT_SCALE = 0.1
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a `ResponseNetwork` is made of.
+    """The layers of a `ResponseNetwork`.
 
     Attributes
     ----------
@@ -58,8 +63,8 @@ class ResponseNetwork(nn.Module):
         Shape of one frame: (), (channels,), (height, width) or (height, width, channels).
     n_cells : int
     mean, sd : Tensor
-        What stimuli are standardized with, numbers or one per channel; all weights have their
-        type, whatever torch's default is.
+        Mean and standard deviation that stimuli are standardized with, numbers or one per channel;
+        all weights have their type, whatever torch's default is.
     centered : bool
         Read all cells out at the pixel in the middle, and compute only what this depends on.
     """
@@ -90,7 +95,7 @@ class ResponseNetwork(nn.Module):
         n_features = next(m for m in reversed(self.core) if isinstance(m, nn.Conv3d)).out_channels
         self.place = nn.Parameter(torch.zeros(n_cells, 2, dtype=mean.dtype), requires_grad=spatial)
         self.spread = nn.Parameter(
-            torch.full((n_cells,), math.log(_START_SPREAD), dtype=mean.dtype),
+            torch.full((n_cells,), math.log(_INITIAL_SD), dtype=mean.dtype),
             requires_grad=spatial and architecture.readout == "gaussian",
         )
         self.weights = nn.Parameter(torch.zeros(n_cells, n_features, dtype=mean.dtype))
@@ -102,37 +107,59 @@ class ResponseNetwork(nn.Module):
         """Whether stimuli are single images, without an axis for time."""
         return self.architecture.n_lags == 1 and len(self.frame_shape) > 0
 
-    def start(self, bias: torch.Tensor, generator: torch.Generator) -> None:
-        """Draw weights; ``bias`` is the drive that gives each cell's mean response."""
+    def initialize(
+        self, bias: torch.Tensor, place: torch.Tensor | None, generator: torch.Generator
+    ) -> None:
+        """Draw the weights before training.
+
+        Parameters
+        ----------
+        bias : Tensor of shape (n_cells,)
+            The drive that gives each cell's mean response.
+        place : Tensor of shape (n_cells, 2) or None
+            Where each cell's readout starts, from -1 to 1 along each axis of the canvas.
+        generator : torch.Generator
+            Also draws the readouts' places in training.
+        """
         self.generator = generator
+        # weights with the variance 1 / fan_in keep the variance of features from layer to layer
         for layer in self.core:
             if isinstance(layer, nn.Conv3d):
                 fan_in = layer.weight[0].numel()
                 nn.init.normal_(layer.weight, std=fan_in**-0.5, generator=generator)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-        nn.init.normal_(self.weights, std=0.1 * self.weights.shape[1] ** -0.5, generator=generator)
+        std = _WEIGHT_SCALE * self.weights.shape[1] ** -0.5
+        nn.init.normal_(self.weights, std=std, generator=generator)
         with torch.no_grad():
             self.bias.copy_(bias)
+            if place is not None:
+                self.place.copy_(place)
+
+    def finish(self, constant: torch.Tensor) -> None:
+        """End training: ``constant`` cells (n_cells,) keep their bias alone."""
+        self.generator = None  # it can be neither copied nor pickled
+        with torch.no_grad():
+            self.weights[constant.to(self.weights.device)] = 0.0
 
     def forward(self, stimuli: torch.Tensor) -> torch.Tensor:
         """Responses (batch, n_frames - n_lags + 1, n_cells) to stimuli (batch, n_frames, ...).
 
-        If stimuli are images, (batch, n_cells) to (batch, ...). The first response is to the first
-        frame with a full history.
+        If stimuli are images, responses (batch, n_cells) to stimuli (batch, ...). The first
+        response is to the first frame with a full history.
         """
         if self.is_static:
             return self._respond(stimuli[:, None])[:, 0]
         return self._respond(stimuli)
 
     def centered(self) -> ResponseNetwork:
-        """The same network with all cells at the pixel in the middle."""
+        """Return the same network with all cells at the pixel in the middle."""
         twin = copy.deepcopy(self)
         twin.is_centered = True
         return twin
 
     def places(self) -> torch.Tensor:
-        """Row and column of each cell's readout in pixels (n_cells, 2)."""
+        """Return row and column of each cell's readout in pixels (n_cells, 2)."""
         height, width = self.canvas
         if self.is_centered:
             return self.place.new_tensor([height // 2, width // 2]).expand_as(self.place)
@@ -155,6 +182,8 @@ class ResponseNetwork(nn.Module):
         stimuli = stimuli.reshape(*stimuli.shape[:3], height, width).contiguous()
         if not self.is_centered:
             return functional.pad(stimuli, (self.reach,) * 4)
+        # cut out the square that the filters at the pixel in the middle reach, padded where it
+        # extends beyond the canvas (a negative pad cuts)
         row, column = height // 2, width // 2
         top, left = row - self.reach, column - self.reach
         bottom, right = height - 1 - row - self.reach, width - 1 - column - self.reach
@@ -165,17 +194,22 @@ class ResponseNetwork(nn.Module):
         if features.shape[-2:] == (1, 1):
             return features[..., 0, 0].transpose(1, 2) @ self.weights.T
         place: torch.Tensor = self.place
+        # place ~ N(mean, sd^2), drawn anew for each batch: features at the cell's place have a
+        # gradient that reaches beyond the four pixels around it (Lurz et al. 2021)
         if self.training and self.architecture.readout == "gaussian":
             noise = torch.randn(
                 place.shape, generator=self.generator, dtype=place.dtype, device=place.device
             )
             place = place + self.spread.exp()[:, None] * noise
-        # Interpolation as a product of matrices: faster than grid_sample for canvases of this size.
+        # bilinear interpolation as a matrix product, faster than grid_sample for small canvases
         values = features.flatten(start_dim=3) @ self._interpolation(place).T
         return torch.einsum("bftn,nf->btn", values, self.weights)
 
     def _interpolation(self, place: torch.Tensor) -> torch.Tensor:
-        """Weights (n_cells, n_pixels) of the four pixels around each place."""
+        """Weights (n_cells, n_pixels) of the pixels around each place, four at most.
+
+        The weight along an axis is max(0, 1 - |position - pixel|), that of a pixel the product.
+        """
         along = []
         for axis, size in enumerate(self.canvas):
             position = (place[:, axis, None].clamp(-1, 1) + 1) * (size - 1) / 2

@@ -1,4 +1,4 @@
-"""Clusterings of cells next to each other: agreement with known types, stability, baselines."""
+"""Comparison of clusterings of cells: agreement with known types, stability, baselines."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from neuroml.exceptions import DataError
 
 __all__ = ["cluster_features", "compare_clusterings", "stability", "type_confusion"]
 
+# Principal components of the baselines: they hold the signal of some ten types and leave most noise
+# out; with 20, k-means on noisy responses finds the types of the simulated retinas.
 _N_COMPONENTS = 20
 
 
@@ -32,7 +34,7 @@ def cluster_features(
     method: str = "kmeans",
     random_state: RandomState = None,
 ) -> np.ndarray:
-    """Cluster cells by features: the baselines.
+    """Cluster cells by features, as a baseline.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ def cluster_features(
 
 
 def type_confusion(types: ArrayLike, labels: ArrayLike) -> pd.DataFrame:
-    """Share of each type's cells (rows) in each cluster (columns).
+    """Tabulate the share of each type's cells (rows) in each cluster (columns).
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ def type_confusion(types: ArrayLike, labels: ArrayLike) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Rows add up to 1; columns are sorted by the type that a cluster holds most of.
+        Rows add up to 1; clusters are sorted by the type that is most frequent in them.
     """
     counts = pd.crosstab(
         np.asarray(types), np.asarray(labels), rownames=["type"], colnames=["cluster"]
@@ -103,7 +105,7 @@ def type_confusion(types: ArrayLike, labels: ArrayLike) -> pd.DataFrame:
 
 
 def stability(labels: Sequence[ArrayLike]) -> float:
-    """Mean adjusted Rand index between all pairs of clusterings of the same cells.
+    """Compute the mean adjusted Rand index between all pairs of clusterings of the same cells.
 
     Parameters
     ----------
@@ -113,7 +115,7 @@ def stability(labels: Sequence[ArrayLike]) -> float:
     Returns
     -------
     float
-        1 if all are the same up to the names of clusters, about 0 if unrelated.
+        1 if all are the same up to the names of clusters, about 0 if they are unrelated.
     """
     if len(labels) < 2:
         raise DataError(
