@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike
 from neuroml._core.cohort import Subject
 from neuroml._core.estimator import Interval
 from neuroml.decoding._components import Components, explained, shared_components
-from neuroml.decoding._readouts import mix_predictions
-from neuroml.decoding._ridge_path import RidgeFit
+from neuroml.decoding._ridge_path import RidgeFit, stacking_weights
 from neuroml.decoding.ridge import Problem, RidgeDecoder
 
 __all__ = ["HierarchicalRidgeDecoder"]
@@ -79,6 +78,7 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         "shrinkage": [Interval(Real, 0, None, closed="neither")],
         "standardize": ["boolean"],
     }
+    _former_parameters = {"rank": None}
 
     def __init__(
         self,
@@ -88,7 +88,8 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         shrinkage: float = 0.01,
         standardize: bool = True,
     ) -> None:
-        super().__init__(alphas, standardize=standardize)
+        self.alphas = alphas
+        self.standardize = standardize
         self.n_components = n_components
         self.shrinkage = shrinkage
 
@@ -113,7 +114,7 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         parts = shared.encode(Y) * norms
         prior = problem.spectrum.solve(parts, alphas, odds / max(np.median(odds), 1e-12))
         center = shared.decode(parts.mean(axis=0) / norms)
-        own, cohort = mix_predictions(
+        own, cohort = stacking_weights(
             [plain.left_out - Y.mean(axis=0), shared.decode(prior.left_out / norms) - center],
             Y - Y.mean(axis=0),
         )

@@ -1,4 +1,4 @@
-"""Cross-subject decoding on simulated worlds: ridge, the network and the linear cohort readout.
+"""Cross-subject decoding on simulated worlds: ridge, the network and the linear decoder.
 
 Run by hand::
 
@@ -25,6 +25,7 @@ from sklearn.base import clone
 
 from neuroml.decoding import (
     CrossSubjectDecoder,
+    MindBridgeDecoder,
     ProcrustesAligner,
     RidgeDecoder,
     SharedResponseModel,
@@ -40,23 +41,23 @@ from neuroml.simulate import make_cohort
 
 SIZES = (70, 200, 540)
 SCORES = "top-1          two-way        feature r"
-NETWORK = {"hidden": 256, "n_blocks": 2, "tau": 0.1, "max_steps": 500, "adapt_steps": 300}
+NETWORK = {"hidden": 256, "n_blocks": 2, "temperature": 0.1, "max_steps": 500, "adapt_steps": 300}
 POOLED = {"pooling": "max", "n_pool": 512}
 CYCLES = {"alpha_rec": 1.0, "alpha_cyc": 1.0}
 COHORT: dict = {}
-SCALED = {"n_pool": 512, "adapter_rank": 8, "lr": 1e-3, "warmup": 0.1, "alpha_cos": 0.1}
+SCALED = {"n_pool": 512, "adapter_rank": 8, "learning_rate": 1e-3, "warmup": 0.1, "alpha_cos": 0.1}
 
 
-def network(seed: int, **changes) -> CrossSubjectDecoder:
-    return CrossSubjectDecoder("network", **(NETWORK | changes), random_state=seed)
+def network(seed: int, **changes) -> MindBridgeDecoder:
+    return MindBridgeDecoder(**(NETWORK | changes), random_state=seed)
 
 
-def mindbridge(seed: int, **changes) -> CrossSubjectDecoder:
-    """The preset with all its switches, in the size and with the steps of the other networks.
+def mindbridge(seed: int, **changes) -> MindBridgeDecoder:
+    """The published settings with all their switches, in the size and with the steps of the other networks.
 
     One minus the cosine weighs 0.1, as at the published number of targets.
     """
-    return CrossSubjectDecoder.mindbridge(**(NETWORK | SCALED | changes), random_state=seed)
+    return MindBridgeDecoder.published(**(NETWORK | SCALED | changes), random_state=seed)
 
 
 def without(data: dict, subject: str) -> dict:
@@ -67,7 +68,7 @@ def score(model, cohort, subject: str) -> tuple[float, float, float]:
     """Top-1, two-way and mean correlation of targets, all times 100."""
     X, y = cohort.X_test[subject], cohort.y_test
     decoded = model.predict(X, subject=subject)
-    if isinstance(model, CrossSubjectDecoder):
+    if isinstance(model, CrossSubjectDecoder | MindBridgeDecoder):
         top = retrieval_from_scores(model.score_candidates(X, y, subject=subject)).forward
     else:
         top = retrieval_accuracy(decoded, y).forward
@@ -113,7 +114,7 @@ def seen(worlds: range) -> None:
         cohort = make_cohort(4, **COHORT, random_state=world)
         models = {
             "ridge per subject": RidgeDecoder().fit(cohort.X, cohort.y),
-            "linear cohort readout (default)": CrossSubjectDecoder().fit(cohort.X, cohort.y),
+            "CrossSubjectDecoder": CrossSubjectDecoder().fit(cohort.X, cohort.y),
         }
         for name, (kind, changes, together) in arms.items():
             net = kind(world, **changes)
@@ -266,8 +267,8 @@ def cost(_worlds: range) -> None:
     """One step of the four-subject paper-size trunk against its bare matrix products."""
     import torch
 
-    from neuroml.decoding._network import Architecture, CrossSubjectNetwork
-    from neuroml.decoding._network_fit import Objective, Schedule, _optimizer, total_loss
+    from neuroml.decoding._mindbridge_network import Architecture, CrossSubjectNetwork
+    from neuroml.decoding._mindbridge_training import Objective, Schedule, _optimizer, total_loss
 
     torch.set_num_threads(1)
     rank, rows, n_subjects, pooled, hidden = 512, 50, 4, 8192, 2048
