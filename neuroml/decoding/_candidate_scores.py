@@ -56,7 +56,7 @@ def mixing_weights(
         The right candidate of each sample.
     prior : ndarray of shape (n_scores,)
     precision : float
-        Of the prior.
+        Precision of the prior.
 
     Returns
     -------

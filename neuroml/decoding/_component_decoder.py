@@ -19,11 +19,23 @@ from neuroml.decoding._ridge_path import RidgeFit, Voxels, decompose, stacking_w
 
 __all__ = ["ComponentDecoder", "fit_component_decoder"]
 
+# Measured: `constants` in tests/benchmarks/decoding/cross_subject.py (worlds 1234 and 1235, small).
+# Weight of the cohort's profile of gains, in rows. Top-1 retrieval of a new subject from 70 rows is
+# 23.7 % with 0, 24.9 % with 10, 25.2 % with 30, 25.7 % with 100 and 25.4 % with 300 rows; from 200
+# rows on it is the same within 0.1 points.
 _PRIOR_ROWS = 30.0
+# Shrinkage of the noise's covariance towards its diagonal. From 70 rows, top-1 is 10.1 % with 0,
+# 23.6 % with 0.4, 25.2 % with 0.6, 26.0 % with 0.8 and 25.6 % with 1; from 540 rows, 64.8 % with 0
+# and 67.2 to 68.6 % from 0.4 to 1: what matters is that it is at least about one half.
 _DIAGONAL_SHARE = 0.6
+# The scores' weights are two numbers: 1000 rows fix them, and 1000 x 1000 scores take 8 MB each.
 _MIXING_ROWS = 1000
+# The cosine's inverse temperature is searched from 5, under a prior so flat that going to 50 costs
+# one nat in all (1e-3 / 2 x 45^2). The problem is concave: with 1 or 25, or a precision of 1e-5 or
+# 0.1, top-1 is the same within 0.1 points.
 _INVERSE_TEMPERATURE = 5.0
 _FLAT_PRECISION = 1e-3
+# Only breaks ties where nothing was learned; 0 gives the same top-1 within 0.1 points.
 _LEAST_COSINE_WEIGHT = 1e-3
 
 
@@ -215,7 +227,7 @@ def gains(decoded: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     decoded, truth : ndarray of shape (n_samples, n_components)
-        Of samples that the decoder was not fitted to.
+        Samples that the decoder was not fitted to.
     """
     power = np.maximum((truth**2).sum(axis=0), 1e-12)
     return np.maximum((decoded * truth).sum(axis=0) / power, 0.0)

@@ -71,7 +71,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of each subject, and the pair between which latents go round."""
+    """Rows of each subject, and the pair of the cycle."""
 
     rows: dict[int, Tensor]
     pair: tuple[int, int]
@@ -128,6 +128,7 @@ def total_loss(
         Source and target of the cycle.
     objective : Objective
     """
+    # targets decoded from latents after dropout, contrasted and compared head by head
     latents = {s: network.embedders[s](x) for s, x in inputs.items()}
     noisy = {s: network.dropout(latent) for s, latent in latents.items()}
     decoded = network.decode(torch.cat(list(noisy.values())))
@@ -138,11 +139,13 @@ def total_loss(
             total = total + objective.clip * soft_clip_loss(predicted, truth, objective.temperature)
         if objective.cosine:
             total = total + objective.cosine * scale * cosine_loss(predicted, truth)
+    # voxels rebuilt from latents: the mean over all values of the batch
     used = noisy if objective.noisy_cycle else latents
     if objective.reconstruction:
         rebuilt = torch.cat([network.builders[s](used[s]).flatten() for s in inputs])
         voxels = torch.cat([x.flatten() for x in inputs.values()])
         total = total + objective.reconstruction * nn.functional.mse_loss(rebuilt, voxels)
+    # one subject's latents through the voxels of another and back
     if objective.cycle and pair[0] != pair[1]:
         back = network.embedders[pair[1]](network.builders[pair[1]](used[pair[0]]))
         back = network.dropout(back) if objective.noisy_cycle else back
@@ -171,7 +174,7 @@ def fit_network(
     objective : Objective
     schedule : Schedule
     rng : numpy.random.Generator
-        Of the order of rows, the pairs and, through a seed, dropout.
+        Decides the order of rows, the pairs and, through a seed, dropout.
     device : torch.device
     target : int, optional
         In adaptation, the new subject: each step joins it with one of the others, in turn.

@@ -1,4 +1,4 @@
-"""MindBridge's neural network for many brains, which takes on a new one."""
+"""MindBridge's neural network for several subjects, which takes on a new one."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_a_cohort_that_shares_nothing_does_no_harm(seed):
     assert top_1(adapted, cohort) > top_1(ridge, cohort) - 0.02
 
 
-def test_seen_subjects_lean_on_the_others_and_a_subject_alone_is_ridge():
+def test_known_subjects_use_the_others_as_prior_and_a_subject_alone_is_ridge():
     cohort, _ = world(0)
     rows = {s: slice(0, 80) for s in cohort.X}
     X, y = ({s: d[s][rows[s]] for s in rows} for d in (cohort.X, cohort.y))
@@ -85,7 +85,7 @@ def test_seen_subjects_lean_on_the_others_and_a_subject_alone_is_ridge():
     )
 
 
-def test_voxels_synthesised_for_another_brain_are_like_its_own(cohort):
+def test_voxels_synthesized_for_another_brain_are_like_its_own(cohort):
     cohort, _ = world(3)
     model = CrossSubjectDecoder().fit(cohort.X, cohort.y)
     made = model.synthesize(cohort.X_test["s1"], source="s1", target="s2")

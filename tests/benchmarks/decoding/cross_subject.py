@@ -15,10 +15,12 @@ and brains half the voxels.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from unittest.mock import patch
 
 import numpy as np
 from sklearn.base import clone
@@ -263,6 +265,51 @@ def gain_shared_nothing(worlds: range) -> None:
     gain(worlds, share=False)
 
 
+CONSTANTS = {
+    "cross_subject._SHRINKAGE": (1e-4, 1e-3, 1e-2, 0.1, 1.0),
+    "_component_decoder._PRIOR_ROWS": (0.0, 3.0, 10.0, 30.0, 100.0, 300.0),
+    "_component_decoder._DIAGONAL_SHARE": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "_component_decoder._INVERSE_TEMPERATURE": (1.0, 5.0, 25.0),
+    "_component_decoder._FLAT_PRECISION": (1e-5, 1e-3, 0.1),
+    "_component_decoder._LEAST_COSINE_WEIGHT": (0.0, 1e-3, 0.1),
+}
+
+
+def constants(worlds: range) -> None:
+    """Top-1 of a new subject where one constant of the linear decoder has other values.
+
+    Constants are chosen on worlds that are not reported: ``--first-world 1234 --worlds 2 --small``.
+    """
+    results = defaultdict(list)
+    for world in worlds:
+        cohort = make_cohort(5, **COHORT, random_state=world)
+        for target in cohort.X:
+            rows = np.random.default_rng(world).permutation(len(cohort.X[target]))
+            model = CrossSubjectDecoder()
+            X, y = without(cohort.X, target), without(cohort.y, target)
+            fitted = model.fit(X, y)
+            for name, values in CONSTANTS.items():
+                module, constant = name.split(".")
+                for value in values:
+                    with patch.object(
+                        importlib.import_module(f"neuroml.decoding.{module}"), constant, value
+                    ):
+                        # only the shrinkage is used in fit alone
+                        used = clone(model).fit(X, y) if module == "cross_subject" else fitted
+                        found = []
+                        for n in SIZES:
+                            data = cohort.X[target][rows[:n]], cohort.y[target][rows[:n]]
+                            found.append(
+                                score(used.adapt(*data, subject=target), cohort, target)[0]
+                            )
+                    results[f"{constant} = {value:g}"].append(found)
+        show(
+            f"Constants of the linear decoder; worlds: {world - worlds[0] + 1}",
+            results,
+            "  ".join(f"n={n} top-1      " for n in SIZES),
+        )
+
+
 def cost(_worlds: range) -> None:
     """One step of the four-subject paper-size trunk against its bare matrix products."""
     import torch
@@ -338,6 +385,7 @@ TABLES = {
     "new": new_subject,
     "gain": gain,
     "nothing": gain_shared_nothing,
+    "constants": constants,
     "cost": cost,
 }
 
