@@ -20,6 +20,7 @@ from test_estimators import compare
 import neuroml
 from neuroml._core.persistence import FORMAT_VERSION, describe
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.decoding import HierarchicalRidgeDecoder
 from neuroml.exceptions import DataError
 
 FIXTURES = Path(__file__).parent / "saved_models"
@@ -287,3 +288,12 @@ def test_a_parameter_that_is_no_more_is_refused(entry, tmp_path):
         DataError, match=f"older neuroml, whose {name} had other parameters.*step_size"
     ):
         neuroml.load(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [(NonnegativeCP(), "n_jobs"), (HierarchicalRidgeDecoder(), "rank")]
+)
+def test_a_former_parameter_that_changed_no_result_is_dropped(model, name, tmp_path):
+    setattr(model, name, None)
+    loaded = neuroml.load(neuroml.save(model, tmp_path / "model.safetensors"))
+    assert not hasattr(loaded, name) and loaded.get_params() == model.get_params()
