@@ -28,7 +28,7 @@ _PRIOR_ROWS = 30.0
 # 23.6 % with 0.4, 25.2 % with 0.6, 26.0 % with 0.8 and 25.6 % with 1; from 540 rows, 64.8 % with 0
 # and 67.2 to 68.6 % from 0.4 to 1: what matters is that it is at least about one half.
 _DIAGONAL_SHARE = 0.6
-# The scores' weights are two numbers: 1000 rows fix them, and 1000 x 1000 scores take 8 MB each.
+# Two weights need few rows; the scores of 1000 rows for 1000 candidates take 8 MB each.
 _MIXING_ROWS = 1000
 # The cosine's inverse temperature is searched from 5, under a prior so flat that going to 50 costs
 # one nat in all (1e-3 / 2 x 45^2). The problem is concave: with 1 or 25, or a precision of 1e-5 or
