@@ -27,6 +27,7 @@ from neuroml.connectome import (
 from neuroml.decoding import (
     CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
+    MindBridgeDecoder,
     ProcrustesAligner,
     PrototypeClassifier,
     RidgeDecoder,
@@ -145,7 +146,7 @@ TWO_DIMENSIONAL = [
 CONTRACT: list[Entry] = [
     Entry(FacetedStimuli(n_reference=60, n_seeds=20, n_steps=3), fit_arguments=_retina),
     Entry(MostDiscriminativeStimuli(3, n_reference=60, n_steps=5), fit_arguments=_retina),
-    Entry(CrossSubjectDecoder("network", hidden=8, max_steps=4), fit_arguments=_cohort),
+    Entry(MindBridgeDecoder(hidden=8, max_steps=4), fit_arguments=_cohort),
     Entry(AffinityTensor()),  # a 2-D X is one recording; what comes out is no array
     Entry(DynamicConnectome(n_components=1, method="same_sign", n_init=1)),  # one row a subject
 ]

@@ -69,7 +69,7 @@ assert model.held_out_r_["s4"] > 0.2 > abs(model.held_out_r_["s4 shuffled"]) + 0
 #
 # Now everybody saw 300 pictures that nobody else saw. There is nothing to align by, but every
 # picture has an embedding. :class:`neuroml.decoding.CrossSubjectDecoder` learns which directions of
-# it brains carry, from all subjects, and every subject's decoder leans on the others.
+# it brains carry, from all subjects, and the others are the prior of every subject's decoder.
 
 from neuroml.decoding import CrossSubjectDecoder, RidgeDecoder
 from neuroml.decoding.metrics import retrieval_accuracy, retrieval_from_scores

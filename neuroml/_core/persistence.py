@@ -11,7 +11,7 @@ import importlib
 import json
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,8 @@ def load(path: Path | str, module: nn.Module | None = None) -> Any:
     Raises
     ------
     DataError
-        If the file is damaged, is not neuroml's, or was written by a newer format version.
+        If the file is damaged, is not neuroml's, was written by a newer format version, or names a
+        parameter that its class no longer has.
     """
     path = Path(path)
     header = _read_header(path)
@@ -404,9 +405,14 @@ def _decode_estimator(reader: _Reader, encoded: dict[str, Any]) -> BaseEstimator
     modules = {
         k: v for k, v in encoded["state"].items() if isinstance(v, dict) and v[_TAG] == "module"
     }
-    state = {k: reader.decode(v) for k, v in encoded["state"].items() if k not in modules}
     # a parameter younger than the file keeps its default; a user's module is the one passed in
     parameters = set(cls._get_param_names())
+    dropped = _check_parameters(cls, encoded["state"].keys() - parameters)
+    state = {
+        k: reader.decode(v)
+        for k, v in encoded["state"].items()
+        if k not in modules.keys() | dropped
+    }
     given = {name: state[name] for name in parameters & state.keys()}
     estimator = cls(**given, **dict.fromkeys(parameters & modules.keys(), reader.module))
     for name, value in state.items():
@@ -416,6 +422,28 @@ def _decode_estimator(reader: _Reader, encoded: dict[str, Any]) -> BaseEstimator
     if encoded.get("requests") is not None:  # older files have none
         set_requests(estimator, reader.decode(encoded["requests"]))
     return estimator
+
+
+def _check_parameters(cls: type[BaseEstimator], others: Iterable[str]) -> set[str]:
+    """Parameters of a file that its class no longer has, refused unless they changed no result.
+
+    What is fitted ends with an underscore, or begins with one where it is private; whatever else an
+    estimator holds was a parameter when the file was written. A class says in
+    ``_former_parameters`` what to do instead of one, or None if a model is the same without it.
+    """
+    if not cls.__module__.startswith("neuroml."):
+        return set()
+    former = sorted(name for name in others if not (name.endswith("_") or name.startswith("_")))
+    known: dict[str, str | None] = getattr(cls, "_former_parameters", {})
+    if any(known.get(name, "") is not None for name in former):
+        instead = [text for name in former if (text := known.get(name))]
+        raise DataError(
+            f"the file is of an older neuroml, whose {cls.__name__} had other parameters",
+            expected=", ".join(cls._get_param_names()),
+            found=", ".join(former),
+            fix=" ".join([*instead, "Fit the model again and save it."]),
+        )
+    return set(former)
 
 
 def _encode_module(writer: _Writer, value: nn.Module, where: str) -> dict[str, Any]:

@@ -166,6 +166,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         "device": DEVICE,
         "random_state": RANDOM_STATE,
     }
+    _former_parameters = {"n_jobs": None}
 
     def __init__(  # noqa: PLR0913 - one keyword for each parameter
         self,

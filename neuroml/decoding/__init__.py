@@ -1,8 +1,9 @@
-"""Cross-subject decoding: brains with voxels of their own, one space of targets."""
+"""Cross-subject decoding: subjects with voxels of their own, one space of targets."""
 
 from neuroml.decoding import metrics
 from neuroml.decoding.cross_subject import CrossSubjectDecoder
 from neuroml.decoding.hierarchical import HierarchicalRidgeDecoder
+from neuroml.decoding.mindbridge import MindBridgeDecoder
 from neuroml.decoding.procrustes import ProcrustesAligner
 from neuroml.decoding.prototypes import PrototypeClassifier
 from neuroml.decoding.ridge import RidgeDecoder
@@ -12,6 +13,7 @@ from neuroml.decoding.shared_response import SharedResponseModel
 __all__ = [
     "CrossSubjectDecoder",
     "HierarchicalRidgeDecoder",
+    "MindBridgeDecoder",
     "ProcrustesAligner",
     "PrototypeClassifier",
     "RidgeDecoder",

@@ -1,4 +1,4 @@
-"""What all models share that bring brains into a common space by one linear map per subject."""
+"""The base of the aligners: one linear map per subject from voxels to a common space."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ from neuroml.exceptions import DataError
 
 __all__ = ["CohortAligner"]
 
-_FEWEST_ADDED = 4
-"""Two for each of the halves, of which one tests the map that the other made."""
+# Two samples for each of the halves, of which one tests the map that the other gave.
+_MIN_ADDED = 4
+# Lower bound of the correlation that is asked for: from 22 500 values on, three standard errors are
+# less than this, and 0.02 is 0.04 % of the variance, which is no sign of shared samples.
+_MIN_CORRELATION = 0.02
 
 
 class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator, ABC):
@@ -36,7 +39,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     @property
     @abstractmethod
     def _target(self) -> np.ndarray:
-        """What subjects are aligned to (n_samples, n_out)."""
+        """The response or template that subjects are aligned to (n_samples, n_out)."""
 
     @abstractmethod
     def _fit_basis(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> np.ndarray:
@@ -47,7 +50,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         if len(X) < 2:
             raise _too_few_samples(len(X), 2, subject)
 
-    def _center_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _center_and_scale(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return voxel_scaling(X)
 
     def _inverse_basis(self, subject: Subject) -> np.ndarray:
@@ -75,7 +78,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     def _learn_scaling(self, X: np.ndarray, seen: np.ndarray, subject: Subject) -> np.ndarray:
         rows = X if seen.all() else X[seen]
         self._check_seen(rows, subject)
-        mean, scale = self._center_and_spread(rows)
+        mean, scale = self._center_and_scale(rows)
         scale = scale if self.standardize else np.ones_like(scale)
         self.mean_, self.scale_ = self.mean_ | {subject: mean}, self.scale_ | {subject: scale}
         scaled = self._scaled(X, subject)
@@ -123,12 +126,13 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         check_same_rows(data, len(self._target))
         constant = warn_constant(data)
         seen = ~np.isnan(data[subject][:, 0])
-        if seen.sum() < _FEWEST_ADDED:
-            raise _too_few_samples(int(seen.sum()), _FEWEST_ADDED, subject)
+        if seen.sum() < _MIN_ADDED:
+            raise _too_few_samples(int(seen.sum()), _MIN_ADDED, subject)
         scaled = self._learn_scaling(data[subject], seen, subject)[seen]
         target = self._target[seen]
         r = self._held_out_r(scaled, target, subject)
-        if not r >= max(0.02, 3 / np.sqrt(target.size)):  # three standard errors of unrelated ones
+        # three standard errors of the correlation of as many unrelated values
+        if not r >= max(_MIN_CORRELATION, 3 / np.sqrt(target.size)):
             warn_caller(
                 f"subject {subject!r}: on samples left out of its map, its correlation with the "
                 f"cohort is {r:.3f}. Are these the shared samples, in the same order?",
@@ -155,7 +159,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     def transform(
         self, X: Any, *, subject: Subject | None = None, groups: ArrayLike | None = None
     ) -> Any:
-        """Bring responses into the common space: scale the voxels as in training, then map them.
+        """Map responses to the common space, after scaling the voxels as in training.
 
         Parameters
         ----------
@@ -183,10 +187,11 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         )
 
     def inverse_transform(self, Z: ArrayLike, *, subject: Subject | None = None) -> np.ndarray:
-        """Responses of a subject that `transform` brings to Z; of all such, the smallest ones.
+        """Return the responses of a subject, with the smallest norm, that `transform` maps to Z.
 
-        What the subject's map cannot reach (more columns than it has voxels or had samples) is
-        left out: ``transform(inverse_transform(Z))`` is Z for every Z that came from `transform`.
+        Directions that the subject's map cannot reach (more columns than it has voxels or had
+        samples) are left out: ``transform(inverse_transform(Z))`` is Z for every Z that came from
+        `transform`.
 
         Parameters
         ----------
@@ -213,10 +218,10 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         return columns @ inverse * self.scale_[name] + self.mean_[name]
 
 
-def _too_few_samples(n_seen: int, fewest: int, subject: Subject) -> DataError:
+def _too_few_samples(n_seen: int, minimum: int, subject: Subject) -> DataError:
     return DataError(
         "too few samples were seen",
-        expected=f"at least {fewest} rows that are not NaN",
+        expected=f"at least {minimum} rows that are not NaN",
         found=n_seen,
         subject=subject,
         field="X",

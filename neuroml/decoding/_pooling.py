@@ -36,9 +36,12 @@ def pool(X: np.ndarray, n_windows: int, kind: Pooling) -> np.ndarray:
             field="X",
         )
     starts, ends = windows(X.shape[1], n_windows)
+    # the mean of a window is a difference of cumulative sums
     if kind == "average":
         total = np.pad(np.cumsum(X, axis=1, dtype=np.float64), ((0, 0), (1, 0)))
         return ((total[:, ends] - total[:, starts]) / (ends - starts)).astype(X.dtype)
+    # the maximum is taken over the first voxels of all windows, then the second ones and so on; a
+    # shorter window meets its last voxel again, which changes nothing
     pooled = X[:, starts]
     for step in range(1, int((ends - starts).max())):
         np.maximum(pooled, X[:, np.minimum(starts + step, ends - 1)], out=pooled)
@@ -48,6 +51,8 @@ def pool(X: np.ndarray, n_windows: int, kind: Pooling) -> np.ndarray:
 def unpool(pooled: np.ndarray, n_voxels: int) -> np.ndarray:
     """Give every voxel the mean of the windows that it lies in."""
     starts, ends = windows(n_voxels, pooled.shape[1])
+    # a window adds its value where it starts and takes it away where it ends; the cumulative sum is
+    # then the sum, and the number, of the windows over each voxel
     edges = np.zeros((n_voxels + 1, len(pooled)))
     counts = np.zeros(n_voxels + 1)
     for at, sign in ((starts, 1), (ends, -1)):

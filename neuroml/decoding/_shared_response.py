@@ -31,7 +31,7 @@ __all__ = [
 
 
 def resolution(dtype: np.dtype) -> float:
-    """Least noise as a share of the variance, and what the objective may lose to rounding.
+    """Minimum of the noise as a share of the variance, and loss of the objective to rounding.
 
     Noise is a difference of sums of squares, with an error of the order of eps, and divides them
     after that: at the root of eps both errors are alike.
@@ -41,7 +41,7 @@ def resolution(dtype: np.dtype) -> float:
 
 @dataclass(frozen=True)
 class View:
-    """What the fits need of one subject.
+    """One subject's data, as far as the fits need them.
 
     Attributes
     ----------
@@ -77,6 +77,7 @@ def view(X: np.ndarray, seen: np.ndarray) -> View:
 def inverse_root(M: np.ndarray) -> np.ndarray:
     """M^(-1/2) of a positive semidefinite matrix, zero in its null space."""
     values, vectors = eigh(M)
+    # eigenvalues of M = S^T X X^T S have rounding errors of about 1e-15 of the largest one
     keep = values > max(values[-1], 0.0) * 1e-13
     roots = np.where(keep, 1 / np.sqrt(np.where(keep, values, 1.0)), 0.0)
     return (vectors * roots) @ vectors.T
@@ -95,18 +96,22 @@ def polar_factor(C: np.ndarray) -> np.ndarray:
 
 
 def first_response(
-    views: Sequence[View], n_components: int, rng: np.random.Generator, n_rounds: int = 20
+    views: Sequence[View], n_components: int, rng: np.random.Generator, n_iter: int = 20
 ) -> np.ndarray:
-    """Where fits start (n_samples, k): the main directions of the subjects' mean Gram matrix."""
+    """The initial response (n_samples, k): leading directions of the subjects' mean Gram matrix."""
+    # subspace iteration: each product shrinks other directions by a ratio of eigenvalues; a start
+    # does not need more than 20, since the fit goes on from it
     S = rng.standard_normal((len(views[0].seen), n_components)).astype(views[0].seen.dtype)
     mean_product = _mean_product(views)
-    for _ in range(n_rounds):
+    for _ in range(n_iter):
         S = np.linalg.qr(mean_product(S))[0]
+    # rotated to the principal directions within the subspace, in descending order
     _, vectors = eigh(S.T @ mean_product(S))
     return _mean_over_seen(views, [aligned(one, S @ vectors[:, ::-1]) for one in views])
 
 
 def _mean_product(views: Sequence[View]) -> Callable[[np.ndarray], np.ndarray]:
+    # by their sum of squares, subjects with many voxels or large values count as much as others
     weights = [1 / max(one.power, 1e-30) for one in views]
     grams = [one.gram for one in views if one.gram is not None]
     if len(grams) == len(views):
@@ -128,7 +133,7 @@ class Posterior(NamedTuple):
     Attributes
     ----------
     mean, variance : ndarray of shape (n_samples, k)
-        Of the shared response given all subjects.
+        Mean and variance of the shared response given all subjects.
     prior : ndarray of shape (k,)
         Variance of every component.
     noise : ndarray of shape (n_subjects,)
@@ -142,12 +147,20 @@ class Posterior(NamedTuple):
 
 
 def probabilistic_step(views: Sequence[View], state: Posterior) -> tuple[Posterior, float]:
-    """One round of expectation maximization, and the log-likelihood per observed value.
+    r"""One iteration of expectation maximization, and the log-likelihood per observed value.
 
-    The maximization updates bases, noise and prior in this order, each given the ones before; the
-    prior stays diagonal because the components are rotated to its axes.
+    The model is :math:`X_i = S W_i^T + \varepsilon_i` with :math:`\varepsilon_i \sim N(0, \rho_i^2
+    I)` and rows :math:`s \sim N(0, \mathrm{diag}(\sigma^2))` [1]_. The maximization updates bases,
+    noise and prior in this order, each given the ones before.
+
+    References
+    ----------
+    .. [1] P.-H. Chen et al. (2015). A reduced-dimension fMRI shared response model. Advances in
+       Neural Information Processing Systems 28.
     """
+    # bases: X_i W_i for the polar factor W_i of X_i^T E[S]
     parts = [aligned(one, state.mean) for one in views]
+    # noise: rho_i^2 is the mean over values of |X_i|^2 - 2 <X_i W_i, E[S]> + E|S|^2
     expected = state.mean**2 + state.variance
     noise = np.array(
         [
@@ -156,15 +169,19 @@ def probabilistic_step(views: Sequence[View], state: Posterior) -> tuple[Posteri
         ]
     )
     values = np.array([one.n_voxels * one.seen.sum() for one in views])
-    least = resolution(state.mean.dtype) * sum(one.power for one in views) / values.sum()
-    noise = np.maximum(noise / values, least)
+    minimum = resolution(state.mean.dtype) * sum(one.power for one in views) / values.sum()
+    noise = np.maximum(noise / values, minimum)
+    # prior: the second moment E[S^T S] / n, rotated to its axes so that it stays diagonal
     moment = state.mean.T @ state.mean + np.diag(state.variance.sum(axis=0))
     prior, axes = eigh(moment / len(state.mean))
     prior, axes = np.maximum(prior[::-1], 0.0), axes[:, ::-1]
+    # expectation: with the precision sum_i 1 / rho_i^2 of the subjects that saw a sample, the
+    # posterior's variance is 1 / (1 / sigma^2 + precision) and its mean is variance x evidence
     evidence = np.sum([a / v for a, v in zip(parts, noise, strict=True)], axis=0) @ axes
     precision = np.sum([one.seen / v for one, v in zip(views, noise, strict=True)], axis=0)
     variance = prior / (1 + precision * prior)
     mean = evidence * variance
+    # log-likelihood, with the determinant and inverse of the marginal covariance in closed form
     powers = np.array([one.power for one in views])
     value = -0.5 * (
         values @ np.log(2 * np.pi * noise)
@@ -176,7 +193,8 @@ def probabilistic_step(views: Sequence[View], state: Posterior) -> tuple[Posteri
 
 
 def deterministic_step(views: Sequence[View], S: np.ndarray) -> tuple[np.ndarray, float]:
-    """One round of least squares, and minus the share of the variance that is not explained."""
+    """One iteration of least squares, and minus the share of the variance not explained."""
+    # the bases that are best for S, then the S that is best for them: the mean over subjects
     parts = [aligned(one, S) for one in views]
     S = _mean_over_seen(views, parts)
     error = sum(
@@ -187,7 +205,7 @@ def deterministic_step(views: Sequence[View], S: np.ndarray) -> tuple[np.ndarray
 
 
 class RobustState(NamedTuple):
-    """Shared response (n_samples, k) and what each subject has alone, like its data."""
+    """Shared response (n_samples, k) and each subject's individual part, shaped like its data."""
 
     mean: np.ndarray
     own: list[np.ndarray]
@@ -196,16 +214,24 @@ class RobustState(NamedTuple):
 def robust_step(
     data: Sequence[np.ndarray], seen: Sequence[np.ndarray], state: RobustState, gamma: float
 ) -> tuple[RobustState, float]:
-    r"""One round of block descent on a sum over subjects, returned negative and per value.
+    r"""One iteration of block descent on a sum over subjects, returned negative and per value.
 
-    :math:`\frac12 \|X_i - S W_i^T - E_i\|^2 + \gamma \|E_i\|_1`.
+    The sum is over :math:`\frac12 \|X_i - S W_i^T - E_i\|^2 + \gamma \|E_i\|_1` [1]_.
+
+    References
+    ----------
+    .. [1] J. S. Turek et al. (2018). Capturing shared and individual information in fMRI data.
+       ICASSP 2018.
     """
+    # bases W_i: polar factors of (X_i - E_i)^T S
     rests = [X - E for X, E in zip(data, state.own, strict=True)]
     crosses = [rest.T @ state.mean for rest in rests]
     # whole bases, even where a subject lacks directions: S is the best one for orthonormal columns
     bases = [polar_factor(C) for C in crosses]
+    # S: the mean over the subjects that saw a sample
     counts = np.sum(seen, axis=0)
     S = np.sum([rest @ W for rest, W in zip(rests, bases, strict=True)], axis=0) / counts
+    # E_i: the residual, soft-thresholded
     own, loss = [], 0.0
     for X, W, rows in zip(data, bases, seen, strict=True):
         left = X - rows * (S @ W.T)

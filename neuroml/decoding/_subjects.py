@@ -1,4 +1,4 @@
-"""Voxels of several subjects: what decoders and aligners do with them alike."""
+"""Voxels of several subjects: scores, scaling and checks that decoders and aligners share."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CohortRegressorMixin(RegressorMixin):
         groups : array-like of shape (n_rows,), optional
             The subject of each row of one array.
         sample_weight : array-like of shape (n_rows,), or dict or list of such, optional
-            Of the samples, in the form of X; every subject counts alike in the mean.
+            Weights of the samples, in the form of X; every subject counts alike in the mean.
 
         Returns
         -------
@@ -105,7 +105,7 @@ def check_same_rows(data: dict[Subject, np.ndarray], n_rows: int | None = None) 
     ----------
     data : dict of arrays of shape (n_samples, n_voxels_s)
     n_rows : int, optional
-        What is expected; without it, the number that the first subject has.
+        The number expected; None takes that of the first subject.
     """
     first = len(next(iter(data.values()))) if n_rows is None else n_rows
     for subject, part in data.items():
@@ -126,6 +126,7 @@ def check_same_rows(data: dict[Subject, np.ndarray], n_rows: int | None = None) 
 def voxel_scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (n_voxels,) of every voxel; the latter is 1 where constant."""
     mean, deviation = X.mean(axis=0), X.std(axis=0)
+    # the deviation of equal values is not zero but their rounding, of the order of eps x |mean|
     flat = deviation <= 10 * np.finfo(X.dtype).eps * np.abs(mean)
     return mean, np.where(flat, 1, deviation).astype(X.dtype)
 

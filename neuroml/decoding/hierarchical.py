@@ -1,4 +1,4 @@
-"""Ridge decoders that share what a cohort's brains have in common on the side of the targets."""
+"""Ridge decoders with a prior on the directions of the targets that a cohort's brains carry."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ from numpy.typing import ArrayLike
 from neuroml._core.cohort import Subject
 from neuroml._core.estimator import Interval
 from neuroml.decoding._components import Components, explained, shared_components
-from neuroml.decoding._readouts import mix_predictions
-from neuroml.decoding._ridge_path import RidgeFit
+from neuroml.decoding._ridge_path import RidgeFit, stacking_weights
 from neuroml.decoding.ridge import Problem, RidgeDecoder
 
 __all__ = ["HierarchicalRidgeDecoder"]
 
 
 class HierarchicalRidgeDecoder(RidgeDecoder):
-    r"""Ridge decoders with a cohort prior: what brains carry little of is shrunk more.
+    r"""Ridge decoders with a cohort prior: directions that brains carry weakly are shrunk more.
 
-    Voxels of different subjects have nothing in common, but the targets do: some directions of
-    their space can be read from brains and others cannot. The cohort gives uncorrelated directions
-    :math:`a_k` and the share :math:`\lambda_k` of variance that leave-one-out predictions explain,
-    the mean over subjects. A subject's decoder predicts these components with the prior
-    :math:`w_k \sim N(0, \tau_k^2)` in which a component with a larger :math:`\lambda_k` may have
-    larger weights, so that its penalty is :math:`\alpha (1 - \lambda_k) / \lambda_k`, with an
-    :math:`\alpha` of the subject's own. Components lead back to targets through the covariance of
-    the cohort's targets. The result is averaged with the subject's plain ridge decoder, with the
-    weights that suit the leave-one-out predictions of both: where the subject shares nothing with
-    the cohort, plain ridge remains.
+    Voxels differ between subjects, but the targets do not: some directions of their space can be
+    decoded from brains and others cannot. The cohort gives uncorrelated directions :math:`a_k` and
+    the share :math:`\lambda_k` of variance that leave-one-out predictions explain, the mean over
+    subjects. A subject's decoder predicts these components with the prior
+    :math:`w_k \sim N(0, \tau_k^2)`, in which a component with a larger :math:`\lambda_k` may have
+    larger weights: its penalty is :math:`\alpha (1 - \lambda_k) / \lambda_k`, and :math:`\alpha` is
+    chosen for each subject. The covariance of the cohort's targets maps components to targets. The
+    result is averaged with the subject's plain ridge decoder, by weights that are fitted to the
+    leave-one-out predictions of both. A subject that shares nothing with the cohort is decoded by
+    plain ridge.
 
     Parameters
     ----------
     alphas : array-like of shape (n_alphas,) or None, default=None
         As in `RidgeDecoder`; here in units of the penalty of a component of median decodability.
     n_components : int, default=60
-        Most directions of the targets to keep.
+        Maximum number of directions of the targets.
     shrinkage : float, default=0.01
         Fraction of the mean variance of the targets below which a direction counts as noise.
     standardize : bool, default=True
@@ -48,13 +47,13 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
     coef_, intercept_, alpha_, cv_errors_, n_constant_, n_voxels_, voxel_names_ : dict
         By subject, as in `RidgeDecoder`.
     target_names_ : list of str
-        Of the columns of y; absent where they have no names.
+        Names of the columns of y; absent where they have none.
     cohort_weight_ : dict of float
         Weight of the cohort's part in the average, as a share of both weights.
     decodability_ : ndarray of shape (n_components,)
-        Share of the variance of each component that brains explain, falling.
+        Share of the variance of each component that brains explain, in descending order.
     axes_, patterns_ : ndarray of shape (n_targets, n_components)
-        From centered targets to components of about unit variance, and back.
+        Map centered targets to components of about unit variance, and back.
     target_mean_ : ndarray of shape (n_targets,)
 
     See Also
@@ -79,6 +78,7 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         "shrinkage": [Interval(Real, 0, None, closed="neither")],
         "standardize": ["boolean"],
     }
+    _former_parameters = {"rank": None}
 
     def __init__(
         self,
@@ -88,7 +88,8 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         shrinkage: float = 0.01,
         standardize: bool = True,
     ) -> None:
-        super().__init__(alphas, standardize=standardize)
+        self.alphas = alphas
+        self.standardize = standardize
         self.n_components = n_components
         self.shrinkage = shrinkage
 
@@ -106,19 +107,23 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
 
     def _solve(self, subject: Subject, problem: Problem) -> tuple[RidgeFit, np.ndarray]:
         shared = Components(self.target_mean_, self.axes_, self.patterns_, self.decodability_)
+        # errors count in units of the targets: components are scaled by their patterns' norms
         norms = np.maximum(np.linalg.norm(shared.patterns, axis=0), 1e-12)
+        # penalty of each component: noise over signal, (1 - lambda) / lambda, divided by the median
         odds = (1 - shared.decodability) / shared.decodability
         alphas, Y = self._penalties(problem.spectrum), problem.targets
         plain = problem.spectrum.solve(Y, alphas)
         parts = shared.encode(Y) * norms
         prior = problem.spectrum.solve(parts, alphas, odds / max(np.median(odds), 1e-12))
+        # both decoders' leave-one-out predictions, stacked
         center = shared.decode(parts.mean(axis=0) / norms)
-        own, cohort = mix_predictions(
+        own, cohort = stacking_weights(
             [plain.left_out - Y.mean(axis=0), shared.decode(prior.left_out / norms) - center],
             Y - Y.mean(axis=0),
         )
+        # the weights are made to add up to one, so that predictions are not shrunk twice
         weight = cohort / (own + cohort) if cohort > 0 else 0.0  # plain ridge if both are useless
         self.cohort_weight_ = {**self.cohort_weight_, subject: float(weight)}
-        led_back = (prior.weights / norms) @ shared.patterns.T
-        weights = (1 - weight) * plain.weights + weight * led_back
+        mapped_back = (prior.weights / norms) @ shared.patterns.T
+        weights = (1 - weight) * plain.weights + weight * mapped_back
         return replace(plain, weights=weights), weight * center + (1 - weight) * Y.mean(axis=0)

@@ -1,4 +1,4 @@
-"""How well was it decoded, and how well are brains aligned: scores, chance, ceilings, intervals.
+"""Scores of decoding and alignment, with chance levels, ceilings and intervals.
 
 Rows are samples (stimuli or time points); every score names its chance level or centers what it
 compares, so that a constant prediction cannot look good.
@@ -142,6 +142,7 @@ def retrieval_from_scores(scores: ArrayLike, k: int = 1) -> Retrieval:
 def _top_k(scores: np.ndarray, k: int) -> float:
     """Expected share of rows whose own column is among the k best, ties broken at random."""
     right = np.diagonal(scores)[:, None]
+    # scores that differ by rounding are ties; the k - better places left go to `tied` candidates
     resolution = 1e-12 * np.maximum(1.0, np.abs(right))
     better = (scores > right + resolution).sum(axis=1)
     tied = (np.abs(scores - right) <= resolution).sum(axis=1)
@@ -212,7 +213,7 @@ def sample_correlation(predicted: ArrayLike, truth: ArrayLike) -> np.ndarray:
 def noise_ceiling(trials: ArrayLike) -> np.ndarray:
     r"""Largest correlation that a perfect model can have with the mean of repeated trials.
 
-    With noise variance :math:`\sigma^2`, unbiased from the spread of the n repeats, and signal
+    With noise variance :math:`\sigma^2`, the unbiased variance over the n repeats, and signal
     variance :math:`s^2 = \max(0, \mathrm{var}(\bar x) - \sigma^2 / n)`, the ceiling is
     :math:`\sqrt{s^2 / (s^2 + \sigma^2 / n)}`.
 
@@ -237,6 +238,7 @@ def noise_ceiling(trials: ArrayLike) -> np.ndarray:
             found=f"shape {values.shape}",
             field="trials",
         )
+    # variance of the mean's noise, of the mean, and of the signal as their difference
     noise = values.var(axis=1, ddof=1).mean(axis=0) / values.shape[1]
     total = values.mean(axis=1).var(axis=0, ddof=1)
     signal = np.maximum(total - noise, 0.0)
@@ -300,6 +302,7 @@ def time_segment_matching(
             found=n_samples,
             field="window",
         )
+    # a window competes with those that do not overlap it
     starts = np.arange(n_windows)
     apart = np.abs(starts[:, None] - starts) >= window
     total = np.sum(list(parts.values()), axis=0)
@@ -410,8 +413,8 @@ def permutation_test(
 
 
 def _shifted(n: int, rng: np.random.Generator) -> np.ndarray:
-    least = max(1, n // 10)
-    return np.roll(np.arange(n), rng.integers(least, n - least + 1))
+    minimum = max(1, n // 10)
+    return np.roll(np.arange(n), rng.integers(minimum, n - minimum + 1))
 
 
 def _matrix(values: Any, **checks: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Hyperalignment: rotations of every brain's voxels to a template."""
+"""Hyperalignment: rotations of every subject's voxels to a template."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ProcrustesAligner"]
 
 
 class ProcrustesAligner(CohortAligner):
-    r"""Generalised Procrustes alignment of brains with different voxels to a common template.
+    r"""Generalized Procrustes alignment of subjects with different voxels to a common template.
 
     Every subject's voxels are rotated, and scaled, to fit the mean of all rotated subjects:
     :math:`\min \sum_i \|c_i X_i R_i - T\|^2` with orthonormal rows or columns in :math:`R_i`,
@@ -35,7 +35,7 @@ class ProcrustesAligner(CohortAligner):
     scaling : bool, default=True
         Whether a subject may be scaled as a whole.
     prior : float, default=0.0
-        Evidence for the identity, in samples of training data; it needs units that are the same in
+        Weight of the identity, in samples of training data; it needs units that are the same in
         all subjects.
     parcels : dict of array-like of shape (n_voxels,), array-like, or None, default=None
         Region of every voxel, by subject (or for all subjects, or for one 2-D array): voxels are
@@ -45,9 +45,9 @@ class ProcrustesAligner(CohortAligner):
     standardize : bool, default=True
         Divide voxels by their standard deviation in the training data.
     max_iter : int, default=20
-        Most rounds over subjects for one template.
+        Maximum number of passes over subjects for one template.
     tol : float, default=1e-4
-        Converged when a round raises the mean similarity to the template by no more than this.
+        Converged when a pass raises the mean similarity to the template by no more than this.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class ProcrustesAligner(CohortAligner):
         The map of each subject, scale included.
     template_ : ndarray of shape (n_samples, n_out)
     mean_, scale_ : dict of ndarray of shape (n_voxels,)
-        What is subtracted from voxels, and what they are then divided by.
+        Subtracted from voxels, and divisors afterwards.
     held_out_r_ : dict of float
         For subjects added later: correlation with the template on the half of the samples that the
         map was not fitted to, mean over columns and halves.
@@ -64,11 +64,11 @@ class ProcrustesAligner(CohortAligner):
         Columns of the output that belong to each region.
     n_constant_, n_voxels_ : dict of int
     voxel_names_ : dict of (list of str or None)
-        Of the columns of X, by subject; absent where no subject has names.
+        Names of the columns of X, by subject; absent where no subject has names.
     converged_ : bool
         Whether the templates of all regions converged.
     n_iter_ : int
-        The most rounds that a region took.
+        Maximum number of passes over regions.
 
     References
     ----------
@@ -144,7 +144,7 @@ class ProcrustesAligner(CohortAligner):
         Warns
         -----
         NotConvergedWarning
-            If a template did not converge in ``max_iter`` rounds.
+            If a template did not converge in ``max_iter`` passes.
         """
         data, seen = self._check_and_scale(X)
         first = next(iter(data)) if self.reference is None else self.reference
@@ -158,13 +158,13 @@ class ProcrustesAligner(CohortAligner):
         self._check_prior(first)
         labels = {s: self._labels(s, part.shape[1]) for s, part in data.items()}
         names = np.unique(labels[first])
-        climbs, templates = [], []
+        fits, templates = [], []
         for name in names:
             blocks = {s: part[:, _columns(labels[s], name, s)] for s, part in data.items()}
             template, found = self._build_template(blocks, first)
             templates.append(template)
-            climbs.append(found)
-        select_restart([min(climbs, key=lambda one: one.converged)], name=type(self).__name__)
+            fits.append(found)
+        select_restart([min(fits, key=lambda one: one.converged)], name=type(self).__name__)
         self.parcel_names_ = names
         self.parcel_sizes_ = np.array([template.shape[1] for template in templates])
         self.template_ = np.hstack(templates)
@@ -172,8 +172,8 @@ class ProcrustesAligner(CohortAligner):
             s: self._fit_basis(part[seen[s]], self.template_[seen[s]], s)
             for s, part in data.items()
         }
-        self.converged_ = all(found.converged for found in climbs)
-        self.n_iter_ = max(found.n_iter for found in climbs)
+        self.converged_ = all(found.converged for found in fits)
+        self.n_iter_ = max(found.n_iter for found in fits)
         self._n_features_out = self.template_.shape[1]
         return self
 
@@ -194,11 +194,12 @@ class ProcrustesAligner(CohortAligner):
         few = not self.prior and len(blocks[first]) < min(
             block.shape[1] for block in blocks.values()
         )
+        # rotated into the span of the samples, where n_samples x n_samples matrices suffice
         if few:
             back = np.linalg.qr(blocks[first].T)[0].T
             blocks = {s: np.linalg.qr(block.T)[1].T for s, block in blocks.items()}
         found = iterate(
-            partial(_round, list(blocks.values()), prior=self.prior),
+            partial(_rotate_to, list(blocks.values()), prior=self.prior),
             blocks[first],
             -1.0,
             max_iter=self.max_iter,
@@ -246,6 +247,7 @@ class ProcrustesAligner(CohortAligner):
         for name, size in zip(self.parcel_names_, self.parcel_sizes_, strict=True):
             columns, start, stop = _columns(labels, name, subject), stop, stop + size
             block, wanted = X[:, columns], target[:, start:stop]
+            # the rotation R, then the scale c = <X R, T> / |X R|^2
             rotation = product_polar(block, wanted, self.prior)
             rotated = block @ rotation
             power = np.vdot(rotated, rotated)
@@ -268,6 +270,7 @@ def _columns(labels: np.ndarray, name: Any, subject: Subject) -> np.ndarray:
 
 def _rounding(template: np.ndarray) -> float:
     """The share of the similarity, a sum over a template's values, that may be lost to rounding."""
+    # errors of eps each, of random sign, add up to eps x sqrt(size); ten times that for the factors
     return max(1e-9, 10 * float(np.finfo(template.dtype).eps) * template.size**0.5)
 
 
@@ -276,17 +279,22 @@ def product_polar(X: np.ndarray, T: np.ndarray, prior: float = 0.0) -> np.ndarra
     if prior or len(X) >= min(X.shape[1], T.shape[1]):
         product = X.T @ T + (prior * np.eye(X.shape[1]) if prior else 0.0)
         return _orthonormal(*np.linalg.svd(product, full_matrices=False))
+    # with fewer samples than columns, X^T = Q_x R_x and T^T = Q_t R_t: the polar factor of X^T T is
+    # that of the small R_x R_t^T, between the bases
     (q_x, r_x), (q_t, r_t) = np.linalg.qr(X.T), np.linalg.qr(T.T)
     return q_x @ _orthonormal(*np.linalg.svd(r_x @ r_t.T)) @ q_t.T
 
 
 def _orthonormal(left: np.ndarray, values: np.ndarray, right: np.ndarray) -> np.ndarray:
+    # singular values of rounding size have arbitrary vectors: directions without data are dropped
     keep = values > values[:1].max(initial=0.0) * 10 * len(values) * np.finfo(values.dtype).eps
     return left[:, keep] @ right[keep]
 
 
-def _round(parts: Sequence[np.ndarray], T: np.ndarray, *, prior: float) -> tuple[np.ndarray, float]:
-    """Rotate all parts to a template; the next template, of the same norm, and the similarity.
+def _rotate_to(
+    parts: Sequence[np.ndarray], T: np.ndarray, *, prior: float
+) -> tuple[np.ndarray, float]:
+    """Rotate all parts to a template; return the next one, of the same norm, and the similarity.
 
     With maps and template in turn, the sum over parts of the inner products of the rotated part
     with the template and of the map with the prior cannot fall.

@@ -1,4 +1,4 @@
-"""Classes by way of embeddings: decode an embedding, then take the nearest prototype."""
+"""Classification by embeddings: decode an embedding, then take the nearest prototype."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
         return classes, table
 
     def _held_out(self, X: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Embedding of every training sample, decoded by an estimator that did not see it."""
+        """Embedding of every training sample, decoded by an estimator that was not fitted to it."""
         decoded = np.empty(targets.shape)
         fold = np.arange(len(X)) % self.cv
         for k in range(min(self.cv, len(X))):
@@ -201,6 +201,7 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
 
 def _best_temperature(scores: np.ndarray, truth: np.ndarray) -> float:
     """Temperature between 0.001 and 1000 under which the right classes are likeliest."""
+    # cosines differ by 2 at most: beyond these bounds probabilities are 0 or 1, or all the same
 
     def loss(log_temperature: float) -> float:
         logits = log_softmax(scores / np.exp(log_temperature), axis=1)

@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject, check_cohort, map_subjects
 from neuroml._core.estimator import Estimator, Interval, validated_fit
-from neuroml.decoding._ridge_path import RidgeFit, Spectrum, check_penalties, decompose
-from neuroml.decoding._subjects import CohortRegressorMixin, voxel_scaling, warn_constant
+from neuroml.decoding._ridge_path import RidgeFit, Spectrum, Voxels, check_penalties
+from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.exceptions import DataError
 
 __all__ = ["Problem", "RidgeDecoder"]
@@ -23,12 +23,15 @@ __all__ = ["Problem", "RidgeDecoder"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One subject's regression: scaling of the voxels, their decomposition, and the targets."""
+    """One subject's regression: decomposed voxels and the targets."""
 
-    mean: np.ndarray
-    scale: np.ndarray
-    spectrum: Spectrum
+    voxels: Voxels
     y: np.ndarray
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """The decomposition of the voxels."""
+        return self.voxels.spectrum
 
     @property
     def targets(self) -> np.ndarray:
@@ -41,8 +44,8 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
 
     :math:`\hat W = \arg\min_W \|Y - XW\|^2 + \alpha \|W\|^2` with centered :math:`Y` and
     standardized :math:`X`. One decomposition of the training data serves all penalties, and the
-    exact leave-one-out error, closed form as well, chooses among them [1]_. This is the baseline
-    that any cross-subject model has to beat.
+    exact leave-one-out error, in closed form as well, chooses among them [1]_. This is the baseline
+    for every cross-subject model.
 
     Parameters
     ----------
@@ -50,8 +53,8 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         Penalties to choose from, the same one for all targets of a subject. None: twenty, from a
         thousandth to a thousand times the mean eigenvalue of the covariance of the voxels.
     rank : int or None, default=None
-        Reduced-rank regression: keep only this many dimensions of the predictions, those with most
-        fitted variance.
+        Reduced-rank regression: number of dimensions of the predictions that are kept, those with
+        the largest fitted variance.
     standardize : bool, default=True
         Divide voxels by their standard deviation in the training data of the subject.
 
@@ -68,16 +71,16 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         Constant voxels by subject: they get no weight.
     n_voxels_ : dict of int
     voxel_names_ : dict of (list of str or None)
-        Of the columns of X, by subject; absent where no subject has names.
+        Names of the columns of X, by subject; absent where no subject has names.
     target_names_ : list of str
-        Of the columns of y; absent where they have no names.
+        Names of the columns of y; absent where they have none.
     n_features_in_ : int
         Only if fitted to one 2-D array, which is then subject 0.
 
     References
     ----------
     .. [1] T. Hastie, R. Tibshirani, J. Friedman (2009). The Elements of Statistical Learning,
-       section 7.10 and equation 7.52.
+       section 7.10.1.
 
     Examples
     --------
@@ -142,7 +145,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         self.intercept_: dict[Subject, np.ndarray] = {}
         self.alpha_: dict[Subject, float] = {}
         self.cv_errors_: dict[Subject, np.ndarray] = {}
-        problems = {s: self._pose(part, targets[s]) for s, part in data.items()}
+        problems = {s: self._problem(part, targets[s]) for s, part in data.items()}
         self._learn_cohort(list(problems.values()))
         for subject, problem in problems.items():
             self._fit_subject(subject, problem)
@@ -176,7 +179,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         for name in ("coef_", "intercept_", "alpha_", "cv_errors_"):
             setattr(extended, name, dict(getattr(self, name)))
         extended.n_constant_ = self.n_constant_ | warn_constant(data)
-        extended._fit_subject(subject, self._pose(data[subject], targets[subject]))
+        extended._fit_subject(subject, self._problem(data[subject], targets[subject]))
         return extended
 
     def _check_same_targets(self, y: np.ndarray, subject: Subject) -> None:
@@ -190,18 +193,16 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
                 field="y",
             )
 
-    def _pose(self, X: np.ndarray, y: np.ndarray) -> Problem:
-        mean, scale = voxel_scaling(X)
-        scale = scale if self.standardize else np.ones_like(scale)
-        return Problem(mean, scale, decompose((X - mean) / scale), y)
+    def _problem(self, X: np.ndarray, y: np.ndarray) -> Problem:
+        return Problem(Voxels.of(X, standardize=self.standardize), y)
 
     def _learn_cohort(self, problems: list[Problem]) -> None:
-        """What subjects share: nothing here."""
+        """Learn what subjects share, in decoders with a cohort prior."""
 
     def _fit_subject(self, subject: Subject, problem: Problem) -> None:
         fit, center = self._solve(subject, problem)
-        coef = (fit.weights / problem.scale[:, None]).T
-        intercept = center - coef @ problem.mean
+        weights, intercept = problem.voxels.affine(fit.weights, center)
+        coef = weights.T
         flat = problem.y.ndim == 1
         self.coef_[subject] = coef[0] if flat else coef
         self.intercept_[subject] = intercept[0] if flat else intercept
@@ -231,7 +232,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         subject: Subject | None = None,
         groups: ArrayLike | None = None,
     ) -> Any:
-        """Decode.
+        """Predict the targets.
 
         Parameters
         ----------
@@ -267,6 +268,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
 
 def _truncated(X: np.ndarray, weights: np.ndarray, rank: int) -> np.ndarray:
     """Weights whose predictions span only their ``rank`` strongest directions over targets."""
+    # reduced-rank regression: project on the leading eigenvectors of the fitted targets' covariance
     fitted = X @ weights
     _, axes = np.linalg.eigh(fitted.T @ fitted)
     kept = axes[:, -rank:]

@@ -1,4 +1,4 @@
-"""How well a model of some subjects serves another one after a little of its data."""
+"""Scores of decoders that are fitted to some subjects and adapted to a held-out one."""
 
 from __future__ import annotations
 

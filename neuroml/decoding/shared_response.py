@@ -1,4 +1,4 @@
-"""The shared response model: one time course for all brains, a basis of voxels for each."""
+"""The shared response model: one response for all subjects, a basis of voxels for each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["SharedResponseModel"]
 
 
 class SharedResponseModel(CohortAligner):
-    r"""Shared response of several brains to the same stimuli, voxels of their own.
+    r"""Shared response of several subjects, with different voxels, to the same stimuli.
 
     :math:`X_i = S W_i^T + \varepsilon_i` with one response :math:`S` for all and orthonormal
     columns in every :math:`W_i`, after centering the voxels. Subjects may have
@@ -35,7 +35,7 @@ class SharedResponseModel(CohortAligner):
     method : {"probabilistic", "deterministic", "robust"}, default="probabilistic"
         ``probabilistic``: a Gaussian prior on S, a noise level for each subject, maximum likelihood
         by expectation maximization [1]_. ``deterministic``: least squares [1]_. ``robust``: least
-        squares beside sparse responses that a subject has alone [2]_.
+        squares beside sparse responses of each subject alone [2]_.
     standardize : bool, default=True
         Divide voxels by their standard deviation in the training data; ``robust`` takes medians and
         median absolute deviations (times 1.4826), which outliers do not move.
@@ -44,29 +44,29 @@ class SharedResponseModel(CohortAligner):
         deviations of a voxel if ``standardize``.
     max_iter : int, default=100
     tol : float, default=1e-6
-        Converged when a round gains no more than this: log-likelihood per value (probabilistic),
-        share of variance (deterministic), or loss per value (robust).
+        Converged when an iteration gains no more than this: log-likelihood per value
+        (probabilistic), share of variance (deterministic), or loss per value (robust).
     random_state : int, RandomState, Generator or None, default=None
-        For the start, which is close to the leading directions of the mean Gram matrix.
+        Seed of the start, which is close to the leading directions of the mean Gram matrix.
 
     Attributes
     ----------
     basis_ : dict of ndarray of shape (n_voxels, n_components)
         Orthonormal columns, by subject.
     shared_response_ : ndarray of shape (n_samples, n_components)
-        Components in falling order of variance.
+        Components in descending order of variance.
     noise_variance_ : dict of float
         By subject (probabilistic only, otherwise empty).
     mean_, scale_ : dict of ndarray of shape (n_voxels,)
-        What is subtracted from voxels, and what they are then divided by.
+        Subtracted from voxels, and divisors afterwards.
     held_out_r_ : dict of float
         For subjects added later: correlation with the shared response on the half of the samples
         that the basis was not fitted to, mean over components and halves.
     n_constant_, n_voxels_ : dict of int
     voxel_names_ : dict of (list of str or None)
-        Of the columns of X, by subject; absent where no subject has names.
+        Names of the columns of X, by subject; absent where no subject has names.
     objective_trace_ : ndarray of shape (n_iter + 1,)
-        The objective at the start and after each round; it never falls.
+        The objective at the start and after each iteration; it never decreases.
     converged_ : bool
     n_iter_ : int
 
@@ -143,12 +143,13 @@ class SharedResponseModel(CohortAligner):
         Warns
         -----
         NotConvergedWarning
-            After ``max_iter`` rounds without convergence.
+            After ``max_iter`` iterations without convergence.
         """
         centered, seen = self._check_and_scale(X)
         best, _ = select_restart(
-            [self._climb(list(centered.values()), list(seen.values()))], name=type(self).__name__
+            [self._iterated(list(centered.values()), list(seen.values()))], name=type(self).__name__
         )
+        # rotated to its principal axes, so that seeds agree up to signs
         state = best.state
         response = state if isinstance(state, np.ndarray) else state.mean
         response = response @ np.linalg.svd(response, full_matrices=False)[2].T
@@ -165,11 +166,11 @@ class SharedResponseModel(CohortAligner):
 
     def _check_seen(self, X: np.ndarray, subject: Subject) -> None:
         super()._check_seen(X, subject)
-        most = min(X.shape)
-        if self.n_components > most:
+        maximum = min(X.shape)
+        if self.n_components > maximum:
             raise DataError(
                 "more components than samples or voxels",
-                expected=f"n_components <= {most}",
+                expected=f"n_components <= {maximum}",
                 found=f"n_components={self.n_components} for n_samples = {len(X)} "
                 f"(rows that are not NaN) and n_features = {X.shape[1]}",
                 fix="Lower n_components, or leave the subject out.",
@@ -177,7 +178,7 @@ class SharedResponseModel(CohortAligner):
                 field="n_components",
             )
 
-    def _climb(self, data: list[np.ndarray], seen: list[np.ndarray]) -> FitTrace[Any]:
+    def _iterated(self, data: list[np.ndarray], seen: list[np.ndarray]) -> FitTrace[Any]:
         (rng,) = spawn_generators(self.random_state, 1)
         views = [maths.view(X, rows) for X, rows in zip(data, seen, strict=True)]
         start = maths.first_response(views, self.n_components, rng)
@@ -201,13 +202,13 @@ class SharedResponseModel(CohortAligner):
             rounding=maths.resolution(start.dtype),
         )
 
-    def _center_and_spread(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _center_and_scale(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean, deviation = voxel_scaling(X)
         if self.method != "robust":
             return mean, deviation
         median = np.median(X, axis=0)
-        spread = median_abs_deviation(X, axis=0, scale="normal")
-        return median, np.where(spread > 0, spread, deviation)
+        scale = median_abs_deviation(X, axis=0, scale="normal")
+        return median, np.where(scale > 0, scale, deviation)
 
     @property
     def _target(self) -> np.ndarray:
@@ -219,6 +220,7 @@ class SharedResponseModel(CohortAligner):
         target: np.ndarray,
         subject: Subject,  # noqa: ARG002
     ) -> np.ndarray:
+        # the polar factor; robust: in turn with the subject's individual part, for a fixed response
         basis = maths.polar_factor(X.T @ target)
         for _ in range(self.max_iter if self.method == "robust" else 0):
             before = basis
@@ -230,6 +232,7 @@ class SharedResponseModel(CohortAligner):
 
     def _project(self, X: np.ndarray, subject: Subject) -> np.ndarray:
         basis = self.basis_[subject]
+        # X W; robust: in turn with the individual part, for a fixed basis
         response = X @ basis
         for _ in range(self.max_iter if self.method == "robust" else 0):
             before = response

@@ -15,6 +15,7 @@ PRESENTERS = {
     "DynamicConnectome": "connectome",
     "FacetedStimuli": "celltypes",
     "HierarchicalRidgeDecoder": "decoding",
+    "MindBridgeDecoder": "decoding",
     "MostDiscriminativeStimuli": "celltypes",
     "NonnegativeCP": "connectome",
     "ProcrustesAligner": "decoding",

@@ -1,4 +1,4 @@
-"""Simulated cohorts of brains that see pictures, with known shared and private parts."""
+"""Simulated cohorts of subjects that see pictures, with known shared and individual parts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from neuroml._core.parallel import RandomState, spawn_generators
 
 __all__ = ["make_cohort"]
 
+# Fewer latent dimensions than features and targets, so that both are redundant as in recordings;
+# 200 waves approximate a Gaussian kernel with an error of about 1 / sqrt(200) of its variance.
 _N_LATENT, _N_CLUSTERS, _N_FEATURES, _N_ABSENT, _N_WAVES = 24, 60, 60, 12, 200
 _PER_SUBJECT = (
     *("X", "trials", "features", "y", "stimuli", "positions"),
@@ -59,7 +61,7 @@ def make_cohort(  # noqa: PLR0913 - the knobs are the point
         Factor on the signal's standard deviation, for all or for each subject; 1 gives single-trial
         reliabilities with a median of about 0.03.
     nonlinearity : float in [0, 1], default=0.5
-        Of the way from latent to target; with 0 a linear decoder is nearly optimal.
+        Share of the targets' variance that is rectified; with 0 a linear decoder is nearly optimal.
     own : float in [0, 1], default=0.5
         Share of a voxel's signal variance that follows the subject's own fine topography; the rest
         follows the shared coarse one, spatially warped.
@@ -240,6 +242,7 @@ class _World:
 
 def _rectify(x: np.ndarray) -> np.ndarray:
     """max(x, 0), centered and scaled to unit variance for standard normal x."""
+    # the mean 1 / sqrt(2 pi) and the standard deviation sqrt(1/2 - 1 / (2 pi)) of max(x, 0)
     return (np.maximum(x, 0.0) - 0.3989) / 0.5838
 
 

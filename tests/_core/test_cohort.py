@@ -11,6 +11,7 @@ from neuroml._core.recording import make_recording
 from neuroml.decoding import (
     CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
+    MindBridgeDecoder,
     ProcrustesAligner,
     RidgeDecoder,
     SharedResponseModel,
@@ -38,7 +39,7 @@ DECODERS = [
     RidgeDecoder(),
     HierarchicalRidgeDecoder(),
     CrossSubjectDecoder(),
-    CrossSubjectDecoder("network", hidden=8, max_steps=3, adapt_steps=2, random_state=0),
+    MindBridgeDecoder(hidden=8, max_steps=3, adapt_steps=2, random_state=0),
 ]
 ALIGNERS = [ProcrustesAligner(), SharedResponseModel(2, random_state=0)]
 pytestmark = [

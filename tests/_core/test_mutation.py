@@ -9,6 +9,7 @@ from neuroml._core.mutation import all_or_nothing
 from neuroml.decoding import (
     CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
+    MindBridgeDecoder,
     ProcrustesAligner,
     RidgeDecoder,
     SharedResponseModel,
@@ -30,7 +31,7 @@ LABELS = np.arange(20) % 2
 
 
 def network():
-    return CrossSubjectDecoder(readout="network", max_steps=2, hidden=4, random_state=0)
+    return MindBridgeDecoder(max_steps=2, hidden=4, random_state=0)
 
 
 ALIGNERS = {

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from registry import CONTRACT, TWO_DIMENSIONAL
 from safetensors.numpy import save_file
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,6 +20,7 @@ from test_estimators import compare
 import neuroml
 from neuroml._core.persistence import FORMAT_VERSION, describe
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
+from neuroml.decoding import HierarchicalRidgeDecoder
 from neuroml.exceptions import DataError
 
 FIXTURES = Path(__file__).parent / "saved_models"
@@ -265,3 +267,33 @@ def test_models_of_every_format_version_still_load(version):
     assert isinstance(model, BaseEstimator)
     tensor = np.einsum("ir,jr,kr->ijk", *model.cp_.factors)
     assert tensor.shape == (3, 4, 5) and model.converged_ is True
+
+
+def test_a_network_of_before_it_had_a_class_of_its_own_is_refused():
+    with pytest.raises(
+        DataError, match="found .*readout.*MindBridgeDecoder now. Fit the model again"
+    ):
+        neuroml.load(FIXTURES / "cross_subject_network_format_2.safetensors")
+
+
+@pytest.mark.parametrize(
+    "entry", TWO_DIMENSIONAL + CONTRACT, ids=lambda e: type(e.estimator).__name__
+)
+def test_a_parameter_that_is_no_more_is_refused(entry, tmp_path):
+    model = clone(entry.estimator)
+    model.step_size = 2
+    path = neuroml.save(model, tmp_path / "model.safetensors")
+    name = type(model).__name__
+    with pytest.raises(
+        DataError, match=f"older neuroml, whose {name} had other parameters.*step_size"
+    ):
+        neuroml.load(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [(NonnegativeCP(), "n_jobs"), (HierarchicalRidgeDecoder(), "rank")]
+)
+def test_a_former_parameter_that_changed_no_result_is_dropped(model, name, tmp_path):
+    setattr(model, name, None)
+    loaded = neuroml.load(neuroml.save(model, tmp_path / "model.safetensors"))
+    assert not hasattr(loaded, name) and loaded.get_params() == model.get_params()

@@ -40,6 +40,7 @@ from neuroml.connectome import (
 from neuroml.decoding import (
     CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
+    MindBridgeDecoder,
     ProcrustesAligner,
     PrototypeClassifier,
     RidgeDecoder,
@@ -140,7 +141,8 @@ INPUTS = {
         quick={"max_epochs": 2},
         computes_in=np.float32,
     ),
-    CrossSubjectDecoder: Inputs(VALUES, TARGETS, predict, two="subjects", quick={"max_steps": 2}),
+    CrossSubjectDecoder: Inputs(VALUES, TARGETS, predict, two="subjects"),
+    MindBridgeDecoder: Inputs(VALUES, TARGETS, predict, two="subjects", quick={"max_steps": 2}),
     RidgeDecoder: Inputs(VALUES, TARGETS, predict, two="subjects"),
     HierarchicalRidgeDecoder: Inputs(VALUES, TARGETS, predict, two="subjects"),
     ProcrustesAligner: Inputs(VALUES, two="subjects"),

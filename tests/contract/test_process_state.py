@@ -11,7 +11,7 @@ import neuroml
 from neuroml._core.torch_state import as_tensor
 from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, ResponseModel
 from neuroml.connectome import NonnegativeCP
-from neuroml.decoding import CrossSubjectDecoder
+from neuroml.decoding import MindBridgeDecoder
 from neuroml.dendrites import layers
 from neuroml.simulate import make_cohort, make_retina
 from neuroml.switching import SwitchingPopulationGLM
@@ -57,8 +57,8 @@ def response_model(core, **parameters):
 def network(data=None):
     X, y = data or (COHORT.X, COHORT.y)
     known = ["s1", "s2"]
-    model = CrossSubjectDecoder(
-        "network", hidden=8, n_blocks=1, max_steps=6, adapt_steps=4, batch_size=8, alpha_rec=1.0,
+    model = MindBridgeDecoder(
+        hidden=8, n_blocks=1, max_steps=6, adapt_steps=4, batch_size=8, alpha_rec=1.0,
         adapter_rank=2, random_state=0, device="cpu",
     ).fit({s: X[s] for s in known}, {s: y[s] for s in known})  # fmt: skip
     found = [model.predict(X["s1"], subject="s1"), model.transform(X["s2"], subject="s2")]

@@ -29,7 +29,12 @@ from neuroml.connectome import (
     select_rank,
 )
 from neuroml.data import SessionKFold
-from neuroml.decoding import CrossSubjectDecoder, RidgeDecoder, cross_subject_score
+from neuroml.decoding import (
+    CrossSubjectDecoder,
+    MindBridgeDecoder,
+    RidgeDecoder,
+    cross_subject_score,
+)
 from neuroml.exceptions import DataError
 from neuroml.simulate import make_cohort, make_switching_choices
 from neuroml.switching import (
@@ -43,7 +48,7 @@ ENTRIES = [pytest.param(e, id=type(e.estimator).__name__) for e in TWO_DIMENSION
 ARRAYS = [pytest.param(e, id=type(e.estimator).__name__) for e in TWO_DIMENSIONAL] + [
     pytest.param(e, id=type(e.estimator).__name__)
     for e in CONTRACT
-    if "model" not in e.fit_arguments() and not isinstance(e.estimator, CrossSubjectDecoder)
+    if "model" not in e.fit_arguments() and not isinstance(e.estimator, MindBridgeDecoder)
 ]
 SCORED = [case for case in ARRAYS if hasattr(case.values[0].estimator, "score")]
 METHODS = ("fit", "partial_fit", "predict", "predict_proba", "score", "transform")

@@ -1,4 +1,4 @@
-"""The cross-subject decoder: both readouts, adaptation, bad input, recovery, saving."""
+"""The linear cross-subject decoder: what a cohort is good for, and what it must not do."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,6 @@ import pytest
 from sklearn.base import clone
 from sklearn.metrics import r2_score
 
-import neuroml
 from neuroml.decoding import (
     CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
@@ -16,8 +15,6 @@ from neuroml.decoding import (
 from neuroml.decoding.metrics import retrieval_accuracy, retrieval_from_scores
 from neuroml.exceptions import DataError
 from neuroml.simulate import make_cohort
-
-NETWORK = {"hidden": 24, "max_steps": 60, "adapt_steps": 40, "alpha_rec": 1.0, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -29,191 +26,6 @@ def cohort():
 
 def sources(cohort, target="s3"):
     return tuple({s: d[s] for s in d if s != target} for d in (cohort.X, cohort.y))
-
-
-@pytest.fixture(scope="module", params=["linear", "network"])
-def fitted(request, cohort):
-    parameters = NETWORK if request.param == "network" else {}
-    return CrossSubjectDecoder(request.param, **parameters).fit(*sources(cohort))
-
-
-def test_shapes(cohort, fitted):
-    X = cohort.X_test["s1"]
-    latents = fitted.transform(X, subject="s1")
-    assert fitted.predict(X, subject="s1").shape == (40, 20)
-    assert latents.shape[0] == 40
-    assert fitted.inverse_transform(latents, subject="s2").shape == cohort.X_test["s2"].shape
-    assert fitted.synthesize(X, source="s1", target="s2").shape == cohort.X_test["s2"].shape
-    assert fitted.retrieve(X, cohort.y_test, subject="s1", k=7).shape == (40, 7)
-    assert set(fitted.predict({s: cohort.X_test[s] for s in ("s1", "s2")})) == {"s1", "s2"}
-
-
-def test_forms_of_input_agree(cohort, fitted):
-    X, y = sources(cohort)
-    rows = np.empty(210, dtype=object)
-    rows[:] = [*X["s1"], *X["s2"]]
-    groups = np.repeat(["s1", "s2"], [90, 120])
-    again = CrossSubjectDecoder(**fitted.get_params()).fit(
-        rows, np.vstack([y["s1"], y["s2"]]), groups=groups
-    )
-    listed = CrossSubjectDecoder(**fitted.get_params()).fit([*X.values()], [*y.values()])
-    expected = fitted.predict(X["s2"], subject="s2")
-    np.testing.assert_allclose(
-        again.predict(X["s2"], subject="s2"), expected, rtol=1e-9, atol=1e-12
-    )
-    np.testing.assert_allclose(listed.predict(X["s2"], subject=1), expected, rtol=1e-9, atol=1e-12)
-
-
-def test_retrieval_follows_the_scores(cohort, fitted):
-    X = cohort.X_test["s1"]
-    scores = fitted.score_candidates(X, cohort.y_test, subject="s1")
-    best = fitted.retrieve(X, cohort.y_test, subject="s1", k=3)
-    picked = np.take_along_axis(scores, best, axis=1)
-    assert (np.diff(picked, axis=1) <= 0).all() and (picked[:, 0] == scores.max(axis=1)).all()
-    hits = np.mean(best[:, 0] == np.arange(40))
-    assert hits == pytest.approx(retrieval_from_scores(scores).forward)
-
-
-@pytest.mark.parametrize("strategy", ["auto", "reset", "full", "ridge"])
-def test_adapt_returns_a_new_model_and_needs_no_source_data(cohort, fitted, strategy):
-    if strategy not in fitted._path.STRATEGIES:
-        with pytest.raises(
-            ValueError, match=r"strategy must be one of \['auto', 'reset', 'ridge'\]"
-        ):
-            fitted.adapt(cohort.X["s3"], cohort.y["s3"], subject="s3", strategy=strategy)
-        return
-    before = fitted.predict(cohort.X_test["s1"], subject="s1")
-    adapted = fitted.adapt(cohort.X["s3"], cohort.y["s3"], subject="s3", strategy=strategy)
-    again = fitted.adapt(cohort.X["s3"], cohort.y["s3"], subject="s3", strategy=strategy)
-    assert list(fitted.n_voxels_) == ["s1", "s2"]
-    assert list(adapted.n_voxels_) == ["s1", "s2", "s3"]
-    np.testing.assert_array_equal(fitted.predict(cohort.X_test["s1"], subject="s1"), before)
-    same = np.array_equal(adapted.predict(cohort.X_test["s1"], subject="s1"), before)
-    assert same == (strategy != "full")
-    found = adapted.predict(cohort.X_test["s3"], subject="s3")
-    np.testing.assert_array_equal(found, again.predict(cohort.X_test["s3"], subject="s3"))
-    assert found.shape == (40, 20)
-
-
-@pytest.mark.parametrize("strategy", ["auto", "ridge"])
-def test_save_load_adapt_save(cohort, fitted, strategy, tmp_path):
-    loaded = neuroml.load(neuroml.save(fitted, tmp_path / "source.safetensors"))
-    pairs = [
-        model.adapt(cohort.X["s3"], cohort.y["s3"], subject="s3", strategy=strategy)
-        for model in (fitted, loaded)
-    ]
-    kept = neuroml.load(neuroml.save(pairs[1], tmp_path / "adapted.safetensors"))
-    expected = pairs[0].predict(cohort.X_test["s3"], subject="s3")
-    found = kept.predict(cohort.X_test["s3"], subject="s3")
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
-
-
-def test_reset_forgets_what_was_known_and_full_does_not(cohort):
-    model = CrossSubjectDecoder("network", **NETWORK).fit(*sources(cohort))
-    X, y = cohort.X["s1"], cohort.y["s1"]
-    other = CrossSubjectDecoder("network", **NETWORK).fit(*sources(cohort))
-    with_other_start = other.network_.embedders[0].layers[1].weight
-    with_other_start.data.add_(1.0)
-    reset = [m.adapt(X, y, subject="s1", strategy="reset") for m in (model, other)]
-    full = [m.adapt(X, y, subject="s1", strategy="full") for m in (model, other)]
-    first, second = (m.predict(X, subject="s1") for m in reset)
-    np.testing.assert_array_equal(first, second)
-    first, second = (m.predict(X, subject="s1") for m in full)
-    assert not np.allclose(first, second)
-
-
-def test_source_rows_join_adaptation_only_if_given(cohort):
-    model = CrossSubjectDecoder("network", **(NETWORK | {"alpha_cyc": 1.0})).fit(*sources(cohort))
-    data = cohort.X["s3"], cohort.y["s3"]
-    alone = model.adapt(*data, subject="s3")
-    joined = model.adapt(*data, subject="s3", source=sources(cohort))
-    X = cohort.X_test["s3"]
-    assert not np.allclose(alone.predict(X, subject="s3"), joined.predict(X, subject="s3"))
-    before = model.predict(cohort.X_test["s1"], subject="s1")
-    np.testing.assert_array_equal(joined.predict(cohort.X_test["s1"], subject="s1"), before)
-    with pytest.raises(DataError, match="source subjects are not in the model"):
-        model.adapt(*data, subject="s3", source=({"s9": data[0]}, {"s9": data[1]}))
-
-
-def test_a_network_without_builders_adapts_in_closed_form_unless_there_is_a_source(cohort):
-    model = CrossSubjectDecoder("network", **(NETWORK | {"alpha_rec": 0.0})).fit(*sources(cohort))
-    data, X = (cohort.X["s3"], cohort.y["s3"]), cohort.X_test["s3"]
-
-    def found(**options):
-        return model.adapt(*data, subject="s3", **options).predict(X, subject="s3")
-
-    np.testing.assert_array_equal(found(), found(strategy="ridge"))
-    joined = found(source=sources(cohort))
-    np.testing.assert_array_equal(joined, found(source=sources(cohort), strategy="reset"))
-
-
-def test_mindbridge_runs_small_with_all_its_switches(cohort):
-    model = CrossSubjectDecoder.mindbridge(
-        hidden=16, n_pool=32, adapter_rank=4, max_steps=10, adapt_steps=5, random_state=0
-    )
-    model.fit(*sources(cohort))
-    adapted = model.adapt(cohort.X["s3"], cohort.y["s3"], subject="s3", source=sources(cohort))
-    assert adapted.synthesize(cohort.X["s1"], source="s1", target="s3").shape == (
-        90,
-        cohort.X["s3"].shape[1],
-    )
-    assert model.alpha_cos == "mse" and model.noisy_cycle and not model.linear_builder
-    with pytest.raises(TypeError):
-        CrossSubjectDecoder.mindbridge(nonsense=1)
-
-
-@pytest.mark.parametrize("readout", ["linear", "network"])
-def test_heads_and_ranks(cohort, readout):
-    model = CrossSubjectDecoder(
-        readout, heads={"image": 12, "text": 8}, target_rank=5, **NETWORK
-    ).fit(*sources(cohort))
-    assert model.target_space_["sizes"] == [5, 5]
-    basis = model.target_space_["basis"]
-    np.testing.assert_allclose(basis.T @ basis, np.eye(10), atol=1e-12)
-    assert not basis[:12, 5:].any() and not basis[12:, :5].any()
-    assert model.predict(cohort.X_test["s1"], subject="s1").shape == (40, 20)
-    with pytest.raises(DataError, match="sizes that add up to the 20 columns"):
-        CrossSubjectDecoder(readout, heads={"image": 12, "text": 9}).fit(*sources(cohort))
-
-
-def test_bad_input_is_named(cohort, fitted):
-    X, y = cohort.X["s3"], cohort.y["s3"]
-    with pytest.raises(DataError, match="one of 's1', 's2'"):
-        fitted.predict(X, subject="s3")
-    with pytest.raises(DataError, match="one of 's1', 's2'"):
-        fitted.inverse_transform(np.zeros((2, 24)), subject="s3")
-    with pytest.raises(DataError, match="expected 70 rows"):
-        fitted.adapt(X, y[:-1], subject="s3")
-    with pytest.raises(DataError, match="expected 20 columns"):
-        fitted.adapt(X, y[:, :-1], subject="s3")
-    with pytest.raises(DataError, match=r"subject s3, field X: .*minimum of 2"):
-        fitted.adapt(X[:1], y[:1], subject="s3")
-    with pytest.raises(DataError, match="looks transposed"):
-        fitted.adapt(X.T, y, subject="s3")
-    with pytest.raises(DataError, match="NaN or infinite"):
-        fitted.adapt(np.where(X == X[0, 0], np.nan, X), y, subject="s3")
-    with pytest.warns(UserWarning, match=r"Constant voxels get no weight \('s3': 1\)"):
-        flat = np.column_stack([X, np.ones(len(X))])
-        adapted = fitted.adapt(flat, y, subject="s3")
-    moved = flat[:5] + np.eye(1, flat.shape[1], flat.shape[1] - 1)
-    if fitted.readout == "linear":
-        np.testing.assert_allclose(
-            adapted.predict(moved, subject="s3"), adapted.predict(flat[:5], subject="s3")
-        )
-
-
-def test_few_rows_one_subject_and_one_target(cohort, fitted):
-    adapted = fitted.adapt(cohort.X["s3"][:5], cohort.y["s3"][:5], subject="s3")
-    assert np.isfinite(adapted.predict(cohort.X["s3"], subject="s3")).all()
-    alone = CrossSubjectDecoder(**fitted.get_params()).fit(cohort.X["s1"], cohort.y["s1"][:, 0])
-    assert alone.predict(cohort.X["s1"]).shape == (90,)
-    assert np.isfinite(alone.score(cohort.X["s1"], cohort.y["s1"][:, 0]))
-
-
-def test_builders_that_were_not_trained_say_so(cohort):
-    model = CrossSubjectDecoder("network", hidden=8, max_steps=2).fit(*sources(cohort))
-    with pytest.raises(DataError, match="builder of this subject is not trained"):
-        model.synthesize(cohort.X["s1"], source="s1", target="s2")
 
 
 def world(seed, **changes):
@@ -250,7 +62,7 @@ def test_a_cohort_that_shares_nothing_does_no_harm(seed):
     assert top_1(adapted, cohort) > top_1(ridge, cohort) - 0.02
 
 
-def test_seen_subjects_lean_on_the_others_and_a_subject_alone_is_ridge():
+def test_known_subjects_use_the_others_as_prior_and_a_subject_alone_is_ridge():
     cohort, _ = world(0)
     rows = {s: slice(0, 80) for s in cohort.X}
     X, y = ({s: d[s][rows[s]] for s in rows} for d in (cohort.X, cohort.y))
@@ -273,7 +85,7 @@ def test_seen_subjects_lean_on_the_others_and_a_subject_alone_is_ridge():
     )
 
 
-def test_voxels_synthesised_for_another_brain_are_like_its_own(cohort):
+def test_voxels_synthesized_for_another_brain_are_like_its_own(cohort):
     cohort, _ = world(3)
     model = CrossSubjectDecoder().fit(cohort.X, cohort.y)
     made = model.synthesize(cohort.X_test["s1"], source="s1", target="s2")

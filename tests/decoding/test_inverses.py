@@ -7,8 +7,8 @@ import pytest
 
 from neuroml.connectome import FiberTensor
 from neuroml.decoding import ProcrustesAligner, SharedResponseModel
+from neuroml.decoding._cross_subject_base import fit_target_space
 from neuroml.decoding._pooling import pool, unpool
-from neuroml.decoding._targets import fit_target_space
 
 SIZES = {"equal": (20, 20, 20), "unequal": (12, 40, 25)}
 

@@ -21,7 +21,7 @@ def standard(X):
 
 
 @pytest.mark.filterwarnings("ignore:subject")  # half of 3.75 minutes says little of some people
-def test_unseen_minutes_of_left_out_brains_are_matched_better_with_a_prior():
+def test_held_out_minutes_of_left_out_subjects_are_matched_better_with_a_prior():
     recordings = load_dataset("pieman_htfa").recordings
     data = {r.attrs["subject"]: r["signal"].values.astype(float) for r in recordings}
     out = list(data)[::6]

@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Adapter", "Architecture", "Builder", "CrossSubjectNetwork", "Embedder", "flat_embedder"]
+from neuroml._core.torch_state import as_tensor, own_torch_state
+
+__all__ = ["Adapter", "Architecture", "CrossSubjectNetwork"]
 
 # whatever torch's default dtype is, so that the same seed gives the same weights
 _Linear = partial(nn.Linear, dtype=torch.float32)
@@ -28,11 +31,11 @@ class Architecture:
     n_blocks : int
         Residual blocks of the translator.
     adapter_rank : int
-        Of the bottlenecks beside the voxels; 0 for none.
+        Size of the bottlenecks beside the voxels; 0 for none.
     dropout : float
-        After the embedder.
+        Rate after the embedder.
     block_dropout : float
-        In the translator.
+        Rate in the translator.
     linear_builder : bool
         One linear map to voxels, instead of linear, layer norm, GELU (which cannot go clearly
         below zero) and adapter.
@@ -80,11 +83,6 @@ class Embedder(nn.Module):
         return self.layers(x)
 
 
-def flat_embedder(n_inputs: int, shape: Architecture) -> nn.Linear:
-    """A linear map in the place of an embedder, to be fitted in closed form."""
-    return _Linear(n_inputs, shape.hidden)
-
-
 class Builder(nn.Module):
     """The shared latent space back to the voxels of one subject."""
 
@@ -115,7 +113,7 @@ class _Block(nn.Module):
 
 
 class CrossSubjectNetwork(nn.Module):
-    """Embedders and builders by the number of the subject; translator and heads for all.
+    """Embedders and builders by the number of the subject, one translator and heads for all.
 
     Parameters
     ----------
@@ -134,8 +132,7 @@ class CrossSubjectNetwork(nn.Module):
         super().__init__()
         self.shape = shape
         self.embedders = nn.ModuleList(
-            flat_embedder(size, shape) if flat else Embedder(size, shape)
-            for size, flat in zip(n_inputs, linear, strict=True)
+            self._embedder(size, linear=flat) for size, flat in zip(n_inputs, linear, strict=True)
         )
         self.builders = nn.ModuleList(Builder(size, shape) for size in n_inputs)
         self.dropout = nn.Dropout(shape.dropout)
@@ -148,3 +145,43 @@ class CrossSubjectNetwork(nn.Module):
         """Targets of each head from latents (n_rows, hidden)."""
         shared = self.translator(latent)
         return [head(shared) for head in self.heads]
+
+    def _embedder(self, n_inputs: int, *, linear: bool) -> nn.Module:
+        """An embedder with initial weights; a linear one is then fitted in closed form."""
+        return _Linear(n_inputs, self.shape.hidden) if linear else Embedder(n_inputs, self.shape)
+
+    def reset_subject(self, number: int, n_inputs: int, *, linear: bool) -> None:
+        """Give a subject, known or the next one, an embedder and a builder with initial weights."""
+        embedder, builder = self._embedder(n_inputs, linear=linear), Builder(n_inputs, self.shape)
+        if number == len(self.embedders):
+            self.embedders.append(embedder)
+            self.builders.append(builder)
+        else:
+            self.embedders[number], self.builders[number] = embedder, builder
+
+    def freeze_others(self, number: int) -> None:
+        """Leave only one subject's embedder and builder to be trained."""
+        self.requires_grad_(False)
+        self.embedders[number].requires_grad_(True)
+        self.builders[number].requires_grad_(True)
+
+    @own_torch_state()
+    def set_linear_embedder(self, number: int, coef: np.ndarray, intercept: np.ndarray) -> None:
+        """Give a subject's linear embedder its coefficients (n_inputs, hidden) and intercept."""
+        state = {"weight": as_tensor(coef.T), "bias": as_tensor(intercept)}
+        self.embedders[number].load_state_dict(state)
+
+    @own_torch_state()
+    def run(self, number: int, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Latents and decoded coordinates of a subject's inputs, as float64."""
+        with torch.no_grad():
+            latent = self.embedders[number](as_tensor(inputs, dtype=torch.float32))
+            decoded = torch.cat(self.decode(latent), dim=1)
+        return latent.numpy().astype(np.float64), decoded.numpy().astype(np.float64)
+
+    @own_torch_state()
+    def build(self, number: int, latents: np.ndarray) -> np.ndarray:
+        """Inputs (n_rows, n_inputs) of a subject that latents (n_rows, hidden) belong to."""
+        with torch.no_grad():
+            built = self.builders[number](as_tensor(latents, dtype=torch.float32))
+        return built.numpy().astype(np.float64)

@@ -1,13 +1,12 @@
-"""The linear decoder of a cohort: exact pieces, and what leaning must and must not do."""
+"""The decoder with a cohort prior: exact pieces, and what the prior must and must not do."""
 
 import numpy as np
-import pytest
 from scipy.stats import multivariate_normal
 
 from neuroml.decoding import RidgeDecoder
+from neuroml.decoding._component_decoder import ComponentDecoder, fit_component_decoder, gains
 from neuroml.decoding._components import explained, shared_components
-from neuroml.decoding._linear_cohort import LinearDecoder, Voxels, fit_linear_decoder
-from neuroml.decoding._readouts import gains, measurement_scores, mix_scores
+from neuroml.decoding._ridge_path import Voxels
 
 
 def problem(seed=0, n=80, n_voxels=40, n_targets=6):
@@ -17,9 +16,9 @@ def problem(seed=0, n=80, n_voxels=40, n_targets=6):
     return X, y, shared_components([y], [explained(y, 0.5 * y)], n_targets, 0.01)
 
 
-def test_without_leaning_it_is_ridge():
+def test_without_the_cohort_it_is_ridge():
     X, y, components = problem()
-    decoder = fit_linear_decoder(Voxels.of(X), y, components, lean=False)
+    decoder = fit_component_decoder(Voxels.of(X), y, components, use_cohort=False)
     np.testing.assert_allclose(decoder.predict(X), RidgeDecoder().fit(X, y).predict(X), atol=1e-8)
     np.testing.assert_array_equal(decoder.weights, [1.0, 0.0])
 
@@ -30,13 +29,13 @@ def test_where_nothing_can_be_predicted_it_is_ridge_and_not_a_constant():
     rng = np.random.default_rng(2)
     for _ in range(20):
         shuffled = rng.permutation(y)
-        found = fit_linear_decoder(Voxels.of(X), shuffled, components).predict(X)
+        found = fit_component_decoder(Voxels.of(X), shuffled, components).predict(X)
         assert found.std(axis=0).max() > 0
 
 
 def random_decoder(rng, k=4, v=5, d=3):
     root = rng.standard_normal((k, k))
-    return LinearDecoder(
+    return ComponentDecoder(
         coef=rng.standard_normal((v, d)),
         intercept=rng.standard_normal(d),
         latent_coef=rng.standard_normal((v, k)),
@@ -92,8 +91,8 @@ def test_latents_are_posterior_means():
 def test_scaling_voxels_changes_nothing():
     X, y, components = problem(n=60)
     scale = np.geomspace(0.1, 100, X.shape[1])
-    first = fit_linear_decoder(Voxels.of(X), y, components)
-    second = fit_linear_decoder(Voxels.of(X * scale + 3), y, components)
+    first = fit_component_decoder(Voxels.of(X), y, components)
+    second = fit_component_decoder(Voxels.of(X * scale + 3), y, components)
     rows = X[:10]
     parts = components.encode(y)
     np.testing.assert_allclose(
@@ -112,16 +111,3 @@ def test_gains_of_a_known_measurement():
     truth = rng.standard_normal((20_000, 3))
     decoded = truth * [0.8, 0.3, 0.0] + rng.standard_normal(truth.shape) * [0.1, 0.5, 1.0]
     np.testing.assert_allclose(gains(decoded, truth), [0.8, 0.3, 0.0], atol=0.03)
-
-
-@pytest.mark.parametrize("useful", [0, 1])
-def test_mixed_scores_find_the_expert_that_knows(useful):
-    rng = np.random.default_rng(useful)
-    n = 60
-    truth = rng.standard_normal((n, 8))
-    measured = truth + 0.5 * rng.standard_normal(truth.shape)
-    good = measurement_scores(2 * measured, 2 * truth)
-    bad = measurement_scores(rng.standard_normal((n, 8)), truth)
-    experts = [bad, good] if useful else [good, bad]
-    weights = mix_scores(experts, np.arange(n), np.array([1.0, 0.0]), 1.0)
-    assert weights[useful] > 5 * weights[1 - useful]

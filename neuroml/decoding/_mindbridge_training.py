@@ -1,4 +1,9 @@
-"""Training of the cross-subject network: batches by row index, the sum of losses, the schedule."""
+r"""Training of MindBridge's network: losses, their sum, batches by row index, the schedule.
+
+Losses between decoded and true embeddings work on unit vectors. There, in D dimensions, the mean
+squared error is :math:`2 (1 - \cos) / D`; weights are given on :math:`1 - \cos` and so mean the
+same at any D.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,13 @@ from itertools import islice
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from neuroml._core.torch_state import as_tensor, seeded
 from neuroml._core.training import Training, train
-from neuroml.decoding._losses import cosine_loss, soft_clip_loss
-from neuroml.decoding._network import CrossSubjectNetwork
+from neuroml.decoding._mindbridge_network import CrossSubjectNetwork
 
-__all__ = ["Objective", "Schedule", "fit_network", "total_loss"]
+__all__ = ["Objective", "Schedule", "fit_network"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Schedule:
     Attributes
     ----------
     n_steps, batch_size : int
-    lr, weight_decay, warmup, clip_norm : float
+    learning_rate, weight_decay, warmup, clip_norm : float
         ``warmup`` is the share of steps in which the rate rises.
     decay_norms : bool
         Whether the weights of layer norms are decayed too.
@@ -57,7 +62,7 @@ class Schedule:
 
     n_steps: int
     batch_size: int
-    lr: float
+    learning_rate: float
     weight_decay: float
     warmup: float
     decay_norms: bool
@@ -66,10 +71,41 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of each subject, and the pair between which latents go round."""
+    """Rows of each subject, and the pair of the cycle."""
 
     rows: dict[int, Tensor]
     pair: tuple[int, int]
+
+
+def cosine_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean over rows of one minus the cosine."""
+    return 1 - functional.cosine_similarity(predicted, target, dim=1).mean()
+
+
+def soft_clip_loss(predicted: Tensor, target: Tensor, temperature: float) -> Tensor:
+    r"""Contrast within a batch against the similarities of the targets, both ways.
+
+    With unit vectors p and t, :math:`-\sum_j \mathrm{softmax}_j(t_i \cdot t_j / \tau) \log
+    \mathrm{softmax}_j(p_i \cdot t_j / \tau)`, the mean over rows i, averaged with the same of the
+    transposed logits [1]_.
+
+    Parameters
+    ----------
+    predicted, target : Tensor of shape (n_rows, n_targets)
+    temperature : float
+
+    References
+    ----------
+    .. [1] S. Wang et al. (2024). MindBridge: A cross-subject brain decoding framework. CVPR,
+       equation 1; both directions as in the released code.
+    """
+    # similarities of predictions with targets, and the soft labels: of targets with one another
+    p, t = functional.normalize(predicted, dim=1), functional.normalize(target, dim=1)
+    logits = p @ t.T / temperature
+    labels = torch.softmax(t @ t.T / temperature, dim=1)
+    return 0.5 * (
+        functional.cross_entropy(logits, labels) + functional.cross_entropy(logits.T, labels)
+    )
 
 
 def total_loss(
@@ -92,6 +128,7 @@ def total_loss(
         Source and target of the cycle.
     objective : Objective
     """
+    # targets decoded from latents after dropout, contrasted and compared head by head
     latents = {s: network.embedders[s](x) for s, x in inputs.items()}
     noisy = {s: network.dropout(latent) for s, latent in latents.items()}
     decoded = network.decode(torch.cat(list(noisy.values())))
@@ -102,11 +139,13 @@ def total_loss(
             total = total + objective.clip * soft_clip_loss(predicted, truth, objective.temperature)
         if objective.cosine:
             total = total + objective.cosine * scale * cosine_loss(predicted, truth)
+    # voxels rebuilt from latents: the mean over all values of the batch
     used = noisy if objective.noisy_cycle else latents
     if objective.reconstruction:
         rebuilt = torch.cat([network.builders[s](used[s]).flatten() for s in inputs])
         voxels = torch.cat([x.flatten() for x in inputs.values()])
         total = total + objective.reconstruction * nn.functional.mse_loss(rebuilt, voxels)
+    # one subject's latents through the voxels of another and back
     if objective.cycle and pair[0] != pair[1]:
         back = network.embedders[pair[1]](network.builders[pair[1]](used[pair[0]]))
         back = network.dropout(back) if objective.noisy_cycle else back
@@ -135,7 +174,7 @@ def fit_network(
     objective : Objective
     schedule : Schedule
     rng : numpy.random.Generator
-        Of the order of rows, the pairs and, through a seed, dropout.
+        Decides the order of rows, the pairs and, through a seed, dropout.
     device : torch.device
     target : int, optional
         In adaptation, the new subject: each step joins it with one of the others, in turn.
@@ -147,7 +186,7 @@ def fit_network(
     per_epoch = max(1, -(-max(len(x) for x in X.values()) // schedule.batch_size))
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
-        max_lr=schedule.lr,
+        max_lr=schedule.learning_rate,
         total_steps=schedule.n_steps + 1,
         pct_start=schedule.warmup,
         final_div_factor=100,
@@ -192,7 +231,7 @@ def _optimizer(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
         {"params": decayed, "weight_decay": schedule.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=schedule.lr, fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, fused=True)
 
     def clip(*_: object) -> None:
         nn.utils.clip_grad_norm_(trained.values(), schedule.clip_norm)
