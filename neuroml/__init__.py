@@ -16,16 +16,9 @@ if TYPE_CHECKING:
     from neuroml._core.persistence import load, save
 
 _PUBLIC = {"load": "neuroml._core.persistence", "save": "neuroml._core.persistence"}
-_SUBMODULES = (
-    "celltypes",
-    "connectome",
-    "data",
-    "decoding",
-    "dendrites",
-    "exceptions",
-    "simulate",
-    "switching",
-)
+_FAMILIES = ("celltypes", "connectome", "decoding", "dendrites", "switching")
+"""The packages that hold estimators."""
+_SUBMODULES = (*_FAMILIES, "batch", "data", "exceptions", "plotting", "report", "simulate")
 
 __all__ = ["__version__", "load", "save"]
 
