@@ -271,6 +271,7 @@ def plot_psychometric(
     Parameters
     ----------
     stimulus : array-like of shape (n_trials,)
+        NaN where there was none: such trials are left out.
     choices : array-like of shape (n_trials,)
         0 or 1; NaN where there was none.
     posterior : array-like of shape (n_trials, n_states), optional
@@ -299,7 +300,7 @@ def plot_psychometric(
     chosen = check_array(choices, [len(at)], "choices").astype(np.float64)
     every = np.ones((len(at), 1)) if posterior is None else posterior
     resp = check_array(every, [len(at), "n_states"], "posterior")
-    seen = ~np.isnan(chosen)
+    seen = ~(np.isnan(chosen) | np.isnan(at))
     _check_binary(chosen[seen])
     at, chosen, resp = at[seen], chosen[seen], resp[seen]
     edges = np.quantile(at, np.linspace(0, 1, _N_BINS + 1)[1:-1])
