@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from neuroml._core.persistence import load, save
 
 _PUBLIC = {"load": "neuroml._core.persistence", "save": "neuroml._core.persistence"}
+_FAMILIES = ("celltypes", "connectome", "decoding", "dendrites", "switching")
+"""The packages that hold estimators."""
 _SUBMODULES = (
-    "celltypes",
-    "connectome",
+    *_FAMILIES,
+    "batch",
     "data",
-    "decoding",
-    "dendrites",
     "evaluation",
     "exceptions",
+    "plotting",
+    "report",
     "simulate",
-    "switching",
 )
 
 __all__ = ["__version__", "load", "save"]

@@ -62,6 +62,7 @@ def run_command(
     """
     from neuroml.batch import RunSummary, check, report, run
     from neuroml.batch.runner import share
+    from neuroml.batch.vocabulary import estimator_classes
     from neuroml.report.presenters import without_figures
 
     checked, planned = check(recipe)
@@ -70,7 +71,7 @@ def run_command(
         typer.echo(f"{recipe} is valid: {len(planned)} jobs")
         for job in planned:
             typer.echo(f"  {job.name} ({len(job.keys)} recordings)")
-        note = without_figures(checked.fit.steps[-1].use)
+        note = without_figures(estimator_classes()[checked.fit.steps[-1].use])
         if note is not None:
             typer.echo(note)
         return

@@ -94,14 +94,10 @@ for r in range(4):
 # Figures
 # -------
 
-from sklearn.pipeline import Pipeline
+from neuroml.plotting import plot_components
 
-from neuroml.report import Context
-from neuroml.report.figures.connectome import plot_components
-
-pipeline = Pipeline([("windows", windows), ("cp", model)])
-context = Context.of([cleaned], [None], arrays).after(windows, tensor)
-figure = plot_components(pipeline, context)
+centers = cleaned["time"].values[windows.windows_.mean(axis=1).astype(int)]
+figure = plot_components(model, times=centers, time_label="window center (s)", unit_label="region")
 
 # %%
 # The same as a batch

@@ -17,7 +17,6 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from neuroml.connectome import DynamicConnectome, association, surrogate_test
-from neuroml.data import make_recording
 from neuroml.simulate import make_dynamic_communities
 
 truth = make_dynamic_communities(noise=0.5, random_state=0)
@@ -86,15 +85,9 @@ assert table["correlation"].idxmax() == found[0]
 # Figures
 # -------
 #
-# Figures and tables of a report take the recordings that a model was fitted to.
+# There are four frames a second.
 
-from neuroml.report import Context
-from neuroml.report.figures.communities import plot_motifs
+from neuroml.plotting import plot_motifs
 
-recordings = [
-    make_recording(x, rate_hz=4.0, modality="calcium", value_units="a.u.", key=(f"{k:02d}", "", ""))
-    for k, x in enumerate(truth.X)
-]
-sessions = np.repeat(np.arange(12), truth.X.shape[1])
-context = Context(recordings, [None] * 12, recordings[0]["unit"].values, sessions)
-figure = plot_motifs(model, context)
+times = np.arange(len(model.time_courses_)) / 4.0
+figure = plot_motifs(model, times=times, time_label="time (s)")

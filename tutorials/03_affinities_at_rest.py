@@ -83,6 +83,6 @@ for r, labels in enumerate(model.communities_):
 # Figures
 # -------
 
-from neuroml.report.figures.communities import plot_connectogram
+from neuroml.plotting import plot_connectogram
 
-figure = plot_connectogram(model.motifs_[0], model.communities_[0], names)
+ax = plot_connectogram(model.motifs_[0], model.communities_[0], unit_names=names)

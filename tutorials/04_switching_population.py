@@ -86,6 +86,6 @@ assert gain > 0 and timing > 0 and accuracy > 0.8 and (found == truth).mean() > 
 # Figures
 # -------
 
-from neuroml.report.figures.switching_population import plot_couplings
+from neuroml.plotting import plot_couplings
 
 figure = plot_couplings(model)

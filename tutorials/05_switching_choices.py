@@ -18,8 +18,7 @@ on a hidden state.
 import numpy as np
 
 from neuroml.data import load_dataset, stack
-from neuroml.report.context import Context
-from neuroml.report.figures.switching import plot_psychometric, plot_states, plot_weights
+from neuroml.plotting import plot_psychometric, plot_states, plot_weights
 from neuroml.switching import SwitchingGLM, recovery_study, select_by_sessions
 
 recording = load_dataset("psytrack_rat").recordings[0]
@@ -71,19 +70,18 @@ assert model.weights_[engaged, 0, 0] > 1 and model.weights_[engaged, 0, 1] < -1
 # Figures: when the states occur, what they weigh, how they answer
 # ----------------------------------------------------------------
 
-context = Context([recording], [None], inputs, rat.sessions)
 posterior = model.predict_proba(rat.X, rat.y, sessions=rat.sessions)
-states = plot_states(posterior, rat.sessions, context)
+states = plot_states(posterior, sessions=rat.sessions, time_label="trial")
 
 # %%
 
-weights = plot_weights(model, context, errors.weights)
+weights = plot_weights(model, standard_errors=errors.weights, input_names=inputs)
 
 # %%
 
 difference = rat.X[:, 0] - rat.X[:, 1]
 psychometric = plot_psychometric(
-    difference, rat.y, posterior, "first minus second tone (standard units)"
+    difference, rat.y, posterior, stimulus_label="first minus second tone (standard units)"
 )
 
 # %%

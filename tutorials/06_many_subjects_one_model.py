@@ -92,9 +92,9 @@ assert gain.min() > 0 and np.mean(retrieved["one model"]) > 0.3
 # %%
 # How well the directions are carried:
 
-from neuroml.report.figures.decoding import plot_decodability
+from neuroml.plotting import plot_decodability
 
-figure = plot_decodability(together)
+ax = plot_decodability(together)
 
 # %%
 # One space for all

@@ -90,9 +90,9 @@ print(means.round(3))
 # pictures: the question is what will happen with the next person.
 
 from neuroml.decoding.metrics import subject_interval
-from neuroml.report.figures.adaptation import plot_gains, plot_retrieval_curves
+from neuroml.plotting import plot_adaptation_curves, plot_gains
 
-curves = plot_retrieval_curves(table, chance=1 / 200)
+curves = plot_adaptation_curves(table, chance=1 / 200)
 gains = plot_gains(table, baseline="ridge", n_adapt=150)
 
 

@@ -57,13 +57,13 @@ score = adjusted_rand_score(retina.types, mds.labels_)
 print(f"agreement with the true types (adjusted Rand index): {score:.2f}")
 assert score > 0.9
 
-from neuroml.report.figures.celltypes import plot_confusion, plot_stimuli
+from neuroml.plotting import plot_confusion, plot_stimuli
 
-figure = plot_stimuli(mds.stimuli_, mds.stimulus_axes_)
+figure = plot_stimuli(mds.stimuli_, stimulus_axes=mds.stimulus_axes_)
 
 # %%
 names = np.array(TYPES)[retina.types]
-figure = plot_confusion(mds, type_confusion(names, mds.labels_))
+figure = plot_confusion(mds, type_shares=type_confusion(names, mds.labels_))
 
 # %%
 # Is it better than k-means?
@@ -125,4 +125,8 @@ from neuroml.celltypes import FacetedStimuli
 on_off = make_retina(["on_off"], n_cells=1, n_frames=10, random_state=0)
 faceted = FacetedStimuli(random_state=0).fit(on_off.module)
 print(f"{faceted.n_facets_} facets, cosine {faceted.facet_similarity_[0, 1]:.2f}")
-figure = plot_stimuli(faceted.facets_, "THW", names=["facet 0", "facet 1"])
+figure = plot_stimuli(
+    faceted.facets_,
+    stimulus_axes=faceted.stimulus_axes_,
+    stimulus_names=["facet 0", "facet 1"],
+)

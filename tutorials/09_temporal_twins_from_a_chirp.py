@@ -87,10 +87,15 @@ print(type_confusion(types, mds.labels_).round(2))
 assert score > 0.8
 
 # %%
-from neuroml.report.figures.celltypes import plot_confusion, plot_stimuli
+from neuroml.plotting import plot_confusion, plot_stimuli
 
 majority = type_confusion(types, mds.labels_).idxmax().sort_index()
-figure = plot_stimuli(mds.stimuli_, mds.stimulus_axes_, rate_hz=RATE_HZ, names=list(majority))
+figure = plot_stimuli(
+    mds.stimuli_,
+    stimulus_axes=mds.stimulus_axes_,
+    rate_hz=RATE_HZ,
+    stimulus_names=list(majority),
+)
 
 # %%
-figure = plot_confusion(mds, type_confusion(types, mds.labels_))
+figure = plot_confusion(mds, type_shares=type_confusion(types, mds.labels_))

@@ -30,7 +30,7 @@ from neuroml.dendrites import (
     union_false_match,
     union_size_mean,
 )
-from neuroml.report.figures.dendrites import Comparison, plot_comparisons, plot_threshold_design
+from neuroml.plotting import Comparison, plot_comparisons, plot_threshold_design
 
 published = published_values()
 misprints = published[(published.printed != "") & (published.note != "")]

@@ -193,7 +193,7 @@ def _allowed_class(name: str) -> type[BaseEstimator]:
     family = module_name.removeprefix("neuroml.")
     if name in _SKLEARN_CLASSES:
         return getattr(importlib.import_module(module_name), class_name)
-    if module_name.startswith("neuroml.") and family in neuroml._SUBMODULES:
+    if module_name.startswith("neuroml.") and family in neuroml._FAMILIES:
         module = importlib.import_module(module_name)
         found = getattr(module, class_name, None) if class_name in module.__all__ else None
         if isinstance(found, type) and issubclass(found, BaseEstimator):

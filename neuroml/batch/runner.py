@@ -376,7 +376,7 @@ def _remove_stale(before: dict[str, str], now: dict[str, str], folder: Path) -> 
 
 def _fit_and_write(recipe: Recipe, job: Job, pairs: list[Any], out: Path) -> dict[str, str]:
     """Fit, write model, table, figures and summary, and return their fingerprints."""
-    from neuroml.report.figures.style import save_figure
+    from neuroml.plotting import save_figure
 
     folder = out / "jobs" / job.name
     recordings = prepare(recipe, [recording for recording, _ in pairs])

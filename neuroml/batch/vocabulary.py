@@ -31,7 +31,7 @@ def estimator_classes() -> dict[str, type[BaseEstimator]]:
         name: getattr(importlib.import_module(module), name)
         for name, module in _SKLEARN_STEPS.items()
     }
-    for family in neuroml._SUBMODULES:
+    for family in neuroml._FAMILIES:
         module = importlib.import_module(f"neuroml.{family}")
         for name in module.__all__:
             found = getattr(module, name)

@@ -99,16 +99,14 @@ def _images(folder: Path, job: dict[str, Any]) -> list[dict[str, str]]:
 
 def _overview(fitted: list[dict[str, Any]]) -> str | None:
     """A figure of every number that differs between jobs, as an embedded image."""
-    from neuroml.report.figures.jobs import plot_jobs
-    from neuroml.report.figures.style import save_figure, styled
+    from neuroml.plotting import plot_jobs, save_figure
 
-    with tempfile.TemporaryDirectory() as folder, styled():
+    try:
         figure = plot_jobs(fitted)
-        return (
-            _embedded(save_figure(figure, Path(folder) / "jobs")[0].read_bytes())
-            if figure
-            else None
-        )
+    except DataError:  # no number differs
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        return _embedded(save_figure(figure, Path(folder) / "jobs")[0].read_bytes())
 
 
 def _embedded(png: bytes) -> str:

@@ -1,35 +1,18 @@
-"""The way from a model to its family's tables and figures."""
+"""The way from a model to its facts, its table and its figures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
 from neuroml.report.context import Context
-from neuroml.report.presenters import last_step, presenter, without_figures
+from neuroml.report.elements import TABLE_COLUMNS, Panel, last_step
+from neuroml.report.presenters import presenter, without_figures
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["TABLE_COLUMNS", "Panel", "draw", "facts", "tabulate"]
-
-TABLE_COLUMNS = ["quantity", "component", "axis", "label", "value"]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A figure with the name of its file and the caption under it.
-
-    Where ``figure`` is None it cannot be drawn, and the caption says why.
-    """
-
-    name: str
-    figure: Figure | None
-    caption: str
+__all__ = ["draw", "facts", "tabulate"]
 
 
 def facts(model: BaseEstimator) -> dict[str, Any]:
@@ -70,10 +53,10 @@ def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
         ],
         columns=TABLE_COLUMNS,
     )
-    tables = presenter("tables", model)
-    if tables is None:
+    known = presenter(type(last_step(model)))
+    if known is None:
         return scores
-    return pd.concat([scores, tables.tabulate(model, context)], ignore_index=True)
+    return pd.concat([scores, known.tabulate(model, context)], ignore_index=True)
 
 
 def draw(model: BaseEstimator, context: Context) -> list[Panel]:
@@ -92,10 +75,10 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
         Each with a name, a matplotlib figure and a caption. A panel without figure says what
         cannot be drawn, and why.
     """
-    from neuroml.report.figures.style import styled
-
-    figures, name = presenter("figures", model), type(last_step(model)).__name__
-    with styled():
-        panels = [] if figures is None else figures.draw(model, context)
-    said = without_figures(name) or f"No figure of {name} applies to this model's parameters."
+    kind = type(last_step(model))
+    known = presenter(kind)
+    panels = [] if known is None else known.draw(model, context)
+    said = without_figures(kind) or (
+        f"No figure of {kind.__name__} applies to this model's parameters."
+    )
     return panels or [Panel("figures", None, said)]

@@ -3,46 +3,71 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
+__all__ = ["PRESENTERS", "Presenter", "presenter", "without_figures"]
 
-__all__ = ["PRESENTERS", "last_step", "presenter", "without_figures"]
+
+@dataclass(frozen=True)
+class Presenter:
+    """The functions that make a model's table and its figures, as "module:function".
+
+    Names instead of functions, so that looking up a class imports neither its family nor
+    matplotlib. Both functions take a model and its `neuroml.report.Context`.
+    """
+
+    tables: str
+    panels: str
+
+    def tabulate(self, model: Any, context: Any) -> Any:
+        """The rows of a model's table, as a DataFrame."""
+        return _function(f"tables.{self.tables}")(model, context)
+
+    def draw(self, model: Any, context: Any) -> Any:
+        """The figures of a model, as a list of panels."""
+        return _function(f"panels.{self.panels}")(model, context)
+
+
+def _function(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(f"neuroml.report.{module}"), name)
+
 
 PRESENTERS = {
-    "CrossSubjectDecoder": "decoding",
-    "DynamicConnectome": "connectome",
-    "FacetedStimuli": "celltypes",
-    "HierarchicalRidgeDecoder": "decoding",
-    "MindBridgeDecoder": "decoding",
-    "MostDiscriminativeStimuli": "celltypes",
-    "NonnegativeCP": "connectome",
-    "ProcrustesAligner": "decoding",
-    "ResponseModel": "celltypes",
-    "RidgeDecoder": "decoding",
-    "SharedResponseModel": "decoding",
-    "SwitchingGLM": "switching",
-    "SwitchingPopulationGLM": "switching",
-    "WeightedSBM": "connectome",
+    "neuroml.celltypes.FacetedStimuli": Presenter("celltypes:facets", "celltypes:facets"),
+    "neuroml.celltypes.MostDiscriminativeStimuli": Presenter(
+        "celltypes:clusters", "celltypes:clusters"
+    ),
+    "neuroml.celltypes.ResponseModel": Presenter("celltypes:training", "celltypes:training"),
+    "neuroml.connectome.DynamicConnectome": Presenter("connectome:cohort", "connectome:cohort"),
+    "neuroml.connectome.NonnegativeCP": Presenter("connectome:loadings", "connectome:components"),
+    "neuroml.connectome.WeightedSBM": Presenter("connectome:blocks", "connectome:blocks"),
+    "neuroml.decoding.CrossSubjectDecoder": Presenter("decoding:tabulate", "decoding:draw"),
+    "neuroml.decoding.HierarchicalRidgeDecoder": Presenter("decoding:tabulate", "decoding:draw"),
+    "neuroml.decoding.MindBridgeDecoder": Presenter("decoding:tabulate", "decoding:draw"),
+    "neuroml.decoding.ProcrustesAligner": Presenter("decoding:tabulate", "decoding:draw"),
+    "neuroml.decoding.RidgeDecoder": Presenter("decoding:tabulate", "decoding:draw"),
+    "neuroml.decoding.SharedResponseModel": Presenter("decoding:tabulate", "decoding:draw"),
+    "neuroml.switching.SwitchingGLM": Presenter("switching:tabulate", "switching:glm"),
+    "neuroml.switching.SwitchingPopulationGLM": Presenter(
+        "switching:tabulate", "switching:population_glm"
+    ),
 }
-"""Module of ``report.tables`` and ``report.figures`` by class. A report of any other estimator
-holds its facts: the fitted attributes that are single numbers, words or truth values."""
+"""Tables and figures by the public name of a class; its subclasses have the same. A report of any
+other estimator holds its facts: the fitted attributes that are single numbers, words or truth
+values."""
 
 
-def last_step(model: BaseEstimator) -> BaseEstimator:
-    """The estimator at the end of a pipeline, or the model itself."""
-    return model.steps[-1][1] if isinstance(model, Pipeline) else model
+def presenter(kind: type) -> Presenter | None:
+    """The tables and figures of a class or of the nearest class it derives from, or None."""
+    names = (".".join([*c.__module__.split(".")[:2], c.__name__]) for c in kind.__mro__)
+    return next((PRESENTERS[name] for name in names if name in PRESENTERS), None)
 
 
-def without_figures(name: str) -> str | None:
+def without_figures(kind: type) -> str | None:
     """What to say of a class that has no figures of its own; None if it has some."""
-    if name in PRESENTERS:
+    if presenter(kind) is not None:
         return None
-    return f"There are no figures of {name}: the report holds its facts."
-
-
-def presenter(kind: str, model: BaseEstimator) -> ModuleType | None:
-    """The module with the ``"tables"`` or ``"figures"`` of a model, or None if it has none."""
-    name = PRESENTERS.get(type(last_step(model)).__name__)
-    return None if name is None else importlib.import_module(f"neuroml.report.{kind}.{name}")
+    return f"There are no figures of {kind.__name__}: the report holds its facts."

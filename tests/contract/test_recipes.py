@@ -1,6 +1,7 @@
 """Every registered estimator at the end of a recipe: checked, fitted, reported, resumed."""
 
 import html
+import importlib
 import inspect
 import json
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from registry import CONTRACT, TWO_DIMENSIONAL, Entry
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
@@ -20,6 +21,7 @@ from neuroml.batch.vocabulary import estimator_classes
 from neuroml.exceptions import RecipeError
 from neuroml.report import draw
 from neuroml.report.presenters import PRESENTERS, presenter, without_figures
+from neuroml.switching import SwitchingGLM
 
 ENTRIES = [*TWO_DIMENSIONAL, *CONTRACT, Entry(PCA(2)), Entry(StandardScaler())]
 SUBJECTS = ("01", "02")
@@ -162,10 +164,21 @@ def test_what_the_last_step_was_fitted_to_travels_with_the_model(entry, tmp_path
     draw(model, context)
 
 
-def test_the_table_of_reports_names_estimators_and_modules_that_exist():
+def test_the_table_of_reports_names_estimators_and_functions_that_exist():
     classes = estimator_classes()
-    assert set(PRESENTERS) <= set(classes)
+    assert {name.rpartition(".")[2] for name in PRESENTERS} <= set(classes)
     for name, kind in classes.items():
-        figures, tables = (presenter(what, kind.__new__(kind)) for what in ("figures", "tables"))
-        assert (figures is None) == (tables is None) == (without_figures(name) is not None)
-        assert figures is None or (callable(figures.draw) and callable(tables.tabulate))
+        known = presenter(kind)
+        assert known is PRESENTERS.get(f"{'.'.join(kind.__module__.split('.')[:2])}.{name}")
+        assert (known is None) == (without_figures(kind) is not None)
+    for known in PRESENTERS.values():
+        for place in (f"tables.{known.tables}", f"panels.{known.panels}"):
+            module, _, function = place.partition(":")
+            assert callable(getattr(importlib.import_module(f"neuroml.report.{module}"), function))
+
+
+def test_a_subclass_is_reported_as_what_it_derives_from_and_a_namesake_is_not():
+    derived = type("Mine", (SwitchingGLM,), {})
+    assert presenter(derived) is presenter(SwitchingGLM) and without_figures(derived) is None
+    namesake = type("SwitchingGLM", (BaseEstimator,), {})
+    assert presenter(namesake) is None and "no figures of SwitchingGLM" in without_figures(namesake)

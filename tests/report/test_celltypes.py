@@ -3,7 +3,6 @@ import pytest
 
 from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, ResponseModel
 from neuroml.report import Context, draw, tabulate
-from neuroml.report.figures.celltypes import plot_stimuli
 from neuroml.simulate import make_retina
 
 CONTEXT = Context([], [], [], np.zeros(0, dtype=int))
@@ -51,18 +50,3 @@ def test_facets(retina):
     assert panel.name == "facets"
     table = tabulate(faceted, CONTEXT)
     np.testing.assert_allclose(table[table.quantity == "response"].value, faceted.responses_)
-
-
-@pytest.mark.parametrize(
-    ("shape", "axes", "n_axes"),
-    [((30,), "T", 2), ((30, 3), "TC", 2), ((6, 8), "HW", 3), ((10, 6, 8, 2), "THWC", 33)],
-)
-def test_stimuli_of_every_kind(shape, axes, n_axes):
-    """One axis per waveform, or per frame and channel and one for the color bar."""
-    stimuli = np.random.default_rng(0).normal(size=(2, *shape))
-    figure = plot_stimuli(stimuli, axes, rate_hz=30.0)
-    assert len(figure.axes) == n_axes
-    if axes == "THWC":  # last frame of the second channel of the second stimulus
-        np.testing.assert_array_equal(
-            figure.axes[31].images[0].get_array(), stimuli[1, -1, :, :, 1]
-        )

@@ -6,8 +6,7 @@ import pytest
 from neuroml.data import make_recording
 from neuroml.decoding import CrossSubjectDecoder, ProcrustesAligner, RidgeDecoder
 from neuroml.decoding.metrics import intersubject_correlation
-from neuroml.report import Context
-from neuroml.report.present import draw, tabulate
+from neuroml.report import Context, draw, tabulate
 
 
 @pytest.fixture

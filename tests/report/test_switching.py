@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from neuroml.data import load_dataset, make_recording, stack
-from neuroml.report import Context
-from neuroml.report.figures.switching import plot_dwell_times, plot_psychometric
-from neuroml.report.present import draw, tabulate
+from neuroml.report import Context, draw, tabulate
 from neuroml.switching import SwitchingGLM
 
 INPUTS = ["s1", "s2"]
@@ -34,19 +32,6 @@ def test_every_figure_is_drawn_with_labeled_axes(rat):
     assert names == ["states", "weights", "dwell_times", "psychometric", "convergence"]
     for panel in panels:
         assert all(axes.get_ylabel() for axes in panel.figure.axes)
-
-
-def test_psychometric_curve_is_the_share_of_choices():
-    stimulus = np.repeat([-1.0, 0.0, 1.0], 30)
-    y = (np.tile(np.arange(30), 3) < np.repeat([3, 15, 27], 30)).astype(float)
-    (axes,) = plot_psychometric(stimulus, y, np.ones((90, 1)), "s").axes
-    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[-1, 0.1], [0, 0.5], [1, 0.9]])
-
-
-def test_dwell_times_end_with_a_session(rat):
-    path = np.array([0, 0, 0, 0, 1, 1])
-    (axes,) = plot_dwell_times(path, np.array([0, 0, 0, 1, 1, 1]), np.eye(2), rat[1]).axes
-    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[1, 1.0], [3, 0.5]])
 
 
 def test_a_model_without_inputs_is_reported_by_unit():

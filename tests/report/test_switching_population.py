@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from neuroml.data import make_recording, stack
-from neuroml.report import Context
-from neuroml.report.present import draw, tabulate
+from neuroml.report import Context, draw, tabulate
 from neuroml.simulate import make_switching_spikes
 from neuroml.switching import SwitchingPopulationGLM
 

@@ -5,6 +5,7 @@ Built with ``sphinx-build -W tutorials/docs tutorials/docs/_build``.
 
 import os
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sphinx_gallery.scrapers import figure_rst
 
@@ -45,13 +46,14 @@ def setup(app):
 
 
 def scrape_figures(_block, block_vars, gallery_conf):
-    """Show every figure that a block of a tutorial bound to a name."""
+    """Show every figure, or that of axes, that a block of a tutorial bound to a name."""
     paths = []
     for value in block_vars["example_globals"].values():
-        if isinstance(value, Figure) and not getattr(value, "in_gallery", False):
-            value.in_gallery = True
+        figure = value.figure if isinstance(value, Axes) else value
+        if isinstance(figure, Figure) and not getattr(figure, "in_gallery", False):
+            figure.in_gallery = True
             path = next(block_vars["image_path_iterator"])
-            value.savefig(path, dpi=110)
+            figure.savefig(path, dpi=110)
             paths.append(path)
     return figure_rst(paths, gallery_conf["src_dir"])
 

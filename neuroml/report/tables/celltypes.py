@@ -6,30 +6,22 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
 from neuroml.report.context import Context
-from neuroml.report.present import TABLE_COLUMNS
-from neuroml.report.presenters import last_step
+from neuroml.report.elements import TABLE_COLUMNS, last_step
 
-__all__ = ["tabulate"]
+__all__ = ["clusters", "facets", "training"]
 
 
-def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
-    """Clusters and their objective, or training and places; facets of a cell."""
-    model = last_step(model)
-    if isinstance(model, MostDiscriminativeStimuli):
-        rows = _clusters(model, context)
-    elif isinstance(model, ResponseModel):
-        rows = _training(model, context)
-    else:
-        rows = [
-            ("response", str(k), "facet", str(k), float(value))
-            for k, value in enumerate(model.responses_)
-        ]
+def facets(model: BaseEstimator, context: Context) -> pd.DataFrame:  # noqa: ARG001
+    """Responses to the facets of a cell."""
+    responses = enumerate(last_step(model).responses_)
+    rows = [("response", str(k), "facet", str(k), float(value)) for k, value in responses]
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 
-def _clusters(model: MostDiscriminativeStimuli, context: Context) -> list[tuple]:
+def clusters(model: BaseEstimator, context: Context) -> pd.DataFrame:
+    """Clusters, their objective and their responses."""
+    model = last_step(model)
     names = _names(context, len(model.labels_))
     rows = [("objective", str(k), "", "", float(v)) for k, v in enumerate(model.objective_)]
     rows += [
@@ -45,10 +37,12 @@ def _clusters(model: MostDiscriminativeStimuli, context: Context) -> list[tuple]
         for k, row in enumerate(model.confusion_)
         for j, value in enumerate(row)
     ]
-    return rows
+    return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 
-def _training(model: ResponseModel, context: Context) -> list[tuple]:
+def training(model: BaseEstimator, context: Context) -> pd.DataFrame:
+    """Errors over epochs, and places of receptive fields."""
+    model = last_step(model)
     rows = [
         (name, "", "epoch", str(int(entry["epoch"])), float(value))
         for entry in model.history_
@@ -62,7 +56,7 @@ def _training(model: ResponseModel, context: Context) -> list[tuple]:
             for name, place in zip(names, model.rf_centers_, strict=True)
             for axis, value in zip(("row", "column"), place, strict=True)
         ]
-    return rows
+    return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 
 def _names(context: Context, n_cells: int) -> list[str]:

@@ -7,16 +7,11 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from neuroml.connectome import (
-    AffinityTensor,
-    DynamicConnectome,
-    WeightedSBM,
-)
+from neuroml.connectome import AffinityTensor, DynamicConnectome
 from neuroml.report.context import Context
-from neuroml.report.present import TABLE_COLUMNS
-from neuroml.report.presenters import last_step
+from neuroml.report.elements import TABLE_COLUMNS, last_step
 
-__all__ = ["affinity_of", "mode_labels", "subject_names", "tabulate"]
+__all__ = ["affinity_of", "blocks", "cohort", "loadings", "mode_labels", "subject_names"]
 
 Row = tuple[str, str, str, str, float]
 
@@ -37,15 +32,9 @@ def affinity_of(model: BaseEstimator) -> AffinityTensor | None:
     return next((step for _, step in steps if isinstance(step, AffinityTensor)), None)
 
 
-def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
-    """Weights of components and loadings on every mode, or the communities of units."""
-    last = last_step(model)
-    if isinstance(last, WeightedSBM):
-        rows = _labels(context, "block", "", last.labels_)
-    elif isinstance(last, DynamicConnectome):
-        rows = _cohort(last, context)
-    else:
-        rows = _loadings(model, context)
+def blocks(model: BaseEstimator, context: Context) -> pd.DataFrame:
+    """The block of every unit."""
+    rows = _labels(context, "block", "", last_step(model).labels_)
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 
@@ -60,8 +49,9 @@ def _labels(context: Context, quantity: str, component: str, labels: np.ndarray)
     return [(quantity, component, "unit", str(unit), float(label)) for unit, label in named]
 
 
-def _cohort(model: DynamicConnectome, context: Context) -> list[Row]:
+def cohort(model: BaseEstimator, context: Context) -> pd.DataFrame:
     """Communities of units, loadings of subjects and active intervals in samples."""
+    model = last_step(model)
     rows: list[Row] = []
     for r, labels in enumerate(model.communities_):
         rows += _labels(context, "community", str(r), labels)
@@ -71,14 +61,15 @@ def _cohort(model: DynamicConnectome, context: Context) -> list[Row]:
     for r, start, stop in active.itertuples(index=False):
         rows += [("active", str(r), "start", str(start), float(start))]
         rows += [("active", str(r), "stop", str(start), float(stop))]
-    return rows
+    return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 
-def _loadings(model: BaseEstimator, context: Context) -> list[Row]:
+def loadings(model: BaseEstimator, context: Context) -> pd.DataFrame:
+    """Weights of components and their loadings on every mode."""
     cp = last_step(model).cp_
     rows = [("weight", str(r), "", "", float(w)) for r, w in enumerate(cp.weights)]
     for (axis, labels), factor in zip(mode_labels(model, context), cp.factors, strict=True):
-        for label, loadings in zip(labels, factor, strict=True):
+        for label, shares in zip(labels, factor, strict=True):
             name = f"{label:.3f}" if isinstance(label, float) else str(label)
-            rows += [("loading", str(r), axis, name, float(v)) for r, v in enumerate(loadings)]
-    return rows
+            rows += [("loading", str(r), axis, name, float(v)) for r, v in enumerate(shares)]
+    return pd.DataFrame(rows, columns=TABLE_COLUMNS)

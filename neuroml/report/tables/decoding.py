@@ -10,8 +10,7 @@ import pandas as pd
 
 from neuroml.decoding.metrics import intersubject_correlation
 from neuroml.report.context import Context
-from neuroml.report.present import TABLE_COLUMNS
-from neuroml.report.presenters import last_step
+from neuroml.report.elements import TABLE_COLUMNS, last_step
 
 __all__ = ["agreement", "tabulate"]
 

@@ -7,8 +7,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from neuroml.report.context import Context
-from neuroml.report.present import TABLE_COLUMNS
-from neuroml.report.presenters import last_step
+from neuroml.report.elements import TABLE_COLUMNS, last_step
 from neuroml.report.tables.switching_population import sign_rows
 from neuroml.switching import SwitchingGLM
 

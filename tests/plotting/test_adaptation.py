@@ -6,7 +6,7 @@ import pytest
 
 from neuroml.decoding.metrics import subject_interval
 from neuroml.exceptions import DataError
-from neuroml.report.figures.adaptation import plot_gains, plot_retrieval_curves
+from neuroml.plotting import plot_adaptation_curves, plot_gains
 
 
 def table():
@@ -23,7 +23,7 @@ def table():
 
 def test_curves_are_means_over_subjects():
     data = table()
-    axes = plot_retrieval_curves(data, chance=0.01).axes[0]
+    axes = plot_adaptation_curves(data, chance=0.01)
     lines = {line.get_label(): line for line in axes.lines}
     assert set(lines) == {"ridge", "cohort", "chance"}
     expected = data[data.method == "cohort"].groupby("n_adapt").score.mean()
@@ -34,16 +34,16 @@ def test_curves_are_means_over_subjects():
 
 def test_gains_are_paired_and_their_interval_is_over_subjects():
     data = table()
-    figure = plot_gains(data, baseline="ridge", n_adapt=50)
+    axes = plot_gains(data, baseline="ridge", n_adapt=50)
     chosen = data[data.n_adapt == 50].pivot_table(
         index=["subject", "repeat"], columns="method", values="score"
     )
     by_subject = (chosen.cohort - chosen.ridge).groupby("subject").mean()
-    (points, _, (bars,)) = figure.axes[0].containers[0]
+    (points, _, (bars,)) = axes.containers[0]
     np.testing.assert_allclose(points.get_xdata(), [*by_subject, by_subject.mean()], rtol=1e-12)
     found = subject_interval(by_subject.to_numpy(), random_state=0)
     np.testing.assert_allclose(bars.get_segments()[-1][:, 0], [found.low, found.high], rtol=1e-9)
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [*"abcd", "all"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [*"abcd", "all"]
 
 
 def test_what_is_missing_is_named():

@@ -4,13 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroml.connectome import DynamicConnectome, NonnegativeCP, WeightedSBM, select_rank
+from neuroml.connectome import DynamicConnectome, WeightedSBM
 from neuroml.data import make_recording, stack
-from neuroml.report import Context
-from neuroml.report.figures.communities import plot_blocks
-from neuroml.report.figures.connectome import plot_rank_selection
-from neuroml.report.figures.style import new_figure
-from neuroml.report.present import draw, tabulate
+from neuroml.report import Context, draw, tabulate
 from neuroml.simulate import make_dynamic_communities
 
 
@@ -58,29 +54,9 @@ def test_a_cohort_is_drawn_with_its_events_and_its_brain(space, brain):
     assert (table.quantity == "community").sum() == 2 * 20
 
 
-def test_blocks_are_sorted_by_label():
-    labels = np.array([1, 0, -1, 1, 0])
-    matrix = np.arange(25.0).reshape(5, 5)
-    axes = new_figure(3, 3).subplots()
-    shown = np.asarray(plot_blocks(axes, matrix, labels).get_array())
-    order = [1, 4, 0, 3, 2]
-    np.testing.assert_array_equal(shown, matrix[np.ix_(order, order)])
-    assert sorted({line.get_ydata()[0] for line in axes.lines if line.get_xdata()[0] == 0}) == [
-        1.5,
-        3.5,
-    ]
-
-
-def test_a_graph_and_a_choice_of_rank():
+def test_a_graph():
     W = np.random.default_rng(0).uniform(size=(12, 12))
     model = WeightedSBM(n_init=2, n_shuffles=2, random_state=0).fit(W + W.T)
     context = Context([], [], [f"n{k}" for k in range(12)], np.zeros(0))
     assert draw(model, context)[0].name == "consensus"
     assert (tabulate(model, context)["quantity"] == "block").sum() == 12
-    factors = [np.random.default_rng(0).gamma(0.5, size=(n, 2)) for n in (12, 6, 15)]
-    tensor = np.einsum("ir,jr,kr->ijk", *factors)
-    quick = NonnegativeCP(n_init=2, tol=1e-4)
-    selection = select_rank(tensor, [1, 2, 3], n_folds=3, model=quick, random_state=0)
-    error, *_ = plot_rank_selection(selection).axes
-    held_out = np.asarray(error.lines[0].get_ydata(), dtype=float)
-    np.testing.assert_allclose(held_out, selection.table["held_out"])

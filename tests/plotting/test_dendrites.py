@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neuroml.report.figures.dendrites import Comparison, plot_comparisons, plot_threshold_design
+from neuroml.plotting import Comparison, plot_comparisons, plot_threshold_design
 
 
 def test_every_panel_has_its_curves_points_and_labels():
@@ -21,7 +21,7 @@ def test_every_panel_has_its_curves_points_and_labels():
 
 def test_the_window_is_shaded_only_where_both_limits_hold():
     limits = {"max_false_match": 1e-9, "max_false_negative": 1e-3}
-    axes = plot_threshold_design(10_000, 30, 200, 40, **limits).axes[0]
+    axes = plot_threshold_design(10_000, 30, 200, 40, **limits)
     (window,) = axes.patches
     assert (window.get_x(), window.get_x() + window.get_width()) == (9.5, 17.5)
-    assert not plot_threshold_design(500, 10, 100, 40, **limits).axes[0].patches
+    assert not plot_threshold_design(500, 10, 100, 40, **limits).patches

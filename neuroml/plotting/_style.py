@@ -1,0 +1,165 @@
+"""The look of all figures, and how they are written: same input, same bytes."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
+
+from neuroml._core.files import atomic_path
+
+__all__ = [
+    "COLORS",
+    "DIVERGING",
+    "MAP",
+    "axes_for",
+    "canvas_for",
+    "color",
+    "colorbar",
+    "in_house_style",
+    "new_figure",
+    "save_figure",
+    "state_legend",
+    "thin_ticks",
+    "tidy",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette without its yellow: told apart by every kind of color vision."""
+MAP = "cividis"
+DIVERGING = "PuOr"
+"""For values on both sides of zero; like `MAP`, told apart by every kind of color vision."""
+
+_STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "svg.hashsalt": "neuroml",
+    "svg.fonttype": "path",
+    "figure.dpi": 110,
+    "savefig.dpi": 110,
+}
+
+
+def in_house_style(function: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the house style: the user's own settings hold again when the function returns."""
+
+    @functools.wraps(function)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> R:
+        with mpl.rc_context(_STYLE):
+            return function(*args, **kwargs)
+
+    return styled
+
+
+class _NotebookFigure(Figure):
+    """A figure that a notebook shows although pyplot does not know it.
+
+    Notebooks learn to show matplotlib's own figures only when pyplot is imported.
+    """
+
+    def _repr_png_(self) -> bytes:
+        image = io.BytesIO()
+        self.savefig(image, format="png")
+        return image.getvalue()
+
+
+class _NotebookAxes(Axes):
+    """The only axes of such a figure: a notebook shows the figure for them."""
+
+    def _repr_png_(self) -> bytes:
+        return cast(_NotebookFigure, self.figure)._repr_png_()
+
+
+def color(index: int) -> str:
+    """The color of the ``index``-th component, in a cycle."""
+    return COLORS[index % len(COLORS)]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of a size in inches that no global state knows of."""
+    return _NotebookFigure(figsize=(width, height), layout="constrained")
+
+
+def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
+    """The axes that were given, or those of a new figure of a size in inches."""
+    if ax is not None:
+        return ax
+    return new_figure(width, height).add_subplot(axes_class=_NotebookAxes)
+
+
+def canvas_for(figure: Figure | None, width: float, height: float) -> Figure:
+    """The figure that was given, or a new one of a size in inches."""
+    return new_figure(width, height) if figure is None else figure
+
+
+def colorbar(axes: Axes, image: Any, label: str) -> None:
+    """A bar beside the axes that says what the colors of an image mean."""
+    axes.figure.colorbar(image, ax=axes, label=label)
+
+
+def state_legend(figure: FigureBase, n_states: int) -> None:
+    """One square for each state, outside on the right."""
+    squares = [
+        Line2D([], [], marker="s", linestyle="", color=color(k), label=f"state {k}")
+        for k in range(n_states)
+    ]
+    figure.legend(handles=squares, loc="outside right upper", frameon=False)
+
+
+def thin_ticks(n: int, most: int) -> range:
+    """Every so many of n places, so that at most so many bear a name."""
+    return range(0, n, max(1, -(-n // most)))
+
+
+def tidy(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> Axes:
+    """Label the axes and take away the frame's upper and right side."""
+    axes.set(xlabel=x, ylabel=y, title=title)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+@in_house_style
+def save_figure(figure: Figure, stem: Path | str) -> list[Path]:
+    """Write a figure as ``stem.png`` and ``stem.svg``: the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    stem : path-like
+        Where to write, without the ending.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Both files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from neuroml.plotting import plot_psychometric, save_figure
+    >>> ax = plot_psychometric([-1.0, 0.0, 1.0], [0, 1, 1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in save_figure(ax.figure, f"{folder}/choices")]
+    ['choices.png', 'choices.svg']
+    """
+    stem = Path(stem)
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg")]
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout found above serves both files
+    for path in paths:
+        # dates and versions would change the bytes from one run to the next
+        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, metadata=metadata)
+    return paths

@@ -1,1 +1,0 @@
-"""Figures, one module per family; the only place that imports matplotlib."""

@@ -1,0 +1,1 @@
+"""Figures with captions, one module per family: from a context to `neuroml.plotting`."""

@@ -1,0 +1,83 @@
+"""What the figures of states draw, read back from their axes."""
+
+import numpy as np
+import pytest
+
+from neuroml.exceptions import DataError
+from neuroml.plotting import (
+    plot_convergence,
+    plot_dwell_times,
+    plot_psychometric,
+    plot_state_raster,
+    plot_states,
+    plot_weights,
+)
+from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
+
+
+def test_psychometric_curve_is_the_share_of_choices():
+    stimulus = np.repeat([-1.0, 0.0, 1.0], 30)
+    y = (np.tile(np.arange(30), 3) < np.repeat([3, 15, 27], 30)).astype(float)
+    ax = plot_psychometric(stimulus, y, np.ones((90, 1)), stimulus_label="s")
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[-1, 0.1], [0, 0.5], [1, 0.9]])
+
+
+def test_trials_without_stimulus_or_choice_are_left_out():
+    ax = plot_psychometric([-1, -1, 1, 1, np.nan, 1], [0, 1, 1, 1, 0, np.nan])
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[-1, 0.5], [1, 1]])
+    with pytest.raises(DataError, match=r"choices are not between two.*found \[1.0, 2.0\]"):
+        plot_psychometric([-1, 1], [1, 2])
+
+
+def test_dwell_times_end_with_a_session():
+    path = np.array([0, 0, 0, 0, 1, 1])
+    ax = plot_dwell_times(path, np.eye(2), sessions=[0, 0, 0, 1, 1, 1])
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[1, 1.0], [3, 0.5]])
+    np.testing.assert_allclose(ax.lines[1].get_xydata(), [[1, 1], [2, 1], [3, 1]])
+    with pytest.raises(DataError, match=r"states are not numbers of states.*found \[-1.0, 0.5\]"):
+        plot_dwell_times([-1, 0.5])
+
+
+def test_a_state_that_the_chain_does_not_have_is_refused():
+    with pytest.raises(DataError, match=r"transition_matrix.*expected shape \(3, 3\)"):
+        plot_dwell_times([0, 1, 2], np.eye(2))
+
+
+def test_the_session_with_the_most_balanced_states_is_shown():
+    posterior = np.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5], [0.4, 0.6]])
+    above, below = plot_states(posterior, sessions=["a", "a", "b", "b"], times=[0, 1, 5, 6]).axes
+    np.testing.assert_allclose(above.lines[0].get_ydata(), [1.0, 0.45])
+    np.testing.assert_allclose(below.lines[0].get_xydata(), [[5, 0.5], [6, 0.4]])
+
+
+def test_raster_shows_the_spikes_of_the_first_bins_and_the_border_of_sessions():
+    spikes = np.random.default_rng(0).poisson(0.5, (30, 3))
+    figure = plot_state_raster(
+        np.full((30, 2), 0.5), spikes, sessions=np.repeat([0, 1], 15), max_bins=20
+    )
+    raster, border = figure.axes[1].lines
+    assert len(raster.get_xdata()) == (spikes[:20] > 0).sum()
+    assert border.get_xdata()[0] == 15
+
+
+def test_weights_are_those_of_the_chosen_columns():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 3)), rng.integers(0, 2, 100)
+    model = SwitchingGLM(1, emission_columns=[2, 0], random_state=0).fit(X, y)
+    (axes,) = plot_weights(model, input_names=["a", "b", "c"]).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["c", "a"]
+    (points, *_) = axes.containers[0]
+    np.testing.assert_array_equal(points.get_ydata(), model.weights_[0, 0])
+
+
+def test_convergence_ends_with_the_last_iteration_and_starts_that_can_be_compared():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 2)), rng.integers(0, 2, 100)
+    model = SwitchingGLM(2, n_init=3, tol=1e-2, random_state=0).fit(X, y)
+    trace, ends = plot_convergence(model).lines
+    np.testing.assert_array_equal(trace.get_ydata(), model.objective_trace_)
+    assert trace.get_xdata()[-1] == model.n_iter_ == ends.get_xdata()[0]
+    np.testing.assert_array_equal(ends.get_ydata(), model.restart_objectives_)
+    population = SwitchingPopulationGLM(2, n_init=2, tol=1e-2, random_state=0)
+    population.fit(rng.poisson(0.5, (100, 3)))
+    assert len(plot_convergence(population).lines) == 1
