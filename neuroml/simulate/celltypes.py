@@ -96,8 +96,8 @@ def _time(name: str, n_lags: int, stretch: float) -> np.ndarray:
     """A temporal filter (n_lags,) of unit norm, the current frame last."""
     lag = np.arange(n_lags)[::-1] / stretch
 
-    def pulse(tau: float) -> np.ndarray:
-        return (lag + 0.5) / tau * np.exp(1 - (lag + 0.5) / tau)
+    def pulse(constant: float) -> np.ndarray:
+        return (lag + 0.5) / constant * np.exp(1 - (lag + 0.5) / constant)
 
     if name == "sustained":
         profile = pulse(_TIME_CONSTANT)
