@@ -1,6 +1,6 @@
 """Sparse patterns on dendritic segments: theory, simulators, a classifier, and torch layers.
 
-The layers live in `neuroml.dendrites.layers`, which imports torch; this module does not.
+The layers are in `neuroml.dendrites.layers`, which imports torch; this module does not.
 """
 
 from neuroml.dendrites.active_dendrite_classifier import ActiveDendriteClassifier

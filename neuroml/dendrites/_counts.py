@@ -1,4 +1,4 @@
-"""The one check of counts and probabilities: what is wrong, and which argument it was."""
+"""Checks of counts and probabilities, with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = [
     "check_probability",
 ]
 
+# Up to here the product of two counts is exact in 64-bit integers: 3e9 squared is below 2^63.
 LARGEST_COUNT = 3_000_000_000
-"""Up to here the product of two counts is exact in 64-bit integers."""
 
 
 def check_counts(**counts: ArrayLike) -> tuple[np.ndarray, ...]:

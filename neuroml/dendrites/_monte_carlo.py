@@ -1,8 +1,8 @@
-"""Compiled trials: draw, count the overlap, tally.
+"""Compiled Monte Carlo trials: draw, count the overlap, tally.
 
 By symmetry one of two random sets may be held fixed, and only the other one is drawn. Where only
-the size of the overlap matters the drawn cells need no names: it is enough to know how many of the
-cells that are still there belong to the fixed set.
+the size of the overlap matters, the cells need no identity: it is enough to count how many of the
+remaining ones belong to the fixed set.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ def _draw_overlap(rng: np.random.Generator, n: int, size: int, marked: int) -> i
     """Draw ``size`` of n cells without replacement and count how many of the marked are drawn."""
     left = marked
     for i in range(size):
+        # the next of n - i remaining cells is a marked one with probability left / (n - i)
         left -= rng.random() * (n - i) < left
     return marked - left
 
@@ -59,14 +60,15 @@ def tally_unions(
     rng: np.random.Generator, n: int, s: int, a: int, M: int, tally: np.ndarray, n_trials: int
 ) -> None:
     """Add to ``tally[b]`` the trials in which the union of M fresh patterns overlaps in b."""
+    # a cell counts once per trial: the trial in which it was counted last is kept
     cells = np.arange(n)
-    last_seen = np.full(n, -1)
+    last_counted = np.full(n, -1)
     for trial in range(n_trials):
         overlap = 0
         for _pattern in range(M):
             draw_subset(rng, cells, s)
             for cell in cells[:s]:
-                if cell < a and last_seen[cell] != trial:
-                    last_seen[cell] = trial
+                if cell < a and last_counted[cell] != trial:
+                    last_counted[cell] = trial
                     overlap += 1
         tally[overlap] += 1

@@ -20,7 +20,7 @@ __all__ = ["BACKENDS", "Index", "cheapest"]
 
 Index = dict[str, np.ndarray]
 
-_QUERIES_AT_ONCE = 64
+_QUERIES_AT_ONCE = 64  # so many share one pass over the segments, which limits the speed
 
 
 @intrinsic
@@ -35,6 +35,7 @@ def _popcount(context: Any, word: Any) -> Any:  # noqa: ARG001
 
 @numba.njit(cache=True, nogil=True)
 def _pack(starts: np.ndarray, cells: np.ndarray, packed: np.ndarray) -> None:
+    """Set the bit of every active cell: bit c % 64 of word c // 64."""
     for row in range(len(starts) - 1):
         for cell in cells[starts[row] : starts[row + 1]]:
             packed[row, cell >> 6] |= np.uint64(1) << np.uint64(cell & 63)
@@ -42,6 +43,7 @@ def _pack(starts: np.ndarray, cells: np.ndarray, packed: np.ndarray) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def _count_bits(segments: np.ndarray, queries: np.ndarray, overlaps: np.ndarray) -> None:
+    """Overlap = number of bits that are set in both, word by word."""
     n_words = segments.shape[1]
     for i in range(len(segments)):
         for q in range(len(queries)):
@@ -60,6 +62,7 @@ def _count_listed(
     counters: np.ndarray,
     overlaps: np.ndarray,
 ) -> None:
+    """Overlap = how often a segment occurs in the lists of the query's active cells."""
     for q in range(len(starts) - 1):
         counters[:] = 0
         for cell in cells[starts[q] : starts[q + 1]]:
@@ -159,6 +162,9 @@ class _Backend:
     nanoseconds: Callable[[float, float, float, int], float]
 
 
+# Nanoseconds per segment and query, fitted to measurements of tests/benchmarks/dendrites/run.py:
+# a fixed part, and one for every unit of work (list entries a s / n, words n / 64, synapses s or
+# cells n).
 BACKENDS = {
     "inverted": _Backend(
         _build_inverted,

@@ -1,4 +1,4 @@
-"""Classification by the dendritic segment that a sample excites most."""
+"""Classification by the dendritic segment with the most active synapses."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ from neuroml.exceptions import DataError
 
 __all__ = ["ActiveDendriteClassifier"]
 
-_SAMPLES_AT_ONCE = 1024
+_SAMPLES_AT_ONCE = 1024  # so that memory does not grow with the number of samples
 
 
 class ActiveDendriteClassifier(WeightedScoreMixin, Estimator):
-    """One segment per training sample; the most excited one names the class.
+    """Classify by segments that each store a training sample: the most excited one decides.
 
     A sample becomes a sparse code (`KWinnersEncoder`), and a segment learns part of it, as in
     `SegmentBank`. The predicted class is that of the segment with most active synapses; between
     classes with equally excited segments the number of matching segments decides. A sample that no
-    segment matches is unlike anything learned: `abstains` says so, and ``abstain_label`` makes
-    `predict` say so.
+    segment matches is unlike anything learned: `abstains` returns which samples are, and with
+    ``abstain_label`` `predict` returns that label for them.
 
     Parameters
     ----------
     n_synapses : int, default=80
-        Synapses per segment.
+        Number of synapses per segment.
     threshold : int or "auto", default="auto"
-        Active synapses that make a match; "auto" as in `SegmentBank`.
+        Minimum number of active synapses of a match; "auto" as in `SegmentBank`.
     n_cells : int or None, default=4096
-        Cells of the code. None if X is sparse activity already: active where X > 0.
+        Number of cells of the code. None if X is sparse activity already: active where X > 0.
     n_active : int, default=80
-        Active cells of the code.
+        Number of active cells of the code.
     max_false_match : float, default=1e-6
-        Used with ``threshold="auto"``: probability that a random code matches any segment.
+        Maximum probability that a random code matches any segment, for ``threshold="auto"``.
     abstain_label : object, default=None
         Label that `predict` returns for a sample that no segment matches, of the same type as the
-        other labels. None predicts the class of the most excited segment all the same.
+        other labels. With None, such a sample gets the class of the most excited segment, too.
     random_state : int, RandomState or None, default=None
 
     Attributes
@@ -135,7 +135,7 @@ class ActiveDendriteClassifier(WeightedScoreMixin, Estimator):
         X : array-like or sparse array of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
         classes : array-like of shape (n_classes,), optional
-            All classes that will ever come; needed in the first call.
+            All classes, also those of later calls; needed in the first call.
 
         Returns
         -------
@@ -145,7 +145,7 @@ class ActiveDendriteClassifier(WeightedScoreMixin, Estimator):
         ------
         DataError
             If ``classes`` is missing in the first call or changes later, or y has other labels.
-            What was learned before then stays.
+            The model then stays as it was.
         """
         with all_or_nothing(self):
             return self._learn_more(X, y, classes)
@@ -166,7 +166,7 @@ class ActiveDendriteClassifier(WeightedScoreMixin, Estimator):
         return self._learn(X, y, classes=classes, first=first)
 
     def decision_function(self, X: ArrayLike | sparse.csr_array) -> np.ndarray:
-        """Return, for each class, the active synapses of its most excited segment.
+        """Return, for each class, the number of active synapses of its most excited segment.
 
         Parameters
         ----------
@@ -175,8 +175,8 @@ class ActiveDendriteClassifier(WeightedScoreMixin, Estimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) with two classes
-            Plus the matching share of all segments (below one) to break ties; -1 for a class that
-            has no segment yet. With two classes, the second's value less the first's.
+            The share of all segments that match, which is below one, is added to break ties. -1 for
+            a class without segments. With two classes, the second's value less the first's.
         """
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
@@ -200,7 +200,7 @@ class ActiveDendriteClassifier(WeightedScoreMixin, Estimator):
         return np.where(silent, np.asarray(self.abstain_label), labels)
 
     def abstains(self, X: ArrayLike | sparse.csr_array) -> np.ndarray:
-        """Say for which samples no segment matches.
+        """Return for which samples no segment matches.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Which threshold, how many synapses, how many patterns: the theory turned round.
+"""Design of segments by the theory: thresholds, numbers of synapses and of patterns.
 
 Notation as in `neuroml.dendrites.theory`. Where no answer exists the functions return -1, which
 everything that takes a count refuses.
@@ -36,20 +36,20 @@ def optimal_threshold(
     v: ArrayLike = 0,
     max_false_negative: float = 0.0,
 ) -> Ints:
-    """Lowest threshold that keeps false matches rare, if it still tolerates the noise.
+    """Find the lowest threshold that keeps false matches rare, if it tolerates the noise.
 
     Parameters
     ----------
     n, s, a : int or array-like of int
         Cells, synapses, active cells.
     max_false_match : float
-        Largest probability that any of the ``M`` segments matches a random pattern.
+        Maximum probability that any of the ``M`` segments matches a random pattern.
     M : int or array-like of int, default=1
         Number of segments.
     v : int or array-like of int, default=0
-        Swapped cells of the pattern that the segment has to tolerate.
+        Number of swapped cells of the pattern that the segment has to tolerate.
     max_false_negative : float, default=0.0
-        Largest probability of a miss with ``v`` swapped cells.
+        Maximum probability of a miss with ``v`` swapped cells.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def min_synapses(
     v: ArrayLike = 0,
     max_false_negative: float = 0.0,
 ) -> Ints:
-    """Fewest synapses for which some threshold meets both limits.
+    """Find the minimum number of synapses for which some threshold meets both limits.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def min_synapses(
 def capacity(
     theta: ArrayLike, n: ArrayLike, s: ArrayLike, a: ArrayLike, *, max_false_match: float
 ) -> Ints:
-    """Most segments, one pattern each, whose false matches together stay within a limit.
+    """Find the maximum number of segments, one pattern each, with few enough false matches.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def capacity(
     n, s, a : int or array-like of int
         Cells, synapses, active cells.
     max_false_match : float
-        Largest probability that any segment matches a random pattern (eq. 8).
+        Maximum probability that any segment matches a random pattern (eq. 8).
 
     Returns
     -------
@@ -189,7 +189,7 @@ def union_capacity(
     max_false_match: float,
     method: UnionMethod = "exact",
 ) -> Ints:
-    """Most patterns that one segment can store while its false matches stay within a limit.
+    """Find the maximum number of patterns that one segment can store with few enough false matches.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def union_capacity(
     n, s, a : int or array-like of int
         Cells, synapses per pattern, active cells.
     max_false_match : float
-        Largest probability that the segment matches a random pattern.
+        Maximum probability that the segment matches a random pattern.
     method : {"exact", "plugin", "bloom"}, default="exact"
         As in `union_false_match`.
 
@@ -237,6 +237,7 @@ def _union_capacity(
     def fits(M: ArrayLike) -> Holds:
         return union_false_match(theta, n, s, a, M, method=method, log=True) <= log_limit
 
+    # double the number until it is too large, then bisect
     high = 1
     while fits(high) and high < LARGEST_COUNT:
         high *= 2
@@ -252,7 +253,7 @@ def sweep(
     v: ArrayLike | None = None,
     M: ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """Table of the theory over every combination of parameters.
+    """Tabulate the theory over every combination of parameters.
 
     Parameters
     ----------

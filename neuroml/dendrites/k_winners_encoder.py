@@ -28,7 +28,7 @@ __all__ = ["KWinnersEncoder"]
 
 
 class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
-    r"""Random projection onto many cells, of which the most strongly driven few become active.
+    r"""Random projection onto many cells, of which the few most strongly driven are active.
 
     The drive of cell j is :math:`w_j \cdot (x - \mu) + b_j r` with standard normal :math:`w_j` and
     :math:`b_j`, the mean :math:`\mu` of the training data and their root mean square distance
@@ -40,7 +40,7 @@ class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimat
     ----------
     n_cells : int, default=4096
     n_active : int, default=80
-        Active cells per sample.
+        Number of active cells per sample.
     random_state : int, RandomState, Generator or None, default=None
         Draws the projection.
 
@@ -48,7 +48,7 @@ class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimat
     ----------
     projection_ : ndarray of shape (n_features, n_cells)
     offset_ : ndarray of shape (n_cells,)
-        The part of the drive that is the same for all samples.
+        The part of the drive that is the same for all samples, :math:`b_j r - w_j \cdot \mu`.
     n_features_in_ : int
 
     References
@@ -107,6 +107,7 @@ class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimat
             )
         X = check_table(self, X, accept_sparse="csr", dtype=np.float64)
         rng = spawn_generators(self.random_state, 1)[0]
+        # root mean square distance from the mean: r^2 = E|x|^2 - |E x|^2
         mean = np.asarray(X.mean(axis=0)).ravel()
         squares = X.multiply(X).sum() if sparse.issparse(X) else np.vdot(X, X)
         radius = np.sqrt(max(squares / X.shape[0] - mean @ mean, 0.0))

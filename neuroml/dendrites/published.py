@@ -1,4 +1,4 @@
-"""The published numbers of the theory beside exact ones, and where they part."""
+"""The published numbers of the theory beside exact ones, with the misprints marked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COUNTS = ("theta", "n", "s", "a", "v", "M")
 
 
 def published_values() -> pd.DataFrame:
-    """Numbers of Ahmad and Hawkins (2015, 2016) and Hawkins and Ahmad (2016), recomputed.
+    """Recompute the numbers of Ahmad and Hawkins (2015, 2016) and Hawkins and Ahmad (2016).
 
     Returns
     -------
@@ -47,8 +47,8 @@ def published_values() -> pd.DataFrame:
 def agrees(text: str, value: float, *, rtol: float = 1e-10) -> bool:
     """Whether ``value`` rounds to the number printed in ``text``.
 
-    It does within half a unit of the last printed digit, or, where more digits are printed than
-    their authors' arithmetic had, within ``rtol``.
+    That is within half a unit of the last printed digit or, where more digits are printed than the
+    authors' arithmetic had, within ``rtol``.
     """
     printed = Decimal(text)
     exponent = printed.as_tuple().exponent

@@ -1,4 +1,4 @@
-"""False matches in recorded activity, where cells are neither equal nor independent."""
+"""False matches in recorded activity, where cells have unequal rates and correlations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neuroml.exceptions import DataError
 
 __all__ = ["recorded_false_match"]
 
-_PAIRS_AT_ONCE = 2_000_000
+_PAIRS_AT_ONCE = 2_000_000  # 16 MB of overlaps
 
 
 def recorded_false_match(
@@ -30,12 +30,13 @@ def recorded_false_match(
     n_shuffles: int = 10,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
-    """How often segments made for one moment of a recording match another, and why.
+    """Compute how often segments made for one sample of a recording match another sample.
 
-    A segment samples ``s`` of the cells active at one moment and meets the activity at another.
-    Given the number m of cells that both moments share, its overlap is hypergeometric: s of the
-    a active cells are drawn, m of which are active again. Averaging that law over all pairs of
-    moments gives the probability of a match over all possible segments without sampling any.
+    A segment has synapses on ``s`` of the cells active at one moment and meets the activity at
+    another. Given the number m of cells that are active at both moments, its overlap is
+    hypergeometric: s of the a active cells are drawn, m of which are active again. Averaging that
+    law over all pairs of moments gives the probability of a match over all possible segments
+    without sampling any.
 
     Parameters
     ----------
@@ -44,20 +45,20 @@ def recorded_false_match(
     theta : int or array-like of int
         Thresholds.
     s : int
-        Synapses; moments with fewer active cells make no segment.
+        Number of synapses; no segment is made for moments with fewer active cells.
     labels : array-like of shape (n_samples,), optional
-        Condition of every moment; only pairs from different conditions count, so that recognizing
-        the same condition again is not a false match.
+        Condition of every moment; only pairs from different conditions count, since a match with
+        the same condition is not a false one.
     min_lag : int, default=1
         Pairs closer than this in samples do not count.
     n_shuffles : int, default=10
-        Independent shufflings of every cell over time.
+        Number of surrogates in which every cell is shuffled over time, independently.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
     -------
     DataFrame
-        Indexed by ``theta``, with the probability of a match under ever fewer assumptions:
+        Indexed by ``theta``, with the probability of a match under fewer and fewer assumptions:
         ``constant_activity`` (the theory at the mean number of active cells), ``varying_activity``
         (the theory, averaged over the recorded numbers), ``unequal_rates`` (every cell shuffled:
         its rate is kept, correlations are not) and ``recorded``; and ``n_pairs``, the pairs behind
@@ -128,6 +129,7 @@ def _count_pairs(
         Pairs by the active cells of the second moment.
     """
     n_samples, n = active.shape
+    # pairs are tallied by (a, m), which is all that the probability of a match depends on
     sizes = active.sum(axis=1).astype(np.int64)
     makes_segment = np.flatnonzero(sizes >= s)
     shared, met = np.zeros((n + 1) ** 2, np.int64), np.zeros(n + 1, np.int64)
@@ -153,5 +155,6 @@ def _count_pairs(
 def _match(theta: np.ndarray, s: int, shared: np.ndarray) -> np.ndarray:
     """Probability of a match over the tallied pairs, at each threshold."""
     a, m = np.nonzero(shared)
+    # mean over pairs of P(X >= theta), X ~ H(a, s, m)
     chance = np.exp(log_tail(theta[:, None], a, np.int64(s), m))
     return np.average(chance, axis=1, weights=shared[a, m])

@@ -34,7 +34,7 @@ from neuroml.simulate.dendrites import draw_subset, unite_patterns
 
 __all__ = ["SegmentBank", "active_cells"]
 
-_OVERLAPS_AT_ONCE = 1 << 22
+_OVERLAPS_AT_ONCE = 1 << 22  # counts of four bytes: 16 MiB
 
 
 def active_cells(estimator: BaseEstimator, X: Any, *, reset: bool) -> sparse.csr_array:
@@ -85,12 +85,14 @@ def expected_false_match(theta: int, n: int, sizes: np.ndarray, active: np.ndarr
     """
     s, n_segments = np.unique(sizes, return_counts=True)
     a, n_patterns = np.unique(active, return_counts=True)
+    # ln P(no match) of one segment, for each number of synapses and of active cells; segments are
+    # independent, so P(any) = 1 - exp(sum over segments), averaged over patterns
     log_none = log1mexp(log_tail(np.int64(theta), np.int64(n), s[:, None], a))
     return float(np.average(-np.expm1(n_segments @ log_none), weights=n_patterns))
 
 
 class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
-    """Segments that each sample a few active cells of a pattern, and match what overlaps enough.
+    """Segments with synapses on some active cells of a pattern, which detect it by its overlap.
 
     A cell is active where ``X > 0``. The segment made for a pattern has synapses on a random
     subset of its active cells; it matches activity in which at least ``threshold`` of them are
@@ -99,17 +101,18 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
     Parameters
     ----------
     n_synapses : int, default=24
-        Synapses per pattern; a pattern with fewer active cells gives all of them.
+        Number of synapses per pattern; all active cells of a pattern that has fewer.
     threshold : int or "auto", default=12
-        "auto" is the lowest one whose ``false_match_`` is at most ``max_false_match``.
+        Minimum number of active synapses of a match; "auto" is the lowest one whose
+        ``false_match_`` is at most ``max_false_match``.
     patterns_per_segment : int, default=1
-        Consecutive rows that share a segment, which then holds the union of their synapses.
+        Number of consecutive rows that share a segment, which holds the union of their synapses.
     max_false_match : float, default=1e-6
-        Used with ``threshold="auto"``.
+        Maximum of ``false_match_``, for ``threshold="auto"``.
     backend : {"auto", "inverted", "bits", "csr", "dense"}, default="auto"
-        How overlaps are counted; all give the same. "inverted" lists the segments of every cell,
-        "bits" packs 64 cells in a word, "csr" and "dense" are matrix products. "auto" takes the
-        one that should be fastest for batches of patterns as active as those in fit.
+        How overlaps are counted; the result is the same. "inverted" lists the segments of every
+        cell, "bits" packs 64 cells in a word, "csr" and "dense" are matrix products. "auto" takes
+        the one that is expected to be fastest for batches of patterns as active as those in fit.
     random_state : int, RandomState, Generator or None, default=None
         Chooses the synapses.
 
@@ -117,21 +120,21 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
     ----------
     n_segments_ : int
     n_calls_ : int
-        Calls of fit and partial_fit that made them.
+        Number of calls of fit and partial_fit that made them.
     threshold_ : int
     false_match_ : float
         Probability, by the theory, that a random pattern as active as those in fit matches any
         segment. Cells with unequal rates or correlations match more often; see
         `recorded_false_match`.
     backend_ : str
-        The one in use.
+        The backend in use.
     n_features_in_ : int
         Number of cells.
 
     See Also
     --------
-    ActiveDendriteClassifier : labels on the segments.
-    simulate_bank_false_match : a fresh random bank in every trial.
+    ActiveDendriteClassifier : classifies by labeled segments.
+    simulate_bank_false_match : simulates a new random bank in every trial.
 
     Examples
     --------
@@ -272,7 +275,7 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
         return BACKENDS[self.backend_].overlaps(self._index, queries)
 
     def matches(self, X: ArrayLike | sparse.csr_array) -> sparse.csr_array:
-        """Say which segments match.
+        """Return which segments match.
 
         Parameters
         ----------
@@ -286,7 +289,7 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
         return sparse.vstack(rows, format="csr")
 
     def predict(self, X: ArrayLike | sparse.csr_array) -> np.ndarray:
-        """Say whether any segment matches, that is, whether the bank knows the pattern (eq. 7).
+        """Predict whether a pattern is a stored one: whether any segment matches it (eq. 7).
 
         Parameters
         ----------
@@ -309,6 +312,7 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
     def _choose_threshold(self, sizes: np.ndarray, active: np.ndarray) -> int:
         if self.threshold != "auto":
             return int(self.threshold)
+        # false matches become rarer with the threshold: bisection
         low, high = 1, int(sizes.max()) + 1
         while low < high:
             middle = (low + high) // 2

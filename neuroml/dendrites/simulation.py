@@ -1,4 +1,4 @@
-"""Monte Carlo of every quantity in the theory, drawn from its assumptions and not from its law."""
+"""Monte Carlo of the theory: patterns and segments are drawn, not the law of their overlap."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SimulatedRate:
-    """How often something happened in independent trials.
+    """Number of independent trials in which an event happened.
 
     Attributes
     ----------
     counts : ndarray of int64
-        Trials in which it happened, one count per threshold asked for. All thresholds are judged
-        in the same trials.
+        Number of trials with the event, one count per threshold. All thresholds are evaluated in
+        the same trials.
     n_trials : int
-        Trials.
+        Number of trials.
     """
 
     counts: np.ndarray
@@ -45,7 +45,7 @@ class SimulatedRate:
         return self.counts / self.n_trials
 
     def interval(self, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Clopper-Pearson limits: they cover the true probability at least this often.
+        """Compute Clopper-Pearson limits, which cover the true probability at least this often.
 
         Parameters
         ----------
@@ -54,7 +54,7 @@ class SimulatedRate:
         Returns
         -------
         low, high : ndarray
-            Also right where nothing, or everything, happened.
+            Valid also with no event, or one in every trial.
         """
         outside = (1 - confidence) / 2
         hits, misses = self.counts, self.n_trials - self.counts
@@ -157,7 +157,7 @@ def simulate_bank_false_match(
     n_trials: int = 10_000,
     random_state: RandomState = None,
 ) -> SimulatedRate:
-    """Match random patterns with a bank of ``M`` segments, a fresh bank in every trial.
+    """Match random patterns with a bank of ``M`` segments, a new bank in every trial.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def simulate_union_false_match(
     n_trials: int = 100_000,
     random_state: RandomState = None,
 ) -> SimulatedRate:
-    """Match random patterns with a segment that stores ``M`` patterns, fresh ones in every trial.
+    """Match random patterns with a segment that stores ``M`` patterns, new ones in every trial.
 
     Parameters
     ----------
@@ -240,5 +240,6 @@ def _simulate(
     numbers = [int(count.flat[0]) for count in counts]
     tally = np.zeros(max(numbers) + 2, dtype=np.int64)
     kernel(spawn_generators(random_state, 1)[0], *numbers, tally, n_trials)
+    # trials with an overlap of b or more
     at_least = tally[::-1].cumsum()[::-1]
     return SimulatedRate(at_least[theta], n_trials)

@@ -1,4 +1,4 @@
-"""How reliably a segment recognizes a sparse pattern: Ahmad and Hawkins' theory, to the last digit.
+"""How reliably a segment recognizes a sparse pattern: the theory of Ahmad and Hawkins, exactly.
 
 Everywhere ``n`` is the size of the population, ``a`` the number of active cells, ``s`` the number
 of synapses on the segment, ``theta`` its threshold. A segment matches if at least ``theta`` of its
@@ -54,14 +54,15 @@ __all__ = [
 ]
 
 Floats = np.float64 | np.ndarray
+_TINY_BOUND = -37.0  # ln of about half the spacing of doubles at one
 
 
 def largest(
     holds: Callable[[np.ndarray], np.ndarray | np.bool_], low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """Largest integers in [low, high] for which a property holds that is lost only once.
+    """Find the largest integers in [low, high] with a property, by bisection.
 
-    ``holds`` is taken as true at ``low``.
+    ``holds`` must be true at ``low``, and false for all integers above the largest one.
     """
     while np.any(low < high):
         middle = (low + high + 1) // 2
@@ -73,7 +74,7 @@ def largest(
 def overlap_pmf(
     b: ArrayLike, n: ArrayLike, s: ArrayLike, a: ArrayLike, *, log: bool = False
 ) -> Floats:
-    r"""Probability that exactly ``b`` synapses of a segment are active.
+    r"""Compute the probability that exactly ``b`` synapses of a segment are active.
 
     .. math:: P(X = b) = \binom{s}{b} \binom{n - s}{a - b} \Big/ \binom{n}{a}   \qquad (2, 3)
 
@@ -115,7 +116,7 @@ def false_match(
     method: Literal["exact", "binomial", "bound"] = "exact",
     log: bool = False,
 ) -> Floats:
-    r"""Probability that a segment matches a random pattern it was not made for.
+    r"""Compute the probability that a segment matches a random pattern it was not made for.
 
     .. math:: P(X \ge \theta) = \sum_{b = \theta}^{\min(s, a)}
               \binom{s}{b} \binom{n - s}{a - b} \Big/ \binom{n}{a}   \qquad (4)
@@ -128,8 +129,8 @@ def false_match(
         Cells, synapses, active cells.
     method : {"exact", "binomial", "bound"}, default="exact"
         "binomial" takes every synapse as active with probability a / n independently of the
-        others, which is too high, more so the denser the segment. "bound" is the union bound over
-        all sets of theta synapses.
+        others, which overestimates, the more so the denser the segment. "bound" is the union bound
+        over all sets of theta synapses.
     log : bool, default=False
         Return the natural logarithm.
 
@@ -162,7 +163,7 @@ def false_match(
 
 
 def exact_match(n: ArrayLike, s: ArrayLike, a: ArrayLike, *, log: bool = False) -> Floats:
-    r"""Probability that all synapses of a segment are active in a random pattern.
+    r"""Compute the probability that all synapses of a segment are active in a random pattern.
 
     :math:`\binom{n - s}{a - s} / \binom{n}{a} \approx (a / n)^s`: `false_match` at theta = s.
 
@@ -188,7 +189,7 @@ def exact_match(n: ArrayLike, s: ArrayLike, a: ArrayLike, *, log: bool = False) 
 def false_negative(
     theta: ArrayLike, s: ArrayLike, a: ArrayLike, v: ArrayLike, *, log: bool = False
 ) -> Floats:
-    r"""Probability that a segment misses its own pattern after ``v`` of its cells were swapped.
+    r"""Compute the probability that a segment misses its own pattern with ``v`` cells swapped.
 
     Swapping ``v`` active cells for inactive ones takes :math:`L \sim H(a, s, v)` synapses away,
     and the segment fails if fewer than ``theta`` remain; the size of the population drops out.
@@ -229,14 +230,14 @@ def false_negative(
 def noise_tolerance(
     theta: ArrayLike, s: ArrayLike, a: ArrayLike, max_false_negative: float = 0.0
 ) -> np.int64 | np.ndarray:
-    """Most cells of a pattern that can be swapped while the segment still recognizes it.
+    """Find the maximum number of swapped cells with which a segment still recognizes its pattern.
 
     Parameters
     ----------
     theta, s, a : int or array-like of int
         Threshold, synapses, active cells.
     max_false_negative : float, default=0.0
-        Share of misses that is accepted; with 0 the answer is s - theta, the worst case.
+        Maximum probability of a miss; with 0 the result is s - theta, the worst case.
 
     Returns
     -------
@@ -260,7 +261,7 @@ def bank_false_match(
     method: Literal["exact", "bound"] = "exact",
     log: bool = False,
 ) -> Floats:
-    r"""Probability that at least one of ``M`` independent segments matches falsely.
+    r"""Compute the probability that at least one of ``M`` independent segments matches falsely.
 
     .. math:: 1 - (1 - p)^M \quad (8) \qquad \text{or its bound} \quad M p \quad (9)
 
@@ -298,15 +299,16 @@ def bank_false_match(
         logp = p if log else np.log(p)
         bound = np.where(M > 0, logp + np.log(M), -np.inf)
         if method == "exact":
+            # 1 - (1 - p)^M; below e^-37 it equals M p to double precision, where 1 - p would not
             none = np.where(M > 0, M * log1mexp(logp), 0.0)
-            value = np.where(bound < -37, bound, log1mexp(none))
+            value = np.where(bound < _TINY_BOUND, bound, log1mexp(none))
         else:
             value = np.minimum(bound, 0.0)
     return _result(value, log)
 
 
 class FalseAlarms(NamedTuple):
-    """False alarms in a network that sees one random pattern after another.
+    """False alarms in a network that receives one random pattern after another.
 
     Attributes
     ----------
@@ -327,14 +329,14 @@ class FalseAlarms(NamedTuple):
 
 
 def false_alarms(p: ArrayLike, segments_per_cell: ArrayLike, n_cells: ArrayLike) -> FalseAlarms:
-    """Rates of false alarms per cell and per network, from the probability per segment.
+    """Compute rates of false alarms per cell and per network from the probability per segment.
 
     Parameters
     ----------
     p : float or array-like
         Probability of a false match for one segment.
     segments_per_cell, n_cells : int or array-like of int
-        The cell is driven by any one of its segments.
+        Number of segments of a cell, any one of which drives it, and number of cells.
 
     Returns
     -------

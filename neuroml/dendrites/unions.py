@@ -1,4 +1,4 @@
-"""Several patterns on one segment: the law of their union's size and of its false matches.
+"""Several patterns on one segment: the distribution of their union's size, and false matches.
 
 A segment that stores ``M`` random patterns with ``s`` synapses each holds their union, a Bloom
 filter. Notation as in `neuroml.dendrites.theory`.
@@ -20,11 +20,11 @@ from neuroml.exceptions import DataError
 __all__ = ["union_false_match", "union_size_mean", "union_size_pmf"]
 
 UNION_METHODS = ("exact", "plugin", "bloom")
-_LARGEST_TABLE = 2 * 10**8
+_LARGEST_TABLE = 2 * 10**8  # entries of eight bytes: 1.6 GB
 
 
 def union_size_mean(n: ArrayLike, s: ArrayLike, M: ArrayLike) -> Floats:
-    r"""Mean number of synapses in the union of ``M`` random sets of ``s``.
+    r"""Compute the mean number of synapses in the union of ``M`` random sets of ``s``.
 
     .. math:: E|X| = n \left(1 - (1 - s / n)^M\right)   \qquad (13)
 
@@ -54,7 +54,7 @@ def union_size_mean(n: ArrayLike, s: ArrayLike, M: ArrayLike) -> Floats:
 
 
 def union_size_pmf(n: int, s: int, M: int, *, log: bool = False) -> np.ndarray:
-    r"""Exact law of the size of the union of ``M`` random sets of ``s`` out of ``n``.
+    r"""Compute the exact law of the size of the union of ``M`` random sets of ``s`` out of ``n``.
 
     Each further set adds :math:`J \sim H(n, n - k, s)` new members to a union of size k, so the
     size is a Markov chain; its law after M steps is found by M steps of that chain.
@@ -101,7 +101,7 @@ def union_false_match(
     method: Literal["exact", "plugin", "bloom"] = "exact",
     log: bool = False,
 ) -> Floats:
-    r"""Probability that a segment which stores ``M`` patterns matches a random one.
+    r"""Compute the probability that a segment which stores ``M`` patterns matches a random one.
 
     Storing the patterns in one union of the *activity* (several patterns active at once, one
     pattern on the segment) has the same law with ``s`` and ``a`` exchanged.
@@ -151,6 +151,7 @@ def union_false_match(
 def _share(n: np.ndarray, s: np.ndarray, M: np.ndarray) -> np.ndarray:
     """Probability that a given cell is in the union, 1 - (1 - s/n)^M."""
     with np.errstate(divide="ignore", invalid="ignore"):
+        # without the loss of digits of 1 - (1 - x) for small s / n
         return np.where(M > 0, -np.expm1(M * np.log1p(-s / n)), 0.0)
 
 
@@ -165,10 +166,12 @@ def _size_law(n: int, s: int, M: int) -> np.ndarray:
             fix="Use method='plugin'.",
         )
     new = np.arange(s + 1)[:, None]
+    # P(j new members | size k), j ~ H(n, n - k, s)
     step = np.exp(log_pmf(new, np.int64(n), n - sizes, np.int64(s)))
     law = np.zeros(len(sizes))
     law[0] = 1.0
     for _ in range(M):
+        # p'(k + j) += p(k) P(j | k), over the sizes that are possible so far
         possible = np.flatnonzero(law)
         low, high = possible[0], possible[-1] + 1
         following = np.zeros_like(law)
@@ -191,6 +194,7 @@ def _mixture(
             laws[key] = _size_law(*key)
         sizes = np.flatnonzero(laws[key])
         terms = log_tail(theta[where], n[where], sizes, a[where]) + np.log(laws[key][sizes])
+        # log-sum-exp
         largest = terms.max()
         with np.errstate(divide="ignore"):
             result[where] = (

@@ -1,4 +1,4 @@
-"""A retina whose cells are known in full, as a torch module."""
+"""A simulated retina, as a torch module: cells with known filters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RetinaModule(nn.Module):
     .. math::
         r_i(t) = g_i \log(1 + \exp(b_i + \sum_{k \in i} w_k\, u_{p(k)}(t)\, u_{q(k)}(t)))
 
-    which covers linear-nonlinear cells (:math:`q = 0`), cells that answer to contrast of either
+    which covers linear-nonlinear cells (:math:`q = 0`), cells that respond to contrast of either
     sign (:math:`q = p`) and motion energy (quadrature pairs).
 
     Parameters
@@ -80,11 +80,12 @@ class RetinaModule(nn.Module):
         self._at_center = [at_center]  # in a list, so that it is no submodule
 
     def drive(self, stimuli: torch.Tensor) -> torch.Tensor:
-        """What rates are a function of (n_stimuli, n_cells, n_frames - n_lags + 1)."""
+        """Argument of the rates' softplus, (n_stimuli, n_cells, n_frames - n_lags + 1)."""
         # one product for all stimuli: several times faster than a batch of them
         parts = (self.space @ stimuli.flatten(0, 1).flatten(start_dim=1).T).unflatten(
             1, stimuli.shape[:2]
         )
+        # ... over space; then each part's filter over time, and u_0 = 1 as the first part
         parts = functional.conv1d(parts.transpose(0, 1), self.time, groups=len(self.time))
         parts = functional.pad(parts, (0, 0, 1, 0), value=1.0)
         terms = (

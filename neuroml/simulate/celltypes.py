@@ -1,4 +1,4 @@
-"""A simulated retina: cells of known types, what they are shown and how they answer."""
+"""A simulated retina: cells of known types, their stimuli and responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["CELL_TYPES", "make_responses", "make_retina"]
 
 @dataclass(frozen=True)
 class CellType:
-    """How the parts of a cell, each (space, time), make up its drive.
+    """The parts of a cell, each a filter (space, time), and how they combine to its drive.
 
     ``pairs`` are (first part, second part, weight of their product); ``channels`` are the weights
     of green and UV where the stimulus has two channels.
@@ -70,9 +70,11 @@ CELL_TYPES: dict[str, CellType] = {
 
 _CONTINUUM = "continuum"
 _TEN_TYPES = tuple(CELL_TYPES)[:10]
-_SPOT, _LARGE, _GABOR, _WAVELENGTH = 1.0, 2.2, 1.8, 5.0  # pixels
+# Sizes in pixels, chosen for the default canvas of 10 x 10: a spot of a few pixels, a larger one
+# that still fits, and Gabor filters of about one period.
+_SPOT, _LARGE, _GABOR, _WAVELENGTH = 1.0, 2.2, 1.8, 5.0
 _TIME_CONSTANT, _DECAY = 1.5, 10.0  # frames, of filters and of the calcium indicator
-_DRIVE_SD = 1.5
+_DRIVE_SD = 1.5  # of the softplus's argument: large enough for cells to rectify
 
 
 def _space(name: str, rows: np.ndarray, columns: np.ndarray, size: float) -> np.ndarray:
@@ -80,6 +82,7 @@ def _space(name: str, rows: np.ndarray, columns: np.ndarray, size: float) -> np.
     squared = (rows**2 + columns**2) / size**2
     if name in ("spot", "large"):
         sigma = _SPOT if name == "spot" else _LARGE
+        # center minus a surround of twice the width and half the weight (1/8 of the height)
         center = np.exp(-squared / (2 * sigma**2))
         profile = center - np.exp(-squared / (8 * sigma**2)) / 8
     else:
@@ -93,8 +96,8 @@ def _time(name: str, n_lags: int, stretch: float) -> np.ndarray:
     """A temporal filter (n_lags,) of unit norm, the current frame last."""
     lag = np.arange(n_lags)[::-1] / stretch
 
-    def pulse(tau: float) -> np.ndarray:
-        return (lag + 0.5) / tau * np.exp(1 - (lag + 0.5) / tau)
+    def pulse(constant: float) -> np.ndarray:
+        return (lag + 0.5) / constant * np.exp(1 - (lag + 0.5) / constant)
 
     if name == "sustained":
         profile = pulse(_TIME_CONSTANT)
@@ -140,7 +143,7 @@ def _build(
     scale: np.ndarray,
     at_center: RetinaModule | None = None,
 ) -> RetinaModule:
-    """Lay the cells' parts out as matrices; the drive of each is scaled and shifted."""
+    """Build the module from the cells' parts, with the drive of each cell scaled and shifted."""
     from neuroml.simulate._retina import RetinaModule
 
     n_channels = shape[3] if len(shape) == 4 else 1
@@ -173,7 +176,7 @@ def _build(
 
 
 def _standardized(kinds: Sequence[CellType], shape: tuple[int, ...], n_lags: int) -> np.ndarray:
-    """Offset and scale (2, n_cells) that give a typical cell's drive a set mean and spread.
+    """Offset and scale (2, n_cells) that give a typical cell's drive mean 0 and a set deviation.
 
     The stimuli are always the same ones, so that a type is the same in every simulated retina.
     """
@@ -209,31 +212,32 @@ def make_retina(  # noqa: PLR0913 - one keyword for each property of the simulat
 ) -> Bunch:
     """Simulate a retina with cells of known types, and a recording of it.
 
-    Two calls with different seeds are two retinas with the same types: fit one, test on the other.
+    Two calls with different seeds give two retinas with the same types: fit to one, test on the
+    other.
 
     Parameters
     ----------
     cell_types : sequence of str or "continuum"
-        Names from `CELL_TYPES`. "continuum" has no types: cells differ in degree along a ring from
-        ON to OFF and sustained to transient, and in size; a control in which nothing should be
+        Names from `CELL_TYPES`. "continuum" has no types: cells differ gradually along a ring from
+        ON to OFF and sustained to transient, and in size; a control in which no types should be
         found.
     n_cells : int or mapping
-        Cells of each type (``{name: number}`` for unequal counts), or of the continuum.
+        Number of cells of each type (``{name: number}`` for unequal numbers), or of the continuum.
     stimulus_shape : sequence of int
         (n_frames, height, width) of one clip; with a fourth entry 2, stimuli have a green and a UV
         channel.
     n_lags : int
-        Frames that a response depends on.
+        Number of frames that a response depends on.
     rf_jitter : float
         Standard deviation of the receptive fields' distance from the center, in pixels per axis.
     filter_jitter, gain_jitter : float
-        Spread of size and time scale, and of the rate, between cells of one type: standard
-        deviation of their logarithm.
+        Standard deviation, between cells of one type, of the logarithms of size and time scale,
+        and of the rate.
     n_frames : int
         Length of the movie to fit on, a sequence of clips of ``stimulus_shape``; the one to test on
         is a tenth as long.
     n_repeats : int
-        Repeats of the test movie.
+        Number of repeats of the test movie.
     noise : {"poisson", "gaussian", "calcium", "none"}
     noise_level : float
         See `make_responses`.
@@ -354,19 +358,19 @@ def make_responses(
     n_repeats: int | None = None,
     random_state: RandomState = None,
 ) -> np.ndarray:
-    """Noisy responses of cells with known rates.
+    """Draw noisy responses of cells with known rates.
 
     Parameters
     ----------
     rates : array-like of shape (n_frames, n_cells)
     noise : {"poisson", "gaussian", "calcium", "none"}
-        Spike counts; rates plus noise; rates seen through an indicator that decays with a time
-        constant of ten frames, plus noise; or the rates.
+        "poisson": spike counts. "gaussian": rates plus noise. "calcium": rates filtered by an
+        indicator that decays with a time constant of ten frames, plus noise. "none": the rates.
     noise_level : float
         Standard deviation of the noise of a frame over that of the cell's signal; for "gaussian"
         and "calcium".
     n_repeats : int, optional
-        Without it, one repeat and no axis for it.
+        Number of repeats; without it, there is one, and no axis for it.
     random_state : int, RandomState, Generator or None
 
     Returns

@@ -1,4 +1,4 @@
-"""Traces of subjects in which communities of neurons come together for a while."""
+"""Traces of subjects in which communities of neurons are active together for a while."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_dynamic_communities(
     random_state: RandomState = None,
     **details: float,
 ) -> Bunch:
-    r"""Planted communities, active in planted intervals of planted subjects.
+    r"""Simulate communities of units that are active in known intervals of known subjects.
 
     Each unit has a smooth signal of its own. While its community is active, it also has the
     community's signal, of which every subject has its own version:
@@ -45,16 +45,17 @@ def make_dynamic_communities(
     ----------
     n_units, n_subjects, n_frames : int
     n_communities : int
-        Each has ``n_units // (n_communities + 1)`` members; the other units belong to none.
+        Number of communities. Each has ``n_units // (n_communities + 1)`` members; the other units
+        belong to none.
     n_active_subjects : int
-        Subjects in which a community ever becomes active.
+        Number of subjects in which a community becomes active.
     schedule : {"dynamic", "static", "null"}
-        "static": all communities are active in all subjects all the time. "null": never; there is
-        nothing to find.
+        "dynamic": each community is active in its interval. "static": all communities are active
+        in all subjects all the time. "null": none ever is.
     noise : float
-        Standard deviation of white noise, in those of the smooth signals.
+        Standard deviation of white noise, relative to that of the smooth signals.
     unseen : float
-        Share of the units that a subject lacks, at random.
+        Share of the units that are missing in a subject, at random.
     random_state : int, RandomState, Generator or None
     **details : float
         ``own=0.5`` (standard deviation of a unit's own signal),
@@ -65,7 +66,7 @@ def make_dynamic_communities(
     Returns
     -------
     Bunch
-        ``X`` (n_subjects, n_frames, n_units), NaN columns for unseen units;
+        ``X`` (n_subjects, n_frames, n_units), NaN columns for missing units;
         ``communities`` (n_units,), -1 for units in none;
         ``intervals`` (n_communities, 2), first and one-past-last frame;
         ``members`` (n_communities, n_units), ``active_frames`` (n_communities, n_frames) and
@@ -134,7 +135,7 @@ def _plan(
     n_subjects: int,
     n_active: int,
 ) -> dict[str, Any]:
-    """Intervals that share a quarter of the time axis each with their neighbors, and subjects."""
+    """Draw intervals and subjects: each interval extends an eighth of its length to either side."""
     slot = n_frames / n_communities
     first = np.maximum(0, (np.arange(n_communities) * slot - slot / 8).astype(int))
     last = np.minimum(n_frames, ((np.arange(n_communities) + 1) * slot + slot / 8).astype(int))
@@ -178,7 +179,7 @@ def _smooth(rng: np.random.Generator, n_frames: int, n: int, width: float) -> np
 
 
 def _unseen(rng: np.random.Generator, n_subjects: int, n_units: int, share: float) -> np.ndarray:
-    """Which unit is unseen in which subject (n_subjects, n_units); none is unseen in all."""
+    """Which units are missing in which subject (n_subjects, n_units); none is missing in all."""
     gone = rng.uniform(size=(n_subjects, n_units)) < share
     lost = gone.all(axis=0)
     gone[rng.integers(n_subjects, size=lost.sum()), np.flatnonzero(lost)] = False

@@ -40,19 +40,20 @@ def make_cohort(  # noqa: PLR0913 - the knobs are the point
     """Simulate a cohort: unequal voxels, disjoint training stimuli, shared test stimuli.
 
     A stimulus is a point in a latent space of 24 dimensions around one of 60 cluster centers. A
-    brain represents 60 features of it, linear and rectified, with a power-law spectrum; a voxel
-    weighs the features by its place on a cortical sheet. The target (an embedding, as of a vision
-    model) is another function of the same point, with a component that no brain carries.
+    brain represents 60 features of it, linear and rectified, with a power-law spectrum; a voxel has
+    weights of the features that depend on its place on a cortical sheet. The target (such as the
+    embedding of a vision model) is another function of the same point, with a component that no
+    brain represents.
 
     Parameters
     ----------
     n_subjects : int, default=5
     n_stimuli : int or sequence of int, default=1200
-        Training stimuli of every subject, or of each.
+        Number of training stimuli, for all subjects or for each.
     n_test : int, default=300
-        Test stimuli, the same for all subjects.
+        Number of test stimuli, the same for all subjects.
     n_repeats : int, default=3
-        Trials of every stimulus.
+        Number of trials of every stimulus.
     n_voxels : (int, int) or sequence of n_subjects int, default=(900, 1300)
         Range to draw from, or the number for each subject (a pair is a range unless there are two
         subjects and it falls).
@@ -69,7 +70,7 @@ def make_cohort(  # noqa: PLR0913 - the knobs are the point
         Length scale of the own topography, in widths of the sheet; the shared one's is three times
         that.
     overlap : float in [0, 1], default=0.0
-        Share of the training stimuli that all subjects see.
+        Share of the training stimuli that are shown to all subjects.
     share : bool, default=True
         With False every brain represents its own random directions of the space of the targets,
         and has a topography of its own: brains have nothing in common but the stimuli.
@@ -183,7 +184,7 @@ class _Code:
 
 @dataclass(frozen=True)
 class _World:
-    """Where stimuli lie, what the targets are, and what brains can see of them."""
+    """Distribution of stimuli, the targets, and the part of the stimuli that brains represent."""
 
     centers: np.ndarray
     hidden: np.ndarray
@@ -210,7 +211,7 @@ class _World:
         )
 
     def stimuli(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Points (n, 36): 24 dimensions that brains can see, in clusters, and 12 they cannot."""
+        """Points (n, 36): 24 dimensions that brains represent, in clusters, and 12 others."""
         cluster = rng.integers(_N_CLUSTERS, size=n)
         around = rng.standard_normal((n, _N_LATENT))
         visible = np.sqrt(0.7) * self.centers[cluster] + np.sqrt(0.3) * around
@@ -288,6 +289,8 @@ class _Brain:
         scale = np.sqrt((features**2).mean(axis=0))
         shaken = np.repeat(features, n_repeats, axis=0)
         shaken = shaken + 0.5 * scale * rng.standard_normal(shaken.shape)
+        # 0.21 gives a median single-trial reliability of 0.03 at snr=1; the noise's variances
+        # 0.2 (local), 0.1 (global) and 0.7 (voxel) add up to one
         trials = 0.21 * snr * shaken @ self.weights.T
         for basis, share in ((self.noise_local, 0.2), (self.noise_global, 0.1)):
             trials += np.sqrt(share) * rng.standard_normal((n_trials, basis.shape[1])) @ basis.T

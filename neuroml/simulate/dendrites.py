@@ -43,7 +43,7 @@ def _add_noise(
     n_added: int,
     noisy: np.ndarray,
 ) -> None:
-    """Write the active cells of one noisy pattern to ``noisy``."""
+    """Write the active cells of one noisy pattern to ``noisy``: the kept ones, then new ones."""
     kept = len(pattern) - n_removed
     active = pattern.copy()
     draw_subset(rng, active, kept)

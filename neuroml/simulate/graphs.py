@@ -40,19 +40,19 @@ def make_planted_weights(
     family: str = "exponential",
     random_state: RandomState = None,
 ) -> Bunch:
-    """A dense symmetric matrix of random weights with larger means inside the communities.
+    """Draw a dense symmetric matrix of weights with larger means inside the communities.
 
     Parameters
     ----------
     sizes : sequence of int
-        Units in each block.
+        Number of units in each block.
     ratio : float
-        Mean weight within a community, over the mean of one elsewhere.
+        Mean weight within a community; it is one elsewhere.
     n_silent : int
-        The first so many blocks are no communities: their mean is one inside, too.
+        Number of blocks, the first ones, that are no communities: their mean is one inside, too.
     family : {"exponential", "lognormal", "normal"}
-        Of the weights: a log-normal one has a standard deviation of one in its logarithm, a
-        normal one a standard deviation of one.
+        Distribution of the weights. The logarithm of log-normal ones has a standard deviation of
+        one, as normal ones have.
     random_state : int, RandomState, Generator or None
 
     Returns
@@ -95,7 +95,7 @@ def make_weighted_lfr(
     community_sizes: tuple[int, int] | None = None,
     random_state: RandomState = None,
 ) -> Bunch:
-    r"""A weighted graph of Lancichinetti and Fortunato (2009).
+    r"""Draw a weighted graph of Lancichinetti and Fortunato (2009).
 
     Degrees follow a power law with exponent 2, community sizes one with exponent 1. A unit has a
     share :math:`1 - \mu_t` of its edges inside its community; its strength is
@@ -112,8 +112,8 @@ def make_weighted_lfr(
     strength_exponent : float
         :math:`\beta`.
     community_sizes : tuple of int, optional
-        Smallest and largest; by default the smallest and the largest degree, as in the published
-        generator.
+        Smallest and largest community; by default the smallest and the largest degree, as in the
+        published generator.
     random_state : int, RandomState, Generator or None
 
     Returns
@@ -163,7 +163,10 @@ def make_weighted_lfr(
 
 
 def _smallest_degree(n: int, mean: float, largest: int) -> float:
-    """Where a power law with exponent 2 must begin for its mean to be the given one."""
+    """Find the smallest degree for which a power law with exponent 2 has the given mean.
+
+    With density c / k^2 on [a, b], the mean is log(b / a) / (1 / a - 1 / b).
+    """
 
     def off(smallest: float) -> float:
         return float(np.log(largest / smallest) / (1 / smallest - 1 / largest) - mean)
@@ -216,7 +219,7 @@ def _communities(
 def _join(
     rng: np.random.Generator, joined: np.ndarray, degrees: np.ndarray, allowed: np.ndarray
 ) -> None:
-    """Join random pairs among the allowed ones until the degrees are used up, as far as it goes."""
+    """Join random pairs among the allowed ones until degrees are reached, as far as possible."""
     left = degrees.copy()
     open_pairs = allowed & ~joined
     np.fill_diagonal(open_pairs, False)
@@ -236,12 +239,13 @@ def _join(
 def _weights(joined: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     """Positive weights on the edges whose sums come close to the strengths.
 
-    As in the published generator, sweeps end once one improves the squared deficit by less than a
-    hundredth.
+    As in the published generator, iterations end once one improves the squared deficit by less than
+    a hundredth.
     """
     share = strengths / np.maximum(joined.sum(axis=1), 1)
     W = np.where(joined, (share[:, None] + share) / 2, 0.0)
     before, deficit = np.inf, strengths - W.sum(axis=1)
+    # proportional fitting: scale rows and columns by sqrt(wanted strength / present strength)
     while (deficit**2).sum() < 0.99 * before:
         before = (deficit**2).sum()
         ratio = np.sqrt(strengths / np.maximum(W.sum(axis=1), 1e-300))

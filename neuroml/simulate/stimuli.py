@@ -14,7 +14,7 @@ __all__ = ["make_chirp", "make_moving_bars", "make_pink_stimuli"]
 def make_pink_stimuli(
     n_stimuli: int, shape: Sequence[int], *, axes: str = "", random_state: RandomState = None
 ) -> np.ndarray:
-    r"""Gaussian stimuli whose amplitude falls as one over frequency, as in natural scenes.
+    r"""Draw Gaussian stimuli whose amplitude falls as one over frequency, as in natural scenes.
 
     Parameters
     ----------
@@ -61,16 +61,16 @@ def make_pink_stimuli(
 
 
 def make_chirp(rate_hz: float = 64.0, *, duration_s: float = 32.0) -> np.ndarray:
-    """Full-field chirp: a step of light, a sweep of frequency and a sweep of contrast.
+    """Make a full-field chirp: a step of light, a sweep of frequency and a sweep of contrast.
 
     Parameters
     ----------
     rate_hz : float
         Samples per second.
     duration_s : float
-        The parts keep their shares of it: 2/32 dark, 3/32 bright, 3/32 dark, 2/32 gray, 8/32
-        oscillation from 0.5 to 8 Hz, 2/32 gray, 8/32 oscillation at 2 Hz of growing contrast,
-        2/32 gray, 2/32 dark. Frequencies scale with the speed.
+        Length, of which the parts have fixed shares: 2/32 dark, 3/32 bright, 3/32 dark, 2/32 gray,
+        8/32 oscillation from 0.5 to 8 Hz, 2/32 gray, 8/32 oscillation at 2 Hz of growing contrast,
+        2/32 gray, 2/32 dark. Frequencies are those of 32 s and scale with the speed.
 
     Returns
     -------
@@ -89,6 +89,7 @@ def make_chirp(rate_hz: float = 64.0, *, duration_s: float = 32.0) -> np.ndarray
     intensity[(t >= 2) & (t < 5)] = 1.0
     sweep = (t >= 10) & (t < 18)
     s = t[sweep] - 10
+    # phase = integral of the frequency, which rises linearly from 0.5 to 8 Hz in 8 s
     intensity[sweep] += 0.5 * np.sin(2 * np.pi * (0.5 * s + (8 - 0.5) / 16 * s**2))
     ramp = (t >= 20) & (t < 28)
     s = t[ramp] - 20
@@ -99,18 +100,18 @@ def make_chirp(rate_hz: float = 64.0, *, duration_s: float = 32.0) -> np.ndarray
 def make_moving_bars(
     n_frames: int, height: int, width: int, *, n_directions: int = 8, bar_width: float = 3.0
 ) -> np.ndarray:
-    """Bright bars that cross the canvas in evenly spaced directions.
+    """Make bright bars that cross the canvas in evenly spaced directions.
 
     Parameters
     ----------
     n_frames : int
-        Frames of one crossing.
+        Number of frames of one crossing.
     height, width : int
     n_directions : int
-        The first one moves to the right (growing column), the following ones turn towards growing
-        row.
+        Number of directions. The first one is to the right (increasing column), the following ones
+        turn towards increasing row.
     bar_width : float
-        In pixels.
+        Width of the bar in pixels.
 
     Returns
     -------

@@ -28,7 +28,7 @@ def make_switching_choices(
     stay: float = 0.97,
     random_state: RandomState = None,
 ) -> Bunch:
-    """Two-alternative choices of a subject that switches between strategies.
+    """Simulate two-alternative choices of a subject that switches between strategies.
 
     Strategies are engaged (the stimulus decides), biased to the left, biased to the right,
     repeating the previous choice, and guessing; the first ``n_states`` of them are used.
@@ -36,9 +36,9 @@ def make_switching_choices(
     Parameters
     ----------
     n_sessions, n_trials : int
-        Trials are per session.
+        Number of sessions, and of trials in each.
     n_states : int
-        From 1 to 5.
+        Number of strategies, from 1 to 5.
     stay : float
         Probability of keeping the strategy from one trial to the next.
     random_state : int, RandomState, Generator or None
@@ -47,7 +47,7 @@ def make_switching_choices(
     -------
     Bunch
         ``X (n, 3)``: signed stimulus from -1 to 1, previous choice (-1, 1, or 0 on the first trial
-        of a session), previous stimulus (which nothing depends on); ``y (n,)``: choice, 0 or 1;
+        of a session), previous stimulus (on which no choice depends); ``y (n,)``: choice, 0 or 1;
         ``sessions (n,)``; ``states (n,)``; the truth ``weights (n_states, 1, 3)``,
         ``intercept (n_states, 1)``, ``transition_matrix``; and ``columns``, the names of X.
 
@@ -77,6 +77,7 @@ def make_switching_choices(
     previous, y = np.zeros(shape), np.empty(shape)
     for t in range(n_trials):
         if t > 0:
+            # next state by the inverse of the cumulative transition probabilities
             ladder = matrix.cumsum(axis=1)[states[:, t - 1], :-1]
             states[:, t] = (moves[:, t, None] >= ladder).sum(axis=1)
             previous[:, t] = 2.0 * y[:, t - 1] - 1.0

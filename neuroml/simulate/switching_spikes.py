@@ -29,7 +29,7 @@ _INVERSES: dict[str, Callable[[float], float]] = {
     "exp": lambda rate: float(np.log(rate)),
     "sigmoid": lambda rate: float(np.log(rate / (1.0 - rate))),
 }
-_HIGHEST_RATE = 1e6
+_HIGHEST_RATE = 1e6  # spikes per bin, beyond which feedback has made the rates explode
 
 
 def draw_counts(
@@ -40,7 +40,7 @@ def draw_counts(
     link: str,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw one session bin by bin: spikes feed back through the history.
+    """Draw the spikes of one session, bin by bin, with feedback through their history.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def draw_counts(
     weights : ndarray of shape (n_states, n_units, n_units)
         Entry k, i, j acts from unit j on unit i.
     filters : ndarray of shape (n_units, n_lags)
-        Of the sending unit; column l is lag l + 1.
+        Filters of the sending units; column l is lag l + 1.
     link : {"softplus", "exp", "sigmoid"}
     rng : Generator
 
@@ -67,6 +67,7 @@ def draw_counts(
     counts = np.empty((len(states), n_units))
     for t, k in enumerate(states):
         drive = (filters.T * recent).sum(axis=0)
+        # exp overflows above 709
         rates = LINKS[link](np.minimum(baseline[k] + weights[k] @ drive, 700.0))
         if not (rates <= _HIGHEST_RATE).all():
             raise DataError(
@@ -103,15 +104,15 @@ def make_switching_spikes(  # noqa: PLR0913 - one keyword per part of the design
         y_{ti} \sim \mathrm{Poisson}\Big(f\big(b_i + \sum_j w_{z_t ij}
             \sum_{l=1}^{L} h_l\, y_{t-l,j}\big)\Big), \qquad h_l \propto e^{-l}
 
-    The design of the one-hot GLM's authors (Li et al. 2024, ICLR): every pair has probabilities of
-    being inhibitory, absent or excitatory, drawn from a Dirichlet distribution; every state draws
-    the pair's sign from them and a strength :math:`\log(1 + 3u)`, u uniform.
+    The design is that of Li et al. (2024, ICLR), the authors of the one-hot GLM: every pair has
+    probabilities of being inhibitory, absent or excitatory, drawn from a Dirichlet distribution;
+    every state draws the pair's sign from them and a strength :math:`\log(1 + 3u)`, u uniform.
 
     Parameters
     ----------
     n_units, n_states : int, default=20, 5
     n_sessions, n_bins : int, default=20, 1000
-        Sessions, and bins of each.
+        Number of sessions, and of bins in each.
     connected : float, default=0.2
         Expected share of pairs with a connection.
     excitatory : float, default=0.5
@@ -202,7 +203,7 @@ def draw_states(
     rng: np.random.Generator,
     initial: np.ndarray | None = None,
 ) -> np.ndarray:
-    """One path (n_bins,) of a Markov chain; its first state is uniform unless ``initial`` says."""
+    """Draw a path (n_bins,) of a Markov chain; its first state is uniform without ``initial``."""
     bounds = np.cumsum(transition, axis=1)[:, :-1]
     draws = rng.random(n_bins)
     first = np.full(len(transition), 1.0 / len(transition)) if initial is None else initial

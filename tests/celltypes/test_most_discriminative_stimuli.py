@@ -28,7 +28,7 @@ def fitted(ten):
     return MostDiscriminativeStimuli(10, random_state=0).fit(ten.module)
 
 
-def one_at_a_time(module, labels, stimuli, *, tau, rate, n_steps, norm, limits):
+def one_at_a_time(module, labels, stimuli, *, temperature, rate, n_steps, norm, limits):
     """The published algorithm: plain gradient ascent, one cluster's stimulus after another."""
     module = module.double()
     for _ in range(10):
@@ -38,7 +38,9 @@ def one_at_a_time(module, labels, stimuli, *, tau, rate, n_steps, norm, limits):
             for _ in range(n_steps):
                 x.requires_grad_()
                 r = module(x[None])[0]
-                means = torch.stack([r[labels == k].mean() for k in range(len(stimuli))]) / tau
+                means = (
+                    torch.stack([r[labels == k].mean() for k in range(len(stimuli))]) / temperature
+                )
                 value = means[c] - torch.log(torch.exp(means).mean())
                 (gradient,) = torch.autograd.grad(value, x)
                 with torch.no_grad():
@@ -83,7 +85,7 @@ def test_published_settings_equal_the_loop_of_one_stimulus_at_a_time(seed):
         module,
         mds.initial_labels_,
         list(seen["start"]),
-        tau=1.6,
+        temperature=1.6,
         rate=10.0,
         n_steps=12,
         norm=norm,

@@ -1,9 +1,9 @@
-"""A linear layer whose units are modulated by dendritic segments that see a context."""
+"""A linear layer whose units are modulated by dendritic segments that receive a context."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -31,11 +31,11 @@ class ActiveDendriteLinear(nn.Module):
     ----------
     in_features, out_features : int
     n_segments : int
-        Segments per unit.
+        Number of segments per unit.
     dim_context : int
     select : {"absmax", "max"}, default="absmax"
-        Whether the segment with the largest magnitude or the largest value wins. With "max" the
-        gates of an untrained layer are nearly all open.
+        Whether the segment with the largest magnitude or the largest value modulates its unit. With
+        "max" the gates of an untrained layer are nearly all open.
     apply : {"gate", "bias"}, default="gate"
     weight_density, segment_density : float, default=1.0
         Share of non-zero weights per unit and per segment; see `SparseLinear`.
@@ -75,6 +75,35 @@ class ActiveDendriteLinear(nn.Module):
 
     last_winners_: torch.Tensor
 
+    @classmethod
+    def published(cls, **overrides: Any) -> ActiveDendriteLinear:
+        """Make the first hidden layer of Iyer et al. (2022) for ten tasks of permuted MNIST.
+
+        784 inputs and 2048 units with half of their weights, a segment for each task, 784 values of
+        context, and gates by the largest magnitude. In the paper, `KWinners` with 5 % of the units
+        follows; the second layer has ``in_features=2048, input_density=0.05``.
+
+        Parameters
+        ----------
+        **overrides
+            Any parameter of the class.
+
+        Examples
+        --------
+        >>> from neuroml.dendrites.layers import ActiveDendriteLinear
+        >>> layer = ActiveDendriteLinear.published(in_features=64, dim_context=64)
+        >>> layer.segments.shape
+        torch.Size([2048, 10, 64])
+        """
+        settings: dict[str, Any] = {
+            "in_features": 784,
+            "out_features": 2048,
+            "n_segments": 10,
+            "dim_context": 784,
+            "weight_density": 0.5,
+        }
+        return cls(**(settings | overrides))
+
     def __init__(  # noqa: PLR0913
         self,
         in_features: int,
@@ -110,6 +139,7 @@ class ActiveDendriteLinear(nn.Module):
             generator=generator,
         )
         shape = (out_features, n_segments, dim_context)
+        # uniform in +-1 / sqrt(fan-in of non-zero terms), as for the weights (see `SparseLinear`)
         bound = 1 / math.sqrt(context_density * segment_density * dim_context)
         self.segments = nn.Parameter(torch.empty(shape))
         nn.init.uniform_(self.segments, -bound, bound, generator=generator)
@@ -151,6 +181,7 @@ class ActiveDendriteLinear(nn.Module):
         segments = self.segments
         responses = nn.functional.linear(context, segments.flatten(0, 1))
         responses = responses.unflatten(-1, segments.shape[:2])
+        # which segment wins has no gradient; its response has
         strength = responses.detach()
         strength = strength.abs() if self.select == "absmax" else strength
         self.last_winners_ = strength.argmax(dim=-1)
@@ -158,10 +189,7 @@ class ActiveDendriteLinear(nn.Module):
 
 
 def _is_shared(context: torch.Tensor) -> bool:
-    """Whether one set of gates serves the whole batch.
-
-    With a gradient for the contexts it does not: every row must get its own.
-    """
+    """Whether all rows of the batch have the same context, and none needs a gradient of its own."""
     if context.ndim != 2 or context.requires_grad or len(context) == 0:
         return False
     return context.stride(0) == 0 or bool((context == context[0]).all())

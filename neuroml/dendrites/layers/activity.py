@@ -1,4 +1,4 @@
-"""How active the units of a network are."""
+"""Measurement of how many units of a network are active."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class ActivationMeter:
     Attributes
     ----------
     n_samples : dict of str to int
-        Samples so far.
+        Number of samples so far.
     counts : dict of str to ndarray of int64 of shape (n_units,)
-        Samples in which each unit was active.
+        Number of samples in which each unit was active.
 
     Raises
     ------
@@ -83,27 +83,27 @@ class ActivationMeter:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Leave the layers alone; the counts stay."""
+        """Remove the hooks; the counts stay."""
         for hook in self._hooks:
             hook.remove()
 
     def density(self, layer: str) -> float:
-        """Share of a layer's outputs that were active."""
+        """Return the share of a layer's outputs that were active."""
         return float(self.unit_density(layer).mean())
 
     def unit_density(self, layer: str) -> np.ndarray:
-        """Share of the samples in which each unit was active, (n_units,)."""
+        """Return the share of the samples in which each unit was active, (n_units,)."""
         return self._seen(layer) / self.n_samples[layer]
 
     def dead(self, layer: str, within: int | None = None) -> np.ndarray:
-        """Units that were silent throughout, or throughout the latest samples.
+        """Return which units were silent throughout, or throughout the latest samples.
 
         Parameters
         ----------
         layer : str
         within : int, optional
-            Judge the latest ``within`` samples only: such units are dead at the moment and may
-            come back to life.
+            Consider the latest ``within`` samples only: units that are silent in these may become
+            active again.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class ActivationMeter:
         return self._last_active[layer] <= self.n_samples[layer] - within
 
     def table(self, within: int | None = None) -> pd.DataFrame:
-        """One row per layer: units, samples, density, share of dead units (see `dead`)."""
+        """Tabulate units, samples, density and share of dead units (see `dead`) of each layer."""
         return pd.DataFrame(
             {
                 "n_units": {name: len(counts) for name, counts in self.counts.items()},

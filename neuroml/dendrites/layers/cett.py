@@ -1,4 +1,4 @@
-"""How many neurons of a feed-forward block can be left out before a metric suffers.
+"""How many neurons of a feed-forward block can be left out at a given loss of a metric.
 
 References
 ----------
@@ -21,8 +21,8 @@ from neuroml.exceptions import DataError
 
 __all__ = ["CETTSparsity", "cett", "cett_sparsity"]
 
-_HALVINGS = 30
-_RESOLUTION = 1e-3
+_HALVINGS = 30  # of the range of a threshold: 2^-30 is below the resolution of float32
+_RESOLUTION = 1e-3  # of the truncation error that all layers share
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class CETTSparsity:
     cett : float
         Truncation error that all layers share.
     thresholds : ndarray of shape (n_layers,)
-        Neurons whose output is at most this large are left out.
+        Norm of a neuron's output up to which it is left out.
     layer_sparsity : ndarray of shape (n_layers,)
         Share of the neurons left out, averaged over samples, of the dense network's activity.
     metric, dense_metric : float
-        With those neurons left out in all layers at once, and with none.
+        The metric with those neurons left out in all layers at once, and with none.
     """
 
     cett: float
@@ -54,7 +54,7 @@ class CETTSparsity:
 
 
 def cett(activations: torch.Tensor, weight: torch.Tensor, threshold: float) -> float:
-    r"""Cumulative error of tail truncation: how much of a block's output small neurons make up.
+    r"""Compute the cumulative error of tail truncation (CETT): the share of small neurons' output.
 
     Neuron i contributes :math:`n_i = a_i w_i`, its activation times its column of output weights.
     The error is :math:`\lVert \sum_{i \in D} n_i \rVert / \lVert \sum_i n_i \rVert` with
@@ -93,7 +93,7 @@ def cett_sparsity(
     tolerance: float = 0.01,
     max_samples: int = 4096,
 ) -> CETTSparsity:
-    """Leave out as many neurons as a metric allows, the same truncation error in every layer.
+    """Leave out as many neurons as a metric allows, with the same truncation error in every layer.
 
     Given a common `cett`, each layer's threshold follows by bisection; the largest common error
     with an acceptable metric follows by bisection again. With perplexity as the metric and a
@@ -107,9 +107,9 @@ def cett_sparsity(
         ``metric() -> float`` runs the model on validation data; smaller is better (give the
         negative of an accuracy).
     tolerance : float, default=0.01
-        Rise of the metric that is accepted, relative to its magnitude in the dense network.
+        Maximum rise of the metric, relative to its magnitude in the dense network.
     max_samples : int, default=4096
-        The thresholds are found on the first samples the metric sees.
+        Number of samples, the first of the validation data, on which the thresholds are found.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def _at_level(
     metric: Callable[[], float],
     dense_metric: float,
 ) -> CETTSparsity:
-    """Truncate every layer with the same error and see what the metric says."""
+    """Truncate every layer with the same error and compute the metric."""
     pairs = list(zip(samples, layers, strict=True))
     thresholds = [_threshold(x, layer.weight, level) for x, layer in pairs]
     shares = [

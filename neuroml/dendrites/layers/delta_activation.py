@@ -13,7 +13,7 @@ from neuroml.exceptions import DataError
 __all__ = ["DeltaActivation"]
 
 
-class _Quantise(torch.autograd.Function):
+class _Quantize(torch.autograd.Function):
     """Multiples of the step; the gradients are those that `DeltaActivation` describes."""
 
     @staticmethod
@@ -30,7 +30,7 @@ class _Quantise(torch.autograd.Function):
 
 
 class DeltaActivation(nn.Module):
-    r"""Quantise a signal over time, so that only its changes by a step need to be sent.
+    r"""Quantize a signal over time, so that only its changes by a step need to be transmitted.
 
     .. math:: q_t = \Delta \, \mathrm{round}(x_t / \Delta), \qquad \delta_t = q_t - q_{t - 1}
 
@@ -101,7 +101,7 @@ class DeltaActivation(nn.Module):
                 found=tuple(x.shape),
                 field="x",
             )
-        quantised = _Quantise.apply(x, self.step)
+        quantised = _Quantize.apply(x, self.step)
         changes = quantised.diff(dim=1)
         self.penalty = changes.abs().mean()
         self.density = int(changes.count_nonzero()) / changes.numel()

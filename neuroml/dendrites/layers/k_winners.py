@@ -24,20 +24,20 @@ class KWinners(nn.Module):
     n_units : int
         Length of the last axis.
     k : int
-        Winners in training.
+        Number of winners in training.
     k_evaluation : int, optional
-        Winners in evaluation; as many as in training if not given.
+        Number of winners in evaluation; ``k`` if not given.
     boost : float, default=0.0
         :math:`\beta`. Kept in the state as a buffer: ``layer.boost *= 0.85`` lets it decay.
     period : int, default=1000
-        Samples over which the duty cycle is a running mean.
+        Number of samples over which the duty cycle is a running mean.
 
     Attributes
     ----------
     duty_cycle : Tensor of shape (n_units,)
         Share of the training samples in which each unit won, always in [0, 1].
     n_seen : Tensor of int64
-        Training samples so far.
+        Number of training samples so far.
 
     Raises
     ------
@@ -110,6 +110,8 @@ class KWinners(nn.Module):
         n_samples = winners.numel() // winners.shape[-1]
         if n_samples == 0:
             return
+        # running mean over the latest `period` samples: the first batch has weight 1, later ones
+        # batch / period, never above 1
         share = torch.bincount(winners.reshape(-1), minlength=self.n_units) / n_samples
         self.n_seen += n_samples
         weight = min(1.0, n_samples / min(self.period, int(self.n_seen)))

@@ -28,7 +28,7 @@ class FATReLU(nn.Module):
     Parameters
     ----------
     threshold : float, default=0.0
-        Not negative.
+        Threshold, zero or positive.
 
     Raises
     ------
@@ -71,7 +71,7 @@ class SineStageSchedule:
     ----------
     peaks : sequence of float
         :math:`\lambda_1, \lambda_2, \ldots`, not negative; the first holds up to ``steps[0]``, the
-        last for ever after.
+        last from ``steps[-1]`` on.
     steps : sequence of int
         :math:`T_1 < T_2 < \ldots`, where each peak is reached.
 
@@ -144,7 +144,7 @@ class ActivationL1:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Leave the layers alone; ``value`` stays."""
+        """Remove the hooks; ``value`` stays."""
         for hook in self._hooks:
             hook.remove()
 

@@ -21,8 +21,8 @@ def prune_rnn_(
 ) -> nn.RNNBase:
     """Set the smallest weights of a recurrent network to zero for good, in place.
 
-    The mask is a parametrization, so training goes on with what is left and no optimizer revives
-    a pruned weight. Pruning again with a larger amount prunes further.
+    The mask is a parametrization: training continues with the other weights, and no optimizer can
+    change a pruned one. Pruning again with a larger amount prunes further.
 
     Parameters
     ----------

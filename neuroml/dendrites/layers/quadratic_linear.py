@@ -64,17 +64,19 @@ class QuadraticLinear(nn.Module):
         return self.linear(x) * self.gate(x) + self.power(x * x)
 
 
-def relinear_param_groups(model: nn.Module, lr: float, lr_quadratic: float) -> list[dict[str, Any]]:
+def relinear_param_groups(
+    model: nn.Module, learning_rate: float, quadratic_learning_rate: float
+) -> list[dict[str, Any]]:
     """Split a model's parameters so that quadratic parts learn slowly (ReLinear).
 
     Parameters
     ----------
     model : torch.nn.Module
         Its `QuadraticLinear` layers are found by type, however the model names them.
-    lr : float
+    learning_rate : float
         Learning rate of everything else, linear parts included.
-    lr_quadratic : float
-        Learning rate of ``gate`` and ``power``, far below ``lr`` (1e-4 of it in the reference).
+    quadratic_learning_rate : float
+        Learning rate of ``gate`` and ``power``, far below the other (1e-4 of it in the reference).
 
     Returns
     -------
@@ -99,6 +101,6 @@ def relinear_param_groups(model: nn.Module, lr: float, lr_quadratic: float) -> l
     }
     rest = [parameter for parameter in model.parameters() if id(parameter) not in quadratic]
     return [
-        {"params": rest, "lr": lr},
-        {"params": list(quadratic.values()), "lr": lr_quadratic},
+        {"params": rest, "lr": learning_rate},
+        {"params": list(quadratic.values()), "lr": quadratic_learning_rate},
     ]
