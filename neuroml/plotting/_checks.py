@@ -63,7 +63,7 @@ def check_array(values: ArrayLike, shape: Sequence[int | str], field: str) -> np
     array = np.asarray(as_numbers(values, field))
     lengths: dict[str, int] = {}
     fits = array.ndim == len(shape) and all(
-        n == (wanted if isinstance(wanted, int) else lengths.setdefault(wanted, n))
+        n == (lengths.setdefault(wanted, n) if isinstance(wanted, str) else wanted)
         for n, wanted in zip(array.shape, shape, strict=True)
     )
     if not fits or not array.size:

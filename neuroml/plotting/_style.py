@@ -10,8 +10,10 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from neuroml._core.files import atomic_path
 
@@ -23,6 +25,7 @@ __all__ = [
     "canvas_for",
     "color",
     "colorbar",
+    "count",
     "in_house_style",
     "new_figure",
     "save_figure",
@@ -115,6 +118,11 @@ def state_legend(figure: FigureBase, n_states: int) -> None:
         for k in range(n_states)
     ]
     figure.legend(handles=squares, loc="outside right upper", frameon=False)
+
+
+def count(axis: Axis) -> None:
+    """Ticks at whole numbers: there is no half a unit, session or iteration."""
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def thin_ticks(n: int, most: int) -> range:

@@ -21,6 +21,7 @@ from neuroml.plotting._style import (
     canvas_for,
     color,
     colorbar,
+    count,
     in_house_style,
     tidy,
 )
@@ -291,6 +292,7 @@ def plot_training(model: ResponseModel, *, ax: Axes | None = None) -> Axes:
     history = fitted(model, "history_").history_
     epochs = [entry["epoch"] for entry in history]
     ax = tidy(axes_for(ax, 4.5, 2.6), x="epoch", y="error (share of the mean's)")
+    count(ax.xaxis)
     for i, (name, label) in enumerate((("loss", "training"), ("validation", "held-out blocks"))):
         if name in history[0]:
             ax.plot(epochs, [entry[name] for entry in history], color=color(i), label=label)

@@ -161,7 +161,9 @@ def plot_loadings(
     names = names_for(unit_names, len(loadings), "", "unit_names")
     order = _unit_order(loadings)
     n_components = loadings.shape[1]
-    ax = axes_for(ax, max(3.2, 1.6 + 0.45 * n_components), 0.9 + 0.15 * min(len(order), 80))
+    ax = axes_for(
+        ax, max(3.2, 1.6 + 0.45 * n_components), max(2.2, 0.9 + 0.15 * min(len(order), 80))
+    )
     share = loadings[order] / loadings.max(axis=0)
     image = ax.imshow(share, cmap=MAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     ax.set(xlabel="component", xticks=range(n_components))

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from neuroml.decoding.metrics import Interval, subject_interval
 from neuroml.exceptions import DataError
 from neuroml.plotting._checks import check_array, check_columns, check_times, fitted, names_for
-from neuroml.plotting._style import axes_for, canvas_for, color, in_house_style, tidy
+from neuroml.plotting._style import axes_for, canvas_for, color, count, in_house_style, tidy
 
 __all__ = [
     "plot_adaptation_curves",
@@ -161,6 +161,7 @@ def plot_decodability(model: BaseEstimator, *, ax: Axes | None = None) -> Axes:
     shares = fitted(model, "components_").components_["decodability"]
     ax = axes_for(ax, 4.6, 2.6)
     tidy(ax, x="shared component", y="share of variance explained")
+    count(ax.xaxis)
     ax.plot(np.arange(1, len(shares) + 1), shares, "o-", color=color(0), markersize=4)
     ax.set_ylim(bottom=0)
     return ax
@@ -199,6 +200,7 @@ def plot_penalties(model: BaseEstimator, *, ax: Axes | None = None) -> Axes:
     curves = fitted(model, "cv_errors_").cv_errors_
     ax = axes_for(ax, 4.6, 2.6)
     tidy(ax, x="penalty, from small to large", y="error / smallest error")
+    count(ax.xaxis)
     for errors in curves.values():
         places = np.arange(1, len(errors) + 1)
         ax.plot(places, errors / errors.min(), color=color(0), alpha=0.4, linewidth=1)

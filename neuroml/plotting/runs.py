@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 
 from neuroml.exceptions import DataError
 from neuroml.plotting._checks import fitted
-from neuroml.plotting._style import axes_for, canvas_for, color, in_house_style, tidy
+from neuroml.plotting._style import axes_for, canvas_for, color, count, in_house_style, tidy
 from neuroml.switching import SwitchingPopulationGLM
 
 __all__ = ["plot_convergence", "plot_jobs"]
@@ -64,6 +64,7 @@ def plot_convergence(
     by_epoch = kept == "loss_curve_"
     ax = axes_for(ax, 4.5, 2.6)
     tidy(ax, x="epoch" if by_epoch else "iteration", y="loss" if by_epoch else "objective")
+    count(ax.xaxis)
     if label is not None:
         ax.set_ylabel(label)
     # a trace may begin before the first iteration; its last value belongs to the last one

@@ -18,6 +18,7 @@ from neuroml.plotting._style import (
     canvas_for,
     color,
     colorbar,
+    count,
     in_house_style,
     state_legend,
     thin_ticks,
@@ -96,6 +97,7 @@ def plot_states(
         above.plot(shares[:, k], ".-", color=color(k), label=f"state {k}")
         below.plot(time[inside], resp[inside, k], color=color(k))
     tidy(above, x="session", y="share of session").set_ylim(0, 1)
+    count(above.xaxis)
     above.legend(frameon=False, ncols=resp.shape[1], fontsize=8)
     tidy(below, x=time_label, y="probability", title=f"session {shown}").set_ylim(0, 1.02)
     return figure
@@ -475,6 +477,7 @@ def plot_state_raster(
     at, unit = np.nonzero(counts[shown][:, order])
     bottom.plot(time[at], unit, "|", color="black", markersize=3)
     tidy(bottom, x=time_label, y="unit, sorted")
+    count(bottom.yaxis)
     for start in borders:
         if start < max_bins:
             for axes in (top, bottom):
@@ -526,6 +529,8 @@ def plot_couplings(model: SwitchingPopulationGLM, *, figure: Figure | None = Non
             weights[k], cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="nearest"
         )
         axes.set(title=f"state {k}", xlabel="from unit")
+        count(axes.xaxis)
+        count(axes.yaxis)
     every[0].set_ylabel("to unit")
     figure.colorbar(image, ax=list(every), label="weight", extend="both")
     return figure
@@ -563,6 +568,7 @@ def plot_filters(model: SwitchingPopulationGLM, *, ax: Axes | None = None) -> Ax
     """
     filters = fitted(model, "filters_").filters_
     ax = tidy(axes_for(ax, 4.0, 2.6), x="lag (bins)", y="filter (share per bin)")
+    count(ax.xaxis)
     lags = np.arange(1, model.n_lags + 1)
     if len(model.filter_mix_[0]) > 1:
         ax.plot(lags, filters.T, color="0.7", linewidth=0.8)
