@@ -10,7 +10,7 @@ from neuroml._core.iteration import (
     iterate_together,
     select_restart,
 )
-from neuroml.celltypes import MostDiscriminativeStimuli
+from neuroml.celltypes import MostDiscriminativeStimuli, _cluster_search
 from neuroml.exceptions import DataError, MonotonicityWarning, NotConvergedWarning
 from neuroml.simulate import make_retina
 from neuroml.switching import (
@@ -170,7 +170,7 @@ def test_every_model_with_random_starts_leaves_out_those_that_break_down(monkeyp
             2, n_steps=2, n_init=3, n_reference=20, max_iter=2, random_state=0
         )
         data, scores = (retina.module,), "restart_objectives_"
-        patched = (MostDiscriminativeStimuli, "_run")
+        patched = (_cluster_search.ClusterSearch, "run")
     breaking(monkeypatch, *patched, {2})
     with pytest.warns(UserWarning, match="1 of 3 starts broke down"):
         model.fit(*data)
