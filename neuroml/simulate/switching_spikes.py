@@ -34,7 +34,7 @@ _HIGHEST_RATE = 1e6  # spikes per bin, beyond which feedback has made the rates 
 
 def draw_counts(
     states: np.ndarray,
-    baseline: np.ndarray,
+    intercept: np.ndarray,
     weights: np.ndarray,
     filters: np.ndarray,
     link: str,
@@ -45,7 +45,7 @@ def draw_counts(
     Parameters
     ----------
     states : ndarray of int of shape (n_bins,)
-    baseline : ndarray of shape (n_states, n_units)
+    intercept : ndarray of shape (n_states, n_units)
     weights : ndarray of shape (n_states, n_units, n_units)
         Entry k, i, j acts from unit j on unit i.
     filters : ndarray of shape (n_units, n_lags)
@@ -68,7 +68,7 @@ def draw_counts(
     for t, k in enumerate(states):
         drive = (filters.T * recent).sum(axis=0)
         # exp overflows above 709
-        rates = LINKS[link](np.minimum(baseline[k] + weights[k] @ drive, 700.0))
+        rates = LINKS[link](np.minimum(intercept[k] + weights[k] @ drive, 700.0))
         if not (rates <= _HIGHEST_RATE).all():
             raise DataError(
                 f"firing rates explode in bin {t}",
@@ -134,7 +134,7 @@ def make_switching_spikes(  # noqa: PLR0913 - one keyword per part of the design
     -------
     Bunch
         ``spikes (n_sessions * n_bins, n_units)``, ``sessions`` and ``states`` (one per bin),
-        ``weights (n_states, n_units, n_units)`` from column to row, ``baseline (n_units,)``,
+        ``weights (n_states, n_units, n_units)`` from column to row, ``intercept (n_units,)``,
         ``transition_matrix (n_states, n_states)``, ``filters (n_units, n_lags)``.
 
     Raises
@@ -158,12 +158,12 @@ def make_switching_spikes(  # noqa: PLR0913 - one keyword per part of the design
         strength,
         design_rng,
     )
-    baseline = _INVERSES[link](rate) + design_rng.normal(0.0, 0.1, n_units)
+    intercept = _INVERSES[link](rate) + design_rng.normal(0.0, 0.1, n_units)
     transition = np.full((n_states, n_states), (1.0 - stay) / max(n_states - 1, 1))
     np.fill_diagonal(transition, stay if n_states > 1 else 1.0)
     falling = np.exp(-np.arange(1, n_lags + 1))
     filters = np.tile(falling / falling.sum(), (n_units, 1))
-    every = np.tile(baseline, (n_states, 1))
+    every = np.tile(intercept, (n_states, 1))
     states = [draw_states(transition, n_bins, rng) for rng in session_rngs]
     spikes = [
         draw_counts(path, every, weights, filters, link, rng)
@@ -174,7 +174,7 @@ def make_switching_spikes(  # noqa: PLR0913 - one keyword per part of the design
         sessions=np.repeat(np.arange(n_sessions), n_bins),
         states=np.concatenate(states),
         weights=weights,
-        baseline=baseline,
+        intercept=intercept,
         transition_matrix=transition,
         filters=filters,
     )

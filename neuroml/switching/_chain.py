@@ -12,9 +12,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp, softmax, xlogy
 
-from neuroml.switching._forward_backward import filter_forward, smooth
+from neuroml.exceptions import DataError
+from neuroml.switching._kernels.forward_backward import filter_forward, smooth
+from neuroml.switching.inference import check_distributions
 
 __all__ = [
     "Chain",
@@ -22,6 +25,8 @@ __all__ = [
     "Smoothed",
     "chain_gradient",
     "filter_chain",
+    "given_array",
+    "given_chain",
     "log_prior",
     "log_probabilities",
     "smooth_chain",
@@ -30,9 +35,10 @@ __all__ = [
     "update_chain",
 ]
 
+# Lower bound of every probability that is learned: above `TINY` of the recursions (1e-60), so that
+# their fast form stays safe, and too small to be seen in a likelihood.
 _RAREST = 1e-50
-"""Lower bound of every probability, within which the fast recursions are safe."""
-_MOST_HALVINGS = 20
+_MAX_BACKTRACKS = 20  # 2^-20 is 1e-6: a smaller part of a Newton step changes nothing
 
 
 class Chain(NamedTuple):
@@ -58,11 +64,71 @@ class ChainPrior(NamedTuple):
 
 
 class Smoothed(NamedTuple):
-    """Posterior (T, K), pair sums weighted by (1, u) (1 + F, K, K), and the log-likelihood."""
+    """Posterior (T, K), log-likelihood, and expected transitions (1 + F, K, K).
+
+    The latter are sums over bins, weighted by 1 and by every input.
+    """
 
     posterior: np.ndarray
-    pairs: np.ndarray
+    expected_transitions: np.ndarray
     log_likelihood: float
+
+
+def given_array(field: str, values: ArrayLike, shape: tuple[int | str, ...]) -> np.ndarray:
+    """Check an array that a user gives as a parameter; letters stand for sizes that are free."""
+    array = np.asarray(values, dtype=np.float64)
+    fits = array.ndim == len(shape) and all(
+        isinstance(wanted, str) or size == wanted
+        for size, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        names = ", ".join(str(size) for size in shape)
+        raise DataError(
+            f"{field} has another shape",
+            expected=f"({names})",
+            found=f"shape {array.shape}",
+            field=field,
+        )
+    if not np.isfinite(array).all():
+        raise DataError(
+            f"{field} is not finite",
+            expected="finite numbers",
+            found=f"{int((~np.isfinite(array)).sum())} NaN or infinite",
+            field=field,
+        )
+    return array
+
+
+def given_chain(
+    n_states: int,
+    n_inputs: int,
+    matrix: ArrayLike,
+    initial_proba: ArrayLike | None,
+    weights: ArrayLike | None,
+) -> Chain:
+    """Check a chain that a user gives; without first-state probabilities they are uniform."""
+    k = n_states
+    checked = given_array("transition_matrix", matrix, (k, k))
+    first = (
+        np.full(k, 1.0 / k)
+        if initial_proba is None
+        else given_array("initial_proba", initial_proba, (k,))
+    )
+    if (weights is None) != (n_inputs == 0):
+        raise DataError(
+            "transition_weights and transition_columns go together",
+            expected=f"transition_weights of shape ({n_inputs or 'n_inputs'}, {k}, {k}) with "
+            f"{n_inputs or 'as many'} transition_columns, or neither",
+            found=f"transition_weights={None if weights is None else np.shape(weights)}, "
+            f"{n_inputs} transition_columns",
+            field="transition_weights",
+        )
+    by_input = np.zeros((0, k, k)) if weights is None else weights
+    return Chain(
+        check_distributions("initial_proba", first),
+        check_distributions("transition_matrix", checked),
+        given_array("transition_weights", by_input, (n_inputs, k, k)),
+    )
 
 
 def start_chain(n_states: int, n_inputs: int = 0, stay: float = 0.95) -> Chain:
@@ -90,35 +156,22 @@ def transitions(chain: Chain, inputs: np.ndarray) -> np.ndarray:
 
 
 def smooth_chain(
-    chain: Chain, log_emissions: np.ndarray, inputs: np.ndarray, starts: np.ndarray
+    chain: Chain, log_prob: np.ndarray, inputs: np.ndarray, starts: np.ndarray
 ) -> Smoothed:
-    """E-step: log-emissions (T, K), transition inputs (T, F), first bins of sessions and T."""
-    n_inputs, n_states = len(chain.weights), len(chain.initial)
-    posterior = np.empty_like(log_emissions)
-    pairs = np.zeros((1 + n_inputs, n_states, n_states))
-    totals = np.empty(len(starts) - 1)
+    """E-step: log-probabilities (K, T), transition inputs (T, F), first bins of sessions and T."""
+    n_inputs = len(chain.weights)
     weights = np.column_stack([np.ones(len(inputs)), inputs]) if n_inputs else np.ones((1, 1))
-    smooth(
-        log_emissions,
-        transitions(chain, inputs),
-        chain.initial,
-        starts,
-        weights,
-        posterior,
-        pairs,
-        totals,
+    posterior, expected, totals = smooth(
+        log_prob.T, transitions(chain, inputs), chain.initial, starts, weights
     )
-    return Smoothed(posterior, pairs, float(totals.sum()))
+    return Smoothed(posterior, expected, float(totals.sum()))
 
 
 def filter_chain(
-    chain: Chain, log_emissions: np.ndarray, inputs: np.ndarray, starts: np.ndarray
+    chain: Chain, log_prob: np.ndarray, inputs: np.ndarray, starts: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """P(z_t | y up to t) (T, K), and the log-likelihood."""
-    filtered, totals = np.empty_like(log_emissions), np.empty(len(starts) - 1)
-    filter_forward(
-        log_emissions, transitions(chain, inputs), chain.initial, starts, filtered, totals
-    )
+    """P(z_t | y up to t) (T, K) from log-probabilities (K, T), and the log-likelihood."""
+    filtered, totals = filter_forward(log_prob.T, transitions(chain, inputs), chain.initial, starts)
     return filtered, float(totals.sum())
 
 
@@ -140,7 +193,7 @@ def update_chain(
     if len(chain.weights):
         matrix, weights = _update_input_driven(chain, smoothed, inputs, starts, prior)
         return Chain(initial, matrix, weights)
-    counts = smoothed.pairs[0] + prior.pseudo_counts(n_states)
+    counts = smoothed.expected_transitions[0] + prior.pseudo_counts(n_states)
     left = counts.sum(axis=1) > 0  # a state that was never left keeps its row
     matrix = chain.matrix.copy()
     matrix[left] = _normalized(counts[left])
@@ -159,8 +212,8 @@ def chain_gradient(
 
 
 def _normalized(mass: np.ndarray) -> np.ndarray:
-    shares = np.maximum(mass / mass.sum(axis=-1, keepdims=True), _RAREST)
-    return shares / shares.sum(axis=-1, keepdims=True)
+    probabilities = np.maximum(mass / mass.sum(axis=-1, keepdims=True), _RAREST)
+    return probabilities / probabilities.sum(axis=-1, keepdims=True)
 
 
 def _row_logits(chain: Chain, i: int) -> np.ndarray:
@@ -176,28 +229,32 @@ class _RowProblem(NamedTuple):
     ridge: float
 
     def value(self, logits: np.ndarray) -> float:
-        spent = self.leaving @ logsumexp(self.design @ logits, axis=1)
+        normalizers = self.leaving @ logsumexp(self.design @ logits, axis=1)
         penalty = 0.5 * self.ridge * (logits[1:] ** 2).sum()
-        return float((self.counts * logits).sum() - spent - penalty)
+        return float((self.counts * logits).sum() - normalizers - penalty)
 
     def gradient(self, logits: np.ndarray) -> np.ndarray:
-        shares = self.leaving[:, None] * softmax(self.design @ logits, axis=1)
-        gradient = self.counts - self.design.T @ shares
+        # Expected transitions less what the logits predict of them, then the prior.
+        predicted = self.leaving[:, None] * softmax(self.design @ logits, axis=1)
+        gradient = self.counts - self.design.T @ predicted
         gradient[1:] -= self.ridge * logits[1:]
         return gradient
 
     def newton_direction(self, logits: np.ndarray) -> np.ndarray:
         n_inputs, n_states = logits.shape
-        shares = softmax(self.design @ logits, axis=1)
-        curvature = np.empty((n_inputs, n_states, n_inputs, n_states))
+        probabilities = softmax(self.design @ logits, axis=1)
+        # Block (j, m) of the Hessian: U^T diag(n p_j (1[j = m] - p_m)) U.
+        hessian = np.empty((n_inputs, n_states, n_inputs, n_states))
         for j in range(n_states):
             for m in range(n_states):
-                bend = self.leaving * shares[:, j] * (float(j == m) - shares[:, m])
-                curvature[:, j, :, m] = (self.design.T * bend) @ self.design
+                of_bins = probabilities[:, j] * (float(j == m) - probabilities[:, m])
+                hessian[:, j, :, m] = (self.design.T * (self.leaving * of_bins)) @ self.design
         size = n_inputs * n_states
-        flat = curvature.reshape(size, size)
+        flat = hessian.reshape(size, size)
         damping = np.repeat(np.r_[0.0, np.full(n_inputs - 1, self.ridge)], n_states)
-        damping += 1e-8 * (1.0 + np.trace(flat) / size)  # a constant over states changes nothing
+        # A constant over states changes no probability, so that the Hessian is singular without
+        # this damping; at 1e-8 of its mean diagonal it slows no other direction.
+        damping += 1e-8 * (1.0 + np.trace(flat) / size)
         step = np.linalg.solve(flat + np.diag(damping), self.gradient(logits).reshape(size))
         return step.reshape(logits.shape)
 
@@ -215,7 +272,7 @@ def _row_problems(
     design[:-1, 1:] = inputs[at]
     pseudo = prior.pseudo_counts(n_states)
     leaving = np.vstack([smoothed.posterior[at - 1], pseudo.sum(axis=1)])
-    counts = smoothed.pairs.copy()
+    counts = smoothed.expected_transitions.copy()
     counts[0] += pseudo
     return [_RowProblem(counts[:, i], design, leaving[:, i], prior.ridge) for i in range(n_states)]
 
@@ -223,16 +280,17 @@ def _row_problems(
 def _update_input_driven(
     chain: Chain, smoothed: Smoothed, inputs: np.ndarray, starts: np.ndarray, prior: ChainPrior
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One Newton step for every row's regression, halved until it gains."""
+    """One Newton step for every row's regression, with backtracking line search."""
     matrix, weights = chain.matrix.copy(), chain.weights.copy()
     for i, row in enumerate(_row_problems(smoothed, inputs, starts, prior)):
         logits = _row_logits(chain, i)
         direction, before = row.newton_direction(logits), row.value(logits)
-        for _ in range(_MOST_HALVINGS):
-            trial = logits + direction
+        step_size = 1.0
+        for _ in range(_MAX_BACKTRACKS):
+            trial = logits + step_size * direction
             if row.value(trial) >= before:
                 matrix[i] = _normalized(softmax(trial[0]))
                 weights[:, i] = trial[1:] - trial[1:].mean(axis=1, keepdims=True)
                 break
-            direction = 0.5 * direction
+            step_size *= 0.5
     return matrix, weights

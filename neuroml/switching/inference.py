@@ -36,15 +36,15 @@ class Posterior(NamedTuple):
     ----------
     probabilities : ndarray of shape (n_bins, n_states)
         P(state at t | all observations of the session).
-    pair_sums : ndarray of shape (n_states, n_states)
+    expected_transitions : ndarray of shape (n_states, n_states)
         P(state i at t, state j at t + 1 | observations), summed over t and sessions.
     log_likelihood : float
-        Of all sessions.
+        Sum over all sessions.
     session_log_likelihoods : ndarray of shape (n_sessions,)
     """
 
     probabilities: np.ndarray
-    pair_sums: np.ndarray
+    expected_transitions: np.ndarray
     log_likelihood: float
     session_log_likelihoods: np.ndarray
 
@@ -92,19 +92,15 @@ def forward_backward(
     if device != "cpu":  # which does without torch
         device = resolve_device(device, double=True)
     if str(device) == "cpu":
-        from neuroml.switching._forward_backward import smooth
+        from neuroml.switching._kernels.forward_backward import smooth
 
-        n_bins, n_states = arrays.log_emissions.shape
-        probabilities = np.empty((n_bins, n_states))
-        pairs = np.zeros((1, n_states, n_states))
-        totals = np.empty(len(arrays.starts) - 1)
-        smooth(*arrays, np.ones((1, 1)), probabilities, pairs, totals)
+        probabilities, expected, totals = smooth(*arrays, np.ones((1, 1)))
     else:
-        from neuroml.switching._associative_scan import smooth_by_scan
+        from neuroml.switching._kernels.scan import smooth_by_scan
 
-        probabilities, pairs, totals = smooth_by_scan(*arrays, device=device)
+        probabilities, expected, totals = smooth_by_scan(*arrays, device=device)
     _refuse_impossible(totals)
-    return Posterior(probabilities, pairs[0], float(totals.sum()), totals)
+    return Posterior(probabilities, expected[0], float(totals.sum()), totals)
 
 
 def filter_states(
@@ -179,19 +175,20 @@ def viterbi(
     -------
     states : ndarray of int of shape (n_bins,)
     log_probability : float
-        Of the path and the observations together.
+        Log-probability of the path and the observations together.
 
     Raises
     ------
     DataError
         As `log_likelihood`.
     """
-    from neuroml.switching._paths import best_paths
+    from neuroml.switching._kernels.forward_backward import best_paths
 
     checked, onward, first, starts = _check(log_emissions, transition, initial, sessions)
     states = np.empty(len(checked), dtype=np.int64)
     totals = np.empty(len(starts) - 1)
     with np.errstate(divide="ignore"):
+        checked = np.ascontiguousarray(checked)
         best_paths(checked, np.log(onward), np.log(first), starts, states, totals)
     return states, float(totals.sum())
 
@@ -221,7 +218,7 @@ def sample_states(
     DataError
         As `forward_backward`.
     """
-    from neuroml.switching._paths import random_paths
+    from neuroml.switching._kernels.forward_backward import random_paths
 
     arrays = _check(log_emissions, transition, initial, sessions)
     filtered, totals = _filter(arrays)
@@ -233,7 +230,7 @@ def sample_states(
 
 
 class _Arrays(NamedTuple):
-    """Checked arguments in the layout of the compiled recursions."""
+    """Checked arguments as the compiled recursions take them."""
 
     log_emissions: np.ndarray
     transition: np.ndarray
@@ -242,12 +239,9 @@ class _Arrays(NamedTuple):
 
 
 def _filter(arrays: _Arrays) -> tuple[np.ndarray, np.ndarray]:
-    from neuroml.switching._forward_backward import filter_forward
+    from neuroml.switching._kernels.forward_backward import filter_forward
 
-    filtered = np.empty_like(arrays.log_emissions)
-    totals = np.empty(len(arrays.starts) - 1)
-    filter_forward(*arrays, filtered, totals)
-    return filtered, totals
+    return filter_forward(*arrays)
 
 
 def _refuse_impossible(totals: np.ndarray) -> None:
@@ -267,7 +261,7 @@ def _check(
     initial: ArrayLike,
     sessions: ArrayLike | None,
 ) -> _Arrays:
-    emissions = np.ascontiguousarray(log_emissions, dtype=np.float64)
+    emissions = np.asarray(log_emissions, dtype=np.float64)
     if emissions.ndim != 2 or 0 in emissions.shape:
         raise DataError(
             "log_emissions is not a table of bins by states",

@@ -1,4 +1,4 @@
-"""Choosing a model, matching states between models, and trying a design out before collecting."""
+"""Choosing settings by the likelihood of held-out sessions."""
 
 from __future__ import annotations
 
@@ -7,84 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import sklearn
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from neuroml._core.estimator import check_kind
-from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml.data import SessionKFold
 from neuroml.exceptions import DataError
-from neuroml.switching.switching_glm import SwitchingGLM
-from neuroml.switching.switching_population_glm import SwitchingPopulationGLM
 
-__all__ = [
-    "match_states",
-    "match_weights",
-    "one_standard_error",
-    "recovery_study",
-    "select_by_sessions",
-]
-
-
-def match_states(reference: ArrayLike, other: ArrayLike) -> np.ndarray:
-    """Find which states of two models go together, from what they say about the same bins.
-
-    Parameters
-    ----------
-    reference, other : array-like of shape (n_bins,) or (n_bins, n_states)
-        State labels 0, 1, ..., or posterior probabilities.
-
-    Returns
-    -------
-    ndarray of int of shape (n_states,)
-        Entry k is the state of ``other`` that shares the most bins with state k of ``reference``,
-        each used once; -1 where ``other`` has no state left. With as many states in both,
-        ``model.weights_[order]`` has its states in the order of the reference; with fewer in
-        ``other``, leave the -1 out first, since -1 as an index would take the last state.
-
-    Raises
-    ------
-    DataError
-        If the two are about different numbers of bins.
-
-    Examples
-    --------
-    >>> from neuroml.switching import match_states
-    >>> match_states([0, 0, 1, 1, 2], [2, 2, 0, 0, 1]).tolist()
-    [2, 0, 1]
-    """
-    first, second = _shares(reference), _shares(other)
-    if len(first) != len(second):
-        raise DataError(
-            "the states are about different bins",
-            expected=f"{len(first)} bins",
-            found=f"{len(second)}",
-            field="other",
-        )
-    return _assign(-(first.T @ second))
-
-
-def match_weights(reference: ArrayLike, other: ArrayLike) -> np.ndarray:
-    """Find which states of two models go together, from their weights: for other subjects' data.
-
-    Parameters
-    ----------
-    reference, other : array-like of shape (n_states, ...)
-        Weights, of equal shapes but for the number of states.
-
-    Returns
-    -------
-    ndarray of int of shape (n_states,)
-        As for `match_states`, with the smallest sum of squared differences.
-    """
-    first, second = (np.asarray(weights, dtype=np.float64) for weights in (reference, other))
-    first, second = first.reshape(len(first), -1), second.reshape(len(second), -1)
-    return _assign(((first[:, None] - second) ** 2).sum(axis=2))
+__all__ = ["one_standard_error", "select_by_sessions"]
 
 
 def one_standard_error(cv_results: Mapping[str, Any]) -> int:
@@ -205,111 +137,3 @@ def select_by_sessions(
         )
         search.fit(X, y, sessions=np.asarray(sessions))
     return search
-
-
-def recovery_study(
-    truth: BaseEstimator,
-    X: ArrayLike | None = None,
-    *,
-    sessions: ArrayLike,
-    estimator: BaseEstimator | None = None,
-    n_repeats: int = 10,
-    n_jobs: int | None = None,
-    random_state: RandomState = None,
-) -> pd.DataFrame:
-    """Simulate a design many times, fit each data set, and say what came back.
-
-    Parameters
-    ----------
-    truth : SwitchingGLM or SwitchingPopulationGLM
-        Fitted to a pilot, or from ``SwitchingGLM.from_parameters``.
-    X : array-like of shape (n_bins, n_features), optional
-        Inputs of the design; none for models without.
-    sessions : array-like of shape (n_bins,)
-        Sessions of the design.
-    estimator : estimator, optional
-        What to fit; as ``truth``, if not given.
-    n_repeats : int
-    n_jobs : int or None
-        Processes over repeats.
-    random_state : int, RandomState, Generator or None
-
-    Returns
-    -------
-    DataFrame
-        One row per repeat: ``state_accuracy``, the share of bins whose most probable state is the
-        true one after matching, and ``oracle_accuracy``, that of the true model, which nothing
-        beats in expectation; ``weight_correlation`` and ``weight_rmse``;
-        ``transition_rmse``; ``log_likelihood`` and ``true_log_likelihood`` in nats per bin.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from neuroml.switching import SwitchingGLM, recovery_study
-    >>> truth = SwitchingGLM.from_parameters(
-    ...     np.zeros((2, 1, 0)), [[-1.0], [1.5]], [[0.95, 0.05], [0.05, 0.95]], n_init=2
-    ... )
-    >>> study = recovery_study(
-    ...     truth, sessions=np.repeat([0, 1], 500), n_repeats=3, random_state=0
-    ... )
-    >>> bool((study["state_accuracy"] > 0.7).all())
-    True
-    """
-    models = (SwitchingGLM, SwitchingPopulationGLM)
-    check_kind(truth, models, "truth")
-    fitted = clone(truth) if estimator is None else check_kind(estimator, models, "estimator")
-    tasks = [
-        (truth, fitted, X, np.asarray(sessions), rng)
-        for rng in spawn_generators(random_state, n_repeats)
-    ]
-    return pd.DataFrame(run_parallel(_recover, tasks, n_jobs=n_jobs))
-
-
-def _recover(
-    truth: BaseEstimator,
-    estimator: BaseEstimator,
-    X: ArrayLike | None,
-    sessions: np.ndarray,
-    rng: np.random.Generator,
-) -> dict[str, float]:
-    if isinstance(truth, SwitchingGLM):
-        y, states = truth.sample(X, sessions=sessions, random_state=rng)
-        data: tuple[Any, Any] = (X, y)
-    else:
-        spikes, states = truth.sample(sessions=sessions, random_state=rng)
-        data = (spikes, None)
-    model = clone(estimator)
-    if "random_state" in model.get_params():
-        model.set_params(random_state=int(rng.integers(2**31)))
-    model.fit(*data, sessions=sessions)
-    posterior = model.predict_proba(*data, sessions=sessions)
-    order = match_states(np.eye(len(truth.weights_))[states], posterior)
-    kept = order >= 0
-    true_weights, weights = truth.weights_[kept].ravel(), model.weights_[order[kept]].ravel()
-    matched = model.transition_matrix_[np.ix_(order[kept], order[kept])]
-    transition_error = matched - truth.transition_matrix_[np.ix_(kept, kept)]
-    oracle = truth.predict_proba(*data, sessions=sessions)
-    varied = min(np.ptp(true_weights), np.ptp(weights)) > 0 if len(weights) else False
-    return {
-        "state_accuracy": float((order[states] == posterior.argmax(axis=1)).mean()),
-        "oracle_accuracy": float((states == oracle.argmax(axis=1)).mean()),
-        "weight_correlation": float(np.corrcoef(true_weights, weights)[0, 1]) if varied else np.nan,
-        "weight_rmse": float(np.sqrt(((weights - true_weights) ** 2).mean()))
-        if len(weights)
-        else np.nan,
-        "transition_rmse": float(np.sqrt((transition_error**2).mean())),
-        "log_likelihood": model.score(*data, sessions=sessions),
-        "true_log_likelihood": truth.score(*data, sessions=sessions),
-    }
-
-
-def _shares(states: ArrayLike) -> np.ndarray:
-    table = np.asarray(states)
-    return np.eye(int(table.max()) + 1)[table] if table.ndim == 1 else table
-
-
-def _assign(cost: np.ndarray) -> np.ndarray:
-    rows, columns = linear_sum_assignment(cost)
-    order = np.full(len(cost), -1)
-    order[rows] = columns
-    return order

@@ -1,7 +1,8 @@
-"""Generalised linear models whose parameters switch with a hidden state."""
+"""Generalized linear models whose parameters switch with a hidden state."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -10,34 +11,42 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, Tags
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
-from neuroml._core.iteration import fit_from_starts, select_restart
+from neuroml._core.estimator import RANDOM_STATE, Interval, StrOptions, validated_fit
+from neuroml._core.iteration import select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
-from neuroml._core.validation import check_sample_weight
+from neuroml._core.recording import break_points
+from neuroml._core.samples import align_outputs, as_samples
+from neuroml._core.validation import check_sessions, check_table, column_indices
 from neuroml.exceptions import DataError
 from neuroml.switching import inference
-from neuroml.switching._chain import Chain, filter_chain, transitions
-from neuroml.switching._fit import Model, Problem, fit_from_random_start, fit_glm, smooth_model
-from neuroml.switching._gaussian import COVARIANCE_TYPES
-from neuroml.switching._given import (
+from neuroml.switching._base import SwitchingModel, chain_arguments
+from neuroml.switching._chain import Chain, ChainPrior, given_array, given_chain
+from neuroml.switching._em import Model, Problem, fit_from_random_start, fit_single_state
+from neuroml.switching._observations.base import (
+    Design,
+    Emissions,
+    Family,
     check_columns,
-    given_chain,
-    given_emissions,
-    given_spread,
+    check_targets,
+    count_columns,
 )
-from neuroml.switching._information import error_bars
-from neuroml.switching._layout import FAMILIES, arrange, join_weights, required, split_weights
-from neuroml.switching._scores import bits_per_event, log_predictive
+from neuroml.switching._observations.categorical import Categorical
+from neuroml.switching._observations.gaussian import COVARIANCE_TYPES, Gaussian
+from neuroml.switching._observations.scalar import Bernoulli, NegativeBinomial, Poisson
+from neuroml.switching._standard_errors import error_bars
 
-__all__ = ["SwitchingGLM"]
+__all__ = ["FAMILIES", "SwitchingGLM"]
 
-
-_WITH_SPREAD = ("gaussian", "negative_binomial")
+FAMILIES = ("bernoulli", "categorical", "gaussian", "poisson", "negative_binomial")
+_NOISE = {"gaussian": "covariances", "negative_binomial": "dispersions"}
 _WITH_CLASSES = ("bernoulli", "categorical")
+# The one-state model is a reference and a start: it is fitted to the last digit, which takes
+# Newton's method some ten iterations.
+_GLM_MAX_ITER, _GLM_TOL = 200, 1e-12
 
 
-class SwitchingGLM(Estimator):
-    r"""Generalised linear model whose weights depend on a hidden Markov state (GLM-HMM).
+class SwitchingGLM(SwitchingModel):
+    r"""Generalized linear model whose weights depend on a hidden Markov state (GLM-HMM).
 
     In state k the linear predictor of output m is :math:`\eta_{tm} = b_{km} + w_{km} \cdot x_t`;
     states follow a Markov chain within each session. With one state this is the generalized linear
@@ -49,12 +58,13 @@ class SwitchingGLM(Estimator):
     n_states : int, default=3
     family : {"bernoulli", "categorical", "gaussian", "poisson", "negative_binomial"}
         What y is: 0 or 1 (logistic link); classes 0, 1, ... (softmax, against class 0); real;
-        counts (logarithmic link); over-dispersed counts with variance mean + mean^2 / r.
+        counts (logarithmic link); over-dispersed counts (variance mean + dispersion * mean^2).
     covariance_type : {"full", "diagonal", "spherical", "tied"}, default="full"
-        Of Gaussian outputs.
+        Form of the covariances of Gaussian outputs.
     covariance_prior : float, default=1.0
         Weight, in observations, of a Gaussian covariance's prior, which is diagonal with the
-        outputs' variances. 0 is maximum likelihood, which is unbounded where a state owns few bins.
+        outputs' variances. 0 is maximum likelihood, which is unbounded where a state
+        has few bins.
     ridge : float, default=0.01
         Precision of the normal prior of the weights, not of the intercepts (1 / sigma^2; for
         Gaussian outputs in units of the noise).
@@ -66,8 +76,8 @@ class SwitchingGLM(Estimator):
     transition_ridge : float, default=1.0
         Precision of the normal prior of the weights of transitions.
     concentration : float, default=1.0
-        Of the Dirichlet prior of every row of the transition matrix and of the first state;
-        1 is flat, 2 adds one pseudo-transition to each.
+        Concentration of the Dirichlet prior of every row of the transition matrix and of the first
+        state; 1 is flat, 2 adds one pseudo-transition to each.
     stickiness : float, default=0.0
         Pseudo-transitions that the prior adds to staying in a state.
     n_init : int, default=10
@@ -84,9 +94,10 @@ class SwitchingGLM(Estimator):
     weights_ : ndarray of shape (n_states, n_outputs, n_emission_inputs)
         States in falling order of occupancy. Categorical: one row for each class but 0.
     intercept_ : ndarray of shape (n_states, n_outputs)
-    spread_ : ndarray
-        Gaussian: covariances (n_states, n_outputs, n_outputs). Negative binomial: r
-        (n_states, n_outputs). Absent for the other families.
+    covariances_ : ndarray of shape (n_states, n_outputs, n_outputs)
+        Covariances of the noise. Gaussian only.
+    dispersions_ : ndarray of shape (n_states, n_outputs)
+        The variance is mean + dispersion * mean^2. Negative binomial only.
     transition_matrix_ : ndarray of shape (n_states, n_states)
         From row to column; with input-driven transitions, at zero input.
     transition_weights_ : ndarray of shape (n_transition_inputs, n_states, n_states)
@@ -95,15 +106,17 @@ class SwitchingGLM(Estimator):
         Probability of the states in the first bin of a session.
     occupancy_ : ndarray of shape (n_states,)
         Share of the training bins.
-    glm_weights_, glm_intercept_, glm_spread_ : ndarray
-        The one-state model of the same data, each with a first axis of length one; the last is
-        absent where `spread_` is.
+    glm_weights_, glm_intercept_, glm_covariance_, glm_dispersions_ : ndarray
+        The one-state model of the same data, each with a first axis of length one; the last two are
+        there where `covariances_` and `dispersions_` are.
     n_classes_ : int
         Bernoulli: 2. Categorical: the highest class seen, plus one. Absent for the other families.
     objective_trace_ : ndarray of shape (n_iter + 1,)
-        Penalised log-likelihood, nats per observed bin, at the start and after every iteration.
+        Penalized log-likelihood, nats per observed bin, at the start and after every iteration;
+        larger is better, and it never falls.
     restart_objectives_ : ndarray of shape (n_init,)
-        Where every start ended, on the same scale: a wide spread means local maxima.
+        Where every start ended, on the same scale; larger is better. A wide range means local
+        maxima.
     n_iter_ : int
     converged_ : bool
     n_outputs_ : int
@@ -144,6 +157,7 @@ class SwitchingGLM(Estimator):
     (3000, 2)
     """
 
+    _observed = "y"
     _parameter_constraints = {
         "n_states": [Interval(Integral, 1, None, closed="left")],
         "family": [StrOptions(set(FAMILIES))],
@@ -231,174 +245,18 @@ class SwitchingGLM(Estimator):
         NotConvergedWarning
             If the best start had not converged after ``max_iter`` iterations.
         """
-        problem = arrange(self, X, required(self, y), sessions, reset=True)
-        glm = fit_glm(problem)
+        problem = self._problem(X, self._required(y), sessions, reset=True)
+        glm = fit_single_state(problem, _GLM_MAX_ITER, _GLM_TOL)
         tasks = [
             (problem, glm, self.n_states, rng, self.max_iter, self.tol)
             for rng in spawn_generators(self.random_state, self.n_init if self.n_states > 1 else 1)
         ]
-        name = type(self).__name__
-        best, every = select_restart(
-            fit_from_starts(fit_from_random_start, tasks, name=name, n_jobs=self.n_jobs),
-            name=name,
-        )
-        occupancy = smooth_model(problem, best.state).posterior.mean(axis=0)
-        order = np.argsort(-occupancy, kind="stable")
-        self.occupancy_ = occupancy[order]
-        self._store(best.state.of_states(order))
-        self.glm_weights_, self.glm_intercept_ = split_weights(self, glm.weights)
-        self._set_if(_WITH_SPREAD, "glm_spread_", glm.spread)
+        every = self._restarts(fit_from_random_start, tasks)
+        self._keep(problem, select_restart(every, name=type(self).__name__)[0])
+        self.glm_weights_, self.glm_intercept_ = self._split(glm.weights)
+        self._set_noise("glm_", glm.noise)
         self._set_if(_WITH_CLASSES, "n_classes_", glm.weights.shape[1] + 1)
-        self.objective_trace_ = np.array(best.trace)
-        self.restart_objectives_ = np.array([one.objective for one in every])
-        self.converged_ = best.converged
-        self.n_iter_ = best.n_iter
         return self
-
-    def predict(
-        self,
-        X: ArrayLike | None,
-        y: ArrayLike | None = None,
-        *,
-        sessions: ArrayLike | None = None,
-    ) -> np.ndarray:
-        """Return the most probable path of states (Viterbi).
-
-        Parameters
-        ----------
-        X, sessions
-            As in `fit`.
-        y : array-like, optional
-            As in `fit`; None means that every observation is missing.
-
-        Returns
-        -------
-        ndarray of int of shape (n_bins,)
-        """
-        problem = self._arrange(X, y, sessions)
-        model = self._model()
-        values = problem.family.values(model.emissions, problem.design)
-        return inference.viterbi(values.T, *_chain_arguments(problem, model.chain))[0]
-
-    def predict_proba(
-        self,
-        X: ArrayLike | None,
-        y: ArrayLike | None = None,
-        *,
-        sessions: ArrayLike | None = None,
-    ) -> np.ndarray:
-        """Return the probability of every state given all observations of the session.
-
-        Parameters
-        ----------
-        X, y, sessions
-            As in `predict`.
-
-        Returns
-        -------
-        ndarray of shape (n_bins, n_states)
-        """
-        problem = self._arrange(X, y, sessions)
-        return smooth_model(problem, self._model()).posterior
-
-    def filter_proba(
-        self,
-        X: ArrayLike | None,
-        y: ArrayLike | None = None,
-        *,
-        sessions: ArrayLike | None = None,
-    ) -> np.ndarray:
-        """Return the probability of every state given the observations up to the same bin.
-
-        Parameters
-        ----------
-        X, y, sessions
-            As in `predict`.
-
-        Returns
-        -------
-        ndarray of shape (n_bins, n_states)
-        """
-        problem = self._arrange(X, y, sessions)
-        return self._filter(problem)[0]
-
-    def score(
-        self,
-        X: ArrayLike | None,
-        y: ArrayLike,
-        *,
-        sessions: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> float:
-        """Return the mean log-likelihood, nats per observed bin, normalizing constants included.
-
-        Parameters
-        ----------
-        X, y, sessions
-            As in `fit`.
-        sample_weight : array-like of shape (n_bins,), optional
-            Of the bins in the mean, each with its log-likelihood given the session's bins before.
-
-        Raises
-        ------
-        DataError
-            As `fit`, and if nothing is observed, or weights are none.
-        """
-        problem = self._arrange(X, required(self, y), sessions)
-        n_observed = _some(problem.n_observed, "observed bin")
-        if sample_weight is None:
-            return self._filter(problem)[1] / n_observed
-        observed = problem.design.observed
-        weights = check_sample_weight(sample_weight, len(observed), observed)
-        return float(np.average(log_predictive(problem, self._model()), weights=weights))
-
-    def score_bits(
-        self,
-        X: ArrayLike | None,
-        y: ArrayLike,
-        *,
-        sessions: ArrayLike | None = None,
-        null: str = "glm",
-        random_state: RandomState = None,
-    ) -> float:
-        """Return by how many bits per event the model predicts better than a null model.
-
-        Events are spikes for counts, and observed bins (trials) for other families.
-
-        Parameters
-        ----------
-        X, y, sessions
-            As in `fit`.
-        null : {"glm", "shuffled"}
-            The one-state model of the training data, or this model with its one-step-ahead state
-            probabilities shuffled over bins: what it gains from knowing when states occur.
-        random_state : int, RandomState, Generator or None
-            For the shuffle.
-
-        Raises
-        ------
-        DataError
-            As `fit`, and if there is no event.
-        ValueError
-            If ``null`` is unknown.
-        """
-        problem = self._arrange(X, required(self, y), sessions)
-        if null == "glm" and not hasattr(self, "glm_weights_"):
-            raise DataError(
-                "the one-state model of the training data is not known, as nothing was fitted",
-                expected="null='shuffled', or a fitted model",
-                found="null='glm' in a model from given parameters",
-                field="null",
-            )
-        (rng,) = spawn_generators(random_state, 1)
-        per_spike = self.family in ("poisson", "negative_binomial")
-        n_events = np.nansum(problem.design.targets) if per_spike else problem.n_observed
-        n_events = _some(float(n_events), "spike" if per_spike else "observed bin")
-        glm = None
-        if null == "glm":
-            spread = getattr(self, "glm_spread_", np.ones_like(self.glm_intercept_))
-            glm = join_weights(self, self.glm_weights_, self.glm_intercept_, spread)
-        return bits_per_event(problem, self._model(), glm, null, n_events, rng)
 
     def sample(
         self,
@@ -424,18 +282,18 @@ class SwitchingGLM(Estimator):
         check_is_fitted(self)
         if X is None and sessions is None:
             raise DataError("the number of bins is not known", fix="Give X or sessions.", field="X")
-        nothing = (
+        missing = (
             None if X is not None else np.full((len(np.asarray(sessions)), self.n_outputs_), np.nan)
         )
-        problem = self._arrange(X, nothing, sessions)
+        problem = self._arrange(X, missing, sessions)
         model = self._model()
         path, noise = spawn_generators(random_state, 2)
         states = inference.sample_states(
             np.zeros((len(problem.transition_inputs), len(self.initial_proba_))),
-            *_chain_arguments(problem, model.chain),
+            *chain_arguments(problem, model.chain),
             random_state=path,
         )
-        y = problem.family.draw(model.emissions, states, problem.design.inputs, noise).T
+        y = self._family().draw(model.emissions, states, problem.design.inputs, noise).T
         return (y[:, 0] if y.shape[1] == 1 else y), states
 
     def standard_errors(
@@ -446,7 +304,7 @@ class SwitchingGLM(Estimator):
         The first-state probabilities, and transitions less probable than 1e-6 with their input
         weights, are held fixed: their errors are 0. Input weights of a row are those whose mean
         over the states that it may lead to stays as it is, as a constant changes nothing. With
-        priors it is the curvature of the penalized likelihood.
+        priors it is the Hessian of the penalized likelihood.
 
         Parameters
         ----------
@@ -456,23 +314,28 @@ class SwitchingGLM(Estimator):
         Returns
         -------
         Bunch
-            ``weights``, ``intercept``, ``transition_matrix`` and ``transition_weights``, shaped as
-            the fitted attributes of these names.
+            ``weights``, ``intercept``, ``transition_matrix``, ``transition_weights`` and, for the
+            negative binomial, ``dispersions``, shaped as the fitted attributes of these names.
 
         Warns
         -----
         RuntimeWarning
             If the information is not positive definite; all errors are then NaN.
         """
-        problem = self._arrange(X, required(self, y), sessions)
-        errors = error_bars(problem, self._model())
-        weights, intercept = split_weights(self, errors.weights)
-        return Bunch(
+        problem = self._arrange(X, self._required(y), sessions)
+        errors = error_bars(self._family(), problem, self._model())
+        weights, intercept = self._split(errors.weights)
+        found = Bunch(
             weights=weights,
             intercept=intercept,
             transition_matrix=errors.matrix,
             transition_weights=errors.chain_weights,
         )
+        if self.family == "negative_binomial":
+            # Delta method: the free parameter is the logarithm of the dispersion.
+            by_log = errors.free_noise.reshape(self.dispersions_.shape)
+            found["dispersions"] = self.dispersions_ * by_log
+        return found
 
     @classmethod
     def from_parameters(
@@ -481,9 +344,10 @@ class SwitchingGLM(Estimator):
         intercept: ArrayLike,
         transition_matrix: ArrayLike,
         *,
-        initial: ArrayLike | None = None,
+        initial_proba: ArrayLike | None = None,
         transition_weights: ArrayLike | None = None,
-        spread: ArrayLike | None = None,
+        covariances: ArrayLike | None = None,
+        dispersions: ArrayLike | None = None,
         n_features: int | None = None,
         **parameters: Any,
     ) -> SwitchingGLM:
@@ -492,21 +356,23 @@ class SwitchingGLM(Estimator):
         Parameters
         ----------
         weights : array-like of shape (n_states, n_outputs, n_weights)
-            Of the columns of X that drive observations; classes but the first are the outputs of a
-            categorical model.
+            One weight for each column of X that drives observations. Classes but the first are the
+            outputs of a categorical model.
         intercept : array-like of shape (n_states, n_outputs)
         transition_matrix : array-like of shape (n_states, n_states)
             Rows sum to one.
-        initial : array-like of shape (n_states,), optional
+        initial_proba : array-like of shape (n_states,), optional
             Uniform if not given.
         transition_weights : array-like of shape (n_columns, n_states, n_states), optional
             As `transition_weights_`, one matrix for each of the ``transition_columns``.
-        spread : array-like, optional
-            As `spread_`; Gaussian families need it, others take ones.
+        covariances : array-like of shape (n_states, n_outputs, n_outputs), optional
+            As `covariances_`; the Gaussian family needs them, others take none.
+        dispersions : array-like of shape (n_states, n_outputs), optional
+            As `dispersions_`, 1 if not given; families but the negative binomial take none.
         n_features : int, optional
             Columns of X; needed with ``emission_columns``.
         **parameters
-            Of the constructor, such as ``family``.
+            Settings of the constructor, such as ``family``.
 
         Returns
         -------
@@ -515,33 +381,158 @@ class SwitchingGLM(Estimator):
         Raises
         ------
         DataError
-            If shapes disagree, something is not finite, probabilities do not sum to one, or a
-            spread is none of the family's.
+            If shapes disagree, something is not finite, probabilities do not sum to one, or
+            covariances or dispersions are not the family's.
         """
-        emissions = np.asarray(weights, dtype=np.float64)
-        model = cls(n_states=len(np.atleast_1d(emissions)), **parameters)
+        model = cls(n_states=len(np.atleast_1d(np.asarray(weights))), **parameters)
         model._validate_params()
-        model.weights_, model.intercept_ = given_emissions(model, emissions, intercept)
-        n_outputs, n_weights = model.weights_.shape[1:]
+        k = model.n_states
+        model.weights_ = given_array("weights", weights, (k, "n_outputs", "n_features"))
+        model.intercept_ = given_array("intercept", intercept, model.weights_.shape[:2])
+        if model.intercept_.any() and not model.fit_intercept:
+            raise DataError(
+                "there is an intercept in a model without one",
+                expected="zeros, or fit_intercept=True",
+                found=model.intercept_.tolist(),
+                field="intercept",
+            )
         model.initial_proba_, model.transition_matrix_, model.transition_weights_ = given_chain(
-            model, transition_matrix, initial, transition_weights
+            k, count_columns(model.transition_columns), transition_matrix, initial_proba,
+            transition_weights,
+        )  # fmt: skip
+        model._give_noise(covariances=covariances, dispersions=dispersions)
+        n_outputs, n_weights = model.weights_.shape[1:]
+        model.n_features_in_ = check_columns(
+            n_weights, n_features, model.emission_columns, model.transition_columns
         )
-        model._set_if(_WITH_SPREAD, "spread_", given_spread(model, spread, n_outputs))
-        model.n_features_in_ = check_columns(model, n_weights, n_features)
         model._set_if(_WITH_CLASSES, "n_classes_", n_outputs + 1)
         model.n_outputs_ = 1 if model.family == "categorical" else n_outputs
         return model
 
-    def _arrange(
-        self, X: ArrayLike | None, y: ArrayLike | None, sessions: ArrayLike | None
-    ) -> Problem:
+    @classmethod
+    def published(cls, **overrides: Any) -> SwitchingGLM:
+        """Return a model with the settings of Ashwood et al. (2022) [1]_, as far as they are fixed.
+
+        Sets binary choices (``family="bernoulli"``), 20 random starts and at most 300 iterations.
+        The authors chose ``n_states`` from 2 to 5, and the strengths of the priors (``ridge``, here
+        1 / sigma^2, and ``concentration``) from a grid, by held-out sessions: use
+        `neuroml.switching.select_by_sessions`.
+
+        Parameters
+        ----------
+        **overrides
+            Parameters that replace or add to these.
+
+        Returns
+        -------
+        SwitchingGLM
+
+        Examples
+        --------
+        >>> from neuroml.switching import SwitchingGLM
+        >>> SwitchingGLM.published(n_states=4)
+        SwitchingGLM(max_iter=300, n_init=20, n_states=4)
+        """
+        return cls(**{"family": "bernoulli", "n_init": 20, "max_iter": 300, **overrides})
+
+    def _arrange(self, X: Any, y: Any, sessions: ArrayLike | None) -> Problem:
         check_is_fitted(self)
-        return arrange(self, X, y, sessions, reset=False)
+        return self._problem(X, y, sessions, reset=False)
+
+    def _problem(self, X: Any, y: Any, sessions: ArrayLike | None, *, reset: bool) -> Problem:
+        """Check and arrange data; ``reset`` is True in fit."""
+        given = as_samples(X, y, sessions)
+        if X is None:
+            X = np.empty((len(self._required(given.y)), 0))
+            self._check_no_inputs(reset=reset)
+        else:
+            X = check_table(self, given.X, reset=reset, dtype=np.float64)
+        labels = check_sessions(given.sessions, len(X))
+        family = self._family(fitted=not reset)
+        observed = align_outputs(self, y, given.y, reset=reset)
+        n_outputs = None if reset else self.n_outputs_
+        targets = check_targets(family, observed, len(X), n_outputs)
+        self.n_outputs_: int = len(targets)
+        driving = self._columns(X, "emission_columns")
+        inputs = X if driving is None else driving
+        if self.fit_intercept:
+            inputs = np.column_stack([inputs, np.ones(len(X))])
+        onward = self._columns(X, "transition_columns")
+        return Problem(
+            family,
+            Design(np.ascontiguousarray(inputs.T), targets, self.fit_intercept),
+            np.empty((len(X), 0)) if onward is None else onward,
+            np.append(break_points(labels), len(X)).astype(np.int64),
+            ChainPrior(self.concentration, self.stickiness, self.transition_ridge),
+        )
+
+    def _check_no_inputs(self, *, reset: bool) -> None:
+        if not self.fit_intercept:
+            raise DataError("there is neither an input nor an intercept", fix="Give X.", field="X")
+        if reset:
+            self.n_features_in_ = 0
+        elif self.n_features_in_:
+            expected = f"{self.n_features_in_} columns"
+            raise DataError("X is missing", expected=expected, found="None", field="X")
+
+    def _columns(self, X: np.ndarray, name: str) -> np.ndarray | None:
+        """The columns of X that a parameter selects, or None if it selects none in particular."""
+        selected = getattr(self, name)
+        if selected is None:
+            return None
+        names = getattr(self, "feature_names_in_", None)
+        return np.ascontiguousarray(X[:, column_indices(selected, X.shape[1], names, field=name)])
+
+    def _family(self, *, fitted: bool = True) -> Family:
+        families: dict[str, Callable[[], Family]] = {
+            "bernoulli": lambda: Bernoulli(self.ridge),
+            "categorical": lambda: Categorical(
+                self.ridge, getattr(self, "n_classes_", None) if fitted else None
+            ),
+            "gaussian": lambda: Gaussian(self.ridge, self.covariance_type, self.covariance_prior),
+            "poisson": lambda: Poisson(self.ridge),
+            "negative_binomial": lambda: NegativeBinomial(self.ridge),
+        }
+        return families[self.family]()
 
     def _model(self) -> Model:
         chain = Chain(self.initial_proba_, self.transition_matrix_, self.transition_weights_)
-        spread = getattr(self, "spread_", np.ones_like(self.intercept_))
-        return Model(join_weights(self, self.weights_, self.intercept_, spread), chain)
+        return Model(self._emissions(""), chain)
+
+    def _glm(self) -> Emissions | None:
+        return self._emissions("glm_") if hasattr(self, "glm_weights_") else None
+
+    def _events(self, problem: Problem) -> tuple[float, str]:
+        if self.family in ("poisson", "negative_binomial"):
+            return float(np.nansum(problem.design.targets)), "spike"
+        return float(problem.design.n_observed), "observed bin"
+
+    def _emissions(self, prefix: str) -> Emissions:
+        """Emissions of the fitted model, or of the one-state model with the prefix "glm_"."""
+        weights, intercept = (
+            getattr(self, f"{prefix}{name}_") for name in ("weights", "intercept")
+        )
+        names = (_noise_name(family, prefix) for family in _NOISE)
+        noise = next((getattr(self, name) for name in names if hasattr(self, name)), None)
+        noise = self._family().given_noise(noise, weights)
+        if self.fit_intercept:
+            weights = np.concatenate([weights, intercept[:, :, None]], axis=2)
+        return Emissions(weights, noise)
+
+    def _split(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (K, M, F) as weights of inputs and intercepts (K, M), which are 0 without one."""
+        if self.fit_intercept:
+            return weights[:, :, :-1], weights[:, :, -1]
+        return weights, np.zeros(weights.shape[:2])
+
+    def _store(self, model: Model) -> None:
+        self.weights_, self.intercept_ = self._split(model.emissions.weights)
+        self._set_noise("", model.emissions.noise)
+        self.transition_weights_ = model.chain.weights
+
+    def _set_noise(self, prefix: str, noise: np.ndarray) -> None:
+        for family in _NOISE:
+            self._set_if((family,), _noise_name(family, prefix), noise)
 
     def _set_if(self, families: tuple[str, ...], name: str, value: Any) -> None:
         """Set a fitted attribute that means something for these families only."""
@@ -550,17 +541,24 @@ class SwitchingGLM(Estimator):
         elif hasattr(self, name):  # from an earlier fit with another family
             delattr(self, name)
 
-    def _store(self, model: Model) -> None:
-        self.weights_, self.intercept_ = split_weights(self, model.emissions.weights)
-        self._set_if(_WITH_SPREAD, "spread_", model.emissions.spread)
-        self.initial_proba_, self.transition_matrix_, self.transition_weights_ = model.chain
-
-    def _filter(self, problem: Problem) -> tuple[np.ndarray, float]:
-        model = self._model()
-        values = problem.family.values(model.emissions, problem.design)
-        return filter_chain(
-            model.chain, np.ascontiguousarray(values.T), problem.transition_inputs, problem.starts
-        )
+    def _give_noise(self, **given: ArrayLike | None) -> None:
+        """Check and set the noise that a user gives, by the name that its family has for it."""
+        k, m = self.weights_.shape[:2]
+        own = _NOISE.get(self.family)
+        for name, value in given.items():
+            if value is not None and name != own:
+                raise DataError(
+                    f"the family {self.family!r} has no {name}",
+                    expected=f"{own}=" if own else "neither covariances= nor dispersions=",
+                    found=f"{name} of shape {np.shape(value)}",
+                    field=name,
+                )
+        if own is None:
+            return
+        shape = (k, m, m) if own == "covariances" else (k, m)
+        value = given[own]
+        noise = None if value is None else given_array(own, value, shape)
+        self._set_noise("", self._family().given_noise(noise, self.weights_))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -569,19 +567,7 @@ class SwitchingGLM(Estimator):
         return tags
 
 
-def _some(number: float, what: str) -> float:
-    """A number of events to divide by, which must not be zero."""
-    if not number:
-        raise DataError(f"there is no {what} to score", expected="at least one", field="y")
-    return number
-
-
-def _chain_arguments(problem: Problem, chain: Chain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Transition, initial and sessions, as `neuroml.switching.inference` takes them."""
-    onward = transitions(chain, problem.transition_inputs)
-    sessions = np.repeat(np.arange(len(problem.starts) - 1), np.diff(problem.starts))
-    return (
-        (onward if len(chain.weights) and len(sessions) > 1 else onward[0]),
-        chain.initial,
-        sessions,
-    )
+def _noise_name(family: str, prefix: str) -> str:
+    """Attribute of a family's noise; the one-state model of a Gaussian has one covariance."""
+    name = _NOISE[family]
+    return f"{prefix}covariance_" if prefix and name == "covariances" else f"{prefix}{name}_"

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaln, logsumexp
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
-from neuroml._core.iteration import FitTrace, best_restart, fit_from_starts, iterate, select_restart
+from neuroml._core.estimator import RANDOM_STATE, Interval, StrOptions, validated_fit
+from neuroml._core.iteration import FitTrace, best_restart, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.samples import check_samples
-from neuroml._core.validation import check_sample_weight, check_sessions, session_slices
+from neuroml._core.validation import check_sessions, session_slices
 from neuroml.exceptions import DataError
 from neuroml.simulate.switching_spikes import draw_counts, draw_states
-from neuroml.switching._chain import ChainPrior
-from neuroml.switching._history import basis_functions, history
-from neuroml.switching._pointwise import KINDS
-from neuroml.switching._population_em import (
-    Problem,
-    State,
-    em_step,
-    log_emissions_of,
-    pooled_fit,
-    under_prior,
-    warm_up,
+from neuroml.switching._base import SwitchingModel
+from neuroml.switching._chain import Chain, ChainPrior
+from neuroml.switching._em import Model, Problem, fit_em, fit_from_random_start, fit_single_state
+from neuroml.switching._kernels.links import LIKELIHOODS
+from neuroml.switching._observations.history import basis_functions, history
+from neuroml.switching._observations.population import (
+    Couplings,
+    PopulationCounts,
+    PopulationData,
 )
-from neuroml.switching.inference import filter_states, forward_backward, log_likelihood, viterbi
 
 __all__ = ["SwitchingPopulationGLM"]
 
+# The one-state model, where all starts begin: Newton's method reaches it in about ten iterations.
+_GLM_MAX_ITER, _GLM_TOL = 100, 1e-8
+# Iterations of every random start before the best one goes on alone. By then starts have parted:
+# on the authors' simulated design the order of their objectives no longer changes.
+_WARM_UP = 20
+# Least precision of the weights' prior in these iterations, a deviation of 1: the scale of the
+# strengths in the authors' simulations, log(1 + 3 u) with u uniform.
+_WARM_UP_RIDGE = 1.0
+# Default prior_scale: the authors' deviation of weights between states, and a typical strength.
+_PRIOR_SCALES = {"none": 1.0, "gaussian": 1.0 / 3.0, "one-hot": 1.0}
 
-class SwitchingPopulationGLM(Estimator):
+
+class SwitchingPopulationGLM(SwitchingModel):
     r"""Poisson GLM of a population with spike-history couplings that switch between hidden states.
 
     .. math::
@@ -55,9 +61,9 @@ class SwitchingPopulationGLM(Estimator):
     link : {"softplus", "exp", "sigmoid"}, default="softplus"
         The function f; "sigmoid" bounds rates by one spike per bin.
     shared_intercept : bool, default=False
-        Whether a unit has one baseline for all states.
+        Whether a unit has one intercept for all states.
     prior : {"none", "gaussian", "one-hot"}, default="none"
-        Of the weights. "gaussian": a pair's weights scatter over states around a mean that is
+        Prior of the weights. "gaussian": a pair's weights scatter over states around a mean that is
         learned, with standard deviation ``prior_scale``. "one-hot" (after Li et al. 2024): a pair
         is inhibitory, not connected or excitatory in all states, with a strength that depends on
         the state; the prior enters once per data set, see `signs`.
@@ -77,7 +83,8 @@ class SwitchingPopulationGLM(Estimator):
         With one function, it is every unit's filter. With more, each sending unit's filter is a
         mixture of them that is learned with the weights; it is non-negative and sums to one.
     concentration : float, default=1.0
-        Of the Dirichlet prior of first states and of the rows of the transition matrix; 1 is flat.
+        Concentration of the Dirichlet prior of first states and of the rows of the transition
+        matrix; 1 is flat.
     stickiness : float, default=0.0
         Pseudo-transitions of every state to itself.
     n_init : int, default=5
@@ -87,7 +94,8 @@ class SwitchingPopulationGLM(Estimator):
     tol : float, default=1e-5
         Iterations end when one gains at most this many nats per bin.
     dtype : {"float32", "float64"}, default="float32"
-        Of features and products; sums and the recursions over time are float64 either way.
+        Precision of features and products; sums and the recursions over time are float64 either
+        way.
     n_jobs : int or None, default=None
         Processes for the random starts.
     random_state : int, RandomState, Generator or None
@@ -95,26 +103,30 @@ class SwitchingPopulationGLM(Estimator):
     Attributes
     ----------
     weights_ : ndarray of shape (n_states, n_units, n_units)
-        Entry k, i, j is the coupling from unit j to unit i in state k.
-    baseline_ : ndarray of shape (n_states, n_units)
+        Entry k, i, j is the coupling from unit j to unit i in state k; states in falling order of
+        occupancy.
+    intercept_ : ndarray of shape (n_states, n_units)
     filters_ : ndarray of shape (n_units, n_lags)
         Each sending unit's filter, of sum one; column l is lag l + 1.
     connection_probability_ : ndarray of shape (n_units, n_units, 3)
         Posterior of a pair being inhibitory, not connected, excitatory. Only with "one-hot".
     filter_mix_ : ndarray of shape (n_units, n_basis)
-        Shares of the basis functions in the filters.
+        Proportions of the basis functions in the filters.
     transition_matrix_ : ndarray of shape (n_states, n_states)
     initial_proba_ : ndarray of shape (n_states,)
-        Of the first bin of a session.
+        Probability of the states in the first bin of a session.
+    occupancy_ : ndarray of shape (n_states,)
+        Share of the training bins.
     glm_weights_, glm_intercept_ : ndarray of shape (n_units, n_units) and (n_units,)
         The GLM of a single state, where the random starts begin and what `score_bits` compares to.
     glm_filter_mix_ : ndarray of shape (n_units, n_basis)
-        Shares of the basis functions in its filters.
+        Proportions of the basis functions in its filters.
     objective_trace_ : ndarray
-        The objective of the kept start in nats per bin, from where the prior asked for applies.
+        The objective of the kept start in nats per bin, from where the prior asked for applies;
+        larger is better.
         With ``prior="none"`` and ``ridge=0`` it is the log-likelihood.
     restart_objectives_ : ndarray of shape (n_init,)
-        What the starts reached before the best one went on.
+        What the starts reached before the best one went on; larger is better.
     n_iter_ : int
     converged_ : bool
     n_features_in_ : int
@@ -151,6 +163,7 @@ class SwitchingPopulationGLM(Estimator):
     (2, 6, 6)
     """
 
+    _observed = "spikes"
     _parameter_constraints = {
         "n_states": [Interval(Integral, 1, None, closed="left")],
         "n_lags": [Interval(Integral, 1, None, closed="left")],
@@ -255,43 +268,43 @@ class SwitchingPopulationGLM(Estimator):
         if self.basis == "lags" and self.n_basis != self.n_lags:
             raise ValueError(f"basis='lags' needs n_basis=n_lags={self.n_lags}, not {self.n_basis}")
         given = check_samples(self, spikes, sessions=sessions, reset=True)
-        counts, labels = given.X, given.sessions
-        _check_counts(counts)
-        _check_fittable(counts, labels, self.n_lags)
-        problem = self._problem(counts, labels)
+        _check_counts(given.X)
+        _check_fittable(given.X, given.sessions, self.n_lags)
+        problem = self._problem(given.X, given.sessions)
+        observations = self._observations()
+        plain = problem._replace(observations=observations.without_prior())
+        glm = fit_single_state(plain, _GLM_MAX_ITER, _GLM_TOL)
+        # A prior on signs is of no use before the states have parted: it would take the weights of
+        # mixtures of states for absent. So the starts have a ridge alone.
+        loose = observations.without_prior(ridge=max(self.ridge, _WARM_UP_RIDGE))
+        start = problem._replace(observations=loose)
         rngs = spawn_generators(self.random_state, self.n_init)
-        pooled = pooled_fit(problem)
-        tasks = [(problem, pooled, self.n_states, rng, self.tol) for rng in rngs]
-        name = type(self).__name__
-        started = fit_from_starts(warm_up, tasks, name=name, n_jobs=self.n_jobs)
-        start = started[best_restart(started, name=name)]
-        self.glm_intercept_ = pooled.coefficients[0, :, 0].copy()
-        self.glm_weights_ = pooled.weights[0].copy()
-        self.glm_filter_mix_ = pooled.filters
-        self.restart_objectives_ = np.array([one.objective for one in started])
-        self._keep(self._climb(problem, start, rngs[0]))
+        tasks = [(start, glm, self.n_states, rng, _WARM_UP, self.tol) for rng in rngs]
+        every = self._restarts(fit_from_random_start, tasks)
+        best = every[best_restart(every, name=type(self).__name__)]
+        self.glm_intercept_ = glm.coefficients[0, :, 0].copy()
+        self.glm_weights_ = glm.weights[0].copy()
+        self.glm_filter_mix_ = glm.filters
+        self._keep(problem, self._continue(problem, best.state, rngs[0]))
         return self
 
     def predict(
         self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
     ) -> np.ndarray:
         """Return the most probable path of states (n_bins,) through each session (Viterbi)."""
-        counts, sessions = self._check(spikes, sessions)
-        return viterbi(*self._chain(counts, sessions))[0]
+        return super().predict(spikes, y, sessions=sessions)
 
     def predict_proba(
         self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
     ) -> np.ndarray:
         """Return the posterior of the states (n_bins, n_states) given whole sessions."""
-        counts, sessions = self._check(spikes, sessions)
-        return forward_backward(*self._chain(counts, sessions)).probabilities
+        return super().predict_proba(spikes, y, sessions=sessions)
 
     def filter_proba(
         self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
     ) -> np.ndarray:
-        """Return the probability of the states (n_bins, n_states) given nothing of the future."""
-        counts, sessions = self._check(spikes, sessions)
-        return filter_states(*self._chain(counts, sessions))
+        """Return the probability of the states (n_bins, n_states) given the bins up to then."""
+        return super().filter_proba(spikes, y, sessions=sessions)
 
     def score(
         self,
@@ -301,7 +314,7 @@ class SwitchingPopulationGLM(Estimator):
         sessions: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Mean log-likelihood in nats per bin, summed over units, constants included.
+        """Return the mean log-likelihood in nats per bin, summed over units, constants included.
 
         Parameters
         ----------
@@ -309,7 +322,8 @@ class SwitchingPopulationGLM(Estimator):
         y : ignored
         sessions : array-like of shape (n_bins,), optional
         sample_weight : array-like of shape (n_bins,), optional
-            Of the bins in the mean, each with its log-likelihood given the session's bins before.
+            Weights of the bins in the mean; each bin has its log-likelihood given those before it
+            in the session.
 
         Returns
         -------
@@ -318,18 +332,10 @@ class SwitchingPopulationGLM(Estimator):
         Raises
         ------
         DataError
-            If counts are negative, fractional or missing, sessions are not contiguous, or weights
-            are none.
+            If counts are negative, fractional or missing, sessions are not contiguous, or
+            there are no usable weights.
         """
-        counts, sessions = self._check(spikes, sessions)
-        chain = self._chain(counts, sessions)
-        if sample_weight is None:
-            constant = self._problem(counts, sessions).constant
-            return (log_likelihood(*chain) + constant) / len(counts)
-        weights = check_sample_weight(sample_weight, len(counts))
-        predicted = self._predicted_states(chain)
-        values = logsumexp(chain[0], axis=1, b=predicted) - gammaln(counts + 1.0).sum(axis=1)
-        return float(np.average(values, weights=weights))
+        return super().score(spikes, y, sessions=sessions, sample_weight=sample_weight)
 
     def score_bits(
         self,
@@ -353,6 +359,10 @@ class SwitchingPopulationGLM(Estimator):
         random_state : int, RandomState, Generator or None
             For the shuffle.
 
+        Returns
+        -------
+        float
+
         Raises
         ------
         ValueError
@@ -360,22 +370,9 @@ class SwitchingPopulationGLM(Estimator):
         DataError
             As `score`, and if there is no spike.
         """
-        if null not in ("glm", "shuffled"):
-            raise ValueError(f"null is 'glm' or 'shuffled', not {null!r}")
-        counts, labels = self._check(spikes, sessions)
-        if not counts.any():
-            raise DataError("there is no spike to score", field="spikes")
-        chain = self._chain(counts, labels)
-        gain = log_likelihood(*chain)
-        if null == "glm":
-            problem = self._problem(counts, labels)
-            glm = np.column_stack([self.glm_intercept_, self.glm_weights_])[None]
-            gain -= log_emissions_of(problem, glm, self.glm_filter_mix_).sum()
-        else:
-            predicted = self._predicted_states(chain)
-            (rng,) = spawn_generators(random_state, 1)
-            gain -= logsumexp(chain[0], axis=1, b=rng.permutation(predicted)).sum()
-        return float(gain / counts.sum() / np.log(2.0))
+        return super().score_bits(
+            spikes, y, sessions=sessions, null=null, random_state=random_state
+        )
 
     def sample(
         self, sessions: ArrayLike, *, random_state: RandomState = None
@@ -407,74 +404,116 @@ class SwitchingPopulationGLM(Estimator):
             )
             states.append(path)
             spikes.append(
-                draw_counts(path, self.baseline_, self.weights_, self.filters_, self.link, rng)
+                draw_counts(path, self.intercept_, self.weights_, self.filters_, self.link, rng)
             )
         return np.concatenate(spikes), np.concatenate(states)
 
-    def _climb(self, problem: Problem, start: State, rng: np.random.Generator) -> FitTrace[State]:
+    @classmethod
+    def published(cls, **overrides: Any) -> SwitchingPopulationGLM:
+        """Return a model with the settings of Li et al. (2024), as their demonstration has them.
+
+        Sets the one-hot prior with relaxed signs (``signs="gumbel"``), five states, the sigmoid
+        link, one intercept for all states, one exponential filter over five bins, a single start
+        and no ridge. Sessions are pooled and first-state probabilities learned, as always here.
+
+        Parameters
+        ----------
+        **overrides
+            Parameters that replace or add to these.
+
+        Returns
+        -------
+        SwitchingPopulationGLM
+
+        Examples
+        --------
+        >>> from neuroml.switching import SwitchingPopulationGLM
+        >>> model = SwitchingPopulationGLM.published(n_states=3)
+        >>> model.prior, model.signs, model.link
+        ('one-hot', 'gumbel', 'sigmoid')
+        """
+        settings: dict[str, Any] = {
+            "n_states": 5,
+            "n_lags": 5,
+            "link": "sigmoid",
+            "shared_intercept": True,
+            "prior": "one-hot",
+            "signs": "gumbel",
+            "ridge": 0.0,
+            "basis": "exponential",
+            "n_basis": 1,
+            "n_init": 1,
+        }
+        return cls(**(settings | overrides))
+
+    def _continue(
+        self, problem: Problem, start: Model, rng: np.random.Generator
+    ) -> FitTrace[Model]:
+        """Fit under the prior asked for, from the best of the starts."""
+        self.__dict__.pop("connection_probability_", None)  # of an earlier fit
         if self.prior == "one-hot" and self.signs == "gumbel":
-            from neuroml.switching._gumbel_signs import climb_relaxed  # torch
+            from neuroml.switching._observations.one_hot_gumbel import fit_relaxed  # torch
 
-            return climb_relaxed(problem, start, rng, self.max_iter)
-        own = under_prior(problem, start)
-        step = partial(em_step, problem)
-        done = iterate(step, own, own.objective, max_iter=self.max_iter, tol=self.tol)
-        return select_restart([done], name=type(self).__name__)[0]
+            done, signs = fit_relaxed(problem, start, rng, self.max_iter)
+            self.connection_probability_ = signs
+            return done
+        done = fit_em(problem, start, self.max_iter, self.tol)
+        select_restart([done], name=type(self).__name__)  # warns if it has not converged
+        prior = self._observations().weight_prior(done.state.emissions)
+        if prior.sign_probabilities is not None:
+            self.connection_probability_ = prior.sign_probabilities
+        return done
 
-    def _problem(self, counts: np.ndarray, sessions: np.ndarray) -> Problem:
-        scale = self.prior_scale or {"gaussian": 1.0 / 3.0}.get(self.prior, 1.0)
-        table = counts.astype(self.dtype)
-        return Problem(
-            KINDS[f"poisson {self.link}"],
-            np.ascontiguousarray(table.T),
-            history(table, self._functions(), sessions),
-            sessions,
-            self.prior,
-            scale,
-            self.ridge,
-            self.shared_intercept,
-            ChainPrior(self.concentration, self.stickiness),
+    def _observations(self) -> PopulationCounts:
+        return PopulationCounts(
+            LIKELIHOODS[f"poisson {self.link}"],
+            prior=self.prior,
+            scale=self.prior_scale or _PRIOR_SCALES[self.prior],
+            ridge=self.ridge,
+            shared_intercept=self.shared_intercept,
         )
 
-    def _predicted_states(self, chain: tuple[np.ndarray, ...]) -> np.ndarray:
-        """Probability of every state given the past alone (n_bins, n_states)."""
-        predicted = np.roll(filter_states(*chain) @ self.transition_matrix_, 1, axis=0)
-        predicted[break_points(chain[-1])] = self.initial_proba_
-        return predicted
+    def _problem(self, counts: np.ndarray, sessions: np.ndarray) -> Problem:
+        table = counts.astype(self.dtype)
+        histories = history(table, self._functions(), sessions)
+        return Problem(
+            self._observations(),
+            PopulationData(np.ascontiguousarray(table.T), histories),
+            np.empty((len(counts), 0)),
+            np.append(break_points(sessions), len(counts)).astype(np.int64),
+            ChainPrior(self.concentration, self.stickiness),
+        )
 
     def _functions(self) -> np.ndarray:
         return basis_functions(self.basis, self.n_basis, self.n_lags)
 
-    def _keep(self, best: FitTrace[State]) -> None:
-        parameters = best.state.parameters
-        self.baseline_ = parameters.coefficients[:, :, 0].copy()
-        self.weights_ = parameters.weights.copy()
-        self.filter_mix_ = parameters.filters
-        self.filters_ = parameters.filters @ self._functions()
-        self.transition_matrix_ = parameters.chain.matrix
-        self.initial_proba_ = parameters.chain.initial
-        if best.state.prior.sign_probabilities is not None:
-            self.connection_probability_ = best.state.prior.sign_probabilities
-        self.objective_trace_ = np.array(best.trace)
-        self.n_iter_ = best.n_iter
-        self.converged_ = best.converged
-
-    def _check(
-        self, spikes: ArrayLike, sessions: ArrayLike | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _arrange(self, X: Any, y: Any, sessions: ArrayLike | None) -> Problem:
         check_is_fitted(self)
-        given = check_samples(self, spikes, sessions=sessions, reset=False)
+        given = check_samples(self, X, sessions=sessions, reset=False)
         _check_counts(given.X)
-        return given.X, given.sessions
+        return self._problem(given.X, given.sessions)
 
-    def _chain(
-        self, counts: np.ndarray, sessions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """What the inference functions take."""
-        coefficients = np.concatenate([self.baseline_[:, :, None], self.weights_], axis=2)
-        problem = self._problem(counts, sessions)
-        log_emissions = log_emissions_of(problem, coefficients, self.filter_mix_)
-        return log_emissions, self.transition_matrix_, self.initial_proba_, sessions
+    def _store(self, model: Model) -> None:
+        emissions = model.emissions
+        self.intercept_ = emissions.coefficients[:, :, 0].copy()
+        self.weights_ = emissions.weights.copy()
+        self.filter_mix_ = emissions.filters
+        self.filters_ = emissions.filters @ self._functions()
+
+    def _model(self) -> Model:
+        coefficients = np.concatenate([self.intercept_[:, :, None], self.weights_], axis=2)
+        n_states = len(coefficients)
+        return Model(
+            Couplings(coefficients, self.filter_mix_, np.full(3, 1.0 / 3.0)),
+            Chain(self.initial_proba_, self.transition_matrix_, np.zeros((0, n_states, n_states))),
+        )
+
+    def _glm(self) -> Couplings:
+        coefficients = np.column_stack([self.glm_intercept_, self.glm_weights_])[None]
+        return Couplings(coefficients, self.glm_filter_mix_, np.full(3, 1.0 / 3.0))
+
+    def _events(self, problem: Problem) -> tuple[float, str]:
+        return float(problem.design.counts.sum(dtype=np.float64)), "spike"
 
 
 def _check_counts(counts: np.ndarray) -> None:

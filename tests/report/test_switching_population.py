@@ -33,7 +33,7 @@ def test_table_holds_couplings_and_signs(fitted):
     assert table["weight", "1", f"input of {to}", source] == model.weights_[1, 1, 3]
     excitatory = table["P(excitatory)", "", f"input of {to}", source]
     assert excitatory == model.connection_probability_[1, 3, 2]
-    assert table["baseline", "0", "output", to] == model.baseline_[0, 1]
+    assert table["intercept", "0", "output", to] == model.intercept_[0, 1]
 
 
 def test_every_figure_is_drawn_with_labeled_axes(fitted, tmp_path):

@@ -18,7 +18,7 @@ def test_same_seed_same_spikes():
 
 def test_counts_have_the_stated_rate():
     data = make_switching_spikes(3, 2, connected=1e-12, n_bins=2000, n_sessions=4, random_state=0)
-    rates = 1 / (1 + np.exp(-data.baseline))
+    rates = 1 / (1 + np.exp(-data.intercept))
     error = np.sqrt(rates / len(data.spikes))
     assert (np.abs(data.spikes.mean(axis=0) - rates) < 5 * error).all()
 

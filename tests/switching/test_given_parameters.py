@@ -30,8 +30,8 @@ BAD = {
     "NaN probability": {"transition_matrix": [[np.nan, 0.1], [0.2, 0.8]]},
     "too many states": {"transition_matrix": np.eye(3)},
     "a matrix for each bin": {"transition_matrix": np.stack([np.eye(2)] * 5)},
-    "initial sums to 2": {"initial": [1.0, 1.0]},
-    "initial of another length": {"initial": [1.0]},
+    "initial sums to 2": {"initial_proba": [1.0, 1.0]},
+    "initial of another length": {"initial_proba": [1.0]},
     "weights without outputs": {"weights": np.ones((2, 1))},
     "one number as weights": {"weights": 1.0},
     "NaN weights": {"weights": np.full((2, 1, 1), np.nan)},
@@ -48,23 +48,26 @@ BAD = {
     "emission columns outside of X": {"emission_columns": [5], "n_features": 2},
     "other emission columns than weights": {"emission_columns": [0, 1], "n_features": 2},
     "other features than weights": {"n_features": 2},
-    "gaussian without spread": NORMAL,
-    "standard deviations as spread": NORMAL | {"spread": np.ones((2, 2))},
-    "indefinite spread": NORMAL | {"spread": -EYE},
-    "asymmetric spread": NORMAL | {"spread": EYE + np.triu(EYE + 0.5, 1)},
-    "spread that is not tied": NORMAL
-    | {"spread": [np.eye(2), 2 * np.eye(2)], "covariance_type": "tied"},
-    "spread that is not diagonal": NORMAL | {"spread": EYE + 0.2, "covariance_type": "diagonal"},
-    "spread that is not spherical": NORMAL
-    | {"spread": EYE * [1, 2], "covariance_type": "spherical"},
-    "negative dispersion": {"family": "negative_binomial", "spread": [[-1.0], [1.0]]},
-    "dispersion of another shape": {"family": "negative_binomial", "spread": [1.0, 1.0]},
+    "gaussian without covariances": NORMAL,
+    "standard deviations as covariances": NORMAL | {"covariances": np.ones((2, 2))},
+    "indefinite covariances": NORMAL | {"covariances": -EYE},
+    "asymmetric covariances": NORMAL | {"covariances": EYE + np.triu(EYE + 0.5, 1)},
+    "covariances that are not tied": NORMAL
+    | {"covariances": [np.eye(2), 2 * np.eye(2)], "covariance_type": "tied"},
+    "covariances that are not diagonal": NORMAL
+    | {"covariances": EYE + 0.2, "covariance_type": "diagonal"},
+    "covariances that are not spherical": NORMAL
+    | {"covariances": EYE * [1, 2], "covariance_type": "spherical"},
+    "negative dispersion": {"family": "negative_binomial", "dispersions": [[-1.0], [1.0]]},
+    "covariances of counts": {"family": "poisson", "covariances": [[[1.0]], [[1.0]]]},
+    "dispersions of choices": {"dispersions": [[1.0], [1.0]]},
+    "dispersion of another shape": {"family": "negative_binomial", "dispersions": [1.0, 1.0]},
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_model_is_refused(name):
-    with pytest.raises(DataError, match=r"expected .*; found|there is no spread; expected"):
+    with pytest.raises(DataError, match=r"expected .*; found|there are no covariances; expected"):
         SwitchingGLM.from_parameters(**(GOOD | BAD[name]))
 
 
@@ -93,9 +96,10 @@ def test_the_parameters_of_a_fit_give_it_back(family, columns, fit_intercept):
         fitted.weights_,
         fitted.intercept_,
         fitted.transition_matrix_,
-        initial=fitted.initial_proba_,
+        initial_proba=fitted.initial_proba_,
         transition_weights=fitted.transition_weights_ if "transition_columns" in columns else None,
-        spread=getattr(fitted, "spread_", None),
+        covariances=getattr(fitted, "covariances_", None),
+        dispersions=getattr(fitted, "dispersions_", None),
         n_features=4,
         **settings,
     )
@@ -115,11 +119,12 @@ def test_covariances_of_every_type_come_back(covariance_type):
         fitted.weights_,
         fitted.intercept_,
         fitted.transition_matrix_,
-        initial=fitted.initial_proba_,
-        spread=fitted.spread_,
+        initial_proba=fitted.initial_proba_,
+        covariances=fitted.covariances_,
         **settings,
     )
     assert given.score(X, Y["gaussian"]) == fitted.score(X, Y["gaussian"])
-    family = given._arrange(X, Y["gaussian"], None).family
-    free = family.free_spread(given.spread_)
-    np.testing.assert_allclose(family.spread_from_free(free, given.spread_), given.spread_)
+    family = given._family()
+    free = family.free_noise(given.covariances_)
+    again = family.noise_from_free(free, given.covariances_)
+    np.testing.assert_allclose(again, given.covariances_)

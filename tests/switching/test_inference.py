@@ -73,7 +73,7 @@ def test_equals_enumeration(case, device):
     gamma, pairs, total, states, score, filtered = enumerate_paths(*problem)
     posterior = inference.forward_backward(*problem, device=device)
     np.testing.assert_allclose(posterior.probabilities, gamma, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(posterior.pair_sums, pairs, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(posterior.expected_transitions, pairs, rtol=0, atol=1e-12)
     assert posterior.log_likelihood == pytest.approx(total, rel=1e-12, abs=1e-12)
     assert posterior.session_log_likelihoods.sum() == pytest.approx(total, rel=1e-12, abs=1e-12)
     assert inference.log_likelihood(*problem) == pytest.approx(total, rel=1e-12, abs=1e-12)
@@ -98,7 +98,7 @@ def test_zero_probabilities_equal_enumeration(seed, device):
     gamma, pairs, total, _, score, filtered = enumerate_paths(*problem)
     posterior = inference.forward_backward(*problem, device=device)
     np.testing.assert_allclose(posterior.probabilities, gamma, rtol=0, atol=1e-11)
-    np.testing.assert_allclose(posterior.pair_sums, pairs, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(posterior.expected_transitions, pairs, rtol=0, atol=1e-11)
     np.testing.assert_allclose(inference.filter_states(*problem), filtered, rtol=0, atol=1e-11)
     assert posterior.log_likelihood == pytest.approx(total, rel=1e-12)
     assert inference.viterbi(*problem)[1] == pytest.approx(score, rel=1e-12)
@@ -119,7 +119,9 @@ def test_scaled_and_logarithmic_recursions_agree_over_long_sessions(scale):
     )
     assert slow.probabilities[:, -1].max() == 0.0
     np.testing.assert_allclose(fast.probabilities, slow.probabilities[:, :-1], atol=1e-10)
-    np.testing.assert_allclose(fast.pair_sums, slow.pair_sums[:-1, :-1], rtol=1e-10, atol=1e-8)
+    np.testing.assert_allclose(
+        fast.expected_transitions, slow.expected_transitions[:-1, :-1], rtol=1e-10, atol=1e-8
+    )
     assert fast.log_likelihood == pytest.approx(slow.log_likelihood, rel=1e-12)
     scan = inference.forward_backward(log_emissions, transition, initial, device="cpu:0")
     np.testing.assert_allclose(fast.probabilities, scan.probabilities, atol=1e-9)
@@ -135,7 +137,7 @@ def test_rescaled_messages_survive_improbable_stretches():
     posterior = inference.forward_backward(log_emissions, transition, [0.5, 0.5])
     np.testing.assert_allclose(posterior.probabilities[1::2, 0], 1.0)
     assert posterior.log_likelihood == pytest.approx(np.log(0.5) + 49 * np.log(1e-30))
-    assert posterior.pair_sums[0, 1] == pytest.approx(24)
+    assert posterior.expected_transitions[0, 1] == pytest.approx(24)
 
 
 def test_draws_have_the_posterior_as_frequency():

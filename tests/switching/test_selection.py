@@ -1,4 +1,4 @@
-"""Matching of states, choice of a model by sessions, and trials of a design."""
+"""Choice of a model by sessions."""
 
 import numpy as np
 import pytest
@@ -7,32 +7,9 @@ from neuroml.exceptions import DataError
 from neuroml.simulate import make_switching_choices
 from neuroml.switching import (
     SwitchingGLM,
-    match_states,
-    match_weights,
     one_standard_error,
-    recovery_study,
     select_by_sessions,
 )
-
-
-def test_relabeled_states_are_found_again():
-    rng = np.random.default_rng(0)
-    for n_states in (1, 2, 5):
-        names = rng.permutation(n_states)
-        states = np.r_[np.arange(n_states), rng.integers(n_states, size=300)]
-        noisy = np.where(rng.random(len(states)) < 0.1, 0, states)
-        assert match_states(states, names[noisy]).tolist() == names.tolist()
-        weights = rng.normal(size=(n_states, 2, 3))
-        other = weights[np.argsort(names)] + 0.01 * rng.normal(size=weights.shape)
-        assert match_weights(weights, other).tolist() == names.tolist()
-
-
-def test_posteriors_match_and_states_may_be_missing():
-    posterior = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-    assert match_states(posterior[:, ::-1], posterior).tolist() == [1, 0]
-    assert match_states([0, 1, 2, 2], [1, 0, 0, 0]).tolist() == [1, -1, 0]
-    with pytest.raises(DataError, match="different bins"):
-        match_states([0, 1], [0, 1, 1])
 
 
 def test_one_standard_error_takes_the_first_within_reach():
@@ -72,43 +49,6 @@ def test_one_state_is_enough_for_data_of_one_state():
         )
         chosen.append(search.best_params_["n_states"])
     assert chosen.count(1) >= 4
-
-
-def test_recovery_improves_with_the_design():
-    data = make_switching_choices(4, 10, 3)
-    truth = SwitchingGLM.from_parameters(
-        data.weights, data.intercept, data.transition_matrix, n_init=2, tol=1e-6
-    )
-    rng = np.random.default_rng(0)
-    studies = [
-        recovery_study(
-            truth,
-            rng.normal(size=(n, 3)),
-            sessions=np.arange(n) // 500,
-            n_repeats=4,
-            random_state=0,
-        )
-        for n in (1000, 10_000)
-    ]
-    small, large = (study.mean() for study in studies)
-    assert large["weight_rmse"] < 0.6 * small["weight_rmse"]
-    assert large["weight_correlation"] > 0.99
-    assert large["state_accuracy"] > large["oracle_accuracy"] - 0.01
-    assert (studies[1]["log_likelihood"] > studies[1]["true_log_likelihood"]).all()
-
-
-def test_recovery_without_inputs():
-    truth = SwitchingGLM.from_parameters(
-        np.zeros((2, 1, 0)),
-        [[0.0], [3.0]],
-        [[0.9, 0.1], [0.1, 0.9]],
-        spread=np.ones((2, 1, 1)),
-        family="gaussian",
-        n_init=1,
-    )
-    study = recovery_study(truth, sessions=np.zeros(300), n_repeats=2, random_state=0)
-    assert (study["state_accuracy"] > 0.9).all()
-    assert study["weight_correlation"].isna().all()
 
 
 def results_of(folds):

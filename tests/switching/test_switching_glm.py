@@ -14,9 +14,9 @@ from neuroml.data import SessionKFold
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.simulate import make_switching_choices
 from neuroml.switching import SwitchingGLM
-from neuroml.switching._fit import penalized_log_likelihood, smooth_model
-from neuroml.switching._information import free_vector, from_free_vector, gradient
-from neuroml.switching._layout import FAMILIES, arrange
+from neuroml.switching._em import penalized_log_likelihood, smooth_model
+from neuroml.switching._standard_errors import free_vector, from_free_vector, gradient
+from neuroml.switching.switching_glm import FAMILIES
 
 
 def draw_y(rng, family, n, n_outputs=1):
@@ -55,10 +55,10 @@ def log_density(model, k, x, y):
         odds = np.exp(np.r_[0.0, eta])
         return np.log(odds[int(y[0])] / odds.sum())
     if model.family == "gaussian":
-        return stats.multivariate_normal.logpdf(y, eta, model.spread_[k])
+        return stats.multivariate_normal.logpdf(y, eta, model.covariances_[k])
     if model.family == "poisson":
         return stats.poisson.logpmf(y, np.exp(eta)).sum()
-    r = model.spread_[k]
+    r = 1 / model.dispersions_[k]
     return stats.nbinom.logpmf(y, r, r / (r + np.exp(eta))).sum()
 
 
@@ -118,17 +118,18 @@ def test_gradients_equal_central_differences(family):
 def check_gradient(rng, family, **settings):
     settings = {"concentration": 1.5, "stickiness": 2.0, "ridge": 0.5, **settings}
     model, X, y, sessions = random_fit(rng, family, transition_columns=[0], max_iter=3, **settings)
-    problem, parameters = arrange(model, X, y, sessions, reset=False), model._model()
-    at = free_vector(problem, parameters)
+    problem, parameters = model._arrange(X, y, sessions), model._model()
+    emissions = model._family()
+    at = free_vector(emissions, parameters)
 
     def objective(vector):
-        moved = from_free_vector(problem, vector, parameters)
+        moved = from_free_vector(emissions, vector, parameters)
         return penalized_log_likelihood(problem, moved, smooth_model(problem, moved).log_likelihood)
 
     numeric = np.array(
         [(objective(at + 1e-5 * e) - objective(at - 1e-5 * e)) / 2e-5 for e in np.eye(len(at))]
     )
-    analytic = gradient(problem, parameters)
+    analytic = gradient(emissions, problem, parameters)
     np.testing.assert_allclose(analytic, numeric, atol=1e-6 * max(1.0, np.abs(analytic).max()))
 
 
@@ -182,13 +183,14 @@ class TestOneState:
         theirs = LinearRegression().fit(self.X, y)
         residual = y - theirs.predict(self.X)
         np.testing.assert_allclose(model.weights_[0, 0], theirs.coef_, atol=1e-8)
-        np.testing.assert_allclose(model.spread_[0, 0, 0], (residual**2).mean(), rtol=1e-8)
+        np.testing.assert_allclose(model.covariances_[0, 0, 0], (residual**2).mean(), rtol=1e-8)
 
     def test_negative_binomial_is_the_maximum_over_r(self):
         mean = np.exp(self.drive)
         y = self.rng.negative_binomial(2.0, 2.0 / (2.0 + mean)).astype(float)
         model = self.fit("negative_binomial", y, ridge=0.0)
-        r, fitted = model.spread_[0, 0], np.exp(self.X @ model.weights_[0, 0] + model.intercept_[0])
+        r = 1 / model.dispersions_[0, 0]
+        fitted = np.exp(self.X @ model.weights_[0, 0] + model.intercept_[0])
 
         def total(r):
             return stats.nbinom.logpmf(y, r, r / (r + fitted)).sum()
@@ -292,7 +294,7 @@ class TestInvariance:
             model.weights_[:, :1],
             model.intercept_[:, :1],
             model.transition_matrix_,
-            initial=model.initial_proba_,
+            initial_proba=model.initial_proba_,
             family="poisson",
         )
         masked = y.copy()
@@ -355,16 +357,17 @@ def test_bits_gained_over_null_models(choices, fitted):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_samples_have_the_moments_of_the_model(family):
     n_outputs = 2
-    spread = {"gaussian": np.array([[[1.0, 0.5], [0.5, 2.0]]] * 2)}.get(
-        family, np.full((2, 2), 3.0)
-    )
+    noise = {
+        "gaussian": {"covariances": np.array([[[1.0, 0.5], [0.5, 2.0]]] * 2)},
+        "negative_binomial": {"dispersions": np.full((2, 2), 1 / 3)},
+    }.get(family, {})
     model = SwitchingGLM.from_parameters(
         np.zeros((2, n_outputs, 0)),
         np.array([[0.0, 1.0], [1.0, -1.0]]),
         [[0.9, 0.1], [0.2, 0.8]],
-        initial=[1.0, 0.0],
-        spread=spread,
+        initial_proba=[1.0, 0.0],
         family=family,
+        **noise,
     )
     sessions = np.repeat(np.arange(400), 50)
     y, states = model.sample(sessions=sessions, random_state=0)
@@ -377,7 +380,7 @@ def test_samples_have_the_moments_of_the_model(family):
     mean, variance = {
         "bernoulli": (1 / (1 + np.exp(-eta)), None),
         "categorical": ((odds * np.arange(3)).sum(keepdims=True) / odds.sum(), None),
-        "gaussian": (eta, np.diag(spread[0])),
+        "gaussian": (eta, np.array([1.0, 2.0])),
         "poisson": (np.exp(eta), np.exp(eta)),
         "negative_binomial": (np.exp(eta), np.exp(eta) + np.exp(2 * eta) / 3.0),
     }[family]
@@ -451,7 +454,7 @@ def check_hostile(rng, family, n_states):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotConvergedWarning)
         model.fit(X, y, sessions=sessions)
-    for name in ("weights_", "intercept_", "spread_", "transition_matrix_", "initial_proba_"):
+    for name in ("weights_", "intercept_", "covariances_", "transition_matrix_", "initial_proba_"):
         assert np.isfinite(getattr(model, name, 0.0)).all(), name
     trace = model.objective_trace_
     assert np.isfinite(trace).all()
@@ -508,16 +511,16 @@ def test_a_class_that_was_not_seen_in_training_is_refused():
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
-    ("family", "n_classes", "has_spread"),
+    ("family", "n_classes", "noise"),
     [
-        ("bernoulli", 2, False),
-        ("categorical", 3, False),
-        ("gaussian", None, True),
-        ("poisson", None, False),
-        ("negative_binomial", None, True),
+        ("bernoulli", 2, None),
+        ("categorical", 3, None),
+        ("gaussian", None, "covariances"),
+        ("poisson", None, None),
+        ("negative_binomial", None, "dispersions"),
     ],
 )
-def test_attributes_without_meaning_for_the_family_are_absent(family, n_classes, has_spread):
+def test_attributes_without_meaning_for_the_family_are_absent(family, n_classes, noise):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 1))
     categories = rng.integers(0, 3, size=80)
@@ -528,11 +531,13 @@ def test_attributes_without_meaning_for_the_family_are_absent(family, n_classes,
     model.set_params(family=family).fit(X, y)  # nothing is left of the fits before
     given = SwitchingGLM.from_parameters(
         model.weights_, model.intercept_, model.transition_matrix_, family=family,
-        spread=getattr(model, "spread_", None),
+        **({noise: getattr(model, f"{noise}_")} if noise else {}),
     )  # fmt: skip
     for one in (model, given):
         assert getattr(one, "n_classes_", None) == n_classes
-        assert hasattr(one, "spread_") == has_spread
+        for name in ("covariances", "dispersions"):
+            assert hasattr(one, f"{name}_") == (name == noise)
         assert one.predict_proba(X, y).shape == (80, 2)
-    assert hasattr(model, "glm_spread_") == has_spread
+    assert hasattr(model, "glm_covariance_") == (noise == "covariances")
+    assert hasattr(model, "glm_dispersions_") == (noise == "dispersions")
     assert np.isfinite(model.score(X, y))

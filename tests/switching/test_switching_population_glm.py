@@ -34,13 +34,13 @@ def _fitted(data, n_states=2, **settings):
 
 def _log_emissions(model, spikes, sessions):
     """From the attributes alone, bin by bin."""
-    rates = np.empty((len(spikes), *model.baseline_.shape))
+    rates = np.empty((len(spikes), *model.intercept_.shape))
     for t in range(len(spikes)):
         drive = np.zeros(spikes.shape[1])
         for lag in range(1, model.n_lags + 1):
             if t >= lag and sessions[t - lag] == sessions[t]:
                 drive += model.filters_[:, lag - 1] * spikes[t - lag]
-        rates[t] = LINKS[model.link](model.baseline_ + model.weights_ @ drive)
+        rates[t] = LINKS[model.link](model.intercept_ + model.weights_ @ drive)
     return poisson.logpmf(spikes[:, None, :], rates).sum(axis=2)
 
 
@@ -79,7 +79,7 @@ def test_one_state_is_the_poisson_regression():
         peer = PoissonRegressor(alpha=ridge / 800, tol=1e-10, max_iter=1000)
         peer.fit(drive, data.spikes[:, unit])
         np.testing.assert_allclose(model.weights_[0, unit], peer.coef_, atol=1e-6)
-        assert model.baseline_[0, unit] == pytest.approx(peer.intercept_, abs=1e-6)
+        assert model.intercept_[0, unit] == pytest.approx(peer.intercept_, abs=1e-6)
     assert model.converged_
     assert model.score_bits(data.spikes) == pytest.approx(0.0, abs=1e-6)
 
@@ -105,7 +105,7 @@ def test_the_objective_never_falls(prior, link, shared_intercept):
             trace = model.objective_trace_
             assert (np.diff(trace) >= -1e-9 * np.abs(trace[:-1])).all()
             if shared_intercept:
-                np.testing.assert_allclose(model.baseline_[0], model.baseline_[1], rtol=1e-12)
+                np.testing.assert_allclose(model.intercept_[0], model.intercept_[1], rtol=1e-12)
 
 
 def test_the_objective_is_the_likelihood_without_priors():
@@ -119,7 +119,7 @@ def test_learned_parameters_are_a_stationary_point_of_the_likelihood():
     data = _data(n_sessions=2, n_bins=400)
     model = _fitted(data, ridge=0.0, dtype="float64", tol=1e-12, max_iter=2000)
     arguments = {"spikes": data.spikes, "sessions": data.sessions}
-    for name, at in [("weights_", (0, 1, 2)), ("weights_", (1, 3, 0)), ("baseline_", (1, 2))]:
+    for name, at in [("weights_", (0, 1, 2)), ("weights_", (1, 3, 0)), ("intercept_", (1, 2))]:
         values = getattr(model, name)
         scores = []
         for step in (1e-4, -1e-4):
@@ -190,7 +190,7 @@ def test_order_of_states_changes_nothing_else():
     arguments = {"spikes": data.spikes, "sessions": data.sessions}
     score, states = model.score(**arguments), model.predict(**arguments)
     order = np.array([2, 0, 1])
-    for name in ("weights_", "baseline_", "initial_proba_"):
+    for name in ("weights_", "intercept_", "initial_proba_"):
         setattr(model, name, getattr(model, name)[order])
     model.transition_matrix_ = model.transition_matrix_[np.ix_(order, order)]
     assert model.score(**arguments) == pytest.approx(score, rel=1e-12)
@@ -306,6 +306,28 @@ def test_odd_data_give_numbers(seed):
         max_iter=20,
         random_state=seed,
     ).fit(spikes)
-    for name in ("weights_", "baseline_", "transition_matrix_", "objective_trace_"):
+    for name in ("weights_", "intercept_", "transition_matrix_", "objective_trace_"):
         assert np.isfinite(getattr(model, name)).all()
     np.testing.assert_allclose(model.predict_proba(spikes).sum(axis=1), 1.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("prior", ["none", "one-hot"])
+def test_states_come_in_falling_order_of_occupancy(prior):
+    rng = np.random.default_rng(0)
+    states = np.repeat(np.tile([0, 1, 2], 20), np.tile([5, 25, 60], 20))
+    rates = np.array([[3.0, 0.2, 0.2], [0.2, 3.0, 0.2], [0.2, 0.2, 3.0]])
+    spikes = rng.poisson(rates[states])
+    model = SwitchingPopulationGLM(3, prior=prior, n_init=3, random_state=0).fit(spikes)
+    assert (np.diff(model.occupancy_) <= 0).all()
+    np.testing.assert_allclose(model.occupancy_, model.predict_proba(spikes).mean(axis=0))
+    np.testing.assert_allclose(model.occupancy_, [60 / 90, 25 / 90, 5 / 90], atol=0.03)
+    assert model.intercept_.argmax(axis=1).tolist() == [2, 1, 0]
+
+
+def test_published_settings_are_those_of_the_paper_and_may_be_replaced():
+    model = SwitchingPopulationGLM.published(n_states=2, max_iter=2)
+    assert (model.prior, model.signs, model.n_states) == ("one-hot", "gumbel", 2)
+    data = _data(n_sessions=1)
+    assert model.fit(data.spikes).connection_probability_.shape == (4, 4, 3)
+    with pytest.raises(TypeError, match="n_state"):
+        SwitchingPopulationGLM.published(n_state=2)

@@ -27,12 +27,11 @@ def output_names(model: BaseEstimator, context: Context) -> list[str]:
 
 
 def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
-    """Weights, constants, transitions and first-state probabilities of every state."""
+    """Weights, intercepts, transitions and first-state probabilities of every state."""
     switching, outputs = last_step(model), output_names(model, context)
     inputs = np.asarray(context.columns)
     if getattr(switching, "emission_columns", None) is not None:
         inputs = inputs[np.asarray(switching.emission_columns, dtype=int)]
-    constants = "intercept" if isinstance(switching, SwitchingGLM) else "baseline"
     rows: list[tuple[str, str, str, str, float]] = []
     for k, weights in enumerate(switching.weights_):
         for m, output in enumerate(outputs):
@@ -41,8 +40,8 @@ def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
                 ("weight", str(k), axis, str(name), float(value))
                 for name, value in zip(inputs, weights[m], strict=True)
             ]
-            value = float(getattr(switching, f"{constants}_")[k, m])
-            rows.append((constants, str(k), "output", output, value))
+            value = float(switching.intercept_[k, m])
+            rows.append(("intercept", str(k), "output", output, value))
         rows += [
             ("transition", str(k), "to state", str(j), float(value))
             for j, value in enumerate(switching.transition_matrix_[k])

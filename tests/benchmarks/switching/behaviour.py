@@ -22,10 +22,10 @@ from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
 from neuroml.simulate import make_switching_choices
 from neuroml.switching import SwitchingGLM, recovery_study, select_by_sessions
 from neuroml.switching._chain import start_chain
-from neuroml.switching._emissions import Emissions
-from neuroml.switching._fit import Model, climb_from
-from neuroml.switching._layout import FAMILIES, arrange
+from neuroml.switching._em import Model, fit_em
+from neuroml.switching._observations.base import Emissions
 from neuroml.switching.inference import forward_backward
+from neuroml.switching.switching_glm import FAMILIES
 
 PEERS = Path(__file__).with_name("peers.py")
 
@@ -110,16 +110,16 @@ def glm_hmm() -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotConvergedWarning)
         model.fit(data.X, data.y, sessions=data.sessions)
-    problem = arrange(model, data.X, data.y, data.sessions, reset=False)
+    problem = model._arrange(data.X, data.y, data.sessions)
     weights = np.concatenate([model.glm_weights_[:, 0], model.glm_intercept_], axis=1)
     weights = weights + rng.normal(size=(3, 4))
     start = Model(Emissions(weights[:, None], np.ones((3, 1))), start_chain(3))
 
     def seconds(n: int) -> float:
-        return median_cpu(lambda: climb_from(problem, start, n, -1.0), 5)
+        return median_cpu(lambda: fit_em(problem, start, n, -1.0), 5)
 
     ours = (seconds(14) - seconds(4)) / 10
-    converged = climb_from(problem, start, 500, 1e-10)
+    converged = fit_em(problem, start, 500, 1e-10)
     rows = [
         {
             "what": "GLM-HMM, per iteration",
@@ -260,7 +260,8 @@ def fuzz(n_inputs: int) -> pd.DataFrame:
             model.weights_,
             model.intercept_,
             model.transition_matrix_,
-            getattr(model, "spread_", np.zeros(0)),
+            getattr(model, "covariances_", np.zeros(0)),
+            getattr(model, "dispersions_", np.zeros(0)),
         )
         not_finite += not all(np.isfinite(array).all() for array in arrays)
         gains = np.diff(model.objective_trace_)

@@ -31,8 +31,8 @@ def features(spikes, function):
 
 
 def log_emissions(parameters, drive, spikes):
-    weights, baseline = parameters
-    rates = jax.nn.softplus(jnp.einsum("stj,kij->stki", drive, weights) + baseline)
+    weights, intercept = parameters
+    rates = jax.nn.softplus(jnp.einsum("stj,kij->stki", drive, weights) + intercept)
     each = spikes[:, :, None] * jnp.log(rates) - rates
     return each.sum(axis=-1)
 
@@ -66,7 +66,7 @@ def main():
     spikes = data["spikes"].astype(np.float32).reshape(n_sessions, -1, data["spikes"].shape[1])
     drive = features(spikes, data["filter"].astype(np.float32))
     single = {k: jnp.asarray(data[k], dtype=jnp.float32) for k in data if k != "spikes"}
-    state = ((single["weights"], single["baseline"]), single["initial"], single["matrix"])
+    state = ((single["weights"], single["intercept"]), single["initial"], single["matrix"])
     spikes = jnp.asarray(spikes)
     jax.block_until_ready(iteration(*state, drive, spikes))  # compiles
     constant = float(gammaln(spikes + 1.0).sum())

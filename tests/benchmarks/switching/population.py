@@ -25,15 +25,7 @@ from neuroml.exceptions import DataError, MonotonicityWarning, NotConvergedWarni
 from neuroml.simulate import make_switching_spikes
 from neuroml.switching import SwitchingPopulationGLM
 from neuroml.switching._chain import start_chain
-from neuroml.switching._population_em import (
-    Parameters,
-    Problem,
-    State,
-    em_step,
-    evaluate,
-    log_emissions_of,
-    pooled_fit,
-)
+from neuroml.switching._em import EMState, Model, Problem, assess, em_step, fit_single_state
 
 SIZES = {"S": (20, 3, 20), "M": (20, 5, 20), "L": (50, 5, 100)}
 PEER = Path(__file__).with_name("dynamax_population.py")
@@ -59,18 +51,19 @@ def _problem(data: Bunch) -> Problem:
     return model._problem(data.spikes, data.sessions)
 
 
-def _started(problem: Problem, n_states: int) -> State:
+def _started(problem: Problem, n_states: int) -> EMState:
     """The GLM of one state with noise on its weights."""
-    pooled = pooled_fit(problem)
-    coefficients = np.repeat(pooled.coefficients, n_states, axis=0)
+    glm = fit_single_state(problem, 100, 1e-8)
+    coefficients = np.repeat(glm.coefficients, n_states, axis=0)
     noise = np.random.default_rng(0).normal(0.0, 0.3, coefficients[:, :, 1:].shape)
     coefficients[:, :, 1:] += noise
-    parameters = Parameters(coefficients, start_chain(n_states), pooled.filters, np.full(3, 1 / 3))
-    log_emissions = log_emissions_of(problem, coefficients, pooled.filters)
-    return evaluate(problem, parameters, problem.design(pooled.filters), log_emissions)
+    model = Model(glm._replace(coefficients=coefficients), start_chain(n_states))
+    return assess(problem, model)[0]
 
 
-def _climb(problem: Problem, state: State, n_iter: int) -> tuple[State, np.ndarray, np.ndarray]:
+def _iterate(
+    problem: Problem, state: EMState, n_iter: int
+) -> tuple[EMState, np.ndarray, np.ndarray]:
     """Last state, log-likelihoods per bin, and the CPU seconds at which they were reached."""
     scores, seconds, began = [], [], time.process_time()
     for _ in range(n_iter):
@@ -98,7 +91,9 @@ def _bare_seconds(n_states: int, n_units: int, n_bins: int, states_per_bin: floa
     began = time.process_time()
     for _ in range(n_bins // chunk):
         link(table @ features.T).log_()  # E-step: rates of all states and their logarithms
-    for _ in range(int(states_per_bin * n_bins) // chunk):  # M-step: states that own a bin
+    for _ in range(
+        int(states_per_bin * n_bins) // chunk
+    ):  # M-step: the states responsible for a bin
         own = table[:n_units] @ features.T
         torch.sigmoid(own)
         link(own)
@@ -119,8 +114,8 @@ def speed(size: str, peer_iterations: int) -> pd.DataFrame:
     problem = _problem(data)
     start = _started(problem, n_states)
     em_step(problem, start)  # compiles
-    end, scores, seconds = _climb(problem, start, 30)
-    _, _, later = _climb(problem, end, 6)
+    end, scores, seconds = _iterate(problem, start, 30)
+    _, _, later = _iterate(problem, end, 6)
     owned = float((end.smoothed.posterior > 1e-3).sum() / len(data.spikes))
     bare = [_bare_seconds(n_states, n_units, len(data.spikes), owned) for _ in range(5)]
     found = _run_peer(start, data, peer_iterations)
@@ -152,19 +147,19 @@ def speed(size: str, peer_iterations: int) -> pd.DataFrame:
     return table
 
 
-def _run_peer(start: State, data: Bunch, n_iter: int) -> dict[str, object]:
+def _run_peer(start: EMState, data: Bunch, n_iter: int) -> dict[str, object]:
     nothing: dict[str, object] = {"scores": [], "seconds": []}
     python = os.environ.get("NEUROML_PEERS_PYTHON")
     if not python:
         print("NEUROML_PEERS_PYTHON is not set: no peers")
         return nothing
-    found = start.parameters
+    found, chain = start.model
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "data.npz")
         np.savez(
             path, spikes=data.spikes, n_sessions=data.sessions.max() + 1,
-            filter=data.filters[0], baseline=found.coefficients[:, :, 0], weights=found.weights,
-            matrix=found.chain.matrix, initial=found.chain.initial,
+            filter=data.filters[0], intercept=found.coefficients[:, :, 0], weights=found.weights,
+            matrix=chain.matrix, initial=chain.initial,
         )  # fmt: skip
         done = subprocess.run(
             [python, PEER, path, str(n_iter)], capture_output=True, text=True, check=False,
@@ -228,7 +223,7 @@ def fuzz(n_inputs: int) -> pd.DataFrame:
             except DataError:
                 tally["refused"] += 1
                 continue
-        arrays = (model.weights_, model.baseline_, model.transition_matrix_, model.filters_,
+        arrays = (model.weights_, model.intercept_, model.transition_matrix_, model.filters_,
                   model.objective_trace_, model.predict_proba(counts, sessions=sessions))  # fmt: skip
         tally["not finite"] += not all(np.isfinite(array).all() for array in arrays)
         tally["a decrease"] += any(issubclass(w.category, MonotonicityWarning) for w in caught)

@@ -70,7 +70,7 @@ def _oracle(truth: Bunch, seed: int, train: slice) -> SwitchingPopulationGLM:
     model = _model(seed, n_init=1, max_iter=1)
     model.fit(truth.spikes[train], sessions=truth.sessions[train])
     model.weights_, model.transition_matrix_ = truth.weights, truth.transition_matrix
-    model.baseline_ = np.tile(truth.baseline, (5, 1))
+    model.intercept_ = np.tile(truth.intercept, (5, 1))
     model.initial_proba_ = np.full(5, 0.2)
     return model
 

@@ -12,12 +12,14 @@ import argparse
 import warnings
 
 import behaviour
+import first_fit
 import population
 import recovery
 
 from neuroml.exceptions import NotConvergedWarning
 
 PARTS = {
+    "first-fit": lambda full: first_fit.first_fit(),
     "recursions": lambda full: behaviour.recursions(),
     "glm-hmm": lambda full: behaviour.glm_hmm(),
     "speed-S": lambda full: population.speed("S", 100),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from neuroml.switching._one_hot import gaussian_prior, one_hot_prior, update_sign_mix
+from neuroml.switching._observations.one_hot import gaussian_prior, one_hot_prior, update_sign_mix
 
 MIX = np.array([0.1, 0.7, 0.2])
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neuroml.switching._history import basis_functions, history
+from neuroml.switching._observations.history import basis_functions, history
 
 
 @pytest.mark.parametrize("kind", ["exponential", "raised-cosine"])

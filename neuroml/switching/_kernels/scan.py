@@ -47,7 +47,7 @@ def _joined(left: _Element, right: _Element) -> _Element:
 
 
 def _scan(elements: _Element) -> _Element:
-    """All prefixes: of pairs of neighbors first, and from them of the elements between."""
+    """All prefixes: of neighboring pairs first, and from them of the elements between."""
     n = len(elements.scale)
     if n == 1:
         return elements
@@ -68,12 +68,12 @@ def smooth_by_scan(
     *,
     device: torch.device,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return posterior (T, K), pair sums (1, K, K) and session log-likelihoods (S,).
+    """Return posterior (T, K), expected transitions (1, K, K) and session log-likelihoods (S,).
 
     Parameters
     ----------
     log_emissions, transition, initial, starts
-        As in ``_forward_backward``.
+        As in `forward_backward`.
     device : torch.device
         One that computes in float64.
     """
@@ -100,12 +100,12 @@ def smooth_by_scan(
     alpha = prefixes.matrix[:, 0, :]
     beta = torch.logsumexp(suffixes.matrix, dim=1).flip(0)
     joint = alpha[:-1, :, None] + moves + beta[1:, None, :]
-    pairs = torch.softmax(joint.flatten(start_dim=1), dim=1)[~opens[1:]].sum(dim=0)
+    expected = torch.softmax(joint.flatten(start_dim=1), dim=1)[~opens[1:]].sum(dim=0)
     totals = torch.cumsum(torch.cat([nothing[:1], tops[:, 0]]), dim=0)[bounds].diff()
     totals = totals + (prefixes.scale + torch.logsumexp(alpha, dim=1))[closes]
     posterior = torch.softmax(alpha + beta, dim=1)
     return (
         posterior.cpu().numpy(),
-        pairs.reshape(1, n_states, n_states).cpu().numpy(),
+        expected.reshape(1, n_states, n_states).cpu().numpy(),
         totals.cpu().numpy(),
     )

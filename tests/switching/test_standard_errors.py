@@ -5,14 +5,14 @@ import pytest
 
 from neuroml.simulate import make_switching_choices
 from neuroml.switching import SwitchingGLM
-from neuroml.switching._fit import Model
-from neuroml.switching._information import free_vector, from_free_vector, gradient
+from neuroml.switching._em import Model
+from neuroml.switching._standard_errors import free_vector, from_free_vector, gradient
 
 LEFT_RIGHT = {
     "weights": np.zeros((2, 1, 0)),
     "intercept": [[-1.5], [1.5]],
     "transition_matrix": [[0.98, 0.02], [0.0, 1.0]],
-    "initial": [1.0, 0.0],
+    "initial_proba": [1.0, 0.0],
 }
 
 
@@ -60,7 +60,7 @@ def test_impossible_transitions_of_input_driven_chains_give_no_warning():
         truth.weights_,
         truth.intercept_,
         [[0.95, 0.05], [0.0, 1.0]],
-        initial=[1.0, 0.0],
+        initial_proba=[1.0, 0.0],
         transition_columns=[0],
         transition_weights=truth.transition_weights_,
         transition_ridge=0.0,
@@ -127,13 +127,30 @@ def test_free_vectors_give_their_model_back(family, columns):
         3, family, transition_columns=columns, n_init=1, tol=1e-2, random_state=0
     ).fit(data.X, data.y, sessions=data.sessions)
     problem = fitted._arrange(data.X, data.y, data.sessions)
+    family = fitted._family()
     chain = fitted._model().chain
     matrix = np.array([[0.0, 0.4, 0.6], [0.1, 0.9, 0.0], [0.3, 0.3, 0.4]])
     model = Model(fitted._model().emissions, chain._replace(matrix=matrix))
-    vector = free_vector(problem, model)
-    back = from_free_vector(problem, vector, model)
+    vector = free_vector(family, model)
+    back = from_free_vector(family, vector, model)
     np.testing.assert_allclose(back.chain.matrix, matrix, atol=1e-12)
     np.testing.assert_allclose(back.emissions.weights, model.emissions.weights)
-    np.testing.assert_allclose(back.emissions.spread, model.emissions.spread)
-    np.testing.assert_allclose(free_vector(problem, back), vector)
-    assert gradient(problem, model).shape == vector.shape
+    np.testing.assert_allclose(back.emissions.noise, model.emissions.noise)
+    np.testing.assert_allclose(free_vector(family, back), vector)
+    assert gradient(family, problem, model).shape == vector.shape
+
+
+def test_errors_of_dispersions_are_those_of_repeated_samples():
+    """Squared z of n independent estimates have a mean of 1 and a standard error of sqrt(2 / n)."""
+    truth = SwitchingGLM.from_parameters(
+        np.zeros((1, 2, 0)), [[1.0, 2.0]], [[1.0]], family="negative_binomial",
+        dispersions=[[0.5, 0.2]], n_init=1,
+    )  # fmt: skip
+    z = []
+    for seed in range(20):
+        y, _ = truth.sample(sessions=np.zeros(2000), random_state=seed)
+        model = SwitchingGLM(1, "negative_binomial", tol=1e-10).fit(None, y)
+        errors = model.standard_errors(None, y)
+        assert errors.dispersions.shape == model.dispersions_.shape
+        z.append((model.dispersions_ - truth.dispersions_) / errors.dispersions)
+    assert np.square(z).mean() == pytest.approx(1.0, abs=4 * np.sqrt(2 / 40))

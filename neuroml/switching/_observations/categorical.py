@@ -7,15 +7,17 @@ from scipy.special import log_softmax
 
 from neuroml._core.validation import list_some
 from neuroml.exceptions import DataError
-from neuroml.switching._emissions import Design, Emissions, NewtonFamily, refuse_targets
+from neuroml.switching._observations.base import Design, Emissions, NewtonFamily, refuse_targets
 
 __all__ = ["Categorical"]
 
-_JITTER = 1e-9
+_JITTER = 1e-9  # relative damping of the Hessian: silent inputs, saturated classes
 
 
 class Categorical(NewtonFamily):
     """One output 0, 1, ..., C - 1; weights (K, C - 1, F) of all classes but 0, against class 0."""
+
+    max_outputs = 1
 
     def __init__(self, ridge: float = 0.0, n_classes: int | None = None) -> None:
         super().__init__(ridge)
@@ -40,41 +42,42 @@ class Categorical(NewtonFamily):
             weights[0, :, -1] = np.log(counts[1:] / counts[0])
         return Emissions(weights, np.empty((1, 0)))
 
-    def values(self, emissions: Emissions, design: Design) -> np.ndarray:
+    def log_prob(self, emissions: Emissions, design: Design) -> np.ndarray:
         labels, seen = self._labels(design), design.observed
         out = np.zeros((len(emissions.weights), len(seen)))
         for k, weights in enumerate(emissions.weights):
-            log_shares = _log_shares(weights, design.inputs)
-            out[k] = np.where(seen, log_shares[labels, np.arange(len(seen))], 0.0)
+            log_probabilities = _log_probabilities(weights, design.inputs)
+            out[k] = np.where(seen, log_probabilities[labels, np.arange(len(seen))], 0.0)
         return out
 
-    def direction(self, emissions: Emissions, design: Design, posterior: np.ndarray) -> Emissions:
-        gradient, _ = self.gradient(emissions, design, posterior)
+    def newton_direction(self, emissions: Emissions, design: Design, resp: np.ndarray) -> Emissions:
+        gradient, _ = self.gradient(emissions, design, resp)
         n_states, n_free, n_inputs = emissions.weights.shape
         steps = np.empty_like(emissions.weights)
-        owned = posterior * design.observed
+        observed = resp * design.observed
         for k in range(n_states):
-            shares = np.exp(_log_shares(emissions.weights[k], design.inputs))[1:]
+            probabilities = np.exp(_log_probabilities(emissions.weights[k], design.inputs))[1:]
+            # Block (a, b) of the Hessian: X diag(p_a (1[a = b] - p_b)) X^T; then the prior.
             hessian = np.empty((n_free, n_inputs, n_free, n_inputs))
             for a in range(n_free):
                 for b in range(n_free):
-                    bend = owned[k] * shares[a] * (float(a == b) - shares[b])
-                    hessian[a, :, b] = (design.inputs * bend) @ design.inputs.T
+                    of_bins = probabilities[a] * (float(a == b) - probabilities[b])
+                    hessian[a, :, b] = (design.inputs * (observed[k] * of_bins)) @ design.inputs.T
             flat = hessian.reshape(n_free * n_inputs, -1)
             diagonal = np.einsum("ff->f", flat)
             diagonal += np.tile(self.precision(design), n_free) + _JITTER * (1e-3 + diagonal)
             steps[k] = np.linalg.solve(flat, gradient[k].ravel()).reshape(n_free, n_inputs)
-        return Emissions(steps, np.zeros_like(emissions.spread))
+        return Emissions(steps, np.zeros_like(emissions.noise))
 
     def gradient(
-        self, emissions: Emissions, design: Design, posterior: np.ndarray
+        self, emissions: Emissions, design: Design, resp: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        labels, owned = self._labels(design), posterior * design.observed
+        labels, observed = self._labels(design), resp * design.observed
         gradient = -self.precision(design) * emissions.weights
         for k, weights in enumerate(emissions.weights):
-            residual = -np.exp(_log_shares(weights, design.inputs))
+            residual = -np.exp(_log_probabilities(weights, design.inputs))
             residual[labels, np.arange(len(labels))] += 1.0
-            gradient[k] += (residual[1:] * owned[k]) @ design.inputs.T
+            gradient[k] += (residual[1:] * observed[k]) @ design.inputs.T
         return gradient, np.empty(0)
 
     def draw(
@@ -87,6 +90,9 @@ class Categorical(NewtonFamily):
         eta = np.einsum("tcf,ft->ct", emissions.weights[states], inputs)
         eta = np.vstack([np.zeros(len(states)), eta])
         return (eta + rng.gumbel(size=eta.shape)).argmax(axis=0)[None].astype(np.float64)
+
+    def given_noise(self, noise: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
+        return np.empty((len(weights), 0)) if noise is None else noise
 
     def unit(self, design: Design) -> np.ndarray:
         return np.ones(self._n_classes(design) - 1)
@@ -113,6 +119,6 @@ def _check_no_gap(labels: np.ndarray) -> None:
         )
 
 
-def _log_shares(weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+def _log_probabilities(weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Log-probability of every class (C, T)."""
     return log_softmax(np.vstack([np.zeros(inputs.shape[1]), weights @ inputs]), axis=0)

@@ -21,9 +21,11 @@ from scipy.special import logsumexp
 
 __all__ = ["Prior", "gaussian_prior", "one_hot_prior", "update_sign_mix"]
 
+# In units of the typical strength: present connections are 1 with a deviation of half of it, absent
+# ones 0 with a tenth: narrow enough that absent means weak, wide enough for EM to change a sign.
 _WIDTHS = np.array([0.5, 0.1, 0.5])
-_CENTRES = np.array([-1.0, 0.0, 1.0])
-_PSEUDO_CONNECTIONS = 1.0
+_CENTERS = np.array([-1.0, 0.0, 1.0])
+_PSEUDO_CONNECTIONS = 1.0  # of every sign (Laplace), so that no proportion becomes zero
 
 
 class Prior(NamedTuple):
@@ -34,7 +36,7 @@ class Prior(NamedTuple):
     log_density : float
         Up to a constant.
     precision : ndarray of shape (n_states, n_units, n_units)
-        Minus the second derivative of the quadratic.
+        Minus the Hessian of the quadratic.
     center : ndarray of shape (n_states, n_units, n_units)
         Where the quadratic is largest; any number where the precision is zero.
     sign_probabilities : ndarray of shape (n_units, n_units, 3) or None
@@ -60,16 +62,18 @@ def one_hot_prior(weights: np.ndarray, sign_mix: np.ndarray, strength: float) ->
     ----------
     weights : ndarray of shape (n_states, n_units, n_units)
     sign_mix : ndarray of shape (3,)
-        Share of inhibitory, absent and excitatory connections.
+        Proportions of inhibitory, absent and excitatory connections.
     strength : float
         The typical strength m of a connection. Present ones have a standard deviation of m / 2
         around it, absent ones of m / 10 around 0.
     """
-    centers, widths = _CENTRES * strength, _WIDTHS * strength
+    centers, widths = _CENTERS * strength, _WIDTHS * strength
     scaled = (weights[..., None] - centers) / widths
+    # Log-joint of a sign and the weights of all states; summed over signs, their log-density.
     log_joint = np.log(sign_mix) - 0.5 * (scaled**2).sum(axis=0) - len(weights) * np.log(widths)
     log_density = logsumexp(log_joint, axis=-1)
     signs = np.exp(log_joint - log_density[..., None])
+    # The quadratic that touches it (Jensen): normal densities averaged by the signs' posterior.
     precision = signs @ widths**-2.0
     center = (signs @ (centers * widths**-2.0)) / precision
     total = float(log_density.sum()) + _PSEUDO_CONNECTIONS * float(np.log(sign_mix).sum())
@@ -78,6 +82,6 @@ def one_hot_prior(weights: np.ndarray, sign_mix: np.ndarray, strength: float) ->
 
 
 def update_sign_mix(sign_probabilities: np.ndarray) -> np.ndarray:
-    """The best shares of signs (3,), with one pseudo-connection of each."""
+    """The best proportions of signs (3,), with one pseudo-connection of each."""
     totals = sign_probabilities.sum(axis=(0, 1)) + _PSEUDO_CONNECTIONS
     return totals / totals.sum()

@@ -2,7 +2,7 @@ r"""Observed information of the marginal likelihood, from its analytic gradient.
 
 By Fisher's identity the gradient of :math:`\log p(y|\theta)` is that of the expected complete-data
 log-likelihood at the same :math:`\theta`. Its central differences give the Hessian, in parameters
-without constraints: weights, free spreads, and the logits of A against the largest of its row and
+without constraints: weights, free noise, and the logits of A against the largest of its row and
 V.
 """
 
@@ -16,20 +16,27 @@ from scipy.special import softmax
 
 from neuroml._core.warn import warn_caller
 from neuroml.switching._chain import Chain, chain_gradient, log_probabilities
-from neuroml.switching._emissions import Emissions
-from neuroml.switching._fit import Model, Problem, smooth_model
+from neuroml.switching._em import Model, Problem, smooth_model
+from neuroml.switching._observations.base import Emissions, Family
 
 __all__ = ["ErrorBars", "error_bars", "free_vector", "from_free_vector", "gradient"]
 
+# Central differences of a gradient in float64: the step that balances truncation (step^2) and
+# rounding (1e-16 / step) is about the cube root of 1e-16, some 1e-5; ten times that, since sums
+# over many bins round more.
 _STEP = 1e-4
+# Transitions less probable than this lie on the border; they are held fixed.
 _RAREST_FREE = 1e-6
-"""Transitions less probable than this lie on the border; they are held fixed."""
+# An eigenvalue of the information this far below the largest is zero to the accuracy of the
+# differences (the square of their step).
+_SMALLEST_EIGENVALUE = 1e-8
 
 
 class ErrorBars(NamedTuple):
-    """Standard errors of weights (K, M, F), A (K, K) and V (U, K, K)."""
+    """Standard errors of weights (K, M, F), free noise (n,), A (K, K) and V (U, K, K)."""
 
     weights: np.ndarray
+    free_noise: np.ndarray
     matrix: np.ndarray
     chain_weights: np.ndarray
 
@@ -42,31 +49,31 @@ def _free_transitions(chain: Chain) -> np.ndarray:
 
 
 def _logits(chain: Chain) -> np.ndarray:
-    """Of A, against the largest of its row."""
+    """Logits of A, against the largest of its row."""
     return log_probabilities(chain.matrix) - np.log(chain.matrix.max(axis=1))[:, None]
 
 
-def free_vector(problem: Problem, model: Model) -> np.ndarray:
+def free_vector(family: Family, model: Model) -> np.ndarray:
     """All parameters without constraints; the first-state probabilities are left out."""
     return np.concatenate(
         [
             model.emissions.weights.ravel(),
-            problem.family.free_spread(model.emissions.spread),
+            family.free_noise(model.emissions.noise),
             _logits(model.chain)[_free_transitions(model.chain)],
             model.chain.weights.ravel(),
         ]
     )
 
 
-def from_free_vector(problem: Problem, vector: np.ndarray, like: Model) -> Model:
+def from_free_vector(family: Family, vector: np.ndarray, like: Model) -> Model:
     """The inverse of `free_vector`."""
     free = _free_transitions(like.chain)
     n_weights, n_free = like.emissions.weights.size, int(free.sum())
     n_logits = n_free + like.chain.weights.size
-    spread = vector[n_weights : len(vector) - n_logits]
+    noise = vector[n_weights : len(vector) - n_logits]
     emissions = Emissions(
         vector[:n_weights].reshape(like.emissions.weights.shape),
-        problem.family.spread_from_free(spread, like.emissions.spread),
+        family.noise_from_free(noise, like.emissions.noise),
     )
     logits = _logits(like.chain)
     tail = vector[len(vector) - n_logits :]
@@ -79,31 +86,33 @@ def from_free_vector(problem: Problem, vector: np.ndarray, like: Model) -> Model
     return Model(emissions, chain)
 
 
-def gradient(problem: Problem, model: Model) -> np.ndarray:
-    """Of log-likelihood and log-prior by `free_vector`."""
+def gradient(family: Family, problem: Problem, model: Model) -> np.ndarray:
+    """Gradient of log-likelihood and log-prior by `free_vector`."""
     smoothed = smooth_model(problem, model)
-    by_weights, by_spread = problem.family.gradient(
+    by_weights, by_noise = family.gradient(
         model.emissions, problem.design, np.ascontiguousarray(smoothed.posterior.T)
     )
     by_chain = chain_gradient(
         model.chain, smoothed, problem.transition_inputs, problem.starts, problem.prior
     )
     free = _free_transitions(model.chain)
-    return np.concatenate([by_weights.ravel(), by_spread, by_chain[0][free], by_chain[1:].ravel()])
+    return np.concatenate([by_weights.ravel(), by_noise, by_chain[0][free], by_chain[1:].ravel()])
 
 
-def error_bars(problem: Problem, model: Model) -> ErrorBars:
+def error_bars(family: Family, problem: Problem, model: Model) -> ErrorBars:
     """Standard errors from the inverse of the observed information; NaN where it has none."""
-    at = free_vector(problem, model)
+    at = free_vector(family, model)
+    # Minus the Hessian, one row for each parameter: central differences of the gradient.
     information = np.empty((len(at), len(at)))
     for i, value in enumerate(at):
         step = np.zeros(len(at))
         step[i] = _STEP * max(1.0, abs(value))
         above, below = (
-            gradient(problem, from_free_vector(problem, at + shift, model))
+            gradient(family, problem, from_free_vector(family, at + shift, model))
             for shift in (step, -step)
         )
         information[i] = (below - above) / (2.0 * step[i])
+    # Averaged with its transpose, as differences are symmetric only to rounding; then inverted.
     covariance = _inverse(0.5 * (information + information.T), _undetermined(model.chain))
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     n_weights, n_inputs = model.emissions.weights.size, model.chain.weights.size
@@ -111,6 +120,7 @@ def error_bars(problem: Problem, model: Model) -> ErrorBars:
     logits = slice(len(at) - n_inputs - int(free.sum()), len(at) - n_inputs)
     return ErrorBars(
         errors[:n_weights].reshape(model.emissions.weights.shape),
+        errors[n_weights : logits.start],
         _matrix_errors(model.chain.matrix, free, covariance[logits, logits]),
         errors[len(at) - n_inputs :].reshape(model.chain.weights.shape),
     )
@@ -139,7 +149,7 @@ def _inverse(information: np.ndarray, undetermined: np.ndarray) -> np.ndarray:
         held = np.pad(undetermined, ((0, 0), (before, 0)))
         kept = null_space(held)
     values, vectors = np.linalg.eigh(kept.T @ information @ kept)
-    if not values.min(initial=np.inf) > 1e-8 * np.abs(values).max(initial=0.0):
+    if not values.min(initial=np.inf) > _SMALLEST_EIGENVALUE * np.abs(values).max(initial=0.0):
         warn_caller(
             "The observed information is not positive definite: the fit is no strict maximum "
             "(too few data for so many states, or not converged). Standard errors are NaN.",

@@ -14,19 +14,26 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from sklearn.cluster import kmeans_plusplus
 
 from neuroml._core.dependence import dependent_units
 from neuroml.exceptions import DataError
-from neuroml.switching._emissions import Design, Emissions, Family, refuse_targets
+from neuroml.switching._observations.base import Design, Emissions, Family, refuse_targets
 
 __all__ = ["COVARIANCE_TYPES", "Gaussian"]
 
 COVARIANCE_TYPES = ("full", "diagonal", "spherical", "tied")
-_JITTER = 1e-10
+_JITTER = 1e-10  # relative damping of the Gram matrix, for inputs that a state does not see
+# Starts without inputs: bins among which distant ones are sought. k-means++ costs K passes over
+# them, and 20,000 bins hold every state that is more frequent than one in a thousand.
+_MAX_SEED_BINS = 20_000
+# Of a bin's responsibility in such a start, the part that goes to the nearest of the seeds. The
+# rest is spread over all states, so that none begins with a singular covariance.
+_SEED_CERTAINTY = 0.9
 
 
 class Gaussian(Family):
-    """Any real outputs; the spread is the covariance (K, M, M), the same for all states if tied."""
+    """Any real outputs; the noise is the covariance (K, M, M), the same for all states if tied."""
 
     def __init__(
         self, ridge: float = 0.0, covariance_type: str = "full", strength: float = 1.0
@@ -72,10 +79,61 @@ class Gaussian(Family):
                 field="y",
             )
 
+    def random_start(
+        self, glm: Emissions, design: Design, n_states: int, rng: np.random.Generator
+    ) -> Emissions:
+        """Without inputs, distant observations are the means of the states (k-means++)."""
+        whole = np.flatnonzero(~np.isnan(design.targets).any(axis=0))
+        some = rng.permutation(whole)[:_MAX_SEED_BINS] if len(design.inputs) == 1 else whole[:0]
+        if len(some) <= n_states:
+            return super().random_start(glm, design, n_states, rng)
+        points = (design.targets / self.unit(design)[:, None]).T
+        centers, _ = kmeans_plusplus(points[some], n_states, random_state=int(rng.integers(2**31)))
+        # Every bin belongs mostly to the nearest center; one M-step makes parameters of that.
+        distance = ((np.nan_to_num(points)[:, None] - centers) ** 2).sum(axis=2)
+        resp = np.full((n_states, len(points)), (1.0 - _SEED_CERTAINTY) / n_states)
+        resp[distance.argmin(axis=1), np.arange(len(points))] += _SEED_CERTAINTY
+        emissions = glm.of_states(np.zeros(n_states, dtype=int))
+        return self.m_step(emissions, design, resp, self.log_prob(emissions, design))[0]
+
+    def given_noise(self, noise: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
+        """Covariances (K, M, M) of this type."""
+        n_states, m = weights.shape[:2]
+        if noise is None:
+            raise DataError(
+                "there are no covariances",
+                expected=f"shape ({n_states}, {m}, {m})",
+                fix="Pass covariances=, as the family 'gaussian' needs them.",
+                field="covariances",
+            )
+        eigenvalues = np.linalg.eigvalsh(noise)
+        if not np.allclose(noise, noise.transpose(0, 2, 1)) or eigenvalues.min() <= 0:
+            raise DataError(
+                "covariances are not covariance matrices",
+                expected="symmetric positive definite matrices",
+                found=f"smallest eigenvalue {eigenvalues.min():.4g}",
+                field="covariances",
+            )
+        variances = np.einsum("kmm->km", noise)
+        alike = {
+            "full": noise,
+            "tied": np.broadcast_to(noise[:1], noise.shape),
+            "diagonal": noise * np.eye(m),
+            "spherical": variances[:, :1, None] * np.eye(m),
+        }[self.covariance_type]
+        if not np.allclose(noise, alike):
+            raise DataError(
+                f"covariances are not {self.covariance_type}",
+                expected=f"covariances of the type covariance_type={self.covariance_type!r}",
+                found=noise.tolist(),
+                field="covariances",
+            )
+        return noise
+
     def unit(self, design: Design) -> np.ndarray:
         return np.sqrt(_variance(design))
 
-    def values(self, emissions: Emissions, design: Design) -> np.ndarray:
+    def log_prob(self, emissions: Emissions, design: Design) -> np.ndarray:
         out = np.zeros((len(emissions.weights), design.inputs.shape[1]))
         for k, (weights, covariance) in enumerate(zip(*emissions, strict=True)):
             residual = np.nan_to_num(design.targets - weights @ design.inputs)
@@ -85,7 +143,7 @@ class Gaussian(Family):
             out[k] = -0.5 * (z**2).sum(axis=0) - logs @ ~np.isnan(design.targets)
         return out
 
-    def log_prior(self, emissions: Emissions, design: Design) -> np.ndarray:
+    def log_priors(self, emissions: Emissions, design: Design) -> np.ndarray:
         strength = self.strength + self._n_penalized(design)
         out = np.empty(len(emissions.weights))
         for k, (weights, covariance) in enumerate(zip(*emissions, strict=True)):
@@ -99,44 +157,46 @@ class Gaussian(Family):
         self,
         emissions: Emissions,
         design: Design,
-        posterior: np.ndarray,
-        values: np.ndarray,  # noqa: ARG002 - the best step needs no comparison
+        resp: np.ndarray,
+        log_prob: np.ndarray,  # noqa: ARG002 - the best step needs no comparison
     ) -> tuple[Emissions, np.ndarray]:
         weights = np.stack(
             [
                 self._regress(design, *of_state)
-                for of_state in zip(emissions.weights, posterior, strict=True)
+                for of_state in zip(emissions.weights, resp, strict=True)
             ]
         )
-        scatters, counts = self._moments(weights, design, posterior)
+        scatters, counts = self._moments(weights, design, resp)
         updated = Emissions(weights, self._covariances(scatters, counts))
-        return updated, self.values(updated, design)
+        return updated, self.log_prob(updated, design)
 
     def gradient(
-        self, emissions: Emissions, design: Design, posterior: np.ndarray
+        self, emissions: Emissions, design: Design, resp: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         by_weights = np.empty_like(emissions.weights)
-        by_covariance = np.empty_like(emissions.spread)
-        scatters, counts = self._moments(emissions.weights, design, posterior)
+        by_covariance = np.empty_like(emissions.noise)
+        scatters, counts = self._moments(emissions.weights, design, resp)
         for k, (weights, covariance) in enumerate(zip(*emissions, strict=True)):
             residual = np.nan_to_num(design.targets - weights @ design.inputs)
-            pull = (residual * posterior[k]) @ design.inputs.T - weights * self.precision(design)
+            # By the mean through the weights, with the prior; both are in units of the noise.
+            unscaled = (residual * resp[k]) @ design.inputs.T - weights * self.precision(design)
             inverse = np.linalg.inv(covariance)
-            by_weights[k] = inverse @ pull
+            by_weights[k] = inverse @ unscaled
+            # By the covariance: zero where it equals the scatter per observation.
             excess = scatters[k] - counts[k][:, None] * covariance
             by_covariance[k] = 0.5 * inverse @ excess @ inverse
-        return by_weights, self._by_free_spread(emissions.spread, by_covariance)
+        return by_weights, self._by_free_noise(emissions.noise, by_covariance)
 
-    def free_spread(self, spread: np.ndarray) -> np.ndarray:
+    def free_noise(self, noise: np.ndarray) -> np.ndarray:
         if self._independent:
-            diagonals = np.log(np.einsum("kmm->km", spread))
+            diagonals = np.log(np.einsum("kmm->km", noise))
             return diagonals[:, 0] if self.covariance_type == "spherical" else diagonals.ravel()
-        factors = np.linalg.cholesky(spread[:1] if self.covariance_type == "tied" else spread)
+        factors = np.linalg.cholesky(noise[:1] if self.covariance_type == "tied" else noise)
         diagonals = np.einsum("kmm->km", factors)
         np.log(diagonals, out=diagonals)
-        return factors[:, *np.tril_indices(spread.shape[1])].ravel()
+        return factors[:, *np.tril_indices(noise.shape[1])].ravel()
 
-    def spread_from_free(self, vector: np.ndarray, like: np.ndarray) -> np.ndarray:
+    def noise_from_free(self, vector: np.ndarray, like: np.ndarray) -> np.ndarray:
         n_states, n_outputs, _ = like.shape
         if self._independent:
             diagonals = np.exp(vector).reshape(n_states, -1, 1)
@@ -155,7 +215,7 @@ class Gaussian(Family):
         inputs: np.ndarray,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        factors = np.linalg.cholesky(emissions.spread)[states]
+        factors = np.linalg.cholesky(emissions.noise)[states]
         noise = rng.normal(size=(len(states), factors.shape[1]))
         mean = np.einsum("tmf,ft->mt", emissions.weights[states], inputs)
         return mean + np.einsum("tmn,tn->mt", factors, noise)
@@ -172,7 +232,7 @@ class Gaussian(Family):
         shrunk = (weights * self.precision(design)) @ weights.T
         return self.strength * np.diag(_variance(design)) + shrunk
 
-    def _regress(self, design: Design, before: np.ndarray, owned: np.ndarray) -> np.ndarray:
+    def _regress(self, design: Design, before: np.ndarray, resp: np.ndarray) -> np.ndarray:
         """Weighted least squares (M, F); outputs that miss other bins are solved by themselves.
 
         Solved for the change of the weights, so that jitter slows but does not bias them.
@@ -180,26 +240,28 @@ class Gaussian(Family):
         seen = ~np.isnan(design.targets)
         residual = np.nan_to_num(design.targets - before @ design.inputs)
         groups = [range(len(seen))] if (seen == seen[0]).all() else [[m] for m in range(len(seen))]
-        pull = (residual * owned) @ design.inputs.T - before * self.precision(design)
+        gradient = (residual * resp) @ design.inputs.T - before * self.precision(design)
         weights = before.copy()
         for group in groups:
-            gram = (design.inputs * (owned * seen[group[0]])) @ design.inputs.T
+            gram = (design.inputs * (resp * seen[group[0]])) @ design.inputs.T
             diagonal = np.einsum("ff->f", gram)
             diagonal += self.precision(design)
             diagonal += _JITTER * (1e-3 + diagonal)
-            weights[group] += np.linalg.solve(gram, pull[group].T).T
+            weights[group] += np.linalg.solve(gram, gradient[group].T).T
         return weights
 
     def _moments(
-        self, weights: np.ndarray, design: Design, posterior: np.ndarray
+        self, weights: np.ndarray, design: Design, resp: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Sums of squares (K, M, M) and the number of observations behind them (K, M)."""
         seen = ~np.isnan(design.targets)
         scatters = np.empty((len(weights), len(seen), len(seen)))
-        for k, owned in enumerate(posterior):
+        for k, of_state in enumerate(resp):
             residual = np.nan_to_num(design.targets - weights[k] @ design.inputs)
-            scatters[k] = (residual * owned) @ residual.T + self._prior_scatter(weights[k], design)
-        return scatters, posterior @ seen.T + self.strength + self._n_penalized(design)
+            scatters[k] = (residual * of_state) @ residual.T + self._prior_scatter(
+                weights[k], design
+            )
+        return scatters, resp @ seen.T + self.strength + self._n_penalized(design)
 
     def _covariances(self, scatters: np.ndarray, counts: np.ndarray) -> np.ndarray:
         counts = np.maximum(counts, 1e-300)
@@ -216,20 +278,20 @@ class Gaussian(Family):
             squares = squares / counts
         return squares[:, :, None] * np.eye(squares.shape[1])
 
-    def _by_free_spread(self, spread: np.ndarray, by_covariance: np.ndarray) -> np.ndarray:
-        """Chain rule from covariances to `free_spread`."""
+    def _by_free_noise(self, noise: np.ndarray, by_covariance: np.ndarray) -> np.ndarray:
+        """Chain rule from covariances to `free_noise`."""
         if self._independent:
-            slopes = np.einsum("kmm,kmm->km", by_covariance, spread)
-            return slopes.sum(axis=1) if self.covariance_type == "spherical" else slopes.ravel()
+            by_log = np.einsum("kmm,kmm->km", by_covariance, noise)
+            return by_log.sum(axis=1) if self.covariance_type == "spherical" else by_log.ravel()
         if self.covariance_type == "tied":
-            spread, by_covariance = spread[:1], by_covariance.sum(axis=0, keepdims=True)
-        factors = np.linalg.cholesky(spread)
-        slopes = 2.0 * by_covariance @ factors
-        np.einsum("kmm->km", slopes)[:] *= np.einsum("kmm->km", factors)
-        return slopes[:, *np.tril_indices(spread.shape[1])].ravel()
+            noise, by_covariance = noise[:1], by_covariance.sum(axis=0, keepdims=True)
+        factors = np.linalg.cholesky(noise)
+        by_factors = 2.0 * by_covariance @ factors
+        np.einsum("kmm->km", by_factors)[:] *= np.einsum("kmm->km", factors)
+        return by_factors[:, *np.tril_indices(noise.shape[1])].ravel()
 
 
 def _variance(design: Design) -> np.ndarray:
-    """Of each output (M,), or 1 where it is constant."""
+    """Variance of each output (M,), or 1 where it is constant."""
     variance = np.nanvar(design.targets, axis=1)
     return np.where(variance > 1e-20, variance, 1.0)

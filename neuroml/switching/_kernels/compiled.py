@@ -28,6 +28,10 @@ def compiled(*, reorder: bool = True) -> Callable[[Callable[..., Any]], Any]:
         "nogil": True,
         "error_model": "numpy",  # a check of every divisor would keep loops off vectors
         "forceinline": not reorder,
+        # Wrappers that nobody calls cost compile time, which every first fit waits for: none calls
+        # these functions from C, and the small ones that are inlined are not called from Python.
+        "no_cfunc_wrapper": True,
+        "no_cpython_wrapper": not reorder,
         "fastmath": _SUMS_MAY_BE_REORDERED if reorder else {"contract"},
     }
 

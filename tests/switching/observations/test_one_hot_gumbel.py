@@ -31,7 +31,7 @@ def test_signs_are_found(spikes):
     np.testing.assert_allclose(signs.sum(axis=-1), 1.0, atol=1e-6)
     truth = np.sign(spikes.weights.sum(axis=0))
     assert (signs.argmax(axis=-1) - 1 == truth).mean() > 0.8
-    np.testing.assert_array_equal(model.baseline_[0], model.baseline_[1])
+    np.testing.assert_array_equal(model.intercept_[0], model.intercept_[1])
 
 
 @pytest.mark.parametrize("link", ["softplus", "exp", "sigmoid"])

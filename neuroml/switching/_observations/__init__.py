@@ -1,0 +1,1 @@
+"""What is observed: one module for each family of observations, all with one protocol."""
