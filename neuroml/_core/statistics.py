@@ -169,7 +169,7 @@ def one_standard_error(cv_results: Mapping[str, Any]) -> int:
 
     Examples
     --------
-    >>> from neuroml._core.statistics import one_standard_error
+    >>> from neuroml.evaluation import one_standard_error
     >>> folds = {"split0_test_score": [1.0, 1.5, 1.4], "split1_test_score": [3.0, 3.5, 3.7]}
     >>> one_standard_error({"mean_test_score": [2.0, 2.5, 2.55]} | folds)
     1

@@ -2,7 +2,7 @@
 
 from neuroml.switching.matching import match_states, match_weights
 from neuroml.switching.recovery import recovery_study
-from neuroml.switching.selection import one_standard_error, select_by_sessions
+from neuroml.switching.selection import select_by_sessions
 from neuroml.switching.switching_glm import SwitchingGLM
 from neuroml.switching.switching_population_glm import SwitchingPopulationGLM
 
@@ -11,7 +11,6 @@ __all__ = [
     "SwitchingPopulationGLM",
     "match_states",
     "match_weights",
-    "one_standard_error",
     "recovery_study",
     "select_by_sessions",
 ]

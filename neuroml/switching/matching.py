@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
 
+from neuroml._core.statistics import match_rows
 from neuroml.exceptions import DataError
 
 __all__ = ["match_states", "match_weights"]
@@ -46,7 +46,7 @@ def match_states(reference: ArrayLike, other: ArrayLike) -> np.ndarray:
             found=f"{len(second)}",
             field="other",
         )
-    return _assign(-(first.T @ second))
+    return match_rows(first.T @ second)
 
 
 def match_weights(reference: ArrayLike, other: ArrayLike) -> np.ndarray:
@@ -64,18 +64,10 @@ def match_weights(reference: ArrayLike, other: ArrayLike) -> np.ndarray:
     """
     first, second = (np.asarray(weights, dtype=np.float64) for weights in (reference, other))
     first, second = first.reshape(len(first), -1), second.reshape(len(second), -1)
-    return _assign(((first[:, None] - second) ** 2).sum(axis=2))
+    return match_rows(-((first[:, None] - second) ** 2).sum(axis=2))
 
 
 def _as_table(states: ArrayLike) -> np.ndarray:
     """Probabilities (n_bins, n_states), of labels zeros and ones."""
     table = np.asarray(states)
     return np.eye(int(table.max()) + 1)[table] if table.ndim == 1 else table
-
-
-def _assign(cost: np.ndarray) -> np.ndarray:
-    """Columns (n_rows,) of the cheapest assignment, -1 where none is left."""
-    rows, columns = linear_sum_assignment(cost)
-    order = np.full(len(cost), -1)
-    order[rows] = columns
-    return order

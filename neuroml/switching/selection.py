@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,64 +12,11 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from neuroml._core.statistics import one_standard_error
 from neuroml.data import SessionKFold
 from neuroml.exceptions import DataError
 
-__all__ = ["one_standard_error", "select_by_sessions"]
-
-
-def one_standard_error(cv_results: Mapping[str, Any]) -> int:
-    """Return the first candidate that is within one standard error of the best.
-
-    For ``GridSearchCV(refit=one_standard_error)``: list candidates from simple to complex.
-
-    Parameters
-    ----------
-    cv_results : mapping
-        As `sklearn.model_selection.GridSearchCV` keeps it.
-
-    Returns
-    -------
-    int
-        Index of the candidate.
-
-    Raises
-    ------
-    DataError
-        If a candidate has no finite score in some fold, or there are fewer than two folds.
-    """
-    mean = np.asarray(cv_results["mean_test_score"], dtype=np.float64)
-    names = [name for name in cv_results if re.fullmatch(r"split\d+_test_score", name)]
-    if len(names) < 2:
-        raise DataError(
-            "a standard error needs folds", expected="at least 2", found=len(names), field="cv"
-        )
-    folds = np.stack([np.broadcast_to(cv_results[name], mean.shape) for name in names], axis=1)
-    _refuse_unscored(folds, mean, cv_results.get("params"))
-    best = int(mean.argmax())
-    error = cv_results["std_test_score"][best] / np.sqrt(len(names) - 1)
-    return int(np.argmax(mean >= mean[best] - error))
-
-
-def _refuse_unscored(folds: np.ndarray, mean: np.ndarray, params: Any) -> None:
-    """Refuse candidates without a finite score in some fold (n_candidates, n_folds)."""
-    unscored = ~np.isfinite(folds)
-    failed = np.flatnonzero(unscored.any(axis=1) | ~np.isfinite(mean))
-    if not len(failed):
-        return
-    names = [str(k if params is None else params[k]) for k in failed[:5]]
-    names = [
-        f"{name} in folds {np.flatnonzero(unscored[k]).tolist()}"
-        for name, k in zip(names, failed, strict=False)
-    ]
-    raise DataError(
-        "some candidates have no finite score in some folds, so they cannot be compared",
-        expected=f"a finite score of each of {len(mean)} candidates in each fold",
-        found=f"{len(failed)} without: {', '.join(names)}",
-        fix="Leave these candidates out; if all of them fail, a session may hold a unit or class "
-        "that the others lack: use fewer folds, or leave it out.",
-        field="cv_results",
-    )
+__all__ = ["select_by_sessions"]
 
 
 def select_by_sessions(
@@ -85,9 +31,10 @@ def select_by_sessions(
 ) -> GridSearchCV:
     """Choose settings by the held-out likelihood of whole sessions, and refit with them.
 
-    The choice is the first candidate within one standard error of the best: list values from simple
-    to complex, such as ``{"n_states": [1, 2, 3, 4]}``. Candidates that differ in several
-    settings follow scikit-learn's order of names.
+    The choice is the first candidate whose mean shortfall to the best, fold by fold, is within its
+    standard error (`neuroml.evaluation.one_standard_error`): list values from simple to complex,
+    such as ``{"n_states": [1, 2, 3, 4]}``. Candidates that differ in several settings follow
+    scikit-learn's order of names.
 
     Parameters
     ----------

@@ -163,7 +163,7 @@ def test_every_model_with_random_starts_leaves_out_those_that_break_down(monkeyp
     elif family == "spikes":
         model = SwitchingPopulationGLM(2, n_lags=2, link="sigmoid", n_init=3, max_iter=3)
         data, scores = (rng.poisson(1.0, (60, 3)).astype(float),), "restart_objectives_"
-        patched = (switching_population_glm, "warm_up")
+        patched = (switching_population_glm, "fit_from_random_start")
     else:
         retina = make_retina(["on_transient", "off_sustained"], n_cells=3, n_frames=30)
         model = MostDiscriminativeStimuli(

@@ -8,9 +8,11 @@ from neuroml._core.statistics import (
     first_within_one_standard_error,
     match_rows,
     mean_interval,
+    one_standard_error,
     permutation_p_value,
     resampled_interval,
 )
+from neuroml.exceptions import DataError
 
 
 def test_p_values_count_the_observed_value_and_ties():
@@ -74,3 +76,29 @@ def test_matching_is_the_best_of_all_permutations():
     wide = match_rows(table[:, :3])
     assert sorted(wide[wide >= 0]) == [0, 1, 2] and (wide == -1).sum() == 2
     assert (match_rows(table[:3]) >= 0).all()
+
+
+def results_of(folds):
+    """As GridSearchCV keeps them, of scores (n_candidates, n_folds)."""
+    kept = {f"split{i}_test_score": scores for i, scores in enumerate(folds.T)}
+    with np.errstate(invalid="ignore"):
+        mean, deviation = folds.mean(axis=1), folds.std(axis=1)
+    return kept | {"mean_test_score": mean, "std_test_score": deviation}
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf, np.inf])
+@pytest.mark.parametrize("where", [(0, 0), (1, 2), (3, 1)])
+def test_a_candidate_without_a_score_is_named_and_not_compared(where, bad):
+    folds = np.array([[-5.0, -5.1, -5.0], [-1.0, -1.1, -1.2], [-1.0, -1.2, -1.1], [-3, -3, -2.9]])
+    results = results_of(folds)
+    assert one_standard_error(results) == 1
+    folds[where] = bad
+    results = results_of(folds) | {"params": [{"n_states": k + 1} for k in range(4)]}
+    named = rf"1 without: \{{'n_states': {where[0] + 1}\}} in folds \[{where[1]}\]"
+    with pytest.raises(DataError, match=named):
+        one_standard_error(results)
+
+
+def test_one_fold_has_no_standard_error():
+    with pytest.raises(DataError, match="needs folds"):
+        one_standard_error(results_of(np.array([[1.0], [2.0]])))
