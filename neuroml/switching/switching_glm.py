@@ -137,6 +137,9 @@ class SwitchingGLM(SwitchingModel):
     bin t depend on the inputs of bin t:
     :math:`P(z_t = j | z_{t-1} = i) \propto A_{ij} \exp(\sum_u x_{tu} V_{uij})`.
 
+    The first fit in a new environment compiles its loops, which takes 2 to 4 seconds on one thread;
+    the machine code is kept on disk.
+
     References
     ----------
     .. [1] Z. C. Ashwood et al. (2022). Mice alternate between discrete strategies during

@@ -148,6 +148,9 @@ class SwitchingPopulationGLM(SwitchingModel):
     ``connection_probability_``; for prediction from few bins, choose a ridge or "gaussian" by
     `neuroml.switching.select_by_sessions`.
 
+    The first fit in a new environment compiles its loops, which takes about 4 seconds on one
+    thread; the machine code is kept on disk.
+
     References
     ----------
     Li, Li, Wang and Wu (2024). One-hot generalized linear model for switching brain state

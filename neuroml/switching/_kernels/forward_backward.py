@@ -19,6 +19,7 @@ Arrays: ``log_emissions (T, K)``, fastest as the transpose of a contiguous array
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -31,6 +32,8 @@ __all__ = ["TINY", "best_paths", "filter_forward", "random_paths", "smooth"]
 # Squared, it is still far above the smallest normal number (2e-308), so that a sum that has just
 # escaped rescaling survives one more transition of this probability.
 TINY = 1e-60
+# Bins that are smoothed together: their messages then stay in a core's cache (0.4 MB of 3 states).
+_BLOCK = 8192
 
 
 def _likelihoods(log_emissions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -311,21 +314,55 @@ def smooth(
     log_likelihoods : ndarray of shape (S,)
         One for every session, -inf where no path is possible.
     """
-    n_states = len(initial)
+    posterior = np.empty(log_emissions.shape)
+    expected = np.zeros((weights.shape[1], len(initial), len(initial)))
+    log_likelihoods = np.empty(len(starts) - 1)
+    for block in _blocks(starts):
+        bounds = starts[block.start : block.stop + 1]
+        first, last = bounds[0], bounds[-1]
+        log_likelihoods[block] = _smooth_block(
+            log_emissions[first:last],
+            transition[min(first, len(transition) - 1) : last]
+            if len(transition) > 1
+            else transition,
+            initial,
+            bounds - first,
+            weights[first:last] if len(weights) > 1 else weights,
+            posterior[first:last],
+            expected,
+        )
+    return posterior, expected, log_likelihoods
+
+
+def _blocks(starts: np.ndarray) -> list[slice]:
+    """Sessions in runs of about `_BLOCK` bins, or of one session that is longer."""
+    numbers = starts[:-1] // _BLOCK
+    borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(starts) - 1]
+    return [slice(a, b) for a, b in itertools.pairwise(borders)]
+
+
+def _smooth_block(
+    log_emissions: np.ndarray,
+    transition: np.ndarray,
+    initial: np.ndarray,
+    starts: np.ndarray,
+    weights: np.ndarray,
+    posterior: np.ndarray,
+    expected: np.ndarray,
+) -> np.ndarray:
+    """Fill ``posterior``, add to ``expected``, and return the sessions' log-likelihoods."""
     b, top = _likelihoods(log_emissions)
     regular = _regular_sessions(b, top, transition, initial, starts)
     log_likelihoods = np.zeros(len(starts) - 1)
-    alpha, posterior = np.empty_like(b), np.empty_like(b)
-    expected = np.zeros((weights.shape[1], n_states, n_states))
+    alpha = np.empty_like(b)
     if regular.any():
-        buffers = np.empty((2, n_states))
+        buffers, found = np.empty((2, len(initial))), np.zeros_like(expected)
         _messages(
             b, transition, initial, starts, regular, alpha, posterior, buffers[0], log_likelihoods
         )
-        _combine(b, transition, starts, regular, alpha, posterior, weights, buffers, expected)
+        _combine(b, transition, starts, regular, alpha, posterior, weights, buffers, found)
         log_likelihoods += np.add.reduceat(top, starts[:-1])
-        if len(transition) == 1:
-            expected *= transition
+        expected += found * transition if len(transition) == 1 else found
     for s in np.flatnonzero(~regular):
         bins = slice(starts[s], starts[s + 1])
         log_b = np.ascontiguousarray(log_emissions[bins])
@@ -336,7 +373,7 @@ def smooth(
         )
         if log_likelihoods[s] > -np.inf:
             _log_combine(log_b, onward, step, alpha[bins], posterior[bins], weight, expected)
-    return posterior, expected, log_likelihoods
+    return log_likelihoods
 
 
 def _onward(transition: np.ndarray, first: int) -> slice:
