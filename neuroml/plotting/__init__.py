@@ -34,6 +34,7 @@ from neuroml.plotting.decoding import (
     plot_shared_response,
 )
 from neuroml.plotting.dendrites import Comparison, plot_comparisons, plot_threshold_design
+from neuroml.plotting.evaluation import plot_evaluation
 from neuroml.plotting.runs import plot_convergence, plot_jobs
 from neuroml.plotting.switching import (
     plot_couplings,
@@ -61,6 +62,7 @@ __all__ = [
     "plot_couplings",
     "plot_decodability",
     "plot_dwell_times",
+    "plot_evaluation",
     "plot_filters",
     "plot_gains",
     "plot_intercepts",

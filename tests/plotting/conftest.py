@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 
 from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
 from neuroml.connectome import AffinityTensor, DynamicConnectome, NonnegativeCP, select_rank
 from neuroml.decoding import CrossSubjectDecoder, RidgeDecoder
+from neuroml.evaluation import evaluate
 from neuroml.plotting import Comparison
 from neuroml.simulate import make_cohort, make_dynamic_communities, make_retina
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
@@ -38,6 +40,15 @@ def glm():
 def population():
     spikes = RNG(0).poisson(0.5, (120, 3))
     return SwitchingPopulationGLM(2, n_lags=4, n_init=2, tol=1e-2, random_state=0).fit(spikes)
+
+
+@cache
+def evaluation():
+    X = RNG(0).normal(size=(60, 2))
+    groups = np.repeat([0, 1, 2], 20)
+    scoring = ["r2", "neg_mean_absolute_error"]
+    y = X[:, 0] + RNG(1).normal(size=60)
+    return evaluate(Ridge(), X, y, groups=groups, sessions=groups, scoring=scoring, cv=3)
 
 
 @cache
@@ -202,6 +213,9 @@ def cases():
         "plot_training": Case((twin(),)),
         "plot_comparisons": Case(([Comparison("one", "x", "y", {"a": curve}, {"a": curve})],)),
         "plot_threshold_design": Case((10_000, 30, 200, 40), limits),
+        "plot_evaluation": Case(
+            (evaluation(),), named={"scoring": "neg_mean_absolute_error", "score_label": "error"}
+        ),
         "plot_convergence": Case((factorization(),), named={"label": "relative error"}),
         "plot_jobs": Case(([{"n_iter": 3}, {"n_iter": 5}],)),
     }
