@@ -40,8 +40,7 @@ __all__ = ["FAMILIES", "SwitchingGLM"]
 FAMILIES = ("bernoulli", "categorical", "gaussian", "poisson", "negative_binomial")
 _NOISE = {"gaussian": "covariances", "negative_binomial": "dispersions"}
 _WITH_CLASSES = ("bernoulli", "categorical")
-# The one-state model is a reference and a start: it is fitted to the last digit, which takes
-# Newton's method some ten iterations.
+# The one-state model is a reference and a start: it is fitted to the last digit.
 _GLM_MAX_ITER, _GLM_TOL = 200, 1e-12
 
 

@@ -30,10 +30,10 @@ from neuroml.switching._observations.population import (
 
 __all__ = ["SwitchingPopulationGLM"]
 
-# The one-state model, where all starts begin: Newton's method reaches it in about ten iterations.
+# The one-state model, where all starts begin: fitted to below what `tol` asks for by default.
 _GLM_MAX_ITER, _GLM_TOL = 100, 1e-8
-# Iterations of every random start before the best one goes on alone. By then starts have parted:
-# on the authors' simulated design the order of their objectives no longer changes.
+# Iterations of every random start before the best one goes on alone. A choice between time and the
+# risk of dropping a slow start; not tuned.
 _WARM_UP = 20
 # Least precision of the weights' prior in these iterations, a deviation of 1: the scale of the
 # strengths in the authors' simulations, log(1 + 3 u) with u uniform.

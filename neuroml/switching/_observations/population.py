@@ -49,15 +49,15 @@ _CHUNK = 2048
 # Bins that the off-diagonal Hessian is summed over, per feature: with 32 the eigenvalues of the
 # sampled Hessian relative to the exact one stay within 0.6 to 1.6 (a test holds this).
 _SAMPLED_BINS_PER_FEATURE = 32
-# A responsibility at most this large leaves its bin out of the state's update. In the benchmark
-# "speed-L" about one state per bin is left, so that the M-step costs as much as one of one state.
+# A responsibility at most this large leaves its bin out of the state's update: in the benchmark
+# 1.5 of 3 states are left per bin ("speed-S"), or 1.9 of 5 ("speed-M"): what an M-step costs.
 _NEGLIGIBLE = 1e-3
-# Backtracking line search: Newton steps of log-concave likelihoods rarely fail, and when they do
-# they overshoot by far, so the step shrinks to a quarter; 0.25^9 is 4e-6, after which it is zero.
+# Backtracking line search: every trial costs an evaluation of all bins, so the step shrinks to a
+# quarter rather than to a half; 0.25^9 is 4e-6, after which it is zero. A choice, not tuned.
 _MAX_BACKTRACKS = 10
 _BACKTRACK_FACTOR = 0.25
-# What a sum of products can resolve, in nats per bin and spike: the unit in the last place (6e-8
-# and 1e-16) times the rounding errors that add up along a chunk.
+# What a sum of products can resolve, in nats per bin and spike: for float32 some ten units in the
+# last place (6e-8); for float64 (1e-16) far more, as the recursions over time round as well.
 _ROUNDINGS = {"float32": 1e-6, "float64": 1e-12}
 # The part of it that one unit in one state may lose in a line search, so that a hundred of them
 # (20 units, 5 states: the size of Li et al. 2024) together lose no more than the rounding.
@@ -66,8 +66,8 @@ _SHARE_OF_ROUNDING = 0.01
 # are spent on a bound that is about to change.
 _FILTER_STEPS = 3
 _SMALLEST_MIX = 1e-8  # keeps the logits of the filters finite
-# Random starts: the predictor of a unit varies over bins with a standard deviation of 0.5, half of
-# the range over which the links curve, which parts states without saturating rates.
+# Random starts: standard deviation over bins of what the noise adds to a unit's predictor. A
+# choice, not tuned: less than the unit range over which the links curve, so that rates do not saturate.
 _START_DEVIATION = 0.5
 
 
