@@ -169,16 +169,21 @@ def as_samples(
             found="both",
             field="sessions",
         )
-    if groups is not None and found_groups is not None and is_mapping(X):
+    own = _own_groups(X, groups, found_groups, sum(lengths))
+    joined = _concatenate(tables, names)
+    return Samples(joined, targets, found_sessions if sessions is None else sessions, own)
+
+
+def _own_groups(X: Any, groups: Any, found: np.ndarray | None, n_samples: int) -> np.ndarray | None:
+    """Subject of each sample of data in parts: as given, or else as the parts say."""
+    if groups is not None and found is not None and is_mapping(X):
         raise DataError(
             "groups were given twice",
             expected="a dict of subjects, or one 2-D array with groups=",
             found="both",
             field="groups",
         )
-    joined = _concatenate(tables, names)
-    own = found_groups if groups is None else _groups(groups, len(joined))
-    return Samples(joined, targets, found_sessions if sessions is None else sessions, own)
+    return found if groups is None else _groups(groups, n_samples)
 
 
 def _flatten(parts: Mapping[Hashable, Any], field: str) -> list[tuple[Hashable, Any]]:
@@ -425,9 +430,8 @@ def _targets_alone(y: Any, sessions: Any, groups: Any) -> Samples:
             found="both",
             field="sessions",
         )
-    return Samples(
-        None, _join_targets([p for _, p in flat], flat, lengths), found_sessions, found_groups
-    )
+    own = _own_groups(y, groups, found_groups, sum(lengths))
+    return Samples(None, _join_targets([p for _, p in flat], flat, lengths), found_sessions, own)
 
 
 def check_samples(

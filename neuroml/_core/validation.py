@@ -22,6 +22,7 @@ __all__ = [
     "check_labels",
     "check_sample_weight",
     "check_sessions",
+    "check_states",
     "check_table",
     "column_indices",
     "list_some",
@@ -29,6 +30,7 @@ __all__ = [
     "one_array",
     "session_slices",
     "set_or_forget",
+    "visits_of",
 ]
 
 _NUMBERS = "biuf"
@@ -270,6 +272,24 @@ def break_points(labels: np.ndarray) -> np.ndarray:
     """Index of the first sample of each run of equal labels, starting with 0."""
     labels = np.asarray(labels)
     return np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
+
+
+def check_states(states: np.ndarray, field: str = "states") -> np.ndarray:
+    """Numbers of states (n_samples,) as integers from 0, or a refusal."""
+    if not (np.isfinite(states).all() and (states == np.round(states)).all() and min(states) >= 0):
+        raise DataError(
+            f"{field} are not numbers of states",
+            expected="0, 1, ... for every sample",
+            found=np.unique(states)[:5].tolist(),
+            field=field,
+        )
+    return states.astype(int)
+
+
+def visits_of(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Length and state of every visit in one session, in order."""
+    starts = break_points(states)
+    return np.diff(np.append(starts, len(states))), states[starts]
 
 
 def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:

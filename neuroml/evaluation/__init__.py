@@ -2,6 +2,7 @@
 
 from neuroml._core.statistics import one_standard_error
 from neuroml.data.splits import BlockedKFold, LeaveOneSubjectOut, SessionKFold
+from neuroml.evaluation.associations import state_statistics, test_association
 from neuroml.evaluation.evaluate import Evaluation, evaluate
 
 __all__ = [
@@ -11,4 +12,6 @@ __all__ = [
     "SessionKFold",
     "evaluate",
     "one_standard_error",
+    "state_statistics",
+    "test_association",
 ]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from neuroml._core.validation import break_points, column_indices
+from neuroml._core.validation import check_states, column_indices, visits_of
 from neuroml.exceptions import DataError
 from neuroml.plotting._checks import check_array, check_times, fitted, names_for, segments
 from neuroml.plotting._style import (
@@ -371,12 +371,12 @@ def plot_dwell_times(
     >>> ax.lines[0].get_xydata().tolist()
     [[1.0, 1.0], [3.0, 0.5]]
     """
-    path = _as_states(states)
+    path = check_states(check_array(states, ["n_samples"], "states"))
     n_states = path.max() + 1
     if transition_matrix is not None:
         chain = check_array(transition_matrix, ["n_states", "n_states"], "transition_matrix")
         stay = np.diag(check_array(chain, [max(n_states, len(chain))] * 2, "transition_matrix"))
-    visits = [_runs(path[part]) for part in segments(sessions, len(path))]
+    visits = [visits_of(path[part]) for part in segments(sessions, len(path))]
     lengths, visited = (np.concatenate(each) for each in zip(*visits, strict=True))
     ax = axes_for(ax, 4.6, 3.0)
     tidy(ax, x=f"duration of a visit ({sample_label})", y="share at least as long")
@@ -394,25 +394,6 @@ def plot_dwell_times(
     ax.set_ylim(bottom=0.5 / max(len(lengths), 1))
     ax.legend(frameon=False, fontsize=8)
     return ax
-
-
-def _as_states(states: ArrayLike) -> np.ndarray:
-    """States as integers from 0."""
-    array = check_array(states, ["n_samples"], "states")
-    if not (np.isfinite(array).all() and (array == np.round(array)).all() and array.min() >= 0):
-        raise DataError(
-            "states are not numbers of states",
-            expected="0, 1, ... for every sample",
-            found=np.unique(array)[:5].tolist(),
-            field="states",
-        )
-    return array.astype(int)
-
-
-def _runs(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Length and state of every visit in one session."""
-    starts = break_points(states)
-    return np.diff(np.append(starts, len(states))), states[starts]
 
 
 @in_house_style
