@@ -1,6 +1,8 @@
 """What the README tells a newcomer to run is what continuous integration runs."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,13 @@ def test_each_block_says_how_to_do_without_cuda(name):
     assert (
         f"python3 -m venv {environment[1]} && {environment[1]}/bin/pip install {torch} " in comment
     )
+
+
+def test_what_it_shows_in_python_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    code = "\n".join(blocks) + "\nassert model.n_states == 2\n"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "baseline: one state" in run.stdout and (tmp_path / "model.safetensors").is_file()
