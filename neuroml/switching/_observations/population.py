@@ -67,7 +67,8 @@ _SHARE_OF_ROUNDING = 0.01
 _FILTER_STEPS = 3
 _SMALLEST_MIX = 1e-8  # keeps the logits of the filters finite
 # Random starts: standard deviation over bins of what the noise adds to a unit's predictor. A
-# choice, not tuned: less than the unit range over which the links curve, so that rates do not saturate.
+# choice, not tuned: less than the range (about 1) over which the links curve, so that rates do not
+# saturate.
 _START_DEVIATION = 0.5
 
 
