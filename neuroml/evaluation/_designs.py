@@ -35,7 +35,7 @@ from neuroml.evaluation._scorers import Scorer
 from neuroml.evaluation.nulls import reorder, surrogate
 from neuroml.exceptions import DataError
 
-__all__ = ["CohortDesign", "Design", "RowsDesign", "Task", "run_task"]
+__all__ = ["CellsDesign", "CohortDesign", "Design", "RowsDesign", "Task", "run_task"]
 
 _N_FOLDS = 5
 _BY_SUBJECT = (
@@ -283,6 +283,36 @@ def _across(
             fold[names[i]] = {"adapt": every[:n_adapt], "test": every[n_adapt:]}
         folds.append(fold)
     return folds
+
+
+@dataclass(frozen=True)
+class CellsDesign:
+    """A model of cells, which is clustered with several seeds and compared with known types.
+
+    Nothing is held out: types are never seen by the clustering.
+    """
+
+    cells: Any
+    types: np.ndarray
+    n_folds: int = _N_FOLDS
+
+    @property
+    def test_share(self) -> float:
+        return 0.0
+
+    @property
+    def needs_refits(self) -> bool:
+        return False
+
+    def run(self, model: Any, fold: int) -> tuple[Parts, float, Any]:
+        start = time.perf_counter()
+        fitted = clone(model).set_params(random_state=fold).fit(self.cells)
+        seconds = time.perf_counter() - start
+        rows = Rows(None, self.types, np.zeros(len(self.types), dtype=int))
+        return [("", Fitted(fitted), rows)], seconds, fitted
+
+    def surrogate(self, kind: str, rng: np.random.Generator) -> CellsDesign:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

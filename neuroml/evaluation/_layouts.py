@@ -16,7 +16,7 @@ from neuroml._core.validation import as_given, check_labels, check_sessions
 from neuroml.connectome import FiberTensor
 from neuroml.exceptions import DataError
 
-__all__ = ["Rows", "read_array", "read_samples", "read_subjects"]
+__all__ = ["Rows", "read_array", "read_cells", "read_samples", "read_subjects"]
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,12 @@ def read_array(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | N
             )
     labels = None if groups is None else check_labels(groups, n_samples, "groups")
     return Rows(X, y, check_sessions(sessions, n_samples), labels)
+
+
+def read_cells(cells: Any, types: Any) -> Rows:
+    """A model of cells, with the type of each."""
+    known = np.asarray(as_given(types, "y"))
+    return Rows(cells, known, np.zeros(len(known), dtype=int))
 
 
 def read_subjects(X: Any, y: Any, sessions: Any, groups: ArrayLike | None) -> dict[Subject, Rows]:

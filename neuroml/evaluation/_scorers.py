@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import get_scorer, get_scorer_names, r2_score
+from sklearn.metrics import adjusted_rand_score, get_scorer, get_scorer_names, r2_score
 
 from neuroml.decoding.metrics import feature_correlation, retrieval_accuracy
 from neuroml.evaluation._fitted import Fitted
@@ -60,6 +60,12 @@ def _bits(fitted: Fitted, rows: Rows) -> float:
     return (fitted.score(rows) - plain(rows)) / float(np.log(2))
 
 
+def _adjusted_rand(fitted: Fitted, rows: Rows) -> float:
+    """Agreement of clusters with known types, of the cells that are in a cluster."""
+    labels = np.asarray(fitted.model.labels_)
+    return float(adjusted_rand_score(np.asarray(rows.y)[labels >= 0], labels[labels >= 0]))
+
+
 SCORERS: dict[str, Scorer] = {
     "score": _own,
     "log_likelihood": _own,
@@ -69,6 +75,7 @@ SCORERS: dict[str, Scorer] = {
     "retrieval": _retrieval,
     "accuracy": _accuracy,
     "explained_share": explained_share,
+    "adjusted_rand": _adjusted_rand,
 }
 
 

@@ -15,7 +15,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neuroml._core.estimator import Estimator
+from neuroml._core.parallel import spawn_generators
 from neuroml._core.validation import as_given, as_numbers
+from neuroml.celltypes import MostDiscriminativeStimuli, cluster_features
 from neuroml.connectome import AffinityTensor, DynamicConnectome
 from neuroml.decoding import PrototypeClassifier, RidgeDecoder
 from neuroml.evaluation._fitted import Alone, Pooled, last_step
@@ -28,8 +30,10 @@ Data = Rows | dict[Any, Rows]
 __all__ = [
     "ConstantRate",
     "MemorylessMixture",
+    "ResponseClusters",
     "beside",
     "constant_rate",
+    "for_cells",
     "for_choices",
     "for_classifiers",
     "for_decoders",
@@ -179,6 +183,54 @@ def for_responses(model: Any, data: Data) -> dict[str, Any]:
         return {"mean": beside(model, DummyRegressor())}
     linear = clone(last).set_params(core="linear")
     return {"linear-nonlinear": beside(model, linear), "mean": DummyRegressor()}
+
+
+class ResponseClusters(Estimator):
+    """k-means of the responses to ordinary stimuli, the first clustering that comes to mind.
+
+    Parameters
+    ----------
+    model : MostDiscriminativeStimuli
+        Whose number of clusters, and way to ask a model of cells, are taken.
+    random_state : int, RandomState, Generator or None
+
+    Attributes
+    ----------
+    labels_ : ndarray of int of shape (n_cells,)
+        -1 for cells that do not respond.
+    """
+
+    def __init__(self, model: MostDiscriminativeStimuli, random_state: Any = None) -> None:
+        self.model = model
+        self.random_state = random_state
+
+    def fit(self, cells: Any, y: Any = None) -> ResponseClusters:
+        """Cluster the cells of a response model."""
+        from neuroml.celltypes._cluster_search import responding_cells
+        from neuroml.celltypes._model_adapter import ModelAdapter
+
+        del y
+        clip_rng, cluster_rng = spawn_generators(self.random_state, 2)
+        asked = self.model
+        with ModelAdapter.adapt(
+            cells,
+            stimulus_shape=asked.stimulus_shape,
+            stimulus_axes=asked.stimulus_axes,
+            window=asked.window,
+        ) as adapter:
+            responses = adapter.record(adapter.clips(asked.n_reference, clip_rng))
+        known = responding_cells(responses)
+        self.labels_ = np.full(responses.shape[1], -1)
+        self.labels_[known] = cluster_features(
+            responses[:, known].T, asked.n_clusters, random_state=cluster_rng
+        )
+        return self
+
+
+def for_cells(model: Any, data: Data) -> dict[str, Any]:
+    """k-means of responses, beside `MostDiscriminativeStimuli`."""
+    del data
+    return {"k-means of responses": ResponseClusters(model)}
 
 
 def for_decoders(model: Any, data: Data) -> dict[str, Any]:

@@ -46,6 +46,9 @@ DEFAULTS: dict[str, Defaults] = {
     ),
     "HierarchicalRidgeDecoder": _DECODER,
     "MindBridgeDecoder": _DECODER,
+    "MostDiscriminativeStimuli": Defaults(
+        ("adjusted_rand",), baselines.for_cells, "permutation", "cells"
+    ),
     "NonnegativeCP": Defaults(
         ("explained_share",), baselines.for_windows, "matched-covariance", "array"
     ),

@@ -14,9 +14,17 @@ from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.statistics import mean_interval, permutation_p_value, resampled_interval
 from neuroml._core.warn import each_warning_once, warn_caller
-from neuroml.evaluation._designs import CohortDesign, Design, Result, RowsDesign, Task, run_task
+from neuroml.evaluation._designs import (
+    CellsDesign,
+    CohortDesign,
+    Design,
+    Result,
+    RowsDesign,
+    Task,
+    run_task,
+)
 from neuroml.evaluation._fitted import last_step, takes_subjects
-from neuroml.evaluation._layouts import Rows, read_array, read_samples, read_subjects
+from neuroml.evaluation._layouts import Rows, read_array, read_cells, read_samples, read_subjects
 from neuroml.evaluation._scorers import Scorer, named_scorers
 from neuroml.evaluation.defaults import Defaults, defaults_of
 from neuroml.evaluation.nulls import KINDS
@@ -159,7 +167,8 @@ def evaluate(  # noqa: PLR0913
         They are copied; nothing is fitted in place.
     X, y
         As for the models' ``fit``: an array, table or recording, a list of sessions or a dict of
-        subjects; stimuli and responses for a `neuroml.celltypes.ResponseModel`.
+        subjects; stimuli and responses for a `neuroml.celltypes.ResponseModel`; a model of cells
+        and their known types for `neuroml.celltypes.MostDiscriminativeStimuli`.
     sessions : array-like of shape (n_samples,), optional
         Session of each sample; a dict of them where X is a dict of subjects whose units differ.
     groups : array-like of shape (n_samples,), optional
@@ -169,7 +178,8 @@ def evaluate(  # noqa: PLR0913
         more; else five folds of whole sessions where there are as many; else five contiguous blocks
         of time with a gap as long as the models' windows and histories, and as the data's
         autocorrelation time. An int sets the number of folds. A splitter of scikit-learn or of
-        `neuroml.data`; with ``n_adapt``, or if it splits by groups, it splits subjects.
+        `neuroml.data`; with ``n_adapt``, or if it splits by groups, it splits subjects. Clusters of
+        cells are found with several seeds instead, five by default.
     scoring : None, str, callable, list or dict, default=None
         None: those of the first model's class. "log_likelihood" and "bits" per sample (above a
         constant rate), "correlation", "r2", "retrieval", "accuracy", "explained_share" (of
@@ -234,8 +244,11 @@ def evaluate(  # noqa: PLR0913
     plain = _baselines(first, known, data, baselines)
     everyone = named | {f"baseline: {name}": one for name, one in plain.items()}
     (rng,) = spawn_generators(random_state, 1)
-    if isinstance(data, Rows):
-        design: Design = RowsDesign.of(data, cv, list(named.values()))
+    design: Design
+    if known.layout == "cells" and isinstance(data, Rows):
+        design = CellsDesign(data.X, data.y, 5 if cv is None else int(cv))
+    elif isinstance(data, Rows):
+        design = RowsDesign.of(data, cv, list(named.values()))
     else:
         design = CohortDesign.of(data, cv, n_adapt)
     tasks = _tasks(design, everyone, scorers, kind, n_permutations, rng)
@@ -292,6 +305,16 @@ def _read(
             field="n_adapt",
         )
     del cv
+    if known.layout == "cells":
+        if y is None:
+            raise DataError(
+                "clusters of cells are compared with known types",
+                expected="y=, the type of each cell",
+                found="None",
+                fix="Without types, neuroml.celltypes.stability compares seeds.",
+                field="y",
+            )
+        return read_cells(X, y)
     if known.layout == "array" and last_step(first) is first:
         return read_array(X, y, sessions, groups)
     return read_samples(X, y, sessions, groups)

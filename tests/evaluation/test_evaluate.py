@@ -9,7 +9,7 @@ from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from neuroml.celltypes import ResponseModel
+from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
 from neuroml.connectome import DynamicConnectome, NonnegativeCP, SlidingWindowConnectivity
 from neuroml.decoding import CrossSubjectDecoder, PrototypeClassifier, RidgeDecoder
 from neuroml.evaluation import BlockedKFold, Evaluation, LeaveOneSubjectOut, SessionKFold, evaluate
@@ -365,3 +365,20 @@ def test_what_cannot_be_evaluated_is_refused(arguments, message):
     X, y = regression()
     with pytest.raises(DataError, match=message):
         evaluate(**({"models": Ridge(), "X": X, "y": y} | arguments))
+
+
+def test_clusters_of_cells_beside_k_means():
+    retina = make_retina(
+        ["on_transient", "off_sustained", "on_off"], n_cells=5, n_frames=60, random_state=0
+    )
+    model = MostDiscriminativeStimuli(3, n_reference=60, n_steps=8, n_init=2)
+    found = evaluate(model, retina.module, retina.types, cv=3, null="default", n_permutations=19)
+    summary = found.summary().set_index("model")
+    assert set(summary.index) == {
+        "MostDiscriminativeStimuli",
+        "baseline: k-means of responses",
+    }
+    assert summary.loc["MostDiscriminativeStimuli", "mean"] > 0.8
+    assert summary["p"].eq(0.05).all()
+    with pytest.raises(DataError, match="known types"):
+        evaluate(model, retina.module)
