@@ -220,6 +220,6 @@ def _basis(residuals: np.ndarray, values: np.ndarray) -> np.ndarray:
     scaled = residuals / np.where(lengths > 0, lengths, 1)
     left, singular, _ = np.linalg.svd(scaled, full_matrices=False)
     basis = left[:, singular > NOTHING]
-    if values.shape[1] == 1:
+    if values.shape[1] == basis.shape[1] == 1:
         basis = basis * np.sign(basis.T @ scaled)
     return np.asarray(basis)

@@ -257,3 +257,14 @@ class TestNamesOfOutputs:
             "linear", n_lags=1, loss="gaussian", nonlinearity="identity", max_epochs=3
         )
         self.check(model.set_params(random_state=0, device="cpu"))
+
+
+def test_groups_of_targets_alone_are_those_given_or_of_the_parts():
+    parts = [np.zeros(2), np.ones(3)]
+    groups = np.repeat(["a", "b"], [2, 3])
+    for y in (parts, np.concatenate(parts)):
+        assert as_samples(None, y, groups=groups).groups.tolist() == groups.tolist()
+    by_subject = dict(zip("ab", parts, strict=True))
+    assert as_samples(None, by_subject).groups.tolist() == groups.tolist()
+    with pytest.raises(DataError, match="groups were given twice"):
+        as_samples(None, by_subject, groups=groups)
