@@ -68,7 +68,7 @@ def memory_of(rows: Rows) -> float:
     """
     times = []
     for values in (rows.X, rows.y):
-        if values is None or not hasattr(values, "shape") or len(values) != len(rows):
+        if values is None or not hasattr(values, "shape") or values.shape[0] != len(rows):
             continue
         times.append(autocorrelation_time(_codes(values), rows.sessions))
     return min(times, default=1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,7 +61,13 @@ class Design(Protocol):
 
     @property
     def needs_refits(self) -> bool:
-        """Whether there are no targets to be permuted."""
+        """Whether a null needs fits of its own, and not only other targets for the predictions.
+
+        It does where there are no targets, and where samples that are tested in one fold train in
+        another. There the scores of the folds are dependent: for a linear model, the product of
+        fold j's data with fold k's is in the scores of both, so that the variance of their mean is
+        up to twice that of predictions that stay.
+        """
         ...
 
     def run(self, model: Any, fold: int) -> tuple[Parts, float, Any]:
@@ -83,9 +89,7 @@ class RowsDesign:
     @classmethod
     def of(cls, data: Rows, cv: Any, models: list[Any]) -> RowsDesign:
         """Choose the folds, and warn where they test on what they have trained on."""
-        folds = list(_split(data, cv, models))
-        if not folds:
-            raise DataError("there are no folds", expected="at least one", found=0, field="cv")
+        folds = _split(data, cv, models)
         warn_of_neighbors(data, folds)
         return cls(data, folds)
 
@@ -99,7 +103,9 @@ class RowsDesign:
 
     @property
     def needs_refits(self) -> bool:
-        return self.data.y is None or self.data.X is None
+        if self.data.y is None or self.data.X is None:
+            return True
+        return _reused(len(self.data), self.folds)
 
     def run(self, model: Any, fold: int) -> tuple[Parts, float, Any]:
         train, test = self.folds[fold]
@@ -114,8 +120,57 @@ class RowsDesign:
         return RowsDesign(surrogate(kind, self.data, rng), self.folds)
 
 
-def _split(data: Rows, cv: Any, models: list[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _reused(n_samples: int, folds: list[tuple[np.ndarray, np.ndarray]]) -> bool:
+    """Whether some samples are tested in one fold and train in another."""
+    tested = np.zeros(n_samples, dtype=bool)
+    for _, test in folds:
+        tested[test] = True
+    return any(bool(tested[train].any()) for train, _ in folds)
+
+
+def _split(data: Rows, cv: Any, models: list[Any]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Folds of rows, by the rules of `neuroml.evaluation.evaluate`."""
+    folds = [
+        (_indices(train, len(data), k), _indices(test, len(data), k))
+        for k, (train, test) in enumerate(_proposed(data, cv, models))
+    ]
+    if not folds:
+        raise DataError("there are no folds", expected="at least one", found=0, field="cv")
+    for k, (train, test) in enumerate(folds):
+        both = np.intersect1d(train, test)
+        if len(both) or len(np.unique(test)) < len(test):
+            raise DataError(
+                "a fold scores samples that it has trained on, or scores some twice",
+                expected="test samples that are in the fold once",
+                found=f"{len(both)} in both, {len(test) - len(np.unique(test))} twice, fold {k}",
+                field="cv",
+            )
+    return folds
+
+
+def _indices(rows: Any, n_samples: int, fold: int) -> np.ndarray:
+    """Row numbers of one side of a fold, given as such or as a mask."""
+    given = np.asarray(rows)
+    if given.dtype == bool and given.shape == (n_samples,):
+        given = np.flatnonzero(given)
+    if (
+        given.ndim != 1
+        or not given.size
+        or given.dtype.kind not in "iu"
+        or given.min() < 0
+        or given.max() >= n_samples
+    ):
+        raise DataError(
+            "these are no samples to train on or to test",
+            expected=f"row numbers from 0 to {n_samples - 1}, or a mask of {n_samples}",
+            found=f"{np.array2string(given, threshold=6)} in fold {fold}",
+            field="cv",
+        )
+    return given
+
+
+def _proposed(data: Rows, cv: Any, models: list[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What the splitter says, not checked."""
     every = np.zeros((len(data), 1))
     if cv is None or isinstance(cv, int | np.integer):
         n_sessions = int(data.sessions[-1]) + 1
@@ -135,7 +190,7 @@ def _split(data: Rows, cv: Any, models: list[Any]) -> Iterator[tuple[np.ndarray,
         targets = data.y if data.y is not None and np.ndim(data.y) == 1 else None
         yield from cv.split(every, targets, data.groups)
     else:
-        yield from ((np.asarray(train), np.asarray(test)) for train, test in cv)
+        yield from cv
 
 
 def _gap(data: Rows, models: list[Any], n_splits: int) -> int:
@@ -202,7 +257,17 @@ class CohortDesign:
 
     @property
     def needs_refits(self) -> bool:
-        return False
+        nothing = np.empty(0, dtype=int)
+        return any(
+            _reused(
+                len(rows),
+                [
+                    (part.get("train", part.get("adapt", nothing)), part.get("test", nothing))
+                    for part in (fold[subject] for fold in self.folds if subject in fold)
+                ],
+            )
+            for subject, rows in self.data.items()
+        )
 
     def run(self, model: Any, fold: int) -> tuple[Parts, float, Any]:
         own = self.folds[fold]
@@ -236,7 +301,7 @@ class CohortDesign:
         return parts, seconds, next(iter(models.values()))[0]
 
     def surrogate(self, kind: str, rng: np.random.Generator) -> CohortDesign:
-        raise NotImplementedError
+        return replace(self, data={s: surrogate(kind, rows, rng) for s, rows in self.data.items()})
 
 
 def _fit_cohort(model: Any, parts: Mapping[Subject, Rows]) -> Any:
@@ -249,7 +314,7 @@ def _within(data: dict[Subject, Rows], cv: Any) -> list[dict[Subject, dict[str, 
     """The same fold of every subject's rows at once."""
     split: dict[Subject, list[tuple[np.ndarray, np.ndarray]]] = {}
     for subject, rows in data.items():
-        split[subject] = list(_split(rows, cv, []))
+        split[subject] = _split(rows, cv, [])
         warn_of_neighbors(rows, split[subject])
     counts = {len(folds) for folds in split.values()}
     if len(counts) != 1:
@@ -343,6 +408,8 @@ class Result:
         By score.
     failure : str
         Why a default baseline could not be fitted, if so.
+    unscored : list of str
+        Why surrogates could not be fitted or scored.
     """
 
     name: str
@@ -350,6 +417,7 @@ class Result:
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     null: dict[str, dict[Subject, np.ndarray]] = field(default_factory=dict)
     failure: str = ""
+    unscored: list[str] = field(default_factory=list)
 
 
 def run_task(task: Task, optional: set[str]) -> Result:
@@ -384,7 +452,7 @@ def _run(task: Task) -> Result:
     if task.null is None:
         return result
     if task.refits:
-        result.null = _refitted(task, task.null)
+        result.null, result.unscored = _refitted(task, task.null, [one[0] for one in parts])
         return result
     for scoring, scorer in task.scorers.items():
         result.null[scoring] = {
@@ -407,16 +475,25 @@ def _permuted(task: Task, kind: str, scorer: Scorer, fitted: Fitted, rows: Rows)
     return values
 
 
-def _refitted(task: Task, kind: str) -> dict[str, dict[Subject, np.ndarray]]:
-    """Scores of fits to surrogates, the same ones in every fold and for every model."""
-    found: dict[str, dict[Subject, list[float]]] = {scoring: {} for scoring in task.scorers}
-    for draw in task.draws:
-        design = task.design.surrogate(kind, np.random.default_rng(int(draw)))
-        parts, _, _ = _fit(task, design)
-        for scoring, scorer in task.scorers.items():
-            for subject, one, rows in parts:
-                found[scoring].setdefault(subject, []).append(scorer(one, rows))
-    return {
-        scoring: {subject: np.array(values) for subject, values in by_subject.items()}
-        for scoring, by_subject in found.items()
+def _refitted(
+    task: Task, kind: str, subjects: list[Subject]
+) -> tuple[dict[str, dict[Subject, np.ndarray]], list[str]]:
+    """Scores of fits to surrogates, the same ones in every fold and for every model.
+
+    A surrogate that cannot be fitted (its training data may lack a class) is NaN, which counts
+    against significance.
+    """
+    found = {
+        scoring: {subject: np.full(len(task.draws), np.nan) for subject in subjects}
+        for scoring in task.scorers
     }
+    failures = []
+    for b, draw in enumerate(task.draws):
+        design = task.design.surrogate(kind, np.random.default_rng(int(draw)))
+        try:
+            for subject, one, rows in _fit(task, design)[0]:
+                for scoring, scorer in task.scorers.items():
+                    found[scoring][subject][b] = scorer(one, rows)
+        except Exception as error:
+            failures.append(f"{type(error).__name__}: {error}")
+    return found, failures

@@ -16,7 +16,14 @@ from neuroml._core.validation import as_given, check_labels, check_sessions
 from neuroml.connectome import FiberTensor
 from neuroml.exceptions import DataError
 
-__all__ = ["Rows", "read_array", "read_cells", "read_samples", "read_subjects"]
+__all__ = [
+    "Rows",
+    "read_array",
+    "read_cells",
+    "read_samples",
+    "read_subjects",
+    "take_samples",
+]
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Rows:
         broken = np.diff(rows, prepend=rows[:1] - 1) != 1
         broken |= np.diff(self.sessions[rows], prepend=self.sessions[rows[:1]]) != 0
         return Rows(
-            _take(self.X, rows),
+            take_samples(self.X, rows),
             None if self.y is None else safe_indexing(self.y, rows),
             np.cumsum(broken),
             None if self.groups is None else self.groups[rows],
@@ -80,7 +87,8 @@ class Rows:
         return replace(self, y=y)
 
 
-def _take(X: Any, rows: np.ndarray) -> Any:
+def take_samples(X: Any, rows: np.ndarray) -> Any:
+    """Some of the samples of an array, a table, or a tensor whose last mode is time."""
     if X is None:
         return None
     if isinstance(X, FiberTensor):
@@ -97,6 +105,10 @@ def read_samples(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike |
     given = as_samples(X, codes, sessions, groups)
     n_samples = n_samples_of(given.y if given.X is None else given.X)
     targets = given.y if names is None or given.y is None else names[given.y.astype(int)]
+    if targets is not None and len(targets) != n_samples:
+        raise DataError(
+            "X and y differ in their rows", expected=n_samples, found=len(targets), field="y"
+        )
     return Rows(given.X, targets, check_sessions(given.sessions, n_samples), given.groups)
 
 
@@ -159,6 +171,13 @@ def read_subjects(X: Any, y: Any, sessions: Any, groups: ArrayLike | None) -> di
     labels: Mapping[Any, Any]
     if isinstance(sessions, Mapping):
         labels = sessions
+        if set(labels) != set(data):
+            raise DataError(
+                "sessions and data are of other subjects",
+                expected=f"sessions of {list(data)}",
+                found=list(labels),
+                field="sessions",
+            )
     elif sessions is not None and parts is None:
         every = check_labels(sessions, n_samples_of(X), "sessions")
         subjects = None if groups is None else np.asarray(groups)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,8 @@ def named_scorers(scoring: Any, default: tuple[str, ...]) -> dict[str, Scorer]:
     """
     if scoring is None:
         scoring = list(default)
+    if isinstance(scoring, Sized) and not scoring:
+        raise DataError("there is no score", expected="one or more", found=scoring, field="scoring")
     if isinstance(scoring, Mapping):
         return {str(name): _one(given) for name, given in scoring.items()}
     if isinstance(scoring, str):

@@ -23,6 +23,7 @@ from neuroml.decoding import PrototypeClassifier, RidgeDecoder
 from neuroml.evaluation._fitted import Alone, Pooled, last_step
 from neuroml.evaluation._layouts import Rows
 from neuroml.evaluation._windows import WindowPatterns
+from neuroml.exceptions import DataError
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 Data = Rows | dict[Any, Rows]
@@ -121,6 +122,13 @@ def constant_rate(model: Any, train: Rows) -> Callable[[Rows], float]:
     if isinstance(inner, SwitchingGLM):
         fitted = plain_glm(inner).fit(None, train.y, sessions=train.sessions)
         return lambda rows: fitted.score(None, rows.y, sessions=rows.sessions)
+    if not isinstance(inner, SwitchingPopulationGLM | ConstantRate):
+        raise DataError(
+            "bits are above a constant rate of spikes, or share of choices",
+            expected="a SwitchingGLM or a SwitchingPopulationGLM",
+            found=type(last).__name__,
+            field="scoring",
+        )
     rate = ConstantRate().fit(train.X)
     return lambda rows: rate.score(rows.X)
 

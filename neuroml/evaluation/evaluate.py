@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,11 +24,11 @@ from neuroml.evaluation._designs import (
     Task,
     run_task,
 )
-from neuroml.evaluation._fitted import last_step, takes_subjects
+from neuroml.evaluation._fitted import Alone, last_step, takes_subjects
 from neuroml.evaluation._layouts import Rows, read_array, read_cells, read_samples, read_subjects
 from neuroml.evaluation._scorers import Scorer, named_scorers
 from neuroml.evaluation.defaults import Defaults, defaults_of
-from neuroml.evaluation.nulls import KINDS
+from neuroml.evaluation.nulls import KINDS, n_orders
 from neuroml.exceptions import DataError
 
 __all__ = ["Evaluation", "evaluate"]
@@ -75,12 +76,13 @@ class Evaluation:
         -------
         DataFrame
             One row per model, the best first: ``model``; ``mean`` over subjects of the mean over
-            folds; ``difference``, the mean minus that of the best baseline (by mean), with
-            ``ci_low`` and ``ci_high``, its 95 % interval: Student's over subjects where there are
-            five or more, else over folds with the correction of Nadeau and Bengio for training
-            data that folds share; ``n_subjects_above``, the subjects in which it does better than
-            that baseline, of ``n_subjects``; ``p``, the share of permutations with a mean at least
-            as large (NaN without a null).
+            folds, NaN where a score is missing that other models have; ``difference``, the mean
+            minus that of the best baseline (by mean), with ``ci_low`` and ``ci_high``, its 95 %
+            interval: Student's over subjects where there are five or more, else over folds with
+            the correction of Nadeau and Bengio for training data that folds share;
+            ``n_subjects_above``, the subjects in which it does better than that baseline, of
+            ``n_subjects``; ``p``, the share of permutations with a mean at least as large (NaN
+            without a null).
 
         Raises
         ------
@@ -91,12 +93,12 @@ class Evaluation:
         scoring = names[0] if scoring is None else scoring
         check_option(scoring, names, "scoring")
         chosen = self.table_[self.table_["scoring"] == scoring]
-        by_subject = chosen.pivot_table(
-            index="subject", columns="model", values="value", sort=False, dropna=False
-        )
-        folds = chosen.pivot_table(
-            index="fold", columns="model", values="value", sort=False, dropna=False
-        )
+        cells = chosen.pivot(index=["subject", "fold"], columns="model", values="value")
+        cells = cells[list(dict.fromkeys(chosen["model"]))].dropna(how="all")
+        # means over other cells than those of the other models would not compare
+        cells.loc[:, cells.isna().any()] = np.nan
+        by_subject = cells.groupby(level="subject", sort=False).mean()
+        folds = cells.groupby(level="fold", sort=False).mean()
         means = by_subject.mean()
         plain = means[[name for name in means.index if name.startswith("baseline: ")]].dropna()
         best = str(plain.idxmax()) if len(plain) else None
@@ -189,11 +191,13 @@ def evaluate(  # noqa: PLR0913
         "default": the plain models of the first model's class, see `neuroml.evaluation.defaults`.
     null : None, "default", "permutation", "circular-shift" or "matched-covariance", default=None
         What there would be to find by chance, for ``p``. Where there are targets, they are dealt
-        anew within the sessions of the held-out data ("permutation", for samples that are
-        exchangeable) or turned in time ("circular-shift"), and predictions stay. Models of X alone
-        are fitted anew to data whose samples are dealt anew within sessions, whose units are turned
-        in time independently, or whose spectra have new phases, the same for all units
-        ("matched-covariance"). "default": the class's.
+        anew within sessions ("permutation", for samples that are exchangeable) or turned in time
+        ("circular-shift"). Models of X alone see samples dealt anew within sessions, units turned
+        in time independently, or spectra with new phases, the same for all units
+        ("matched-covariance"). Every fold is fitted anew to each of these data, since the scores
+        of folds that train on each other's test data depend on each other; only where no sample
+        both trains and is tested, as in a single fold, predictions stay and held-out targets
+        move, which costs next to nothing. "default": the class's.
     n_permutations : int, default=200
     n_adapt : int, optional
         Rows of a left-out subject that models adapt to; by default half of the rows of the
@@ -238,9 +242,17 @@ def evaluate(  # noqa: PLR0913
     named = _named(models)
     first = next(iter(named.values()))
     known = defaults_of(first)
+    cv = _checked_cv(cv)
+    if null is not None and (not _is_whole(n_permutations, 1)):
+        raise DataError(
+            "a null needs permutations", expected="an int of at least 1", found=n_permutations,
+            field="n_permutations",
+        )  # fmt: skip
     scorers = named_scorers(scoring, known.scoring)
-    data = _read(first, known, X, y, sessions, groups, cv=cv, n_adapt=n_adapt)
+    data = _read(first, known, X, y, sessions, groups, n_adapt=n_adapt)
     kind = _null_kind(null, known, data)
+    if kind is not None:
+        _warn_of_few_orders(kind, data, n_permutations)
     plain = _baselines(first, known, data, baselines)
     everyone = named | {f"baseline: {name}": one for name, one in plain.items()}
     (rng,) = spawn_generators(random_state, 1)
@@ -257,6 +269,28 @@ def evaluate(  # noqa: PLR0913
     if verbose:
         done = _shown(done, len(tasks))
     return _collect(list(done), scorers, kind, design)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return bool(whole and value >= least)
+
+
+def _checked_cv(cv: Any) -> Any:
+    """Folds that are given one by one as a list, since each subject's rows go through them."""
+    whole = _is_whole(cv, 2)
+    if cv is None or whole or (hasattr(cv, "split") and not isinstance(cv, str)):
+        return cv
+    if isinstance(cv, Iterable) and not isinstance(cv, str | Mapping):
+        folds = list(cv)
+        if all(isinstance(fold, Sequence | np.ndarray) and len(fold) == 2 for fold in folds):
+            return folds
+    raise DataError(
+        "these are no folds",
+        expected="None, an int of at least 2, a splitter, or pairs of train and test rows",
+        found=repr(cv)[:80],
+        field="cv",
+    )
 
 
 def _named(models: Any) -> dict[str, Any]:
@@ -289,22 +323,22 @@ def _read(
     sessions: Any,
     groups: ArrayLike | None,
     *,
-    cv: Any,
     n_adapt: int | None,
 ) -> Rows | dict[Any, Rows]:
-    if known.layout == "subjects" or takes_subjects(last_step(first)):
+    subjects = known.layout == "subjects" or takes_subjects(last_step(first))
+    if subjects:
         data = read_subjects(X, y, sessions, groups)
         if len(data) > 1:
             return data
-        return next(iter(data.values()))
     if n_adapt is not None:
         raise DataError(
-            "this model does not adapt to new subjects",
-            expected="n_adapt=None",
+            "there are no new subjects that this model could adapt to",
+            expected="n_adapt=None, or a model with adapt and two or more subjects",
             found=f"n_adapt={n_adapt} for {type(last_step(first)).__name__}",
             field="n_adapt",
         )
-    del cv
+    if subjects:
+        return next(iter(data.values()))
     if known.layout == "cells":
         if y is None:
             raise DataError(
@@ -338,17 +372,36 @@ def _null_kind(null: str | None, known: Defaults, data: Rows | dict[Any, Rows]) 
     return kind
 
 
+def _warn_of_few_orders(kind: str, data: Rows | dict[Any, Rows], n_permutations: int) -> None:
+    """Warn where the data have fewer orders than permutations are asked for."""
+    parts = [data] if isinstance(data, Rows) else list(data.values())
+    if kind not in ("permutation", "circular-shift") or parts[0].y is None:
+        return
+    n = math.prod(n_orders(kind, rows.sessions) for rows in parts)
+    if n <= n_permutations:
+        warn_caller(
+            f"the sessions have only {n:.0f} orders by null={kind!r}: p cannot be much below "
+            f"{1 / n:.2g}, whatever n_permutations is.",
+            UserWarning,
+        )
+
+
 def _baselines(
     first: Any, known: Defaults, data: Rows | dict[Any, Rows], baselines: Any
 ) -> dict[str, Any]:
     if baselines is None:
         return {}
     if isinstance(baselines, Mapping):
-        return {str(name): one for name, one in baselines.items()}
-    if isinstance(baselines, str):
+        wrong = [name for name, one in baselines.items() if not hasattr(one, "fit")]
+        if not wrong:
+            return {str(name).removeprefix("baseline: "): one for name, one in baselines.items()}
+        baselines = f"no fit in {wrong}"
+    elif isinstance(baselines, str):
         check_option(baselines, ("default",), "baselines")
         found = known.baselines(first, data)
-        return {name: one for name, one in found.items() if repr(one) != repr(first)}
+        # a baseline that is the model itself would win or lose by nothing
+        inner = {name: one.model if isinstance(one, Alone) else one for name, one in found.items()}
+        return {name: one for name, one in found.items() if repr(inner[name]) != repr(first)}
     raise DataError(
         "these are no baselines",
         expected="'default', None, or a dict of name and estimator",
@@ -389,6 +442,49 @@ def _collect(
     kind: str | None,
     design: Design,
 ) -> Evaluation:
+    table = _table(done)
+    _warn_of_missing(done, table)
+    null: dict[str, dict[str, np.ndarray]] = {}
+    if kind is not None:
+        # the mean of a permutation is taken as the summary takes that of the scores: over folds,
+        # then over subjects, where any model has a score
+        scored = table.groupby(["scoring", "subject", "fold"])["value"].count() > 0
+        for scoring in scorers:
+            null[scoring] = {
+                name: _null_mean([one for one in done if one.name == name], scoring, scored)
+                for name in dict.fromkeys(found.name for found in done)
+            }
+    return Evaluation(table, null, design.test_share)
+
+
+def _table(done: list[Result]) -> pd.DataFrame:
+    """All rows; a model that failed is NaN for each subject that the others were scored on."""
+    subjects = {
+        found.fold: list(dict.fromkeys(row[1] for row in found.rows))
+        for found in done
+        if not found.failure
+    }
+    rows = [
+        (row[0], subject, *row[2:]) if found.failure else row
+        for found in done
+        for row in found.rows
+        for subject in (subjects.get(found.fold, [row[1]]) if found.failure else [row[1]])
+    ]
+    return pd.DataFrame(rows, columns=TABLE_COLUMNS)
+
+
+def _null_mean(own: list[Result], scoring: str, scored: pd.Series) -> np.ndarray:
+    by_subject: dict[Any, list[np.ndarray]] = {}
+    for found in own:
+        for subject, values in found.null[scoring].items():
+            if scored.get((scoring, subject, found.fold), False):
+                by_subject.setdefault(subject, []).append(values)
+    if not by_subject:
+        return np.full_like(next(iter(own[0].null[scoring].values())), np.nan)
+    return np.mean([np.mean(values, axis=0) for values in by_subject.values()], axis=0)
+
+
+def _warn_of_missing(done: list[Result], table: pd.DataFrame) -> None:
     for found in done:
         if found.failure:
             warn_caller(
@@ -396,19 +492,21 @@ def _collect(
                 f"{found.failure}",
                 UserWarning,
             )
-    table = pd.DataFrame([row for found in done for row in found.rows], columns=TABLE_COLUMNS)
-    null: dict[str, dict[str, np.ndarray]] = {}
-    if kind is not None:
-        # the mean of a permutation is taken as the summary takes that of the scores: over folds,
-        # then over subjects
-        for scoring in scorers:
-            null[scoring] = {}
-            for name in dict.fromkeys(found.name for found in done):
-                own = [found.null[scoring] for found in done if found.name == name]
-                subjects = dict.fromkeys(subject for values in own for subject in values)
-                per_subject = [
-                    np.mean([values[subject] for values in own if subject in values], axis=0)
-                    for subject in subjects
-                ]
-                null[scoring][name] = np.mean(per_subject, axis=0)
-    return Evaluation(table, null, design.test_share)
+        if found.unscored:
+            warn_caller(
+                f"{len(found.unscored)} surrogates of fold {found.fold} cannot be fitted or scored "
+                f"by {found.name}, and count against its significance; the first: "
+                f"{found.unscored[0]}",
+                UserWarning,
+            )
+    failed = {(found.name, found.fold) for found in done if found.failure}
+    missing = table[table["value"].isna()]
+    missing = missing[[one not in failed for one in zip(missing.model, missing.fold, strict=True)]]
+    if len(missing):
+        first = missing.iloc[0]
+        warn_caller(
+            f"{len(missing)} of {len(table)} scores are NaN, the first one {first['scoring']} of "
+            f"{first['model']} in fold {first['fold']}: the summary leaves out what no model has a "
+            f"score for, and is NaN for a model that lacks a score which others have.",
+            UserWarning,
+        )

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from neuroml._core.estimator import safe_indexing
 from neuroml._core.validation import as_numbers, session_slices
-from neuroml.evaluation._layouts import Rows
+from neuroml.evaluation._layouts import Rows, take_samples
 from neuroml.exceptions import DataError
 
-__all__ = ["KINDS", "reorder", "surrogate"]
+__all__ = ["KINDS", "n_orders", "reorder", "surrogate"]
 
 KINDS = ("permutation", "circular-shift", "matched-covariance")
+
+
+def n_orders(kind: str, sessions: np.ndarray) -> float:
+    """Number of different orders that `reorder` draws from; infinite where it is beyond floats."""
+    sizes = [part.stop - part.start for part in session_slices(sessions)]
+    if kind == "permutation":
+        logs = [math.lgamma(n + 1) for n in sizes]
+    else:
+        logs = [math.log(len(_turns(n))) for n in sizes]
+    return math.exp(sum(logs)) if sum(logs) < 700 else math.inf
+
+
+def _turns(n: int) -> np.ndarray:
+    """How far a session of n samples is turned: not at all, or by at least a tenth of its length.
+
+    No turn has its fair share among them. Without it, the data as they are would pass for better
+    than all of more permutations than there are turns.
+    """
+    least = max(1, n // 10)
+    return np.concatenate([[0], np.arange(least, n - least + 1)])
 
 
 def reorder(kind: str, sessions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -23,7 +45,7 @@ def reorder(kind: str, sessions: np.ndarray, rng: np.random.Generator) -> np.nda
     ----------
     kind : {"permutation", "circular-shift"}
         Samples change places within their session, where they are exchangeable; or each session is
-        turned by at least a tenth of its length, which keeps its autocorrelation.
+        turned by at least a tenth of its length, or stays, which keeps its autocorrelation.
     sessions : ndarray of int of shape (n_samples,)
         Contiguous.
     rng : numpy.random.Generator
@@ -37,14 +59,13 @@ def reorder(kind: str, sessions: np.ndarray, rng: np.random.Generator) -> np.nda
         n = part.stop - part.start
         if kind == "permutation":
             order[part] = part.start + rng.permutation(n)
-        elif n > 1:
-            least = max(1, n // 10)
-            order[part] = part.start + np.roll(np.arange(n), rng.integers(least, n - least + 1))
+        else:
+            order[part] = part.start + np.roll(np.arange(n), rng.choice(_turns(n)))
     return order
 
 
 def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
-    """Return data in which what a model of X alone looks for is gone.
+    """Return data in which what a model looks for is gone.
 
     Parameters
     ----------
@@ -56,6 +77,7 @@ def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
         the data, in which nothing switches.
     rows : Rows
         With X of shape (n_samples, n_units); NaN throughout a session for units that it lacks.
+        Where there are inputs and targets, the targets are reordered, as `reorder` says.
     rng : numpy.random.Generator
 
     Returns
@@ -67,12 +89,10 @@ def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
     .. [1] D. Prichard and J. Theiler (1994). Generating surrogate data for time series with several
        simultaneously measured variables. Physical Review Letters 73.
     """
+    if rows.y is not None and (rows.X is not None or kind == "permutation"):
+        return rows.with_y(safe_indexing(rows.y, reorder(kind, rows.whole_sessions, rng)))
     if kind == "permutation":
-        order = reorder(kind, rows.whole_sessions, rng)
-        if rows.X is None:
-            return rows.with_y(rows.y[order])
-        moved = rows.X.iloc[order] if isinstance(rows.X, pd.DataFrame) else rows.X[order]
-        return replace(rows, X=moved, y=None if rows.y is None else rows.y[order])
+        return replace(rows, X=take_samples(rows.X, reorder(kind, rows.whole_sessions, rng)))
     if rows.X is None or np.ndim(rows.X) != 2:
         raise DataError(
             f"null={kind!r} makes surrogates of units' traces",
