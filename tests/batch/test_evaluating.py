@@ -128,7 +128,7 @@ FAMILIES = {
         {}, ["bits"], "constant rate",
     ),
     "connectome": (
-        traces(2),
+        traces(1),
         "[[fit.steps]]\nuse = 'SlidingWindowConnectivity'\nwindow = 15\nnegative = 'zero'\ncovariance = 'empirical'\n"
         "[[fit.steps]]\nuse = 'NonnegativeCP'\nn_components = 2\nn_init = 1\n[evaluate]\ncv = 3",
         {}, ["explained_share"], "mean map",
