@@ -17,6 +17,7 @@ from neuroml._core.estimator import (
     InvalidParameterError,
     validate_parameter_constraints,
 )
+from neuroml.batch.score_checks import find_score_faults
 from neuroml.batch.vocabulary import FILE_OPTIONS, READERS, did_you_mean, estimator_classes
 from neuroml.data import clean, list_datasets
 
@@ -47,8 +48,9 @@ def find_faults(content: dict[str, Any], where: Path) -> list[str]:
         *_option_faults(data, where),
         *_stimulus_faults(data),
         *_clean_faults(_table(content, "clean")),
-        *(fault for i, step in enumerate(steps) for fault in _step_faults(i, step)),
+        *(f for i, step in enumerate(steps) for f in _step_faults(f"fit.steps.{i}", step)),
         *_chain_faults(data, fit, steps),
+        *find_score_faults(content, steps, _step_faults),
     ]
 
 
@@ -113,9 +115,9 @@ def _clean_faults(options: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def _step_faults(number: int, step: dict[str, Any]) -> Iterator[str]:
+def _step_faults(place: str, step: dict[str, Any]) -> Iterator[str]:
     """Class, names and values of one step's parameters."""
-    place, classes, use = f"fit.steps.{number}", estimator_classes(), step.get("use")
+    classes, use = estimator_classes(), step.get("use")
     if not isinstance(use, str):
         return
     if use not in classes:

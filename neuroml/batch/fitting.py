@@ -21,7 +21,7 @@ from neuroml.data import align_units, clean, stack
 from neuroml.exceptions import DataError
 from neuroml.report import Context
 
-__all__ = ["fit_recipe", "prepare"]
+__all__ = ["build_model", "context_of", "fit_recipe", "prepare"]
 
 _TOLERANCE_S = 1e-6
 
@@ -48,17 +48,30 @@ def fit_recipe(
     context : Context
         What the last step was fitted to.
     """
-    steps = [step.build(recipe.fit.random_state) for step in recipe.fit.steps]
-    context = _context_of(recipe.data, recordings, events)
+    steps = _build_steps(recipe)
+    context = context_of(recipe.data, recordings, events)
     for step in steps[:-1]:
         context = context.after(
             step, step.fit_transform(context.X, context.y, **_extras_for(step, context))
         )
     steps[-1].fit(context.X, context.y, **_extras_for(steps[-1], context))
-    return steps[0] if len(steps) == 1 else make_pipeline(*steps), context
+    return _chained(steps), context
 
 
-def _context_of(
+def build_model(recipe: Recipe) -> BaseEstimator:
+    """Return the recipe's steps as one estimator that is not fitted."""
+    return _chained(_build_steps(recipe))
+
+
+def _build_steps(recipe: Recipe) -> list[BaseEstimator]:
+    return [step.build(recipe.fit.random_state) for step in recipe.fit.steps]
+
+
+def _chained(steps: list[BaseEstimator]) -> BaseEstimator:
+    return steps[0] if len(steps) == 1 else make_pipeline(*steps)
+
+
+def context_of(
     section: DataSection,
     recordings: Sequence[xr.Dataset],
     events: Sequence[pd.DataFrame | None],

@@ -9,16 +9,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sklearn.base import BaseEstimator, clone
 
 from neuroml.batch.checks import find_faults
-from neuroml.batch.vocabulary import did_you_mean, estimator_classes
+from neuroml.batch.vocabulary import did_you_mean, estimator_classes, step_names
 from neuroml.data import list_datasets, read_card
 from neuroml.exceptions import RecipeError
 
 __all__ = [
     "DataSection",
+    "EvaluateSection",
     "FitSection",
     "Recipe",
     "Step",
@@ -110,6 +111,33 @@ class FitSection(_Section):
     steps: list[Step]
 
 
+class EvaluateSection(_Section):
+    """``[evaluate]``: the model beside its baselines, as `neuroml.evaluation.evaluate` does it.
+
+    Attributes
+    ----------
+    cv : int, "sessions", "blocks" or "subjects"
+        What is held out at a time; a number is one of folds: of sessions where there are as many,
+        else of blocks of time. By default as `neuroml.evaluation.evaluate` has it.
+    scoring : str or list of str
+        Names of scores, the summary's first; by default those of the model's class.
+    baselines : "default", "none", or dict of str to step
+        Steps of the user's own, each of which takes the place of the last one.
+    null : "default", "permutation", "circular-shift" or "matched-covariance"
+        No p-values if absent.
+    n_permutations : int
+    n_adapt : int
+        Samples of a left-out subject that the model adapts to.
+    """
+
+    cv: Any = None
+    scoring: Any = None
+    baselines: Any = "default"
+    null: Any = None
+    n_permutations: int = Field(default=200, ge=1)
+    n_adapt: int | None = Field(default=None, ge=2)
+
+
 class Recipe(_Section):
     """A whole recipe.
 
@@ -120,6 +148,14 @@ class Recipe(_Section):
     clean : dict
         Arguments of `neuroml.data.clean`; no cleaning if absent.
     fit : FitSection
+    evaluate : EvaluateSection
+        No scores if absent.
+    select : dict
+        ``[select]``: one parameter of the last step, or under the name of a step one of that step,
+        with its values from simple to complex. The first one is taken whose held-out score is
+        within one standard error of the best one's, of the paired difference over folds; the folds
+        are those of ``evaluate``, or its defaults. What is evaluated is then the choice and the
+        fit together: every fold chooses anew in its own training data.
     where : Path
         The folder that relative file names start from.
     """
@@ -129,6 +165,8 @@ class Recipe(_Section):
     data: DataSection
     clean: dict[str, Any] | None = None
     fit: FitSection
+    evaluate: EvaluateSection | None = None
+    select: dict[str, Any] | None = None
     where: Path
 
     @property
@@ -136,6 +174,30 @@ class Recipe(_Section):
         """Fingerprint of everything in the recipe that changes results."""
         content = self.model_dump(mode="json", exclude={"title", "description", "where"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def candidates(self) -> dict[str, Recipe]:
+        """The recipe with each value of its ``select``, by ``parameter=value``; else none."""
+        if self.select is None:
+            return {}
+        ((key, given),) = self.select.items()
+        number, name, values = len(self.fit.steps) - 1, key, given
+        if isinstance(given, dict):
+            number = step_names([step.use for step in self.fit.steps]).index(key)
+            ((name, values),) = given.items()
+        return {f"{name}={value}": self._with(number, {name: value}) for value in values}
+
+    def with_last(self, step: dict[str, Any]) -> Recipe:
+        """The recipe with another last step."""
+        return self._with_steps([*self.fit.steps[:-1], Step(**step)])
+
+    def _with(self, number: int, parameters: dict[str, Any]) -> Recipe:
+        steps = list(self.fit.steps)
+        steps[number] = Step(use=steps[number].use, **steps[number].parameters, **parameters)
+        return self._with_steps(steps)
+
+    def _with_steps(self, steps: list[Step]) -> Recipe:
+        fit = self.fit.model_copy(update={"steps": steps})
+        return self.model_copy(update={"fit": fit, "select": None})
 
 
 def read_recipe(name: Path | str) -> Recipe:
@@ -203,7 +265,11 @@ def _explain(fault: Any) -> str:
     """One sentence for one of pydantic's errors, with the place and the nearest valid key."""
     place = ".".join(str(part) for part in fault["loc"]) or "recipe"
     if fault["type"] == "extra_forbidden":
-        sections: dict[str, type[BaseModel]] = {"data": DataSection, "fit": FitSection}
+        sections: dict[str, type[BaseModel]] = {
+            "data": DataSection,
+            "fit": FitSection,
+            "evaluate": EvaluateSection,
+        }
         section = sections[str(fault["loc"][0])] if len(fault["loc"]) > 1 else Recipe
         known = [key for key in section.model_fields if key != "where"]
         hint = did_you_mean(str(fault["loc"][-1]), known)

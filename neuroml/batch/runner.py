@@ -32,6 +32,7 @@ from neuroml._core.files import (
 from neuroml._core.parallel import run_on_cluster, run_parallel
 from neuroml._core.persistence import save
 from neuroml._core.recording import RecordingKey, name_of
+from neuroml.batch.evaluating import SCORE_COLUMNS, Scored, choose_and_score
 from neuroml.batch.fitting import fit_recipe, prepare
 from neuroml.batch.manifest import append_record, is_done, read_manifest
 from neuroml.batch.recipe import (
@@ -43,6 +44,7 @@ from neuroml.batch.recipe import (
 )
 from neuroml.batch.sources import Source, open_source, provenance
 from neuroml.data import list_datasets
+from neuroml.evaluation.evaluate import SUMMARY_COLUMNS
 from neuroml.exceptions import DataError, RecipeError
 from neuroml.report import Context, draw, facts, tabulate
 from neuroml.report.html import write_report
@@ -50,6 +52,8 @@ from neuroml.report.html import write_report
 __all__ = ["Job", "RunSummary", "check", "plan", "report", "run"]
 
 _LEVELS = ("subject", "session", "run")
+_GATHERED = {"scores": SCORE_COLUMNS, "evaluation": ["job", *SUMMARY_COLUMNS]}
+_PARTIAL = "evaluation.partial.jsonl"  # finished fits of an evaluation that is not yet whole
 _WHEREABOUTS = ("source", "sha256")  # of a file, which may be moved or hold more than is read
 
 
@@ -204,7 +208,8 @@ def run(
     ----------
     recipe : Recipe
     out : path-like
-        Folder of the run: ``manifest.jsonl``, ``run.json`` and ``jobs/<name>/``.
+        Folder of the run: ``manifest.jsonl``, ``run.json`` and ``jobs/<name>/``; with an
+        ``[evaluate]`` also ``scores.csv`` and ``evaluation.csv``, those of all jobs.
     n_jobs : int or None
         Worker processes.
     force : bool
@@ -227,6 +232,7 @@ def run(
         _Task(recipe, source.only(job.keys), job, out, before.get(job.name), force) for job in jobs
     ]
     yield from _on_cluster(tasks, scheduler) if scheduler else _on_this_machine(tasks, n_jobs)
+    _gather(out)
 
 
 @dataclass(frozen=True)
@@ -331,9 +337,13 @@ def _attempt(task: _Task) -> dict[str, Any]:
         with exclusive(folder) as waited:
             if waited:  # another run had this job in hand and may have done it
                 before = read_manifest(out / "manifest.jsonl").get(job.name)
+            partial = folder / _PARTIAL
             if (waited or not task.force) and is_done(before, identity, out):
+                partial.unlink(missing_ok=True)
                 return {"job": job.name, "status": "skipped"}
-            files = _fit_and_write(recipe, job, pairs, out)
+            if task.force:
+                partial.unlink(missing_ok=True)
+            files = _fit_and_write(recipe, job, pairs, out, identity)
             _remove_stale((before or {}).get("files", {}), files, folder)
             record = {
                 "job": job.name,
@@ -344,6 +354,7 @@ def _attempt(task: _Task) -> dict[str, Any]:
                 "seconds": round(time.perf_counter() - started, 3),
             }
             append_record(out / "manifest.jsonl", record)
+            partial.unlink(missing_ok=True)
             return record
 
 
@@ -374,17 +385,21 @@ def _remove_stale(before: dict[str, str], now: dict[str, str], folder: Path) -> 
     remove_partial(folder)
 
 
-def _fit_and_write(recipe: Recipe, job: Job, pairs: list[Any], out: Path) -> dict[str, str]:
-    """Fit, write model, table, figures and summary, and return their fingerprints."""
+def _fit_and_write(
+    recipe: Recipe, job: Job, pairs: list[Any], out: Path, identity: str
+) -> dict[str, str]:
+    """Score and fit; write model, tables, figures and summary, and return their fingerprints."""
     from neuroml.plotting import save_figure
 
     folder = out / "jobs" / job.name
     recordings = prepare(recipe, [recording for recording, _ in pairs])
-    model, context = fit_recipe(recipe, recordings, [events for _, events in pairs])
+    all_events = [events for _, events in pairs]
+    # before the fit: it is done again after a kill, the finished fits of an evaluation are not
+    scored = choose_and_score(recipe, recordings, all_events, folder / _PARTIAL, identity)
+    model, context = fit_recipe(scored.recipe, recordings, all_events)
     paths = [save(model, folder / "model.safetensors")]
-    with atomic_path(folder / "table.csv") as temporary:
-        tabulate(model, context).to_csv(temporary, index=False)
-    paths.append(folder / "table.csv")
+    tables = {"table": tabulate(model, context), **_tables_of(scored, job)}
+    paths += [_write_table(table, folder / f"{name}.csv") for name, table in tables.items()]
     panels = draw(model, context)
     for panel in panels:
         if panel.figure is not None:
@@ -398,9 +413,46 @@ def _fit_and_write(recipe: Recipe, job: Job, pairs: list[Any], out: Path) -> dic
         "figures": [[panel.name, panel.caption] for panel in panels if panel.figure is not None],
         "not_drawn": [panel.caption for panel in panels if panel.figure is None],
     }
+    if scored.evaluation is not None:
+        summary["test_share"] = scored.evaluation.test_share_
     atomic_write(folder / "summary.json", json.dumps(summary, indent=1, sort_keys=True))
     paths.append(folder / "summary.json")
     return {str(path.relative_to(out)): sha256_of_file(path) for path in paths}
+
+
+def _tables_of(scored: Scored, job: Job) -> dict[str, pd.DataFrame]:
+    """What choosing and evaluating came to, by the name of the file."""
+    tables = {}
+    if scored.selection is not None:
+        tables["selection"] = scored.selection
+    if scored.evaluation is not None:
+        tables["scores"] = scored.evaluation.table_.assign(job=job.name)[SCORE_COLUMNS]
+        tables["evaluation"] = scored.evaluation.summary()
+    return tables
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> Path:
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False)
+    return path
+
+
+def _gather(out: Path) -> None:
+    """Put the scores and summaries of all jobs that are done into one table each."""
+    records = read_manifest(out / "manifest.jsonl")
+    jobs = json.loads((out / "run.json").read_text(encoding="utf-8"))["jobs"]
+    for name, columns in _GATHERED.items():
+        parts = [
+            pd.read_csv(out / file, dtype={"subject": str}).assign(job=job)
+            for job in jobs
+            if (file := f"jobs/{job}/{name}.csv") in records.get(job, {}).get("files", {})
+            and (out / file).is_file()
+        ]
+        path = out / f"{name}.csv"
+        if parts:
+            _write_table(pd.concat(parts, ignore_index=True)[columns], path)
+        elif path.is_file() and list(pd.read_csv(path, nrows=0)) == columns:
+            path.unlink()  # of an earlier recipe; a file with other columns is not the run's
 
 
 def _n_columns(context: Context) -> str:
@@ -424,4 +476,6 @@ def report(out: Path | str) -> Path:
     DataError
         If the folder is not that of a run.
     """
+    if (Path(out) / "run.json").is_file():
+        _gather(Path(out))
     return write_report(out, read_manifest(Path(out) / "manifest.jsonl"))

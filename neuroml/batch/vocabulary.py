@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 import neuroml
 from neuroml.data import read_fmri, read_spikes, read_traces
 
-__all__ = ["FILE_OPTIONS", "READERS", "did_you_mean", "estimator_classes"]
+__all__ = ["FILE_OPTIONS", "READERS", "did_you_mean", "estimator_classes", "step_names"]
 
 READERS: dict[str, Callable[..., xr.Dataset]] = {
     "fmri": read_fmri,
@@ -38,6 +38,14 @@ def estimator_classes() -> dict[str, type[BaseEstimator]]:
             if isinstance(found, type) and issubclass(found, BaseEstimator):
                 classes[name] = found
     return classes
+
+
+def step_names(uses: list[str]) -> list[str]:
+    """What to call each step: its class, numbered from 1 where several are of one class."""
+    return [
+        use if uses.count(use) == 1 else f"{use}-{uses[: k + 1].count(use)}"
+        for k, use in enumerate(uses)
+    ]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

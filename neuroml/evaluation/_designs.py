@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from sklearn.base import clone
@@ -19,6 +20,7 @@ from sklearn.model_selection import (
 
 from neuroml._core.cohort import Subject
 from neuroml.data import BlockedKFold, LeaveOneSubjectOut, SessionKFold
+from neuroml.evaluation._choosing import Choice, fold_scores, simplest
 from neuroml.evaluation._dependence import memory_of, warn_of_neighbors
 from neuroml.evaluation._fitted import (
     Alone,
@@ -35,7 +37,18 @@ from neuroml.evaluation._scorers import Scorer
 from neuroml.evaluation.nulls import reorder, surrogate
 from neuroml.exceptions import DataError
 
-__all__ = ["CellsDesign", "CohortDesign", "Design", "RowsDesign", "Task", "run_task"]
+__all__ = [
+    "CellsDesign",
+    "CohortDesign",
+    "Design",
+    "Folds",
+    "Result",
+    "RowsDesign",
+    "Task",
+    "choose",
+    "design_of",
+    "run_task",
+]
 
 _N_FOLDS = 5
 _BY_SUBJECT = (
@@ -48,6 +61,30 @@ _BY_SUBJECT = (
 )
 
 Parts = list[tuple[Subject, Fitted, Rows]]
+
+
+class Folds(NamedTuple):
+    """What is left out at a time, where no splitter says it.
+
+    Attributes
+    ----------
+    kind : {"sessions", "blocks", "subjects"}
+    n_splits : int
+        The largest number of folds of sessions; the number of blocks; not used for subjects.
+    """
+
+    kind: str
+    n_splits: int = _N_FOLDS
+
+    @classmethod
+    def of(cls, data: Rows, cv: int | np.integer[Any] | None) -> Folds:
+        """Sessions where there are as many as folds, else blocks of time."""
+        n_splits = _N_FOLDS if cv is None else int(cv)
+        return cls("sessions" if _n_sessions(data) >= n_splits else "blocks", n_splits)
+
+
+def _n_sessions(data: Rows) -> int:
+    return len(np.unique(data.whole_sessions))
 
 
 class Design(Protocol):
@@ -76,6 +113,10 @@ class Design(Protocol):
 
     def surrogate(self, kind: str, rng: np.random.Generator) -> Design:
         """The same folds of surrogate data."""
+        ...
+
+    def training(self, fold: int) -> Rows | dict[Subject, Rows]:
+        """What a fold's models are fitted to, before they adapt to subjects that were left out."""
         ...
 
 
@@ -118,6 +159,9 @@ class RowsDesign:
 
     def surrogate(self, kind: str, rng: np.random.Generator) -> RowsDesign:
         return RowsDesign(surrogate(kind, self.data, rng), self.folds)
+
+    def training(self, fold: int) -> Rows:
+        return self.data.take(self.folds[fold][0])
 
 
 def _reused(n_samples: int, folds: list[tuple[np.ndarray, np.ndarray]]) -> bool:
@@ -171,26 +215,35 @@ def _indices(rows: Any, n_samples: int, fold: int) -> np.ndarray:
 
 def _proposed(data: Rows, cv: Any, models: list[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What the splitter says, not checked."""
-    every = np.zeros((len(data), 1))
+    every, sessions = np.zeros((len(data), 1)), data.whole_sessions
     if cv is None or isinstance(cv, int | np.integer):
-        n_sessions = int(data.sessions[-1]) + 1
-        n_splits = min(_N_FOLDS, n_sessions) if cv is None else int(cv)
-        whole = n_sessions >= (_N_FOLDS if cv is None else n_splits)
-        if whole:
-            yield from SessionKFold(n_splits).split(every, sessions=data.sessions)
-            return
-        n_splits = _N_FOLDS if cv is None else n_splits
-        yield from BlockedKFold(n_splits, gap=_gap(data, models, n_splits)).split(
-            every, sessions=data.sessions
-        )
-        return
+        cv = Folds.of(data, cv)
+    if isinstance(cv, Folds):
+        cv = _splitter(data, cv, models)
     if isinstance(cv, SessionKFold | BlockedKFold):
-        yield from cv.split(every, sessions=data.sessions)
+        yield from cv.split(every, sessions=sessions)
     elif hasattr(cv, "split"):
         targets = data.y if data.y is not None and np.ndim(data.y) == 1 else None
         yield from cv.split(every, targets, data.groups)
     else:
         yield from cv
+
+
+def _splitter(data: Rows, folds: Folds, models: list[Any]) -> Any:
+    if folds.kind == "subjects":
+        return LeaveOneSubjectOut()
+    if folds.kind == "blocks":
+        return BlockedKFold(folds.n_splits, gap=_gap(data, models, folds.n_splits))
+    n_sessions = _n_sessions(data)
+    if n_sessions < 2:
+        raise DataError(
+            "there is only one session",
+            expected="at least two, to leave one out",
+            found=n_sessions,
+            fix="Leave out blocks of time.",
+            field="cv",
+        )
+    return SessionKFold(min(folds.n_splits, n_sessions))
 
 
 def _gap(data: Rows, models: list[Any], n_splits: int) -> int:
@@ -230,6 +283,7 @@ class CohortDesign:
     def of(cls, data: dict[Subject, Rows], cv: Any, n_adapt: int | None) -> CohortDesign:
         """Leave out subjects, or rows of every subject."""
         across = cv is None or n_adapt is not None or isinstance(cv, _BY_SUBJECT)
+        across |= isinstance(cv, Folds) and cv.kind == "subjects"
         if not across:
             return cls(data, _within(data, cv), by_subject=False)
         sizes = {s: len(rows) for s, rows in data.items()}
@@ -303,6 +357,19 @@ class CohortDesign:
     def surrogate(self, kind: str, rng: np.random.Generator) -> CohortDesign:
         return replace(self, data={s: surrogate(kind, rows, rng) for s, rows in self.data.items()})
 
+    def training(self, fold: int) -> dict[Subject, Rows]:
+        parts = self.folds[fold].items()
+        return {s: self.data[s].take(p["train"]) for s, p in parts if "train" in p}
+
+
+def design_of(
+    data: Rows | dict[Subject, Rows], cv: Any, n_adapt: int | None, models: list[Any]
+) -> Design:
+    """The folds of data, of subjects with units of their own or not."""
+    if isinstance(data, Rows):
+        return RowsDesign.of(data, cv, models)
+    return CohortDesign.of(data, cv, n_adapt)
+
 
 def _fit_cohort(model: Any, parts: Mapping[Subject, Rows]) -> Any:
     return clone(model).fit(
@@ -335,7 +402,7 @@ def _across(
 ) -> list[dict[Subject, dict[str, np.ndarray]]]:
     names = list(data)
     numbers = np.arange(len(names))
-    splitter = LeaveOneSubjectOut() if cv is None or isinstance(cv, int) else cv
+    splitter = LeaveOneSubjectOut() if cv is None or isinstance(cv, int | Folds) else cv
     if isinstance(cv, int):
         splitter = GroupKFold(cv)
     folds = []
@@ -379,6 +446,9 @@ class CellsDesign:
     def surrogate(self, kind: str, rng: np.random.Generator) -> CellsDesign:
         raise NotImplementedError
 
+    def training(self, fold: int) -> Rows:
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Task:
@@ -410,6 +480,8 @@ class Result:
         Why a default baseline could not be fitted, if so.
     unscored : list of str
         Why surrogates could not be fitted or scored.
+    warned : list of (str, type)
+        Warnings of its fits, each once.
     """
 
     name: str
@@ -418,10 +490,22 @@ class Result:
     null: dict[str, dict[Subject, np.ndarray]] = field(default_factory=dict)
     failure: str = ""
     unscored: list[str] = field(default_factory=list)
+    warned: list[tuple[str, type[Warning]]] = field(default_factory=list)
 
 
 def run_task(task: Task, optional: set[str]) -> Result:
-    """Fit, score, and score again without the effect."""
+    """Fit, score, and score again without the effect.
+
+    Warnings travel with the result: those of worker processes would be lost.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = _attempt(task, optional)
+    result.warned = list(dict.fromkeys((str(one.message), one.category) for one in caught))
+    return result
+
+
+def _attempt(task: Task, optional: set[str]) -> Result:
     try:
         return _run(task)
     except Exception as error:
@@ -462,7 +546,33 @@ def _run(task: Task) -> Result:
 
 
 def _fit(task: Task, design: Design) -> tuple[Parts, float, Any]:
-    return design.run(seeded(task.model, np.random.default_rng(task.seed)), task.fold)
+    model = task.model
+    if isinstance(model, Choice):  # anew in every fold: the choice must not see what is held out
+        model = choose(model, design.training(task.fold), task.seed)
+    return design.run(seeded(model, np.random.default_rng(task.seed)), task.fold)
+
+
+def choose(choice: Choice, data: Rows | dict[Subject, Rows], seed: int) -> Any:
+    """The simplest candidate whose held-out score is within a standard error of the best one's."""
+    candidates = choice.candidates
+    if isinstance(data, dict) and len(data) == 1:
+        data = next(iter(data.values()))
+    cv = choice.cv
+    if isinstance(data, Rows) and isinstance(cv, Folds) and cv.kind == "subjects":
+        if data.groups is None or len(np.unique(data.groups)) < 2:
+            cv = None  # only one subject is left to choose on
+    design = design_of(data, cv, choice.n_adapt, list(candidates.values()))
+    results = [
+        _attempt(
+            Task(design, fold, name, model, choice.scorers, seed, None, np.empty(0)),
+            optional=set(),
+        )
+        for name, model in candidates.items()
+        for fold in range(design.n_folds)
+    ]
+    rows = [(name, fold, value) for one in results for name, _, fold, _, value, *_ in one.rows]
+    names = list(candidates)
+    return candidates[names[simplest(fold_scores(rows, names), names)]]
 
 
 def _permuted(task: Task, kind: str, scorer: Scorer, fitted: Fitted, rows: Rows) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,11 +66,14 @@ class Fitted:
         The training data, for scores that compare with them.
     subject : hashable, optional
         Given to the model's methods, where they tell subjects apart.
+    plain : callable, optional
+        The score of a constant rate that was fitted to the same training data.
     """
 
     model: Any
     train: Rows | None = None
     subject: Subject | None = None
+    plain: Callable[[Rows], float] | None = None
     _known: tuple[Any, Any] = field(default=(None, None), repr=False)
 
     def predict(self, rows: Rows) -> np.ndarray:

@@ -56,8 +56,9 @@ def _bits(fitted: Fitted, rows: Rows) -> float:
 
     if fitted.train is None:
         raise DataError("bits compare with the training data's mean rate", field="scoring")
-    plain = constant_rate(fitted.model, fitted.train)
-    return (fitted.score(rows) - plain(rows)) / float(np.log(2))
+    if fitted.plain is None:  # once, however many permutations are scored
+        fitted.plain = constant_rate(fitted.model, fitted.train)
+    return (fitted.score(rows) - fitted.plain(rows)) / float(np.log(2))
 
 
 def _adjusted_rand(fitted: Fitted, rows: Rows) -> float:

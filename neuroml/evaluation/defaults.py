@@ -9,7 +9,7 @@ from typing import Any
 from neuroml.evaluation import baselines
 from neuroml.evaluation._fitted import last_step
 
-__all__ = ["DEFAULTS", "Defaults", "defaults_of"]
+__all__ = ["DEFAULTS", "Defaults", "defaults_of", "defaults_of_class"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,12 @@ DEFAULTS: dict[str, Defaults] = {
 
 def defaults_of(model: Any) -> Defaults:
     """The defaults of a model's class, or of the nearest class that it is derived from."""
-    for kind in type(last_step(model)).__mro__:
-        if kind.__name__ in DEFAULTS:
-            return DEFAULTS[kind.__name__]
+    return defaults_of_class(type(last_step(model)))
+
+
+def defaults_of_class(kind: type) -> Defaults:
+    """The defaults of a class, or of the nearest class that it is derived from."""
+    for one in kind.__mro__:
+        if one.__name__ in DEFAULTS:
+            return DEFAULTS[one.__name__]
     return _OTHER

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,14 @@ from neuroml._core.estimator import check_option
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.statistics import mean_interval, permutation_p_value, resampled_interval
 from neuroml._core.warn import each_warning_once, warn_caller
+from neuroml.evaluation._choosing import Choice
 from neuroml.evaluation._designs import (
     CellsDesign,
-    CohortDesign,
     Design,
+    Folds,
     Result,
-    RowsDesign,
     Task,
+    design_of,
     run_task,
 )
 from neuroml.evaluation._fitted import Alone, last_step, takes_subjects
@@ -31,9 +32,12 @@ from neuroml.evaluation.defaults import Defaults, defaults_of
 from neuroml.evaluation.nulls import KINDS, n_orders
 from neuroml.exceptions import DataError
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "Plan", "Store", "evaluate", "plan_evaluation"]
 
 TABLE_COLUMNS = ["model", "subject", "fold", "scoring", "value", "fit_seconds", "converged"]
+SUMMARY_COLUMNS = [
+    "model", "mean", "difference", "ci_low", "ci_high", "n_subjects_above", "n_subjects", "p",
+]  # fmt: skip
 # A t interval over fewer subjects is so wide, and so sensitive to one of them, that the interval
 # over folds says more; the summary's column says which one it is.
 _MIN_SUBJECTS = 5
@@ -107,7 +111,7 @@ class Evaluation:
             self._row(str(name), best, by_subject, folds, null.get(str(name)))
             for name in means.sort_values(ascending=False, kind="stable").index
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
 
     def _row(
         self,
@@ -239,8 +243,84 @@ def evaluate(  # noqa: PLR0913
     >>> found.summary()[["model", "mean", "n_subjects", "p"]].round(2).values.tolist()
     [['ridge', 0.59, 1, 0.0], ['baseline: mean', -0.03, 1, 1.0]]
     """
+    plan = plan_evaluation(
+        models, X, y, sessions=sessions, groups=groups, cv=cv, scoring=scoring, baselines=baselines,
+        null=null, n_permutations=n_permutations, n_adapt=n_adapt, random_state=random_state,
+    )  # fmt: skip
+    return plan.run(n_jobs=n_jobs, verbose=verbose)
+
+
+class Store(Protocol):
+    """Keeps the result of each task as it comes, so that a stopped evaluation can go on."""
+
+    def recall(self, name: str, fold: int) -> Result | None:
+        """What was kept of a model in a fold."""
+        ...
+
+    def keep(self, result: Result) -> None:
+        """Keep a result."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fits of an evaluation, before any of them is done.
+
+    Attributes
+    ----------
+    design : Design
+    tasks : list of Task
+        One for each fold and model.
+    scorers : dict of str to Scorer
+    kind : str or None
+        Of the null.
+    optional : set of str
+        Models whose failure does not end the evaluation.
+    """
+
+    design: Design
+    tasks: list[Task]
+    scorers: dict[str, Scorer]
+    kind: str | None
+    optional: set[str]
+
+    def run(
+        self, store: Store | None = None, *, n_jobs: int | None = None, verbose: int = 0
+    ) -> Evaluation:
+        """Do the tasks that the store does not know, and put all results together."""
+        known: dict[tuple[str, int], Result] = {}
+        if store is not None:
+            kept = [store.recall(task.name, task.fold) for task in self.tasks]
+            known = {(one.name, one.fold): one for one in kept if one is not None}
+        left = [(task, self.optional) for task in self.tasks if (task.name, task.fold) not in known]
+        done: Iterable[Result] = run_parallel(run_task, left, n_jobs=n_jobs)
+        for result in _shown(done, len(left)) if verbose else done:
+            known[result.name, result.fold] = result
+            if store is not None:
+                store.keep(result)
+        results = [known[task.name, task.fold] for task in self.tasks]
+        return _collect(results, self.scorers, self.kind, self.design)
+
+
+def plan_evaluation(  # noqa: PLR0913
+    models: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    sessions: Any,
+    groups: Any,
+    cv: Any,
+    scoring: Any,
+    baselines: Any,
+    null: str | None,
+    n_permutations: int,
+    n_adapt: int | None,
+    random_state: RandomState,
+) -> Plan:
+    """The plan of `evaluate`, which says what the parameters are; models may be a `Choice`."""
     named = _named(models)
-    first = next(iter(named.values()))
+    given = next(iter(named.values()))
+    first = given.model if isinstance(given, Choice) else given
     known = defaults_of(first)
     cv = _checked_cv(cv)
     if null is not None and (not _is_whole(n_permutations, 1)):
@@ -256,19 +336,28 @@ def evaluate(  # noqa: PLR0913
     plain = _baselines(first, known, data, baselines)
     everyone = named | {f"baseline: {name}": one for name, one in plain.items()}
     (rng,) = spawn_generators(random_state, 1)
+    if isinstance(data, Rows) and (cv is None or isinstance(cv, int | np.integer)):
+        cv = Folds.of(data, cv)
     design: Design
     if known.layout == "cells" and isinstance(data, Rows):
-        design = CellsDesign(data.X, data.y, 5 if cv is None else int(cv))
-    elif isinstance(data, Rows):
-        design = RowsDesign.of(data, cv, list(named.values()))
+        design = CellsDesign(data.X, data.y, cv.n_splits)
     else:
-        design = CohortDesign.of(data, cv, n_adapt)
+        design = design_of(data, cv, n_adapt, _candidates(named))
+    everyone = {
+        name: replace(one, cv=cv) if isinstance(one, Choice) else one
+        for name, one in everyone.items()
+    }
     tasks = _tasks(design, everyone, scorers, kind, n_permutations, rng)
     optional = set() if baselines != "default" else everyone.keys() - named.keys()
-    done = run_parallel(run_task, [(task, optional) for task in tasks], n_jobs=n_jobs)
-    if verbose:
-        done = _shown(done, len(tasks))
-    return _collect(list(done), scorers, kind, design)
+    return Plan(design, tasks, scorers, kind, optional)
+
+
+def _candidates(models: dict[str, Any]) -> list[Any]:
+    return [
+        one
+        for model in models.values()
+        for one in (model.candidates.values() if isinstance(model, Choice) else [model])
+    ]
 
 
 def _is_whole(value: Any, least: int) -> bool:
@@ -279,7 +368,12 @@ def _is_whole(value: Any, least: int) -> bool:
 def _checked_cv(cv: Any) -> Any:
     """Folds that are given one by one as a list, since each subject's rows go through them."""
     whole = _is_whole(cv, 2)
-    if cv is None or whole or (hasattr(cv, "split") and not isinstance(cv, str)):
+    if (
+        cv is None
+        or whole
+        or isinstance(cv, Folds)
+        or (hasattr(cv, "split") and not isinstance(cv, str))
+    ):
         return cv
     if isinstance(cv, Iterable) and not isinstance(cv, str | Mapping):
         folds = list(cv)
@@ -304,7 +398,11 @@ def _named(models: Any) -> dict[str, Any]:
             found[name if not copies else f"{name} #{copies + 1}"] = model
     else:
         found = {type(last_step(models)).__name__: models}
-    wrong = [name for name, model in found.items() if not hasattr(model, "fit")]
+    wrong = [
+        name
+        for name, model in found.items()
+        if not hasattr(model, "fit") and not isinstance(model, Choice)
+    ]
     if wrong or not found or any(name.startswith("baseline: ") for name in found):
         raise DataError(
             "these are no models to evaluate",
@@ -442,6 +540,8 @@ def _collect(
     kind: str | None,
     design: Design,
 ) -> Evaluation:
+    for message, category in dict.fromkeys(one for found in done for one in found.warned):
+        warn_caller(message, category)
     table = _table(done)
     _warn_of_missing(done, table)
     null: dict[str, dict[str, np.ndarray]] = {}

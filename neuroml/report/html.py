@@ -14,6 +14,7 @@ import jinja2
 
 from neuroml._core.files import atomic_write
 from neuroml.exceptions import DataError
+from neuroml.report.evaluation import evaluated
 
 __all__ = ["write_report"]
 
@@ -67,6 +68,7 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
     page = environment.get_template("report.html.j2").render(
         run=run,
         jobs=jobs,
+        evaluation=evaluated(folder, jobs),
         fact_names=sorted({name for each in fitted for name in each}),
         overview=_overview(fitted) if len(fitted) >= FEWEST_FOR_OVERVIEW else None,
         counts={s: sum(u["status"] == s for u in jobs) for s in ("done", "failed", "missing")},

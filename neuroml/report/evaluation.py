@@ -1,0 +1,119 @@
+"""What a report says of held-out data: a sentence first, then the models beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neuroml.evaluation import Evaluation
+
+__all__ = ["evaluated", "headline"]
+
+_BASELINE = "baseline: "
+
+
+def evaluated(folder: Path, jobs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Compare models over all jobs of a run, and in each of them.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Of the run.
+    jobs : list of dict
+        Records and summaries of its jobs.
+
+    Returns
+    -------
+    dict or None
+        ``headline``, ``scoring``, the rows of ``models`` and, if there are several, of ``jobs``;
+        None if nothing was evaluated.
+    """
+    own = [job for job in jobs if "test_share" in job]
+    if not own:
+        return None
+    summaries = {job["name"]: _read(folder, job["name"], "evaluation") for job in own}
+    if len(own) == 1:
+        (whole,) = summaries.values()
+        scoring = _read(folder, own[0]["name"], "scores")["scoring"].iloc[0]
+        return _page(whole, scoring, [])
+    scores = pd.concat([_read(folder, name, "scores") for name in summaries], ignore_index=True)
+    # the first fold of one job has nothing to do with the first fold of another
+    scores["fold"] = scores["job"] + " " + scores["fold"].astype(str)
+    share = float(np.mean([job["test_share"] for job in own]))
+    whole = Evaluation(scores, test_share_=share).summary()
+    rows = [_row(name, _model_of(table)) for name, table in summaries.items()]
+    return _page(whole, str(scores["scoring"].iloc[0]), rows)
+
+
+def _page(summary: pd.DataFrame, scoring: str, jobs: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "headline": headline(summary, scoring),
+        "scoring": scoring,
+        "models": [_row(row["model"], row) for _, row in summary.iterrows()],
+        "jobs": jobs,
+    }
+
+
+def _read(folder: Path, job: str, name: str) -> pd.DataFrame:
+    table = pd.read_csv(folder / "jobs" / job / f"{name}.csv", dtype={"subject": str, "job": str})
+    return table.fillna({"subject": ""}) if "subject" in table else table
+
+
+def _model_of(summary: pd.DataFrame) -> pd.Series:
+    return summary[~summary["model"].str.startswith(_BASELINE)].iloc[0]
+
+
+def headline(summary: pd.DataFrame, scoring: str) -> str:
+    """Say whether the model beats the best baseline, by how much, and in how many subjects.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As `neuroml.evaluation.Evaluation.summary` returns it, of one model and its baselines.
+    scoring : str
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from neuroml.report.evaluation import headline
+    >>> rows = [("GLM", 1.0, 0.2, 0.1, 0.3, 4, 5, 0.01)]
+    >>> rows += [("baseline: mean", 0.8, 0.0, None, None, 0, 5, 1.0)]
+    >>> columns = "model mean difference ci_low ci_high n_subjects_above n_subjects p".split()
+    >>> headline(pd.DataFrame(rows, columns=columns), "r2").split(": ")[0]
+    'GLM beats the best baseline (mean)'
+    """
+    model = _model_of(summary)
+    plain = summary[summary["model"].str.startswith(_BASELINE)].dropna(subset=["mean"])
+    if not len(plain):
+        return f"{model['model']}: {scoring} {model['mean']:.3g} on held-out data, no baseline."
+    best = plain.sort_values("mean")["model"].iloc[-1].removeprefix(_BASELINE)
+    difference, low, high = (float(model[name]) for name in ("difference", "ci_low", "ci_high"))
+    verdict = "beats the best baseline" if low > 0 else "is not clearly above the best baseline"
+    if not difference > 0:
+        verdict = "does not beat the best baseline"
+    interval = f" (95 % interval {low:.3g} to {high:.3g})" if np.isfinite(low) else ""
+    n, of = int(model["n_subjects_above"]), int(model["n_subjects"])
+    subjects = "subject" if of == 1 else "subjects"
+    return (
+        f"{model['model']} {verdict} ({best}): difference {difference:.3g}{interval} in "
+        f"{scoring}, above it in {n} of {of} {subjects}."
+    )
+
+
+def _row(name: str, row: pd.Series) -> dict[str, str]:
+    low, high = row["ci_low"], row["ci_high"]
+    return {
+        "name": name,
+        "mean": _number(row["mean"]),
+        "difference": _number(row["difference"]),
+        "interval": f"{_number(low)} to {_number(high)}" if np.isfinite(low) else "",
+        "above": f"{int(row['n_subjects_above'])} of {int(row['n_subjects'])}",
+        "p": _number(row["p"]),
+    }
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if np.isfinite(value) else ""
