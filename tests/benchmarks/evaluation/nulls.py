@@ -15,15 +15,14 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
 
 from neuroml.celltypes import ResponseModel
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
 from neuroml.decoding import CrossSubjectDecoder, PrototypeClassifier, RidgeDecoder
 from neuroml.evaluation import BlockedKFold, evaluate
 from neuroml.evaluation.evaluate import Evaluation
-from neuroml.simulate import make_switching_choices
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
-from sklearn.pipeline import make_pipeline
 
 LEVELS = (0.05, 0.1, 0.2)
 SECONDS = 90
