@@ -430,7 +430,7 @@ def _read(
             return data
     if n_adapt is not None:
         raise DataError(
-            "there are no new subjects that this model could adapt to",
+            "this model does not adapt to new subjects, or there is only one subject",
             expected="n_adapt=None, or a model with adapt and two or more subjects",
             found=f"n_adapt={n_adapt} for {type(last_step(first)).__name__}",
             field="n_adapt",

@@ -247,5 +247,5 @@ def test_subjects_without_sessions_and_one_subject_that_cannot_adapt_are_refused
     y = {s: rng.normal(size=(30, 2)) for s in "ab"}
     with pytest.raises(DataError, match="sessions and data are of other subjects"):
         evaluate(RidgeDecoder(), X, y, cv=BlockedKFold(2), sessions={"a": np.zeros(30)})
-    with pytest.raises(DataError, match="no new subjects"):
+    with pytest.raises(DataError, match="does not adapt"):
         evaluate(RidgeDecoder(), X["a"], y["a"], n_adapt=10)
