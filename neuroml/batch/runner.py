@@ -44,7 +44,7 @@ from neuroml.batch.recipe import (
 )
 from neuroml.batch.sources import Source, open_source, provenance
 from neuroml.data import list_datasets
-from neuroml.evaluation.evaluate import SUMMARY_COLUMNS
+from neuroml.evaluation._results import SUMMARY_COLUMNS
 from neuroml.exceptions import DataError, RecipeError
 from neuroml.report import Context, draw, facts, tabulate
 from neuroml.report.html import write_report

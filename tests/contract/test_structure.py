@@ -18,6 +18,7 @@ LONG_FILES = {
     "_core/persistence.py": "one format: each type's way in beside its way out",
     "_core/samples.py": "one grammar of sessions",
     "_core/validation.py": "the checks of every input",
+    "batch/runner.py": "one run: jobs, workers, manifest, tables",
     "celltypes/response_model.py": "one estimator, of which half is its parameters",
     "data/_tables.py": "one reader of tables",
     "data/spikes.py": "one reader of spikes, for six formats",
@@ -39,6 +40,7 @@ LONG_FUNCTIONS = {
     "_from_table": "one branch for each layout of a table",
     "make_retina": "one simulated retina, step by step",
     "fit_relaxed": "one training loop",
+    "test_association": "one step of the method a line",
 }
 
 

@@ -22,8 +22,7 @@ from neuroml.celltypes import ResponseModel
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
 from neuroml.data import load_dataset
 from neuroml.decoding import CrossSubjectDecoder, PrototypeClassifier
-from neuroml.evaluation import BlockedKFold, SessionKFold, evaluate
-from neuroml.evaluation.evaluate import Evaluation
+from neuroml.evaluation import BlockedKFold, Evaluation, SessionKFold, evaluate
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 SECONDS = 180

@@ -20,8 +20,7 @@ from sklearn.pipeline import make_pipeline
 from neuroml.celltypes import ResponseModel
 from neuroml.connectome import NonnegativeCP, SlidingWindowConnectivity
 from neuroml.decoding import CrossSubjectDecoder, PrototypeClassifier, RidgeDecoder
-from neuroml.evaluation import BlockedKFold, evaluate
-from neuroml.evaluation.evaluate import Evaluation
+from neuroml.evaluation import BlockedKFold, Evaluation, evaluate
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 LEVELS = (0.05, 0.1, 0.2)
