@@ -67,6 +67,11 @@ class SwitchingGLM(SwitchingModel):
     ridge : float, default=0.01
         Precision of the normal prior of the weights, not of the intercepts (1 / sigma^2; for
         Gaussian outputs in units of the noise).
+    rate_prior : float, default=0.01
+        Weight of the gamma prior of rates, for counts: in every state ``rate_prior * n_bins /
+        n_states`` bins in which a unit fires at its mean rate. It keeps a state in which a unit was
+        silent from making one held-out spike impossible. With inputs it is a prior of the rate at
+        the mean input (see Notes). 0 is maximum likelihood.
     fit_intercept : bool, default=True
     emission_columns : sequence of int or str, boolean mask, or None, default=None
         Columns of X that drive the observations; None is all of them.
@@ -136,6 +141,12 @@ class SwitchingGLM(SwitchingModel):
     bin t depend on the inputs of bin t:
     :math:`P(z_t = j | z_{t-1} = i) \propto A_{ij} \exp(\sum_u x_{tu} V_{uij})`.
 
+    The prior of rates adds :math:`c [\bar y_m \eta_{km} - e^{\eta_{km}}]` to the objective, for
+    every state k and output m, with the predictor :math:`\eta_{km} = b_{km} + w_{km} \cdot
+    \bar x` at the mean input, :math:`c` the pseudo-bins of ``rate_prior``, and the mean count
+    :math:`\bar y_m` with half a spike added to the sum. Without inputs a state's rate is then
+    :math:`(\sum_t \gamma_{tk} y_{tm} + c \bar y_m) / (\sum_t \gamma_{tk} + c)`.
+
     The first fit in a new environment compiles its loops, which takes 2 to 4 seconds on one thread;
     the machine code is kept on disk.
 
@@ -166,6 +177,7 @@ class SwitchingGLM(SwitchingModel):
         "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
         "covariance_prior": [Interval(Real, 0, None, closed="left")],
         "ridge": [Interval(Real, 0, None, closed="left")],
+        "rate_prior": [Interval(Real, 0, None, closed="left")],
         "fit_intercept": ["boolean"],
         "emission_columns": ["array-like", None],
         "transition_columns": ["array-like", None],
@@ -187,6 +199,7 @@ class SwitchingGLM(SwitchingModel):
         covariance_type: str = "full",
         covariance_prior: float = 1.0,
         ridge: float = 0.01,
+        rate_prior: float = 0.01,
         fit_intercept: bool = True,
         emission_columns: ArrayLike | None = None,
         transition_columns: ArrayLike | None = None,
@@ -204,6 +217,7 @@ class SwitchingGLM(SwitchingModel):
         self.covariance_type = covariance_type
         self.covariance_prior = covariance_prior
         self.ridge = ridge
+        self.rate_prior = rate_prior
         self.fit_intercept = fit_intercept
         self.emission_columns = emission_columns
         self.transition_columns = transition_columns
@@ -492,8 +506,8 @@ class SwitchingGLM(SwitchingModel):
                 self.ridge, getattr(self, "n_classes_", None) if fitted else None
             ),
             "gaussian": lambda: Gaussian(self.ridge, self.covariance_type, self.covariance_prior),
-            "poisson": lambda: Poisson(self.ridge),
-            "negative_binomial": lambda: NegativeBinomial(self.ridge),
+            "poisson": lambda: Poisson(self.ridge, self.rate_prior),
+            "negative_binomial": lambda: NegativeBinomial(self.ridge, self.rate_prior),
         }
         return families[self.family]()
 

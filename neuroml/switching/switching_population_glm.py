@@ -27,6 +27,7 @@ from neuroml.switching._observations.population import (
     PopulationCounts,
     PopulationData,
 )
+from neuroml.switching._ridge import choose_ridge
 
 __all__ = ["SwitchingPopulationGLM"]
 
@@ -74,9 +75,11 @@ class SwitchingPopulationGLM(SwitchingModel):
     prior_scale : float or None, default=None
         For "one-hot" the typical strength of a connection. None: 1/3 for "gaussian" (the authors'
         value), 1 for "one-hot".
-    ridge : float, default=0.01
+    ridge : float or "auto", default="auto"
         Precision of a further Gaussian prior of all weights around zero, in nats per squared
-        weight. A small one keeps weights finite where data cannot.
+        weight. "auto" is the one of .01, .1, 1, 10, 100, 1000 under which held-out bins are most
+        likely after 20 iterations of one start: every fifth session, or, of fewer than five
+        sessions, every fifth of ten blocks of each. A fit then takes two to three times as long.
     basis : {"exponential", "raised-cosine", "lags"}, default="exponential"
         Functions of the lag, see `n_basis`. "lags" has one per lag, so ``n_basis=n_lags``.
     n_basis : int, default=1
@@ -117,6 +120,8 @@ class SwitchingPopulationGLM(SwitchingModel):
         Probability of the states in the first bin of a session.
     occupancy_ : ndarray of shape (n_states,)
         Share of the training bins.
+    ridge_ : float
+        The ridge of the fit, given or chosen.
     glm_weights_, glm_intercept_ : ndarray of shape (n_units, n_units) and (n_units,)
         The GLM of a single state, where the random starts begin and what `score_bits` compares to.
     glm_filter_mix_ : ndarray of shape (n_units, n_basis)
@@ -141,12 +146,12 @@ class SwitchingPopulationGLM(SwitchingModel):
     -----
     Which prior? On simulated data of the design of Li et al. (20 units, 5 states, a fifth of the
     pairs connected), fitted to 2,000 bins, new sessions have -17.26 nats per bin with "one-hot",
-    -17.43 with no prior but the default ridge, -16.70 with "gaussian" and -16.65 with a ridge
+    -17.43 with ``ridge=0.01`` alone, -16.70 with that and "gaussian", and -16.65 with a ridge
     chosen on held-out sessions (means of ten data sets; the truth has -16.20), and "gaussian" tells
     most signs right; 40 iterations with ``signs="gumbel"`` have -17.06. Fitted to 60,000 bins (one
     data set), "one-hot" has -16.832, no prior -16.834, the truth -16.817. So its use is
-    ``connection_probability_``; for prediction from few bins, choose a ridge or "gaussian" by
-    `neuroml.switching.select_by_sessions`.
+    ``connection_probability_``; for prediction from few bins, keep
+    the ridge that the fit chooses. `neuroml.switching.select_by_sessions` chooses among priors.
 
     The first fit in a new environment compiles its loops, which takes about 4 seconds on one
     thread; the machine code is kept on disk.
@@ -175,7 +180,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         "prior": [StrOptions({"none", "gaussian", "one-hot"})],
         "signs": [StrOptions({"exact", "gumbel"})],
         "prior_scale": [Interval(Real, 0, None, closed="neither"), None],
-        "ridge": [Interval(Real, 0, None, closed="left")],
+        "ridge": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "basis": [StrOptions({"exponential", "raised-cosine", "lags"})],
         "n_basis": [Interval(Integral, 1, None, closed="left")],
         "concentration": [Interval(Real, 1, None, closed="left")],
@@ -198,7 +203,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         prior: str = "none",
         signs: str = "exact",
         prior_scale: float | None = None,
-        ridge: float = 0.01,
+        ridge: float | str = "auto",
         basis: str = "exponential",
         n_basis: int = 1,
         concentration: float = 1.0,
@@ -273,15 +278,15 @@ class SwitchingPopulationGLM(SwitchingModel):
         given = check_samples(self, spikes, sessions=sessions, reset=True)
         _check_counts(given.X)
         _check_fittable(given.X, given.sessions, self.n_lags)
-        problem = self._problem(given.X, given.sessions)
+        *rngs, rng = spawn_generators(self.random_state, self.n_init + 1)
+        problem = self._choose_ridge(self._problem(given.X, given.sessions), rng)
         observations = self._observations()
         plain = problem._replace(observations=observations.without_prior())
         glm = fit_single_state(plain, _GLM_MAX_ITER, _GLM_TOL)
         # A prior on signs is of no use before the states have parted: it would take the weights of
         # mixtures of states for absent. So the starts have a ridge alone.
-        loose = observations.without_prior(ridge=max(self.ridge, _WARM_UP_RIDGE))
+        loose = observations.without_prior(ridge=max(self.ridge_, _WARM_UP_RIDGE))
         start = problem._replace(observations=loose)
-        rngs = spawn_generators(self.random_state, self.n_init)
         tasks = [(start, glm, self.n_states, rng, _WARM_UP, self.tol) for rng in rngs]
         every = self._restarts(fit_from_random_start, tasks)
         best = every[best_restart(every, name=type(self).__name__)]
@@ -449,6 +454,15 @@ class SwitchingPopulationGLM(SwitchingModel):
         }
         return cls(**(settings | overrides))
 
+    def _choose_ridge(self, problem: Problem, rng: np.random.Generator) -> Problem:
+        """Set `ridge_`, and return the problem with it."""
+        self.ridge_ = (
+            choose_ridge(problem, self.n_states, _WARM_UP_RIDGE, rng, self.tol, self.n_jobs)
+            if isinstance(self.ridge, str)
+            else float(self.ridge)
+        )
+        return problem._replace(observations=self._observations())
+
     def _continue(
         self, problem: Problem, start: Model, rng: np.random.Generator
     ) -> FitTrace[Model]:
@@ -472,7 +486,7 @@ class SwitchingPopulationGLM(SwitchingModel):
             LIKELIHOODS[f"poisson {self.link}"],
             prior=self.prior,
             scale=self.prior_scale or _PRIOR_SCALES[self.prior],
-            ridge=self.ridge,
+            ridge=getattr(self, "ridge_", 0.0) if isinstance(self.ridge, str) else self.ridge,
             shared_intercept=self.shared_intercept,
         )
 

@@ -116,7 +116,13 @@ def test_gradients_equal_central_differences(family):
 
 
 def check_gradient(rng, family, **settings):
-    settings = {"concentration": 1.5, "stickiness": 2.0, "ridge": 0.5, **settings}
+    settings = {
+        "concentration": 1.5,
+        "stickiness": 2.0,
+        "ridge": 0.5,
+        "rate_prior": 0.3,
+        **settings,
+    }
     model, X, y, sessions = random_fit(rng, family, transition_columns=[0], max_iter=3, **settings)
     problem, parameters = model._arrange(X, y, sessions), model._model()
     emissions = model._family()
@@ -142,6 +148,7 @@ def test_em_never_lowers_the_objective(family):
             "transition_columns": [None, [0, 1]][i % 2],
             "stickiness": float(i % 3),
             "ridge": [0.0, 1.0][i % 2],
+            "rate_prior": [0.0, 0.01, 1.0][i % 3],
             "covariance_type": ["full", "diagonal", "spherical", "tied"][i % 4],
         }
         model, *_ = random_fit(rng, family, **settings)
@@ -172,7 +179,7 @@ class TestOneState:
 
     def test_poisson_regression(self):
         y = self.rng.poisson(np.exp(self.drive)).astype(float)
-        model = self.fit("poisson", y, ridge=400 * 0.1)
+        model = self.fit("poisson", y, ridge=400 * 0.1, rate_prior=0.0)
         theirs = PoissonRegressor(alpha=0.1, tol=1e-12, solver="newton-cholesky").fit(self.X, y)
         np.testing.assert_allclose(model.weights_[0, 0], theirs.coef_, atol=1e-6)
         np.testing.assert_allclose(model.intercept_[0], theirs.intercept_, atol=1e-6)
@@ -188,7 +195,7 @@ class TestOneState:
     def test_negative_binomial_is_the_maximum_over_r(self):
         mean = np.exp(self.drive)
         y = self.rng.negative_binomial(2.0, 2.0 / (2.0 + mean)).astype(float)
-        model = self.fit("negative_binomial", y, ridge=0.0)
+        model = self.fit("negative_binomial", y, ridge=0.0, rate_prior=0.0)
         r = 1 / model.dispersions_[0, 0]
         fitted = np.exp(self.X @ model.weights_[0, 0] + model.intercept_[0])
 
@@ -214,6 +221,64 @@ def test_priors_are_pseudo_counts():
     )
     first = np.full(2, 2.0) + np.eye(2)[path[0]]
     np.testing.assert_allclose(model.initial_proba_, first / first.sum(), atol=1e-9)
+
+
+class TestRatePrior:
+    """A gamma prior worth ``rate_prior * n_bins / n_states`` bins at a unit's mean rate."""
+
+    rng = np.random.default_rng(0)
+    states = np.repeat([0, 1, 0, 1], 50)
+    y = rng.poisson(np.array([[0.0, 3.0], [40.0, 0.0]])[states]).astype(float)
+
+    @pytest.mark.parametrize("prior", [0.01, 0.5])
+    def test_rates_are_those_of_pseudo_counts(self, prior):
+        """The states are told apart without doubt, so that the M-step has a closed form."""
+        y = self.y.copy()
+        y[:10, 1] = np.nan
+        model = SwitchingGLM(2, "poisson", rate_prior=prior, tol=1e-13, n_init=4, random_state=0)
+        model.fit(None, y)
+        resp = model.predict_proba(None, y)
+        seen = ~np.isnan(y)
+        bins = prior * seen.sum(axis=0) / 2
+        mean = (np.nansum(y, axis=0) + 0.5) / seen.sum(axis=0)
+        expected = (resp.T @ np.nan_to_num(y) + bins * mean) / (resp.T @ seen + bins)
+        np.testing.assert_allclose(np.exp(model.intercept_), expected, rtol=1e-5)
+
+    # A negative binomial of any mean has P(1) near r = 1 / dispersion, which is 1e-3 at least, where
+    # the prior alone keeps the mean from zero.
+    @pytest.mark.parametrize(("family", "margin"), [("poisson", 0.0), ("negative_binomial", 8.0)])
+    def test_a_spike_of_a_silent_unit_stays_possible(self, family, margin):
+        """It costs the logarithm of the prior's rate, and no more than two nats beside it."""
+        surprise = self.y.copy()
+        surprise[0, 0] = 1.0
+        costs = []
+        for prior in (0.0, 0.01):
+            model = SwitchingGLM(2, family, rate_prior=prior, n_init=4, random_state=0)
+            model.fit(None, self.y)
+            costs.append((model.score(None, self.y) - model.score(None, surprise)) * len(self.y))
+        rate = 0.005 * (self.y[:, 0].sum() + 0.5) / (100 + 0.005 * 200)
+        assert costs[1] < 2 - np.log(rate) + margin
+        assert costs[1] < costs[0]
+
+    @pytest.mark.parametrize("family", ["poisson", "negative_binomial"])
+    def test_a_constant_added_to_inputs_changes_nothing(self, family):
+        X = self.rng.normal(size=(200, 2))
+        y = self.rng.poisson(np.exp(X @ [0.5, -0.5] + self.states)).astype(float)
+        fits = [
+            SwitchingGLM(2, family, rate_prior=0.1, n_init=1, tol=1e-12, random_state=0)
+            .fit(inputs, y)
+            .predict_proba(inputs, y)
+            for inputs in (X, X + np.array([2.0, -1.0]))
+        ]
+        np.testing.assert_allclose(*fits, atol=1e-3)
+
+    def test_only_counts_have_rates(self):
+        y = (self.y[:, :1] > 0).astype(float)
+        with_it, without = (
+            SwitchingGLM(2, rate_prior=prior, n_init=1, random_state=0).fit(None, y)
+            for prior in (0.5, 0.0)
+        )
+        np.testing.assert_array_equal(with_it.intercept_, without.intercept_)
 
 
 def test_input_driven_transitions_are_recovered():

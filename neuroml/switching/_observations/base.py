@@ -7,6 +7,8 @@ loops run over contiguous bins.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -81,14 +83,15 @@ class Observations(ABC, Generic[Params, Data]):
         """Parameters that are no worse under the responsibilities (K, T), and their `log_prob`."""
 
 
-class Design(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Design:
     """Inputs (F, T), with the constant 1 last if there is an intercept; targets (M, T) or NaN."""
 
     inputs: np.ndarray
     targets: np.ndarray
     has_intercept: bool
 
-    @property
+    @cached_property
     def observed(self) -> np.ndarray:
         """Whether a bin holds any observation (T,)."""
         return ~np.isnan(self.targets).all(axis=0)
@@ -97,6 +100,21 @@ class Design(NamedTuple):
     def n_observed(self) -> int:
         """Bins with any observation."""
         return int(self.observed.sum())
+
+    @cached_property
+    def n_seen(self) -> np.ndarray:
+        """Bins in which each output is observed (M,)."""
+        return np.asarray((~np.isnan(self.targets)).sum(axis=1))
+
+    @cached_property
+    def mean_targets(self) -> np.ndarray:
+        """Mean of each output (M,); 0 where it is never observed."""
+        return np.asarray(np.nansum(self.targets, axis=1) / np.maximum(self.n_seen, 1))
+
+    @cached_property
+    def mean_inputs(self) -> np.ndarray:
+        """Mean of each input over the bins with any observation (F,)."""
+        return np.asarray(self.inputs[:, self.observed].sum(axis=1) / max(self.n_observed, 1))
 
 
 class Emissions(NamedTuple):

@@ -199,11 +199,17 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
 
     def without_prior(self, ridge: float | None = None) -> PopulationCounts:
         """The same likelihood with a ridge alone, for starts."""
+        plain = self.with_ridge(self.ridge if ridge is None else ridge)
+        plain.prior = "none"
+        return plain
+
+    def with_ridge(self, ridge: float) -> PopulationCounts:
+        """The same likelihood and prior with another ridge."""
         return PopulationCounts(
             self.likelihood,
-            prior="none",
+            prior=self.prior,
             scale=self.scale,
-            ridge=self.ridge if ridge is None else ridge,
+            ridge=ridge,
             shared_intercept=self.shared_intercept,
         )
 

@@ -3,6 +3,20 @@ r"""Families whose outputs are independent given the state, each with one linear
 Bernoulli with a logistic link, Poisson with a logarithmic one, and the negative binomial with mean
 :math:`\mu = e^\eta` and variance :math:`\mu + d \mu^2`, where d is the dispersion. Its formulas are
 written with :math:`r = 1 / d`, as textbooks have them.
+
+Rates of counts have a gamma prior, written as what its pseudo-observations would add to the
+log-likelihood: in each of the K states c bins of :math:`\bar y` spikes at the mean input
+:math:`\bar x`,
+
+.. math::
+    \log p(w, b) = \sum_k c \big[\bar y\, \eta_k - e^{\eta_k}\big] + \text{const},
+    \qquad \eta_k = b_k + w_k \cdot \bar x, \quad c = \text{rate\_prior} \cdot n / K .
+
+Without inputs this is a gamma density of the rate, of shape :math:`c \bar y` on the logarithmic
+scale, and the M-step's rate is (spikes + c ybar) / (bins + c). At the mean input, and not at zero,
+the prior does not change if a constant is added to an input. It is concave in the weights, so that
+it adds to the gradient :math:`c (\bar y - e^\eta)\, \bar x` and to the Hessian of a Newton step
+:math:`c\, e^\eta\, \bar x \bar x^T`.
 """
 
 from __future__ import annotations
@@ -28,6 +42,7 @@ _SMALLEST_DISPERSION, _LARGEST_DISPERSION = 1e-6, 1e3
 # Where r may start, whatever the moments of the data say: within it a few Newton steps, each at
 # most by a factor of e, reach any dispersion that data can tell.
 _START_SIZES = (0.1, 100.0)
+_LARGEST_LOG_RATE = 600.0  # exp(600) times any number of bins is still finite
 
 
 class _ScalarFamily(NewtonFamily):
@@ -48,12 +63,27 @@ class _ScalarFamily(NewtonFamily):
         return kernels(LIKELIHOODS[self.likelihood])
 
     def start(self, design: Design) -> Emissions:
-        n = (~np.isnan(design.targets)).sum(axis=1)
-        mean = np.nansum(design.targets, axis=1) / n
-        weights = np.zeros((1, len(mean), len(design.inputs)))
+        n_outputs = len(design.targets)
+        weights = np.zeros((1, n_outputs, len(design.inputs)))
         if design.has_intercept:
-            weights[0, :, -1] = self.intercept(mean, n)
-        return Emissions(weights, np.ones((1, len(mean))))
+            weights[0, :, -1] = self.intercept(design.mean_targets, design.n_seen)
+        return Emissions(weights, np.ones((1, n_outputs)))
+
+    def at_mean_input(
+        self,
+        emissions: Emissions,
+        design: Design,  # noqa: ARG002
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Log-prior of the predictor at the mean input, and two derivatives, each (K, M).
+
+        The second has its sign turned. Zero for families without such a prior.
+        """
+        nothing = np.zeros(emissions.weights.shape[:2])
+        return nothing, nothing, nothing
+
+    def log_priors(self, emissions: Emissions, design: Design) -> np.ndarray:
+        of_rates, *_ = self.at_mean_input(emissions, design)
+        return super().log_priors(emissions, design) + of_rates.sum(axis=1)
 
     def log_prob(self, emissions: Emissions, design: Design) -> np.ndarray:
         n_states, _, n_inputs = emissions.weights.shape
@@ -64,14 +94,18 @@ class _ScalarFamily(NewtonFamily):
         return out
 
     def newton_direction(self, emissions: Emissions, design: Design, resp: np.ndarray) -> Emissions:
-        precision = self.precision(design)
+        of_weights = np.diag(self.precision(design))
+        _, by_mean, hessian_by_mean = self.at_mean_input(emissions, design)
+        at_mean = np.outer(design.mean_inputs, design.mean_inputs)
         steps = np.empty_like(emissions.weights)
         for k in range(len(steps)):
-            # Derivatives by the predictor of every bin, then by the weights, with the prior.
+            # Derivatives by the predictor of every bin, then by the weights, with the priors.
             by_eta, hessians = self._derivatives(emissions, design, resp, k)
-            gradient = by_eta @ design.inputs.T - precision * emissions.weights[k]
+            gradient = by_eta @ design.inputs.T - emissions.weights[k] @ of_weights
+            gradient += np.outer(by_mean[k], design.mean_inputs)
             for m, of_bins in enumerate(hessians):
-                hessian = (design.inputs * of_bins) @ design.inputs.T + np.diag(precision)
+                hessian = (design.inputs * of_bins) @ design.inputs.T
+                hessian += of_weights + hessian_by_mean[k, m] * at_mean
                 diagonal = np.einsum("ff->f", hessian)
                 diagonal += _JITTER * (1e-3 + diagonal)
                 steps[k, m] = np.linalg.solve(hessian, gradient[m])
@@ -84,7 +118,10 @@ class _ScalarFamily(NewtonFamily):
             self._derivatives(emissions, design, resp, k)[0] @ design.inputs.T
             for k in range(len(emissions.weights))
         ]
-        return np.stack(gradients) - self.precision(design) * emissions.weights, np.empty(0)
+        _, by_mean, _ = self.at_mean_input(emissions, design)
+        by_priors = by_mean[:, :, None] * design.mean_inputs
+        by_priors -= self.precision(design) * emissions.weights
+        return np.stack(gradients) + by_priors, np.empty(0)
 
     def _derivatives(
         self, emissions: Emissions, design: Design, resp: np.ndarray, k: int
@@ -130,9 +167,29 @@ class Bernoulli(_ScalarFamily):
 
 
 class Poisson(_ScalarFamily):
-    """Counts whose variance is their mean."""
+    """Counts whose variance is their mean.
+
+    Parameters
+    ----------
+    ridge : float
+    rate_prior : float
+        Weight of the rates' prior: its share of the observed bins, which the states divide.
+    """
 
     likelihood = "poisson exp"
+
+    def __init__(self, ridge: float = 0.0, rate_prior: float = 0.0) -> None:
+        super().__init__(ridge)
+        self.rate_prior = rate_prior
+
+    def at_mean_input(
+        self, emissions: Emissions, design: Design
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        bins = self.rate_prior * design.n_seen / len(emissions.weights)
+        mean_rate = np.exp(self.intercept(design.mean_targets, np.maximum(design.n_seen, 1)))
+        eta = np.minimum(emissions.weights @ design.mean_inputs, _LARGEST_LOG_RATE)
+        predicted = bins * np.exp(eta)
+        return bins * mean_rate * eta - predicted, bins * mean_rate - predicted, predicted
 
     def check(self, targets: np.ndarray) -> None:
         bad = ~(np.isnan(targets) | ((targets >= 0) & (targets == np.floor(targets))))

@@ -19,10 +19,16 @@ GRIDS = {
     "hierarchical": [{"prior": "gaussian", "prior_scale": s} for s in (0.1, 1 / 3, 1.0)],
 }
 FIXED = {
-    "pooled": {},
-    "gaussian": {"prior": "gaussian"},
-    "one-hot": {"prior": "one-hot"},
-    "one-hot, authors' steps": {"prior": "one-hot", "signs": "gumbel", "max_iter": 40},
+    "pooled": {"ridge": 0.01},
+    "chosen ridge": {},
+    "gaussian": {"prior": "gaussian", "ridge": 0.01},
+    "one-hot": {"prior": "one-hot", "ridge": 0.01},
+    "one-hot, authors' steps": {
+        "prior": "one-hot",
+        "signs": "gumbel",
+        "max_iter": 40,
+        "ridge": 0.01,
+    },
 }
 
 

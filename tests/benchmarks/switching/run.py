@@ -14,6 +14,7 @@ import warnings
 import behaviour
 import first_fit
 import population
+import rates
 import recovery
 
 from neuroml.exceptions import NotConvergedWarning
@@ -32,6 +33,8 @@ PARTS = {
     "false-states": lambda full: behaviour.false_states(50 if full else 6),
     "fuzz-glm": lambda full: behaviour.fuzz(2000 if full else 100),
     "fuzz-population": lambda full: population.fuzz(2000 if full else 100),
+    "held-out-rates": lambda full: rates.held_out_rates(None if full else 2000, 10 if full else 3),
+    "held-out-couplings": lambda full: rates.held_out_couplings(None if full else 2000),
     "demo": lambda full: recovery.demo(),
     "recovery-2000": lambda full: recovery.recovery(10 if full else 2, 2000),
     "recovery-6000": lambda full: recovery.recovery(10 if full else 1, 6000),
