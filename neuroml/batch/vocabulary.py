@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import xarray as xr
 from sklearn.base import BaseEstimator
 
 import neuroml
+from neuroml._core.validation import did_you_mean
 from neuroml.data import read_fmri, read_spikes, read_traces
 
 __all__ = ["FILE_OPTIONS", "READERS", "did_you_mean", "estimator_classes"]
@@ -38,10 +38,3 @@ def estimator_classes() -> dict[str, type[BaseEstimator]]:
             if isinstance(found, type) and issubclass(found, BaseEstimator):
                 classes[name] = found
     return classes
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: the nearest known one, if one is near."""
-    lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), lower, n=1)
-    return f", did you mean {lower[near[0]]!r}?" if near else ""
