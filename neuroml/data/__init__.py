@@ -7,6 +7,7 @@ from neuroml.data.calcium import delta_f_over_f, read_traces, subtract_neuropil
 from neuroml.data.catalog import list_datasets, load_dataset, open_dataset, read_card
 from neuroml.data.clean import clean
 from neuroml.data.covariates import add_covariates
+from neuroml.data.deconvolution import detect_events
 from neuroml.data.describe import describe_file
 from neuroml.data.events import epochs, labels_from_events, read_events
 from neuroml.data.fmri import read_fmri
@@ -25,6 +26,7 @@ __all__ = [
     "clean",
     "delta_f_over_f",
     "describe_file",
+    "detect_events",
     "epochs",
     "labels_from_events",
     "list_datasets",

@@ -12,7 +12,18 @@ import xarray as xr
 from neuroml._core.validation import session_slices
 from neuroml.exceptions import DataError
 
-__all__ = ["OnNaN", "Settled", "are_counts", "check_unique", "no_cell", "settle_units"]
+__all__ = [
+    "DECONVOLVED",
+    "OnNaN",
+    "Settled",
+    "are_counts",
+    "check_unique",
+    "no_cell",
+    "settle_units",
+]
+
+DECONVOLVED = "deconvolved a.u."
+"""Units of what a program deconvolved from fluorescence: the scale differs between cells."""
 
 OnNaN = Literal["raise", "drop_units", "interpolate", "keep"]
 
