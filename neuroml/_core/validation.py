@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "check_states",
     "check_table",
     "column_indices",
+    "did_you_mean",
     "list_some",
     "names_of",
     "one_array",
@@ -201,6 +203,13 @@ def list_some(names: Sequence[object]) -> str:
     shown = ", ".join(repr(name) for name in list(names)[:8])
     more = len(names) - 8
     return f"{shown}{f' and {more} more' if more > 0 else ''}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown word: the nearest known one, if one is near."""
+    lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), lower, n=1)
+    return f", did you mean {lower[near[0]]!r}?" if near else ""
 
 
 def _like_the_first(parts: Sequence[Any], field: str) -> list[Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import xarray as xr
 from sklearn.base import BaseEstimator
 
 import neuroml
+from neuroml._core.validation import did_you_mean
 from neuroml.data import read_fmri, read_spikes, read_traces
 
 __all__ = ["FILE_OPTIONS", "READERS", "did_you_mean", "estimator_classes", "step_names"]
@@ -38,6 +38,7 @@ def estimator_classes() -> dict[str, type[BaseEstimator]]:
             if isinstance(found, type) and issubclass(found, BaseEstimator):
                 classes[name] = found
     return classes
+<<<<<<< HEAD
 
 
 def step_names(uses: list[str]) -> list[str]:
@@ -53,3 +54,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), lower, n=1)
     return f", did you mean {lower[near[0]]!r}?" if near else ""
+=======
+>>>>>>> work/data

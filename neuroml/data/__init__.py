@@ -2,24 +2,31 @@
 
 from neuroml._core.recording import align_units, make_recording, stack, validate_recording
 from neuroml.data.bids import read_bids
+from neuroml.data.bins import bin_time
 from neuroml.data.calcium import delta_f_over_f, read_traces, subtract_neuropil
 from neuroml.data.catalog import list_datasets, load_dataset, open_dataset, read_card
 from neuroml.data.clean import clean
+from neuroml.data.covariates import add_covariates
+from neuroml.data.deconvolution import detect_events
 from neuroml.data.describe import describe_file
 from neuroml.data.events import epochs, labels_from_events, read_events
 from neuroml.data.fmri import read_fmri
 from neuroml.data.resample import resample_to
 from neuroml.data.spikes import read_spikes
 from neuroml.data.splits import BlockedKFold, LeaveOneSubjectOut, SessionKFold
+from neuroml.data.trials import read_trials
 
 __all__ = [
     "BlockedKFold",
     "LeaveOneSubjectOut",
     "SessionKFold",
+    "add_covariates",
     "align_units",
+    "bin_time",
     "clean",
     "delta_f_over_f",
     "describe_file",
+    "detect_events",
     "epochs",
     "labels_from_events",
     "list_datasets",
@@ -32,6 +39,7 @@ __all__ = [
     "read_fmri",
     "read_spikes",
     "read_traces",
+    "read_trials",
     "resample_to",
     "stack",
     "subtract_neuropil",

@@ -8,7 +8,7 @@ import numpy as np
 
 from neuroml.data._arrays import StoredArray, list_arrays, read_array
 from neuroml.data._matrix import Matrix
-from neuroml.data._units import no_cell
+from neuroml.data._units import DECONVOLVED, no_cell
 from neuroml.exceptions import DataError
 
 __all__ = ["is_caiman", "read_caiman"]
@@ -72,7 +72,7 @@ def read_caiman(
                 field="idx_components",
             )
         notes = [f"{len(values) - len(keep)} of {len(values)} components that CaImAn rejects"]
-    units = "dF/F" if full.endswith("/F_dff") else "a.u."
+    units = {"F_dff": "dF/F", "S": DECONVOLVED}.get(full.rpartition("/")[2], "a.u.")
     names = [f"roi{i}" for i in keep]
     return Matrix(values[keep].T, names, notes=notes), _rate(path, stored, rate_hz), units
 

@@ -21,7 +21,16 @@ import pandas as pd
 from neuroml.data._arrays import existing_file, gzip_size
 from neuroml.exceptions import DataError
 
-__all__ = ["Table", "check_named", "is_table", "read_numbers", "read_text_table"]
+__all__ = [
+    "Table",
+    "check_named",
+    "is_number",
+    "is_table",
+    "parse_number",
+    "read_numbers",
+    "read_text_table",
+    "typed",
+]
 
 _EMPTY = ("", "n/a")
 """What no column of text has as a word."""
@@ -83,7 +92,7 @@ def read_numbers(path: Path | str) -> Table:
     for row, cells in enumerate(_cut(layout)):
         for name, cell in zip(layout.names, cells, strict=True):
             try:
-                values.append(_number(cell))
+                values.append(parse_number(cell))
             except ValueError:
                 raise DataError(
                     f"column {name!r} has a cell that is not a number",
@@ -125,7 +134,7 @@ def read_text_table(path: Path | str, *, text: Collection[str] = ()) -> Table:
     layout = _layout(path)
     rows = list(_cut(layout))
     columns = {
-        name: _typed(cells, name.lower() in text)
+        name: typed(cells, name.lower() in text)
         for name, *cells in zip(layout.names, *rows, strict=True)
     }
     return _without_row_counter(Table(pd.DataFrame(columns), layout.has_names, layout.notes))
@@ -145,7 +154,7 @@ def check_named(table: Table, fix: str, *, file: object) -> None:
         )
 
 
-def _number(cell: str) -> float:
+def parse_number(cell: str) -> float:
     """The number in a cell, NaN if it is empty; ValueError if Python's own reading is in doubt."""
     cell = cell.strip()
     if cell in _MISSING:
@@ -156,22 +165,23 @@ def _number(cell: str) -> float:
     return value
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number, or empty."""
     try:
-        _number(cell)
+        parse_number(cell)
     except ValueError:
         return False
     return True
 
 
-def _typed(cells: list[str], as_text: bool) -> pd.Series:
+def typed(cells: list[str], as_text: bool) -> pd.Series:
     """A column as numbers if that changes none of its cells, otherwise as text."""
     filled = [cell.strip() for cell in cells if cell.strip() not in _MISSING]
-    if not as_text and not any(map(_PADDED.match, filled)) and all(map(_is_number, filled)):
+    if not as_text and not any(map(_PADDED.match, filled)) and all(map(is_number, filled)):
         if len(filled) == len(cells) and all(map(_WHOLE.fullmatch, filled)):
             return pd.Series([int(cell) for cell in filled], dtype=np.int64)
         if not any(map(_LONG.fullmatch, filled)):
-            return pd.Series([_number(cell) for cell in cells], dtype=np.float64)
+            return pd.Series([parse_number(cell) for cell in cells], dtype=np.float64)
     if not as_text and set(cells) <= {"True", "False"}:
         return pd.Series([cell == "True" for cell in cells])
     return pd.Series([None if cell.strip() in _EMPTY else cell for cell in cells])
@@ -326,7 +336,7 @@ def _titles(comment: str, separator: str) -> list[str]:
 def _kind_of_first_line(cells: list[str], below: list[str], path: Path) -> str:
     """Whether the first line is "data", a "header", or "counts" columns, as pandas writes it."""
     filled = [cell for cell in cells if cell not in _MISSING]
-    n_numbers = sum(map(_is_number, filled))
+    n_numbers = sum(map(is_number, filled))
     if not n_numbers:
         return "header" if filled else "data"
     if len(cells) > 1 and cells == [str(i) for i in range(len(cells))]:
@@ -337,7 +347,7 @@ def _kind_of_first_line(cells: list[str], below: list[str], path: Path) -> str:
     if n_numbers == len(filled) and not has_index:
         return "data"
     # an index or a clock, named or not, before columns that pandas or R counts
-    n_named = next(i for i, cell in enumerate(cells) if cell not in _MISSING and _is_number(cell))
+    n_named = next(i for i, cell in enumerate(cells) if cell not in _MISSING and is_number(cell))
     counts = [[str(i + start) for i in range(len(cells) - n_named)] for start in (0, 1)]
     if cells[n_named:] not in counts:
         raise _doubt_about_first_line(cells, path)
@@ -347,7 +357,7 @@ def _kind_of_first_line(cells: list[str], below: list[str], path: Path) -> str:
 def _is_more_numeric(below: list[str], first: list[str]) -> bool:
     """Whether a column has a number below a word."""
     return any(
-        _is_number(cell) and cell not in _MISSING and not _is_number(title)
+        is_number(cell) and cell not in _MISSING and not is_number(title)
         for cell, title in zip(below, first, strict=False)
     )
 

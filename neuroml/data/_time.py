@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike
 from neuroml._core.recording import name_of
 from neuroml.exceptions import DataError
 
-__all__ = ["clock_of", "rate_and_segments"]
+__all__ = ["GAP", "clock_of", "rate_and_segments"]
 
 _TOLERANCE = 0.01
 _JITTER = 0.05
-_GAP = 1.5
+GAP = 1.5
+"""A step longer than this many medians is a gap."""
 
 
 def rate_and_segments(
@@ -58,7 +59,7 @@ def rate_and_segments(
     if not len(steps):
         return rate_hz, np.zeros(len(time), dtype=int)
     median = float(np.median(steps))
-    is_gap = steps > _GAP * median
+    is_gap = steps > GAP * median
     within = steps[~is_gap]
     is_regular = bool(within.std() <= _JITTER * median)
     measured = 1 / float(within.mean())

@@ -7,11 +7,23 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
+import xarray as xr
 
 from neuroml._core.validation import session_slices
 from neuroml.exceptions import DataError
 
-__all__ = ["OnNaN", "Settled", "check_unique", "no_cell", "settle_units"]
+__all__ = [
+    "DECONVOLVED",
+    "OnNaN",
+    "Settled",
+    "are_counts",
+    "check_unique",
+    "no_cell",
+    "settle_units",
+]
+
+DECONVOLVED = "deconvolved a.u."
+"""Units of what a program deconvolved from fluorescence: the scale differs between cells."""
 
 OnNaN = Literal["raise", "drop_units", "interpolate", "keep"]
 
@@ -116,6 +128,12 @@ def check_unique(names: Sequence[str], *, file: object = None) -> None:
             file=file,
             field="units",
         )
+
+
+def are_counts(recording: xr.Dataset) -> bool:
+    """Whether a signal counts spikes or events, by its units (without any: by its modality)."""
+    units = recording.attrs["value_units"]
+    return units == "count" or (not units and recording.attrs["modality"] == "spikes")
 
 
 def no_cell(found: str, file: object, instead: str = "") -> DataError:

@@ -20,7 +20,7 @@ from neuroml.data._matrix import Matrix, may_be_seconds, read_matrix, read_vecto
 from neuroml.data._nwb import read_roi_series
 from neuroml.data._tables import is_table
 from neuroml.data._time import rate_and_segments
-from neuroml.data._units import OnNaN, no_cell, settle_units
+from neuroml.data._units import DECONVOLVED, OnNaN, no_cell, settle_units
 from neuroml.exceptions import DataError
 
 __all__ = ["delta_f_over_f", "read_traces", "subtract_neuropil"]
@@ -67,7 +67,8 @@ def read_traces(
         failing that time is first, and an array that has more columns than rows, is square, or is
         smoother along its rows is refused.
     value_units : str
-        Units of the values, such as "dF/F"; NWB files say it themselves.
+        Units of the values, such as "dF/F"; NWB files say it themselves, and what Suite2p or
+        CaImAn deconvolved ("spks", "S") is "deconvolved a.u.".
     on_nan : {"raise", "drop_units", "interpolate", "keep"}
         What to do with units with missing values, and with units that never vary: refuse; leave
         out; fill gaps on a straight line through time (and leave out the constant ones); keep.
@@ -103,6 +104,7 @@ def read_traces(
     _check_options(path, time, units_first)
     if path.is_dir():
         matrix, neuropil, path = _suite2p(path, variable, units, rate_hz)
+        value_units = DECONVOLVED if (variable, value_units) == ("spks", "a.u.") else value_units
     elif path.suffix.lower() == ".nwb":
         series = read_roi_series(path, variable)
         time, value_units = series.time, series.value_units

@@ -10,6 +10,7 @@ from scipy.signal import butter, sosfiltfilt
 from neuroml._core.recording import break_points, name_of, validate_recording
 from neuroml._core.validation import session_slices
 from neuroml.data._time import clock_of
+from neuroml.data._units import are_counts
 from neuroml.exceptions import DataError
 
 __all__ = ["resample_to"]
@@ -57,10 +58,11 @@ def resample_to(recording: xr.Dataset, reference: xr.Dataset) -> xr.Dataset:
     [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
     """
     subject = name_of(recording)
-    if recording.attrs["modality"] == "spikes":
+    if are_counts(recording):
         raise DataError(
             "counts cannot be resampled",
-            fix="Bin the spikes again with read_spikes(..., bin_s=), on the reference's clock.",
+            fix="Bin the spikes again with read_spikes(..., bin_s=), on the reference's clock; "
+            "bin_time(..., how='sum') joins bins.",
             subject=subject,
         )
     old, new = clock_of(recording), clock_of(reference)

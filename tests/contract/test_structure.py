@@ -29,7 +29,6 @@ LONG_FILES = {
 }
 LONG_FUNCTIONS = {
     "make_recording": "one keyword for each part of the schema, and its check",
-    "as_samples": "one branch for each form of input",
     "train_responses": "one training loop",
     "fit": "the steps of the method, one line each",
     "_regions": "one branch for each kind of atlas",
