@@ -38,7 +38,6 @@ def estimator_classes() -> dict[str, type[BaseEstimator]]:
             if isinstance(found, type) and issubclass(found, BaseEstimator):
                 classes[name] = found
     return classes
-<<<<<<< HEAD
 
 
 def step_names(uses: list[str]) -> list[str]:
@@ -47,12 +46,3 @@ def step_names(uses: list[str]) -> list[str]:
         use if uses.count(use) == 1 else f"{use}-{uses[: k + 1].count(use)}"
         for k, use in enumerate(uses)
     ]
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: the nearest known one, if one is near."""
-    lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), lower, n=1)
-    return f", did you mean {lower[near[0]]!r}?" if near else ""
-=======
->>>>>>> work/data
