@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +31,33 @@ def coded(column: pd.Series, file: Path | None) -> tuple[np.ndarray, list[str]]:
             file=file,
             field=str(column.name),
         )
+    if "object" in first:
+        raise DataError(
+            "the column holds neither labels nor numbers",
+            found=repr(first["object"]),
+            fix="Turn its cells into text or numbers.",
+            file=file,
+            field=str(column.name),
+        )
     words = [str(cell).strip() for cell in cells]
     values = np.full(len(column), np.nan)
-    numbers = typed(words, False)  # text where leading zeros make codes of them
-    if "number" in first and is_of_numbers(numbers):
-        values[present] = as_numbers(numbers.rename(str(column.name)), file)
+    amounts = typed(words, False)  # text where leading zeros make codes of them
+    if "number" in first and is_of_numbers(amounts):
+        values[present] = as_numbers(amounts.rename(str(column.name)), file)
         return values, []
     labels, values[present] = np.unique(np.asarray(words, dtype=str), return_inverse=True)
     return values, [str(label) for label in labels]
 
 
 def _kind(cell: Any) -> str:
-    is_text = isinstance(cell, str | bool | np.bool_)
-    return "number" if is_number(str(cell).strip()) or not is_text else "label"
+    if isinstance(cell, str | bool | np.bool_):
+        return "number" if is_number(str(cell).strip()) else "label"
+    return "number" if isinstance(cell, numbers.Real) else "object"
 
 
 def is_of_numbers(column: pd.Series) -> bool:
     """Whether a column holds numbers (or yes and no), and no text."""
-    return pd.api.types.is_numeric_dtype(column)
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
 
 
 def as_numbers(column: pd.Series, file: Path | None) -> np.ndarray:
@@ -61,7 +71,8 @@ def as_numbers(column: pd.Series, file: Path | None) -> np.ndarray:
             "a column is not of numbers",
             expected="finite numbers, and nothing where one is missing",
             found=f"{column.iloc[at]!r} in row {at + 1}",
-            fix="Code it by numbers first: which label is 1 decides the sign of the weights.",
+            fix="Code its labels by numbers (which is 1 decides the sign of a weight), or leave "
+            "the column out.",
             file=file,
             field=str(column.name),
         )

@@ -126,6 +126,8 @@ def _chosen(
     file: Path | None,
 ) -> list[str]:
     """The columns to join, if they are there and their names are free."""
+    if isinstance(columns, str):
+        raise DataError("columns is not a list", expected=f"[{columns!r}]", field="columns")
     for name in [time, *(columns or ())]:
         if name not in rows:
             raise DataError(

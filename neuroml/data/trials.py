@@ -116,10 +116,8 @@ def read_trials(
     lags = dict(lags or {})
     table, file = _table(path, [y, *(name for name in (subject, session) if name)])
     trials = table.columns
-    asked = [y, *(inputs or ()), *(n for n in (subject, session, reward) if n), *lags]
-    _check_names(trials, asked, file)
-    if inputs is not None and y in inputs:
-        raise DataError("y is among its own inputs", found=repr(y), file=file, field="inputs")
+    roles = [y, *(name for name in (subject, session, reward) if name)]
+    _check_names(trials, roles, inputs, lags, file)
     who = _labels(trials, subject, "subject", file)
     when = _labels(trials, session, "session", file)
     _check_order(who, when, file)
@@ -191,8 +189,16 @@ def _checked(table: Table, file: Path | None) -> Table:
     return table
 
 
-def _check_names(trials: pd.DataFrame, asked: list[str], file: Path | None) -> None:
-    for name in asked:
+def _check_names(
+    trials: pd.DataFrame,
+    roles: list[str],
+    inputs: Sequence[str] | None,
+    lags: Mapping[str, int],
+    file: Path | None,
+) -> None:
+    if isinstance(inputs, str):
+        raise DataError("inputs is not a list", expected=f"[{inputs!r}]", field="inputs")
+    for name in [*roles, *(inputs or ()), *lags]:
         if name not in trials:
             raise DataError(
                 f"there is no column {name!r}{did_you_mean(name, map(str, trials))}".rstrip("?"),
@@ -200,6 +206,16 @@ def _check_names(trials: pd.DataFrame, asked: list[str], file: Path | None) -> N
                 fix="Names are taken literally.",
                 file=file,
             )
+    given = list(inputs or ())
+    twice = sorted({n for names in (roles, given) for n in names if names.count(n) > 1})
+    if twice or roles[0] in given:
+        raise DataError(
+            "a column is named twice" if twice else "y is among its own inputs",
+            found=list_some(twice or roles[:1]),
+            fix="Name it once.",
+            file=file,
+            field=None if twice else "inputs",
+        )
 
 
 def _labels(trials: pd.DataFrame, name: str | None, part: str, file: Path | None) -> np.ndarray:

@@ -145,6 +145,7 @@ def test_one_row_and_one_sample():
         (SPEED.iloc[:0], {}, "does not increase"),
         (SPEED, {"columns": ["sped"]}, "no column 'sped', did you mean 'speed'"),
         (SPEED, {"columns": ["speed", "speed"]}, "of that name already.*'speed'"),
+        (SPEED, {"columns": "speed"}, "columns is not a list"),
         (SPEED, {"columns": []}, "nothing to join"),
         (SPEED[["t"]], {}, "nothing to join"),
         (SPEED.rename(columns={"speed": "unit0"}), {}, "of that name already.*'unit0'"),

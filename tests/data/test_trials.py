@@ -133,6 +133,26 @@ def test_y_is_numbers_or_labels(tmp_path, cells, missing, expected, classes):
         assert recording.attrs.get("classes") == classes
 
 
+@pytest.mark.parametrize("kind", ["category", "string", object])
+def test_kinds_of_columns_do_not_matter(table, kind):
+    options = OPTIONS | {"lags": {"choice": 1}}
+    for one, other in zip(
+        read_trials(table.astype({"choice": kind, "mouse": kind}), **options),
+        read_trials(table, **options),
+        strict=True,
+    ):
+        xr.testing.assert_identical(one, other)
+
+
+def test_numbers_of_pandas_may_be_missing():
+    table = pd.DataFrame(
+        {"y": pd.array([1, 0, None], dtype="Int64"), "x": pd.array([1, None, 3], dtype="Int64")}
+    )
+    (recording,) = read_trials(table, y="y")
+    np.testing.assert_array_equal(recording.signal.values.ravel(), [1, 0, np.nan])
+    np.testing.assert_array_equal(column(recording, "x"), [1, np.nan, 3])
+
+
 def test_missing_concerns_y_alone():
     table = pd.DataFrame({"y": [1, 0, -1], "contrast": [-1.0, 1.0, -1.0]})
     (recording,) = read_trials(table, y="y", missing=(-1,))
@@ -165,6 +185,15 @@ def test_columns_of_text_are_left_out_with_a_note_unless_they_are_asked_for():
         ({}, {"y": "choicee"}, "no column 'choicee', did you mean 'choice'"),
         ({}, {"inputs": ["stimulsu"]}, "did you mean 'stimulus'"),
         ({}, {"lags": {"stim": 1}}, "there is no column 'stim'"),
+        ({}, {"inputs": "stimulus"}, r"inputs is not a list; expected \['stimulus'\]"),
+        ({}, {"inputs": ["stimulus"] * 2}, "named twice; found 'stimulus'"),
+        ({}, {"subject": "choice"}, "named twice; found 'choice'"),
+        (
+            {"choice": pd.date_range("2020", periods=10)},
+            {},
+            "neither labels nor numbers.*Timestamp",
+        ),
+        ({"when": 1j}, {"inputs": ["when"]}, "field when: a column is not of numbers"),
         ({}, {"inputs": ["choice"]}, "y is among its own inputs"),
         ({"choice": "left"}, {}, "fewer than two different values.*'left'"),
         ({"choice": ["left", 1] * 5}, {}, "mixes labels and numbers.*'left' and 1.*missing="),
