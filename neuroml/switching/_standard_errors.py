@@ -1,9 +1,16 @@
-r"""Observed information of the marginal likelihood, from its analytic gradient.
+r"""Standard errors from the gradient of the marginal likelihood, observed and clustered.
 
 By Fisher's identity the gradient of :math:`\log p(y|\theta)` is that of the expected complete-data
 log-likelihood at the same :math:`\theta`. Its central differences give the Hessian, in parameters
 without constraints: weights, free noise, and the logits of A against the largest of its row and
-V.
+V. The observed information H (with priors) has errors of a model that is right; where sessions
+differ beyond their states, the sandwich has them,
+
+.. math::
+    H^{-1} \Big[\tfrac{G}{G - 1} \sum_g (s_g - \bar s)(s_g - \bar s)^T\Big] H^{-1},
+
+with the exact gradient :math:`s_g` of each cluster's log-likelihood (without priors) at the
+estimate. It is centered, since priors keep the sum from zero.
 """
 
 from __future__ import annotations
@@ -14,12 +21,22 @@ import numpy as np
 from scipy.linalg import null_space
 from scipy.special import softmax
 
+from neuroml._core.validation import session_slices
 from neuroml._core.warn import warn_caller
-from neuroml.switching._chain import Chain, chain_gradient, log_probabilities
+from neuroml.exceptions import DataError
+from neuroml.switching._chain import Chain, ChainPrior, chain_gradient, log_probabilities
 from neuroml.switching._em import Model, Problem, smooth_model
-from neuroml.switching._observations.base import Emissions, Family
+from neuroml.switching._observations.base import Design, Emissions, Family
 
-__all__ = ["ErrorBars", "error_bars", "free_vector", "from_free_vector", "gradient"]
+__all__ = [
+    "ErrorBars",
+    "cluster_scores",
+    "error_bars",
+    "free_vector",
+    "from_free_vector",
+    "gradient",
+    "session_clusters",
+]
 
 # Central differences of a gradient in float64: the step that balances truncation (step^2) and
 # rounding (1e-16 / step) is about the cube root of 1e-16, some 1e-5; ten times that, since sums
@@ -30,6 +47,11 @@ _RAREST_FREE = 1e-6
 # An eigenvalue of the information this far below the largest is zero to the accuracy of the
 # differences (the square of their step).
 _SMALLEST_EIGENVALUE = 1e-8
+# With fewer clusters their spread is not known well enough to be preferred unasked; with fewer than
+# the second number it is used with a warning. Both are conventions, see Cameron and Miller (2015),
+# A practitioner's guide to cluster-robust inference, J. Human Resources 50:317-372.
+_FEWEST_BY_DEFAULT, _FEW_CLUSTERS = 10, 20
+_FLAT = ChainPrior(concentration=1.0, stickiness=0.0, ridge=0.0)
 
 
 class ErrorBars(NamedTuple):
@@ -99,8 +121,89 @@ def gradient(family: Family, problem: Problem, model: Model) -> np.ndarray:
     return np.concatenate([by_weights.ravel(), by_noise, by_chain[0][free], by_chain[1:].ravel()])
 
 
-def error_bars(family: Family, problem: Problem, model: Model) -> ErrorBars:
-    """Standard errors from the inverse of the observed information; NaN where it has none."""
+def session_clusters(
+    starts: np.ndarray, cov: str | None, clusters: np.ndarray | None
+) -> np.ndarray | None:
+    """Cluster of every session, numbered from 0; None where errors are of the observed kind.
+
+    Parameters
+    ----------
+    starts : ndarray of int of shape (n_sessions + 1,)
+    cov : {"observed", "sandwich"} or None
+        None: "sandwich" if clusters are given or there are ten sessions.
+    clusters : ndarray of shape (n_bins,), or None
+        None: each session is one.
+    """
+    n_sessions = len(starts) - 1
+    if cov == "observed" and clusters is not None:
+        raise ValueError("clusters= has no meaning with cov='observed': give cov='sandwich'.")
+    if cov == "observed" or (cov is None and clusters is None and n_sessions < _FEWEST_BY_DEFAULT):
+        return None
+    of_session = np.arange(n_sessions)
+    if clusters is not None:
+        if clusters.shape != (starts[-1],):
+            raise DataError(
+                "clusters do not match the data",
+                expected=f"one label for each of {starts[-1]} bins",
+                found=f"shape {clusters.shape}",
+                field="clusters",
+            )
+        _, codes = np.unique(clusters, return_inverse=True)
+        of_session = codes[starts[:-1]]
+        mixed = np.flatnonzero(codes != np.repeat(of_session, np.diff(starts)))
+        if len(mixed):
+            raise DataError(
+                "a session lies in several clusters",
+                expected="one label in all bins of a session",
+                found=f"another one at bin {mixed[0]}",
+                fix="Cluster by what sessions belong to, such as their subject.",
+                field="clusters",
+            )
+    n_clusters = len(np.unique(of_session))
+    if n_clusters < 2:
+        raise DataError(
+            "one cluster has no spread",
+            expected="two clusters or more, better twenty",
+            found="1",
+            fix="Pass sessions= or clusters=, or use cov='observed'.",
+            field="clusters",
+        )
+    if n_clusters < _FEW_CLUSTERS:
+        warn_caller(
+            f"Standard errors from {n_clusters} clusters tend to be too small: from fewer than "
+            f"{_FEW_CLUSTERS} their own spread is uncertain. Compare with cov='observed', which "
+            "assumes that sessions differ by their states alone.",
+            UserWarning,
+        )
+    return of_session
+
+
+def cluster_scores(
+    family: Family, problem: Problem, model: Model, clusters: np.ndarray
+) -> np.ndarray:
+    """Gradient of each cluster's log-likelihood by `free_vector` (G, n), without the priors.
+
+    Sessions are independent, so that the gradient of one needs its own posterior alone.
+    """
+    scores = np.zeros((clusters.max() + 1, len(free_vector(family, model))))
+    flat = family.without_prior()
+    sessions = np.repeat(np.arange(len(clusters)), np.diff(problem.starts))
+    for cluster, rows in zip(clusters, session_slices(sessions), strict=True):
+        design = Design(
+            np.ascontiguousarray(problem.design.inputs[:, rows]),
+            np.ascontiguousarray(problem.design.targets[:, rows]),
+            problem.design.has_intercept,
+        )
+        starts = np.array([0, rows.stop - rows.start])
+        alone = Problem(flat, design, problem.transition_inputs[rows], starts, _FLAT)
+        scores[cluster] += gradient(flat, alone, model)
+    return scores
+
+
+def error_bars(
+    family: Family, problem: Problem, model: Model, clusters: np.ndarray | None = None
+) -> ErrorBars:
+    """Standard errors, observed or by the clusters of sessions; NaN where there is no maximum."""
     at = free_vector(family, model)
     # Minus the Hessian, one row for each parameter: central differences of the gradient.
     information = np.empty((len(at), len(at)))
@@ -114,6 +217,11 @@ def error_bars(family: Family, problem: Problem, model: Model) -> ErrorBars:
         information[i] = (below - above) / (2.0 * step[i])
     # Averaged with its transpose, as differences are symmetric only to rounding; then inverted.
     covariance = _inverse(0.5 * (information + information.T), _undetermined(model.chain))
+    if clusters is not None:
+        scores = cluster_scores(family, problem, model, clusters)
+        # numpy's covariance is centered and divides by G - 1: G times it estimates the sum's.
+        spread = len(scores) * np.atleast_2d(np.cov(scores, rowvar=False))
+        covariance = covariance @ spread @ covariance
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     n_weights, n_inputs = model.emissions.weights.size, model.chain.weights.size
     free = _free_transitions(model.chain)

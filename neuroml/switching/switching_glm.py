@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, Tags
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, Interval, StrOptions, validated_fit
+from neuroml._core.estimator import (
+    RANDOM_STATE,
+    Interval,
+    StrOptions,
+    check_option,
+    validated_fit,
+)
 from neuroml._core.iteration import select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.recording import break_points
@@ -33,7 +39,7 @@ from neuroml.switching._observations.base import (
 from neuroml.switching._observations.categorical import Categorical
 from neuroml.switching._observations.gaussian import COVARIANCE_TYPES, Gaussian
 from neuroml.switching._observations.scalar import Bernoulli, NegativeBinomial, Poisson
-from neuroml.switching._standard_errors import error_bars
+from neuroml.switching._standard_errors import error_bars, session_clusters
 
 __all__ = ["FAMILIES", "SwitchingGLM"]
 
@@ -313,9 +319,21 @@ class SwitchingGLM(SwitchingModel):
         return (y[:, 0] if y.shape[1] == 1 else y), states
 
     def standard_errors(
-        self, X: ArrayLike | None, y: ArrayLike, *, sessions: ArrayLike | None = None
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        cov: str | None = None,
+        clusters: ArrayLike | None = None,
     ) -> Bunch:
-        """Return standard errors from the observed information of the marginal likelihood.
+        """Return standard errors of the parameters.
+
+        They are of the observed information of the marginal likelihood, or clustered: a sandwich of
+        it around the spread of the clusters' exact gradients, with the correction G / (G - 1) for G
+        clusters. The first is right where the model is; where sessions differ by more than their
+        states (a subject's day, or its place), it is too small, and the second is not. Intervals
+        from it are Student's, with G - 1 degrees of freedom.
 
         The first-state probabilities, and transitions less probable than 1e-6 with their input
         weights, are held fixed: their errors are 0. Input weights of a row are those whose mean
@@ -326,26 +344,46 @@ class SwitchingGLM(SwitchingModel):
         ----------
         X, y, sessions
             The training data.
+        cov : {"observed", "sandwich"}, optional
+            None: "sandwich" where there are ten sessions or more, or ``clusters``; else "observed".
+        clusters : array-like of shape (n_bins,), optional
+            What bins belong to, such as a subject: whole sessions. None: each session is a cluster.
 
         Returns
         -------
         Bunch
             ``weights``, ``intercept``, ``transition_matrix``, ``transition_weights`` and, for the
-            negative binomial, ``dispersions``, shaped as the fitted attributes of these names.
+            negative binomial, ``dispersions``, shaped as the fitted attributes of these names;
+            ``cov``, and ``degrees_of_freedom``, G - 1 or infinite.
+
+        Raises
+        ------
+        DataError
+            As `fit`, and if clusters cut sessions, or there is one alone.
+        ValueError
+            If ``cov`` is unknown, or "observed" with ``clusters``.
 
         Warns
         -----
         RuntimeWarning
             If the information is not positive definite; all errors are then NaN.
+        UserWarning
+            If there are fewer than 20 clusters.
         """
+        if cov is not None:
+            check_option(cov, ("observed", "sandwich"), "cov")
         problem = self._arrange(X, self._required(y), sessions)
-        errors = error_bars(self._family(), problem, self._model())
+        labels = None if clusters is None else np.asarray(clusters)
+        by_session = session_clusters(problem.starts, cov, labels)
+        errors = error_bars(self._family(), problem, self._model(), by_session)
         weights, intercept = self._split(errors.weights)
         found = Bunch(
             weights=weights,
             intercept=intercept,
             transition_matrix=errors.matrix,
             transition_weights=errors.chain_weights,
+            cov="observed" if by_session is None else "sandwich",
+            degrees_of_freedom=np.inf if by_session is None else float(by_session.max()),
         )
         if self.family == "negative_binomial":
             # Delta method: the free parameter is the logarithm of the dispersion.

@@ -5,8 +5,15 @@ import pytest
 
 from neuroml.simulate import make_switching_choices
 from neuroml.switching import SwitchingGLM
+from neuroml.switching._chain import transitions
 from neuroml.switching._em import Model
-from neuroml.switching._standard_errors import free_vector, from_free_vector, gradient
+from neuroml.switching._kernels.forward_backward import smooth
+from neuroml.switching._standard_errors import (
+    cluster_scores,
+    free_vector,
+    from_free_vector,
+    gradient,
+)
 
 LEFT_RIGHT = {
     "weights": np.zeros((2, 1, 0)),
@@ -154,3 +161,114 @@ def test_errors_of_dispersions_are_those_of_repeated_samples():
         assert errors.dispersions.shape == model.dispersions_.shape
         z.append((model.dispersions_ - truth.dispersions_) / errors.dispersions)
     assert np.square(z).mean() == pytest.approx(1.0, abs=4 * np.sqrt(2 / 40))
+
+
+FAMILY_DATA = {
+    "bernoulli": lambda rng, n: rng.integers(2, size=(n, 1)),
+    "categorical": lambda rng, n: rng.integers(3, size=(n, 1)),
+    "gaussian": lambda rng, n: rng.normal(size=(n, 2)),
+    "poisson": lambda rng, n: rng.poisson(1.0, (n, 2)),
+    "negative_binomial": lambda rng, n: rng.negative_binomial(1, 0.4, (n, 2)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::neuroml.exceptions.NotConvergedWarning")
+@pytest.mark.parametrize("family", FAMILY_DATA)
+def test_scores_are_the_gradients_of_each_clusters_likelihood(family):
+    """Against central differences; one session misses an output, one is of a single bin."""
+    rng = np.random.default_rng(0)
+    y = FAMILY_DATA[family](rng, 80).astype(float)
+    X, sessions = rng.normal(size=(80, 2)), np.repeat([0, 1, 2, 3], [30, 29, 1, 20])
+    settings = {"covariance_type": "diagonal", "ridge": 0.5, "concentration": 1.5, "n_init": 1}
+    model = SwitchingGLM(
+        2, family, transition_columns=[0], max_iter=5, tol=0.0, random_state=0, **settings
+    ).fit(X, y, sessions=sessions)
+    y[sessions == 1, 0] = np.nan
+    problem, own, fitted = model._arrange(X, y, sessions), model._family(), model._model()
+    clusters = np.array([0, 1, 0, 2])
+    scores = cluster_scores(own, problem, fitted, clusters)
+    at = free_vector(own, fitted)
+
+    def log_likelihoods(vector):
+        moved = from_free_vector(own, vector, fitted)
+        log_prob = problem.observations.log_prob(moved.emissions, problem.design)
+        logs = smooth(
+            log_prob.T,
+            transitions(moved.chain, problem.transition_inputs),
+            moved.chain.initial,
+            problem.starts,
+            np.ones((80, 1)),
+        )[2]
+        return np.bincount(clusters, logs)
+
+    numeric = [
+        (log_likelihoods(at + 1e-5 * e) - log_likelihoods(at - 1e-5 * e)) / 2e-5
+        for e in np.eye(len(at))
+    ]
+    np.testing.assert_allclose(
+        scores, np.array(numeric).T, atol=1e-6 * max(1.0, np.abs(scores).max())
+    )
+
+
+def test_one_state_is_the_clustered_regression():
+    """The formula of statsmodels' GLM(...).fit(cov_type="cluster"), without its (n-1)/(n-k)."""
+    rng = np.random.default_rng(0)
+    X, sessions = rng.normal(size=(600, 1)), np.repeat(np.arange(30), 20)
+    y = X[:, 0] + rng.normal(size=30)[sessions] + rng.normal(size=600)
+    model = SwitchingGLM(1, "gaussian", ridge=0.0, covariance_prior=0.0, tol=1e-12)
+    errors = model.fit(X, y, sessions=sessions).standard_errors(X, y, sessions=sessions)
+    design = np.column_stack([X, np.ones(600)])
+    residual = y - X @ model.weights_[0, 0] - model.intercept_[0, 0]
+    scores = np.stack([design[sessions == g].T @ residual[sessions == g] for g in range(30)])
+    bread = np.linalg.inv(design.T @ design)
+    expected = np.sqrt(np.diag(bread @ (30 / 29 * scores.T @ scores) @ bread))
+    np.testing.assert_allclose(
+        [errors.weights[0, 0, 0], errors.intercept[0, 0]], expected, rtol=1e-4
+    )
+    assert (errors.cov, errors.degrees_of_freedom) == ("sandwich", 29)
+
+
+def test_sessions_that_differ_have_larger_errors_and_alike_ones_the_same():
+    """Within 4 standard errors of a ratio of 40 clusters' spread, sqrt(1 / 80) each."""
+    rng = np.random.default_rng(1)
+    sessions = np.repeat(np.arange(40), 100)
+    for spread, low, high in ((0.0, 0.55, 1.45), (1.0, 2.0, np.inf)):
+        rate = 1 / (1 + np.exp(-spread * rng.normal(size=40)))
+        y = (rng.random(4000) < rate[sessions]).astype(float)
+        model = SwitchingGLM(1).fit(None, y, sessions=sessions)
+        observed, sandwich = (
+            model.standard_errors(None, y, sessions=sessions, cov=cov).intercept[0, 0]
+            for cov in ("observed", "sandwich")
+        )
+        assert low < sandwich / observed < high
+
+
+def one_rate(n_sessions):
+    y = np.random.default_rng(0).integers(2, size=10 * n_sessions).astype(float)
+    return SwitchingGLM(1).fit(None, y), y, np.repeat(np.arange(n_sessions), 10)
+
+
+@pytest.mark.parametrize(("n_sessions", "cov"), [(9, "observed"), (20, "sandwich")])
+def test_the_default_is_clustered_from_ten_sessions(n_sessions, cov):
+    model, y, sessions = one_rate(n_sessions)
+    assert model.standard_errors(None, y, sessions=sessions).cov == cov
+    assert model.standard_errors(None, y, sessions=sessions, cov="observed").cov == "observed"
+
+
+def test_few_clusters_warn_and_wrong_ones_are_refused():
+    model, y, sessions = one_rate(10)
+    with pytest.warns(UserWarning, match="10 clusters tend to be too small"):
+        model.standard_errors(None, y, sessions=sessions)
+    with pytest.warns(UserWarning, match="5 clusters"):
+        by_pairs = model.standard_errors(None, y, sessions=sessions, clusters=sessions // 2)
+    assert by_pairs.degrees_of_freedom == 4
+    wrong = {
+        "lies in several clusters": {"clusters": np.arange(100) // 15},
+        "one cluster has no spread": {"clusters": np.zeros(100)},
+        "clusters do not match": {"clusters": np.zeros(99)},
+        "no meaning": {"clusters": sessions, "cov": "observed"},
+        "cov": {"cov": "robust"},
+    }
+    for message, arguments in wrong.items():
+        with pytest.raises(ValueError, match=message):
+            model.standard_errors(None, y, sessions=sessions, **arguments)

@@ -484,7 +484,7 @@ def test_wald_intervals_cover_the_truth():
         data = make_switching_choices(10, 250, 2, random_state=seed)
         model = SwitchingGLM(2, ridge=0.0, n_init=2, tol=1e-8, random_state=0)
         model.fit(data.X, data.y, sessions=data.sessions)
-        errors = model.standard_errors(data.X, data.y, sessions=data.sessions)
+        errors = model.standard_errors(data.X, data.y, sessions=data.sessions, cov="observed")
         order = np.argsort(-model.weights_[:, 0, 0])
         hits += [np.abs(model.weights_ - data.weights[np.argsort(order)]) < 1.96 * errors.weights]
         hits += [

@@ -7,6 +7,7 @@ loops run over contiguous bins.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
@@ -144,6 +145,12 @@ class Family(Observations[Emissions, Design]):
 
     def __init__(self, ridge: float = 0.0) -> None:
         self.ridge = ridge
+
+    def without_prior(self) -> Self:
+        """The same likelihood alone."""
+        flat = copy(self)
+        flat.ridge = 0.0
+        return flat
 
     @abstractmethod
     def check(self, targets: np.ndarray) -> None:

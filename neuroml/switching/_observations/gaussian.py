@@ -12,6 +12,8 @@ with f penalized inputs. So the M-step has a closed form.
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 from scipy.linalg import solve_triangular
 from sklearn.cluster import kmeans_plusplus
@@ -41,6 +43,11 @@ class Gaussian(Family):
         super().__init__(ridge)
         self.covariance_type = covariance_type
         self.strength = strength
+
+    def without_prior(self) -> Self:
+        flat = super().without_prior()
+        flat.strength = 0.0
+        return flat
 
     def check(self, targets: np.ndarray) -> None:
         refuse_targets("y is infinite", "finite numbers", np.isinf(targets), targets)
@@ -230,7 +237,8 @@ class Gaussian(Family):
     def _prior_scatter(self, weights: np.ndarray, design: Design) -> np.ndarray:
         """The prior's sum of squares (M, M) of one state."""
         shrunk = (weights * self.precision(design)) @ weights.T
-        return self.strength * np.diag(_variance(design)) + shrunk
+        # an output that is missing throughout has no variance to shrink to
+        return shrunk + (self.strength * np.diag(_variance(design)) if self.strength else 0.0)
 
     def _regress(self, design: Design, before: np.ndarray, resp: np.ndarray) -> np.ndarray:
         """Weighted least squares (M, F); outputs that miss other bins are solved by themselves.

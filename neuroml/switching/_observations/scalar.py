@@ -22,6 +22,7 @@ it adds to the gradient :math:`c (\bar y - e^\eta)\, \bar x` and to the Hessian 
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Self
 
 import numpy as np
 from scipy.special import digamma, expit, gammaln, polygamma
@@ -181,6 +182,11 @@ class Poisson(_ScalarFamily):
     def __init__(self, ridge: float = 0.0, rate_prior: float = 0.0) -> None:
         super().__init__(ridge)
         self.rate_prior = rate_prior
+
+    def without_prior(self) -> Self:
+        flat = super().without_prior()
+        flat.rate_prior = 0.0
+        return flat
 
     def at_mean_input(
         self, emissions: Emissions, design: Design

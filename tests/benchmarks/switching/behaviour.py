@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
+from scipy.special import expit
 
 from neuroml.exceptions import MonotonicityWarning, NotConvergedWarning
 from neuroml.simulate import make_switching_choices
@@ -24,7 +26,7 @@ from neuroml.switching import SwitchingGLM, recovery_study, select_by_sessions
 from neuroml.switching._chain import start_chain
 from neuroml.switching._em import Model, fit_em
 from neuroml.switching._observations.base import Emissions
-from neuroml.switching.inference import forward_backward
+from neuroml.switching.inference import forward_backward, sample_states
 from neuroml.switching.switching_glm import FAMILIES
 
 PEERS = Path(__file__).with_name("peers.py")
@@ -185,7 +187,7 @@ def coverage(n_sets: int) -> pd.DataFrame:
         data = make_switching_choices(10, 300, 2, random_state=seed)
         model = SwitchingGLM(2, ridge=0.0, n_init=2, tol=1e-9, random_state=0)
         model.fit(data.X, data.y, sessions=data.sessions)
-        errors = model.standard_errors(data.X, data.y, sessions=data.sessions)
+        errors = model.standard_errors(data.X, data.y, sessions=data.sessions, cov="observed")
         place = np.argsort(np.argsort(-model.weights_[:, 0, 0]))
         for name in ("weights", "intercept"):
             off = getattr(model, f"{name}_") - data[name][place]
@@ -194,6 +196,44 @@ def coverage(n_sets: int) -> pd.DataFrame:
     return pd.DataFrame(
         [{"what": "Wald intervals", "number": len(share), "coverage": share.mean()}]
     )
+
+
+def sessions_that_differ(n_sets: int, n_sessions: int = 50, n_trials: int = 100) -> pd.DataFrame:
+    """Share of 95 % intervals that hold the estimand, without and with effects of the session.
+
+    Effects are normal, of slope and intercept of both states alike. A logistic curve's slope is
+    lower on average over them, so that the estimand is then the mean of the estimates.
+    """
+    truth = np.array([[2.0, 0.5], [-1.0, -0.5]])
+    chain = np.full((2, 2), 0.05) + 0.9 * np.eye(2)
+    sessions = np.repeat(np.arange(n_sessions), n_trials)
+    rows = []
+    for deviation in (0.0, 0.5):
+        estimates: list[np.ndarray] = []
+        margins: dict[str, list[np.ndarray]] = {"observed": [], "sandwich": []}
+        for seed in range(n_sets):
+            rng = np.random.default_rng(seed)
+            X = rng.normal(size=(n_sessions * n_trials, 1))
+            states = sample_states(
+                np.zeros((len(X), 2)), chain, [0.5, 0.5], sessions, random_state=rng
+            )
+            own = truth[states] + deviation * rng.normal(size=(n_sessions, 2))[sessions]
+            y = (rng.random(len(X)) < expit(own[:, 0] * X[:, 0] + own[:, 1])).astype(float)
+            model = SwitchingGLM(2, ridge=0.0, n_init=1, tol=1e-8, random_state=0)
+            model.fit(X, y, sessions=sessions)
+            order = np.argsort(-model.weights_[:, 0, 0])
+            estimates.append(np.column_stack([model.weights_[order, 0], model.intercept_[order]]))
+            for cov, found in margins.items():
+                errors = model.standard_errors(X, y, sessions=sessions, cov=cov)
+                both = np.column_stack([errors.weights[order, 0], errors.intercept[order]])
+                found.append(stats.t.ppf(0.975, errors.degrees_of_freedom) * both)
+        target = np.mean(estimates, axis=0) if deviation else truth
+        for cov, found in margins.items():
+            held = np.abs(np.array(estimates) - target) <= np.array(found)
+            rows.append(
+                {"effect": deviation, "cov": cov, "number": held.size, "share": held.mean()}
+            )
+    return pd.DataFrame(rows)
 
 
 def consistency(n_repeats: int) -> pd.DataFrame:

@@ -29,6 +29,7 @@ PARTS = {
     "two-cores": lambda full: population.two_cores(3),
     "monotone": lambda full: behaviour.monotone(1000 if full else 100),
     "coverage": lambda full: behaviour.coverage(200 if full else 40),
+    "coverage-sessions": lambda full: behaviour.sessions_that_differ(400 if full else 40),
     "consistency": lambda full: behaviour.consistency(20 if full else 5),
     "false-states": lambda full: behaviour.false_states(50 if full else 6),
     "fuzz-glm": lambda full: behaviour.fuzz(2000 if full else 100),
