@@ -139,26 +139,7 @@ def session_clusters(
         raise ValueError("clusters= has no meaning with cov='observed': give cov='sandwich'.")
     if cov == "observed" or (cov is None and clusters is None and n_sessions < _FEWEST_BY_DEFAULT):
         return None
-    of_session = np.arange(n_sessions)
-    if clusters is not None:
-        if clusters.shape != (starts[-1],):
-            raise DataError(
-                "clusters do not match the data",
-                expected=f"one label for each of {starts[-1]} bins",
-                found=f"shape {clusters.shape}",
-                field="clusters",
-            )
-        _, codes = np.unique(clusters, return_inverse=True)
-        of_session = codes[starts[:-1]]
-        mixed = np.flatnonzero(codes != np.repeat(of_session, np.diff(starts)))
-        if len(mixed):
-            raise DataError(
-                "a session lies in several clusters",
-                expected="one label in all bins of a session",
-                found=f"another one at bin {mixed[0]}",
-                fix="Cluster by what sessions belong to, such as their subject.",
-                field="clusters",
-            )
+    of_session = np.arange(n_sessions) if clusters is None else _of_sessions(starts, clusters)
     n_clusters = len(np.unique(of_session))
     if n_clusters < 2:
         raise DataError(
@@ -174,6 +155,29 @@ def session_clusters(
             f"{_FEW_CLUSTERS} their own spread is uncertain. Compare with cov='observed', which "
             "assumes that sessions differ by their states alone.",
             UserWarning,
+        )
+    return of_session
+
+
+def _of_sessions(starts: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Cluster of every session (n_sessions,), of the labels of bins."""
+    if clusters.shape != (starts[-1],):
+        raise DataError(
+            "clusters do not match the data",
+            expected=f"one label for each of {starts[-1]} bins",
+            found=f"shape {clusters.shape}",
+            field="clusters",
+        )
+    _, codes = np.unique(clusters, return_inverse=True)
+    of_session = codes[starts[:-1]]
+    mixed = np.flatnonzero(codes != np.repeat(of_session, np.diff(starts)))
+    if len(mixed):
+        raise DataError(
+            "a session lies in several clusters",
+            expected="one label in all bins of a session",
+            found=f"another one at bin {mixed[0]}",
+            fix="Cluster by what sessions belong to, such as their subject.",
+            field="clusters",
         )
     return of_session
 

@@ -10,7 +10,8 @@ import pytest
 
 import neuroml
 from neuroml.batch import check, read_recipe, report, run, runner
-from neuroml.evaluation import _designs
+from neuroml.evaluation import _tasks
+from neuroml.evaluation._designs import RowsDesign
 from neuroml.exceptions import RecipeError
 
 SUMMARY = [
@@ -217,13 +218,13 @@ class TestSelect:
     def test_every_fold_chooses_in_its_own_training_data(self, tmp_path, monkeypatch):
         """What is held out takes no part in the choice that is scored on it."""
         seen = []
-        original = _designs.choose
+        original = _tasks.choose
 
         def spied(choice, data, seed):
             seen.append(np.asarray(data.X)[:, 0])
             return original(choice, data, seed)
 
-        monkeypatch.setattr(_designs, "choose", spied)
+        monkeypatch.setattr(_tasks, "choose", spied)
         tables = choices(n=200)
         text = GLM + "max_iter = 5\n[select]\nn_states = [1, 2]\n[evaluate]\ncv = 2\n"
         path = write(tmp_path, tables, text + "baselines = 'none'", data=CHOICES)
@@ -265,16 +266,16 @@ class TestResume:
         class Fits(list):
             allowed = np.inf
 
-        done, original = Fits(), _designs._run
+        done, original = Fits(), _tasks._run
 
         def counted(task):
-            if isinstance(task.design, _designs.RowsDesign) and len(task.design.data) == 150:
+            if isinstance(task.design, RowsDesign) and len(task.design.data) == 150:
                 if len(done) >= done.allowed:
                     raise KeyboardInterrupt
                 done.append((task.name, task.fold))
             return original(task)
 
-        monkeypatch.setattr(_designs, "_run", counted)
+        monkeypatch.setattr(_tasks, "_run", counted)
         return done
 
     @pytest.mark.filterwarnings("ignore::neuroml.exceptions.NotConvergedWarning")
@@ -317,7 +318,7 @@ class TestResume:
         kept = tmp_path / "out" / "jobs" / "sub-00" / "evaluation.partial.jsonl"
         # the process stops itself in the middle of the fifth fit, as a cluster would
         code = (
-            "import os, signal; from neuroml.evaluation import _designs as d; run = d._run; n = []\n"
+            "import os, signal; from neuroml.evaluation import _tasks as d; run = d._run; n = []\n"
             "def _run(task):\n"
             "    if len(task.design.data) == 150: n.append(0)\n"
             "    if len(n) == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
