@@ -290,7 +290,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
 
     @classmethod
     def published(cls, **overrides: Any) -> MostDiscriminativeStimuli:
-        """Make the estimator with the settings of Burg et al. (2024) [1]_.
+        """Make the estimator with the settings of Burg et al. (2024).
 
         Random clusters to start with, assignment by the strongest response, responses that are not
         normalized, and plain gradient ascent that keeps the last stimulus; the temperature (1.6),
@@ -484,7 +484,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
 
         Parameters
         ----------
-        responses : array-like of shape (n_clusters_, n_cells) or (n_repeats, n_clusters_, n_cells)
+        responses : array-like of shape (n_clusters, n_cells) or (n_repeats, n_clusters, n_cells)
             Responses to the stimuli in their order, like ``responses_``, in any unit: cells are
             compared after standardizing over stimuli. NaN marks what was not shown.
 
@@ -569,7 +569,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         -------
         sklearn.utils.Bunch
             ``stimuli``, ndarray of uint8 shaped like ``stimuli_``; ``low`` and ``high``, what 0 and
-            255 stand for; ``objective`` (n_clusters_,) of the rounded stimuli if there is a model.
+            255 stand for; ``objective`` (n_clusters,) of the rounded stimuli if there is a model.
         """
         from neuroml.celltypes._objective import objective_of
 

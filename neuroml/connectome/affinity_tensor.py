@@ -151,8 +151,8 @@ class AffinityTensor(TableOutputMixin, Estimator):
         ----------
         X : array-like of shape (n_samples, n_units) or (n_subjects, n_samples, n_units), or list
             An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
-            A list has one for each subject; a dict has one, or a list of sessions, for each
-            subject. Time first. A unit is NaN throughout in a subject where it was not recorded.
+            A list has one for each subject; a dict one, or a list of sessions, for each subject.
+            Time first. A unit is NaN throughout in a subject where it was not recorded.
         y : ignored
         sessions : array-like of shape (n_samples,), optional
             Session label of each sample; nothing is computed across their borders.

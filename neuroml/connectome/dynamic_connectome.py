@@ -178,7 +178,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
 
     @classmethod
     def published(cls, **overrides: Any) -> DynamicConnectome:
-        """Make the estimator with the settings of Dyballa et al. (2024) [1]_, as far as known.
+        """Make the estimator with the settings of Dyballa et al. (2024), as far as known.
 
         The paper compares absolute derivatives (``method="unsigned"``) and factorizes without
         penalties (``ridge=0``). It does not report the formula of the affinity, the width of the
@@ -220,8 +220,8 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         ----------
         X : array-like of shape (n_samples, n_units) or (n_subjects, n_samples, n_units), or list
             An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
-            A list has one for each subject; a dict has one, or a list of sessions, for each
-            subject. Time first. A unit is NaN throughout in a subject where it was not recorded
+            A list has one for each subject; a dict one, or a list of sessions, for each subject.
+            Time first. A unit is NaN throughout in a subject where it was not recorded
             (`neuroml.data.align_units` fills it in).
         y : ignored
         sessions : array-like of shape (n_samples,), optional

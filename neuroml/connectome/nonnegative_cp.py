@@ -103,7 +103,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         tensor a factor (size, n_components) with columns of unit norm.
     reconstruction_err_ : float
         Norm of the residual over norm of the data, on observed entries.
-    objective_trace_ : ndarray of shape (n_iter_ + 1,)
+    objective_trace_ : ndarray of shape (n_iter + 1,)
         Root of the objective over the norm of the data, after a first update and each iteration of
         the kept start; lower is better. Without penalties this is the relative error.
     restart_objectives_ : ndarray of shape (n_init,)

@@ -465,7 +465,7 @@ class SwitchingGLM(SwitchingModel):
 
     @classmethod
     def published(cls, **overrides: Any) -> SwitchingGLM:
-        """Return a model with the settings of Ashwood et al. (2022) [1]_, as far as they are fixed.
+        """Return a model with the settings of Ashwood et al. (2022), as far as they are fixed.
 
         Sets binary choices (``family="bernoulli"``), 20 random starts and at most 300 iterations.
         The authors chose ``n_states`` from 2 to 5, and the strengths of the priors (``ridge``, here

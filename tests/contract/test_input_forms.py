@@ -543,7 +543,8 @@ def test_what_is_no_data_is_refused_in_a_sentence(entry, bad, two, tmp_path):
 def test_the_forms_are_documented(entry):
     kind = type(entry.estimator)
     told = " ".join(kind.fit.__doc__.split())
-    assert "An array, DataFrame, DataArray, recording or torch tensor; masked entries are" in told
+    forms = "n array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN"
+    assert forms in told
     if INPUTS[kind].two in ("sessions", "subjects"):
         assert "A list has one for each" in told
         assert "a dict one, or a list of sessions, for each" in told
