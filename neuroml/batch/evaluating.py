@@ -17,10 +17,10 @@ from neuroml.batch.fitting import build_model, context_of
 from neuroml.batch.manifest import append_alone, read_records
 from neuroml.batch.recipe import EvaluateSection, Recipe
 from neuroml.evaluation._choosing import Choice, fold_scores, simplest
+from neuroml.evaluation._evaluate import plan_evaluation
 from neuroml.evaluation._folds import Folds
 from neuroml.evaluation._results import Evaluation
 from neuroml.evaluation._tasks import Result
-from neuroml.evaluation._evaluate import plan_evaluation
 from neuroml.report import Context
 
 __all__ = ["SCORE_COLUMNS", "ResultStore", "Scored", "choose_and_score"]

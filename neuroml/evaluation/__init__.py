@@ -2,9 +2,9 @@
 
 from neuroml._core.statistics import one_standard_error
 from neuroml.data.splits import BlockedKFold, LeaveOneSubjectOut, SessionKFold
+from neuroml.evaluation._evaluate import evaluate
 from neuroml.evaluation._results import Evaluation
 from neuroml.evaluation.associations import state_statistics, test_association
-from neuroml.evaluation._evaluate import evaluate
 
 __all__ = [
     "BlockedKFold",

@@ -124,9 +124,13 @@ def evaluate(  # noqa: PLR0913
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(100, 3))
     >>> y = X @ [1.0, 0.5, 0.0] + rng.normal(size=100)
-    >>> found = evaluate({"ridge": Ridge()}, X, y, null="permutation", random_state=0)
-    >>> found.summary()[["model", "mean", "n_subjects", "p"]].round(2).values.tolist()
-    [['ridge', 0.59, 1, 0.0], ['baseline: mean', -0.03, 1, 1.0]]
+    >>> found = evaluate(
+    ...     {"ridge": Ridge()}, X, y, null="permutation", n_permutations=19, random_state=0
+    ... )
+    >>> found.summary()[["model", "mean"]].round(2).values.tolist()
+    [['ridge', 0.59], ['baseline: mean', -0.03]]
+    >>> float(found.summary()["p"][0])
+    0.05
     """
     plan = plan_evaluation(
         models, X, y, sessions=sessions, groups=groups, cv=cv, scoring=scoring, baselines=baselines,
