@@ -17,8 +17,9 @@ from neuroml._core.estimator import (
     InvalidParameterError,
     validate_parameter_constraints,
 )
+from neuroml._core.validation import did_you_mean
 from neuroml.batch.score_checks import find_score_faults
-from neuroml.batch.vocabulary import FILE_OPTIONS, READERS, did_you_mean, estimator_classes
+from neuroml.batch.vocabulary import FILE_OPTIONS, READERS, estimator_classes
 from neuroml.data import clean, list_datasets
 
 __all__ = ["find_faults"]

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sklearn.base import BaseEstimator, clone
 
+from neuroml._core.validation import did_you_mean
 from neuroml.batch.checks import find_faults
-from neuroml.batch.vocabulary import did_you_mean, estimator_classes, step_names
+from neuroml.batch.vocabulary import estimator_classes, step_names
 from neuroml.data import list_datasets, read_card
 from neuroml.exceptions import RecipeError
 

@@ -8,7 +8,8 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer_names
 
-from neuroml.batch.vocabulary import did_you_mean, estimator_classes, step_names
+from neuroml._core.validation import did_you_mean
+from neuroml.batch.vocabulary import estimator_classes, step_names
 from neuroml.evaluation._scorers import SCORERS
 from neuroml.evaluation.defaults import defaults_of_class
 from neuroml.evaluation.nulls import KINDS

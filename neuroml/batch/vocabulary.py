@@ -9,10 +9,9 @@ import xarray as xr
 from sklearn.base import BaseEstimator
 
 import neuroml
-from neuroml._core.validation import did_you_mean
 from neuroml.data import read_fmri, read_spikes, read_traces
 
-__all__ = ["FILE_OPTIONS", "READERS", "did_you_mean", "estimator_classes", "step_names"]
+__all__ = ["FILE_OPTIONS", "READERS", "estimator_classes", "step_names"]
 
 READERS: dict[str, Callable[..., xr.Dataset]] = {
     "fmri": read_fmri,

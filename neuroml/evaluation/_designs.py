@@ -265,8 +265,15 @@ class CellsDesign:
         rows = Rows(None, self.types, np.zeros(len(self.types), dtype=int))
         return [("", Fitted(fitted), rows)], seconds, fitted
 
-    def surrogate(self, kind: str, rng: np.random.Generator) -> CellsDesign:
-        raise NotImplementedError
+    def surrogate(self, kind: str, rng: np.random.Generator) -> CellsDesign:  # noqa: ARG002
+        """The same cells with their types dealt anew, which is the only null they have."""
+        return replace(self, types=self.types[rng.permutation(len(self.types))])
 
-    def training(self, fold: int) -> Rows:
-        raise NotImplementedError
+    def training(self, fold: int) -> Rows:  # noqa: ARG002
+        raise DataError(
+            "no cells are held out, so nothing can be chosen by held-out scores",
+            expected="a model that is scored on samples",
+            found="clusters of cells",
+            fix="Compare numbers of clusters by neuroml.celltypes.stability.",
+            field="models",
+        )

@@ -229,6 +229,7 @@ def plan_evaluation(  # noqa: PLR0913
         cv = Folds.of(data, cv)
     design: Design
     if known.layout == "cells" and isinstance(data, Rows):
+        _check_cells(cv, kind)
         design = CellsDesign(data.X, data.y, cv.n_splits)
     else:
         design = design_of(data, cv, n_adapt, _candidates(named))
@@ -239,6 +240,17 @@ def plan_evaluation(  # noqa: PLR0913
     tasks = _tasks(design, everyone, scorers, kind, n_permutations, rng)
     optional = set() if baselines != "default" else everyone.keys() - named.keys()
     return Plan(design, tasks, scorers, kind, optional)
+
+
+def _check_cells(cv: Any, kind: str | None) -> None:
+    """Cells have no time to split or to turn."""
+    if not isinstance(cv, Folds) or kind not in (None, "permutation"):
+        raise DataError(
+            "cells are clustered with several seeds, and their types can only be dealt anew",
+            expected="cv=None or a number of seeds, null=None or 'permutation'",
+            found=f"cv={cv!r}, null={kind!r}",
+            field="cv" if not isinstance(cv, Folds) else "null",
+        )
 
 
 def _candidates(models: dict[str, Any]) -> list[Any]:

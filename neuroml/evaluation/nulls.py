@@ -10,6 +10,7 @@ import pandas as pd
 
 from neuroml._core.estimator import safe_indexing
 from neuroml._core.validation import as_numbers, session_slices
+from neuroml.connectome import surrogate as unrelated
 from neuroml.evaluation._layouts import Rows, take_samples
 from neuroml.exceptions import DataError
 
@@ -102,19 +103,15 @@ def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
             field="null",
         )
     values = np.array(as_numbers(rows.X, "X"), dtype=np.float64)
-    make = _shifted if kind == "circular-shift" else _same_phases
-    for part in session_slices(rows.whole_sessions):
-        seen = ~np.isnan(values[part]).all(axis=0)
-        values[part.start : part.stop, seen] = make(values[part][:, seen], rng)
+    if kind == "circular-shift":
+        values = unrelated(values, "shift", sessions=rows.whole_sessions, random_state=rng)
+    else:
+        for part in session_slices(rows.whole_sessions):
+            seen = ~np.isnan(values[part]).all(axis=0)
+            values[part.start : part.stop, seen] = _same_phases(values[part][:, seen], rng)
     if isinstance(rows.X, pd.DataFrame):
         return replace(rows, X=pd.DataFrame(values, rows.X.index, rows.X.columns))
     return replace(rows, X=values)
-
-
-def _shifted(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each column turned by a time of its own."""
-    by = rng.integers(len(x), size=x.shape[1])
-    return x[(np.arange(len(x))[:, None] + by) % len(x), np.arange(x.shape[1])]
 
 
 def _same_phases(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

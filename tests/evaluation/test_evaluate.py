@@ -13,6 +13,7 @@ from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
 from neuroml.connectome import DynamicConnectome, NonnegativeCP, SlidingWindowConnectivity
 from neuroml.decoding import CrossSubjectDecoder, PrototypeClassifier, RidgeDecoder
 from neuroml.evaluation import BlockedKFold, Evaluation, LeaveOneSubjectOut, SessionKFold, evaluate
+from neuroml.evaluation._designs import CellsDesign
 from neuroml.exceptions import DataError
 from neuroml.simulate import (
     make_cohort,
@@ -383,3 +384,15 @@ def test_clusters_of_cells_beside_k_means():
     assert summary["p"].eq(0.05).all()
     with pytest.raises(DataError, match="known types"):
         evaluate(model, retina.module)
+    for wrong in ({"cv": KFold(3)}, {"null": "circular-shift"}):
+        with pytest.raises(DataError, match="clustered with several seeds"):
+            evaluate(model, retina.module, retina.types, **wrong)
+
+
+def test_types_of_cells_are_dealt_anew_and_nothing_is_chosen_on_them():
+    types = np.repeat(["a", "b"], [3, 5])
+    design = CellsDesign(None, types)
+    dealt = design.surrogate("permutation", np.random.default_rng(0)).types
+    assert sorted(dealt) == sorted(types) and not np.array_equal(dealt, types)
+    with pytest.raises(DataError, match=r"no cells are held out.*stability"):
+        design.training(0)
