@@ -10,7 +10,7 @@ from sklearn.metrics import get_scorer_names
 
 from neuroml._core.validation import did_you_mean
 from neuroml.batch.vocabulary import estimator_classes, step_names
-from neuroml.evaluation._scorers import SCORERS
+from neuroml.evaluation._scorers import OWN_SCORES, SCORERS, predicts_states
 from neuroml.evaluation.defaults import defaults_of_class
 from neuroml.evaluation.nulls import KINDS
 
@@ -18,7 +18,6 @@ __all__ = ["find_score_faults"]
 
 StepFaults = Callable[[str, dict[str, Any]], Iterator[str]]
 _SPLITS = ("sessions", "blocks", "subjects")
-_OWN_SCORE = ("score", "log_likelihood", "bits")
 _IN_WINDOWS = "explained_share"
 
 
@@ -164,10 +163,12 @@ def _unscorable(
             f"{changing[0]} makes windows of the samples, which have no held-out samples that "
             f"{name} could be scored on; end in NonnegativeCP"
         )
-    if scoring in _OWN_SCORE:
+    if scoring in OWN_SCORES:
         return None if hasattr(kind, "score") else f"{name} has no score, so it cannot be evaluated"
     if not hasattr(kind, "predict"):
         return f"{name} predicts nothing, so it has no {scoring!r}"
+    if (reason := predicts_states(kind, (scoring,))) is not None:
+        return reason
     return None if has_y else f"{scoring!r} compares predictions with a y: name a target"
 
 

@@ -25,6 +25,7 @@ from neuroml.evaluation._folds import (
     BY_SUBJECT,
     N_FOLDS,
     Folds,
+    same_stimuli,
     split_across,
     split_rows,
     split_within,
@@ -135,11 +136,15 @@ class CohortDesign:
         adaptation rows under "adapt".
     by_subject : bool
         Whether folds leave out subjects.
+    together : bool
+        Whether all subjects saw the same stimuli in the same order, which surrogates then keep:
+        what is tested still trains nobody.
     """
 
     data: dict[Subject, Rows]
     folds: list[dict[Subject, dict[str, np.ndarray]]]
     by_subject: bool
+    together: bool = False
 
     @classmethod
     def of(cls, data: dict[Subject, Rows], cv: Any, n_adapt: int | None) -> CohortDesign:
@@ -158,7 +163,11 @@ class CohortDesign:
                 found=f"{min(sizes.values())} of {min(sizes, key=sizes.__getitem__)!r}",
                 field="n_adapt",
             )
-        return cls(data, split_across(data, cv, wanted), by_subject=True)
+        stimuli = same_stimuli(data)
+        folds = split_across(data, cv, wanted, stimuli)
+        parts = [] if stimuli is None else list(stimuli.values())
+        together = bool(parts) and all(np.array_equal(part, parts[0]) for part in parts)
+        return cls(data, folds, by_subject=True, together=together)
 
     @property
     def n_folds(self) -> int:
@@ -217,7 +226,16 @@ class CohortDesign:
         return parts, seconds, next(iter(models.values()))[0]
 
     def surrogate(self, kind: str, rng: np.random.Generator) -> CohortDesign:
-        return replace(self, data={s: surrogate(kind, rows, rng) for s, rows in self.data.items()})
+        seeds = rng.integers(2**31, size=len(self.data))
+        if self.together:
+            seeds[:] = seeds[0]
+        return replace(
+            self,
+            data={
+                s: surrogate(kind, rows, np.random.default_rng(int(seed)))
+                for seed, (s, rows) in zip(seeds, self.data.items(), strict=True)
+            },
+        )
 
     def training(self, fold: int) -> dict[Subject, Rows]:
         parts = self.folds[fold].items()

@@ -23,7 +23,7 @@ from neuroml.evaluation._fitted import Alone, last_step, takes_subjects
 from neuroml.evaluation._folds import Folds
 from neuroml.evaluation._layouts import Rows, read_array, read_cells, read_samples, read_subjects
 from neuroml.evaluation._results import Evaluation, collect
-from neuroml.evaluation._scorers import Scorer, named_scorers
+from neuroml.evaluation._scorers import SCORERS, Scorer, named_scorers, predicts_states
 from neuroml.evaluation._tasks import Result, Task, run_task
 from neuroml.evaluation.defaults import Defaults, defaults_of
 from neuroml.evaluation.nulls import KINDS, n_orders
@@ -90,7 +90,9 @@ def evaluate(  # noqa: PLR0913
     n_permutations : int, default=200
     n_adapt : int, optional
         Rows of a left-out subject that models adapt to; by default half of the rows of the
-        shortest subject. They are the first ones: samples near in time are alike.
+        shortest subject. They are the first ones: samples near in time are alike. Where subjects
+        have targets in common, they saw the same stimuli: those that are tested then train no
+        other subject either, and only the second half of a subject's rows is tested.
     n_jobs : int, optional
         Processes over models and folds.
     verbose : int, default=0
@@ -218,6 +220,7 @@ def plan_evaluation(  # noqa: PLR0913
             field="n_permutations",
         )  # fmt: skip
     scorers = named_scorers(scoring, known.scoring)
+    _check_scores(_candidates(named), scorers)
     data = _read(first, known, X, y, sessions, groups, n_adapt=n_adapt)
     kind = _null_kind(null, known, data)
     if kind is not None:
@@ -259,6 +262,15 @@ def _candidates(models: dict[str, Any]) -> list[Any]:
         for model in models.values()
         for one in (model.candidates.values() if isinstance(model, Choice) else [model])
     ]
+
+
+def _check_scores(models: list[Any], scorers: dict[str, Scorer]) -> None:
+    """A function of the user's own may ask for anything; a name of ours is held to its meaning."""
+    asked = tuple(name for name, one in scorers.items() if SCORERS.get(name) is one)
+    for model in models:
+        reason = predicts_states(type(last_step(model)), asked)
+        if reason is not None:
+            raise DataError(reason, field="scoring")
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -20,7 +20,15 @@ from neuroml.evaluation._dependence import memory_of, warn_of_neighbors
 from neuroml.evaluation._layouts import Rows
 from neuroml.exceptions import DataError
 
-__all__ = ["BY_SUBJECT", "N_FOLDS", "Folds", "split_across", "split_rows", "split_within"]
+__all__ = [
+    "BY_SUBJECT",
+    "N_FOLDS",
+    "Folds",
+    "same_stimuli",
+    "split_across",
+    "split_rows",
+    "split_within",
+]
 
 N_FOLDS = 5
 
@@ -171,9 +179,41 @@ def split_within(data: dict[Subject, Rows], cv: Any) -> list[dict[Subject, dict[
     ]
 
 
+def same_stimuli(data: dict[Subject, Rows]) -> dict[Subject, np.ndarray] | None:
+    """The stimulus of each row, where subjects saw the same ones; None where there are no repeats.
+
+    Rows with the same target are one stimulus. Class names, and numbers that mostly repeat within a
+    subject, are no stimuli: that every subject has each of them is the point.
+
+    Returns
+    -------
+    dict of subject to ndarray of int of shape (n_samples,), or None
+    """
+    targets = [np.asarray(rows.y) for rows in data.values()]
+    tables = [one.reshape(len(one), -1) for one in targets if one.dtype.kind == "f"]
+    if len(tables) < len(data) or len({table.shape[1] for table in tables}) > 1:
+        return None
+    codes = np.unique(np.concatenate(tables), axis=0, return_inverse=True)[1].ravel()
+    parts = np.split(codes, np.cumsum([len(table) for table in tables])[:-1])
+    distinct = [np.unique(part) for part in parts]
+    if any(2 * len(d) <= len(part) for d, part in zip(distinct, parts, strict=True)):
+        return None
+    if np.bincount(np.concatenate(distinct)).max() == 1:
+        return None
+    return dict(zip(data, parts, strict=True))
+
+
 def split_across(
-    data: dict[Subject, Rows], cv: Any, n_adapt: int
+    data: dict[Subject, Rows],
+    cv: Any,
+    n_adapt: int,
+    stimuli: dict[Subject, np.ndarray] | None = None,
 ) -> list[dict[Subject, dict[str, np.ndarray]]]:
+    """Folds of subjects, whose first rows are for adaptation.
+
+    Where subjects saw the same ``stimuli``, those that are tested train nobody, and only the second
+    half of a subject's rows is tested, so that the other subjects keep enough to train on.
+    """
     names = list(data)
     numbers = np.arange(len(names))
     splitter = LeaveOneSubjectOut() if cv is None or isinstance(cv, int | Folds) else cv
@@ -181,11 +221,26 @@ def split_across(
         splitter = GroupKFold(cv)
     folds = []
     for train, test in splitter.split(numbers[:, None], None, numbers):
-        fold: dict[Subject, dict[str, np.ndarray]] = {
-            names[i]: {"train": np.arange(len(data[names[i]]))} for i in train
-        }
-        for i in test:
-            every = np.arange(len(data[names[i]]))
-            fold[names[i]] = {"adapt": every[:n_adapt], "test": every[n_adapt:]}
+        fold: dict[Subject, dict[str, np.ndarray]] = {}
+        asked = []
+        for name in (names[i] for i in test):
+            n = len(data[name])
+            first = n_adapt if stimuli is None else max(n_adapt, n // 2)
+            fold[name] = {"adapt": np.arange(n_adapt), "test": np.arange(first, n)}
+            if stimuli is not None:
+                asked.append(stimuli[name][first:])
+        for name in (names[i] for i in train):
+            rows = np.arange(len(data[name]))
+            if stimuli is not None:
+                rows = rows[~np.isin(stimuli[name], np.concatenate(asked))]
+                if len(rows) < 2:
+                    raise DataError(
+                        "a subject has nothing to train on but the stimuli that are tested",
+                        expected="other stimuli in the first half of the rows of those left out",
+                        found=f"{len(rows)} of {len(data[name])} rows of {name!r}",
+                        fix="Use a smaller n_adapt, or leave out rows of every subject (cv=).",
+                        field="n_adapt",
+                    )
+            fold[name] = {"train": rows}
         folds.append(fold)
     return folds

@@ -14,7 +14,7 @@ from neuroml.evaluation._layouts import Rows
 from neuroml.evaluation._windows import explained_share
 from neuroml.exceptions import DataError
 
-__all__ = ["SCORERS", "Scorer", "named_scorers"]
+__all__ = ["OWN_SCORES", "SCORERS", "Scorer", "named_scorers", "predicts_states"]
 
 Scorer = Callable[[Fitted, Rows], float]
 
@@ -67,6 +67,9 @@ def _adjusted_rand(fitted: Fitted, rows: Rows) -> float:
     return float(adjusted_rand_score(np.asarray(rows.y)[labels >= 0], labels[labels >= 0]))
 
 
+# Scores that ask the model itself, whatever its predictions are.
+OWN_SCORES = ("score", "log_likelihood", "bits")
+
 SCORERS: dict[str, Scorer] = {
     "score": _own,
     "log_likelihood": _own,
@@ -101,6 +104,27 @@ def named_scorers(scoring: Any, default: tuple[str, ...]) -> dict[str, Scorer]:
     if callable(scoring):
         return {getattr(scoring, "__name__", "score"): _one(scoring)}
     return {str(name): _one(name) for name in scoring}
+
+
+def predicts_states(kind: type, scoring: tuple[str, ...]) -> str | None:
+    """Say why a model whose ``predict`` gives hidden states has no score of its predictions.
+
+    Parameters
+    ----------
+    kind : type
+        Class of the model.
+    scoring : tuple of str
+        The scores that it is asked for; returns None if it has all of them.
+    """
+    from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
+
+    wrong = [name for name in scoring if name not in OWN_SCORES]
+    if not wrong or not issubclass(kind, SwitchingGLM | SwitchingPopulationGLM):
+        return None
+    return (
+        f"{kind.__name__}.predict gives states, which {', '.join(map(repr, wrong))} would compare "
+        f"with observations; use {' or '.join(map(repr, OWN_SCORES[1:]))}"
+    )
 
 
 def _one(given: Any) -> Scorer:

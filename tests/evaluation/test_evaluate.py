@@ -13,7 +13,8 @@ from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
 from neuroml.connectome import DynamicConnectome, NonnegativeCP, SlidingWindowConnectivity
 from neuroml.decoding import CrossSubjectDecoder, PrototypeClassifier, RidgeDecoder
 from neuroml.evaluation import BlockedKFold, Evaluation, LeaveOneSubjectOut, SessionKFold, evaluate
-from neuroml.evaluation._designs import CellsDesign
+from neuroml.evaluation._designs import CellsDesign, CohortDesign
+from neuroml.evaluation._layouts import Rows
 from neuroml.exceptions import DataError
 from neuroml.simulate import (
     make_cohort,
@@ -173,6 +174,40 @@ def test_decoders_adapt_to_subjects_that_are_left_out():
     by_hand = np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(truth.T, predicted.T, strict=True)])
     chosen = table.query("model == 'CrossSubjectDecoder' and scoring == 'correlation'")
     assert chosen.set_index("subject")["value"][held] == pytest.approx(by_hand)
+
+
+def test_stimuli_that_are_tested_train_no_other_subject():
+    """One whose decoder can only remember the stimuli it was given is at chance."""
+    rng = np.random.default_rng(0)
+    stimuli = rng.normal(size=(60, 4))
+    # time-locked noise that all subjects share tells which stimulus it is, and nothing about it
+    locked = rng.normal(size=(60, 60))
+    X = {s: locked + 0.01 * rng.normal(size=locked.shape) for s in "abc"}
+    y = dict.fromkeys("abc", stimuli)
+    found = evaluate(CrossSubjectDecoder(), X, y, scoring="correlation")
+    # four correlations of 30 samples each: standard error about 1 / sqrt(120) = .09; it was > .99
+    assert abs(means(found)["baseline: pooled ridge"]) < 0.3
+    design = CohortDesign.of({s: Rows(X[s], stimuli, np.zeros(60, dtype=int)) for s in X}, None, 20)
+    for fold in design.folds:
+        (held,) = (s for s in fold if "test" in fold[s])
+        asked = set(map(tuple, stimuli[fold[held]["test"]]))
+        assert len(asked) == 30 and len(fold[held]["adapt"]) == 20
+        for other in set(fold) - {held}:
+            trained = stimuli[fold[other]["train"]]
+            assert len(trained) == 30 and not asked & set(map(tuple, trained))
+    shuffled = design.surrogate("permutation", np.random.default_rng(1))
+    orders = [shuffled.data[s].y for s in X]
+    np.testing.assert_array_equal(orders[0], orders[1])
+    assert not np.array_equal(orders[0], stimuli)
+
+
+def test_subjects_with_nothing_but_the_tested_stimuli_are_refused():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(20, 2))
+    targets = {"a": np.concatenate([rng.normal(size=(20, 2)), y]), "b": y}
+    X = {s: rng.normal(size=(len(t), 5)) for s, t in targets.items()}
+    with pytest.raises(DataError, match="nothing to train on but the stimuli"):
+        evaluate(RidgeDecoder(), X, targets, cv=LeaveOneSubjectOut(), n_adapt=10)
 
 
 def test_decoders_within_subjects_and_pooled():
@@ -361,6 +396,8 @@ def test_a_model_that_fails_is_named_and_a_baseline_that_fails_is_warned_of():
         ({"baselines": "all"}, "baselines has no such option"),
         ({"n_adapt": 5}, "does not adapt"),
         ({"cv": []}, "no folds"),
+        ({"models": SwitchingGLM(2), "y": np.arange(120) % 2, "scoring": "accuracy"}, "states"),
+        ({"models": SwitchingPopulationGLM(2), "y": None, "scoring": ["bits", "r2"]}, "states"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(arguments, message):
