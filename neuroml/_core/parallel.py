@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
+from joblib.parallel import LokyBackend, get_active_backend
 
 from neuroml.exceptions import DataError
 
@@ -56,16 +57,25 @@ def run_parallel(
     tasks : iterable of tuple
         Its positional arguments.
     n_jobs : int or None
-        Processes; None or 1 runs in this process. Workers compute with one thread each: threads
-        under processes cost more than they give.
+        Processes; None or 1 runs in this process, unless ``joblib.parallel_config`` says otherwise,
+        as in scikit-learn: ``with parallel_config(backend="dask"):`` runs the tasks on the workers
+        of the Dask client. Workers compute with one thread each: threads under processes cost
+        more than they give.
     """
+    backend, configured = get_active_backend()
+    # threads would share what tasks set for a whole process: warnings' filters, torch's options
+    shared = getattr(backend, "supports_sharedmem", False)
+    elsewhere = not shared and not isinstance(backend, LokyBackend)
+    calls = (delayed(function)(*task) for task in tasks)
+    if elsewhere:
+        yield from Parallel(n_jobs=n_jobs, return_as="generator")(calls)
+        return
+    n_jobs = configured if n_jobs is None else n_jobs
     if n_jobs is None or n_jobs == 1:
         yield from (function(*task) for task in tasks)
         return
     with parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(function)(*task) for task in tasks
-        )
+        yield from Parallel(n_jobs=n_jobs, return_as="generator")(calls)
 
 
 def run_on_cluster(

@@ -94,7 +94,8 @@ def evaluate(  # noqa: PLR0913
         have targets in common, they saw the same stimuli: those that are tested then train no
         other subject either, and only the second half of a subject's rows is tested.
     n_jobs : int, optional
-        Processes over models and folds.
+        Processes over models and folds; within ``joblib.parallel_config(backend="dask")``, the
+        workers of a Dask cluster.
     verbose : int, default=0
         1 shows the progress.
     random_state : int, RandomState, Generator or None, default=None

@@ -1,7 +1,9 @@
 import os
+import warnings
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 
 from neuroml._core.parallel import run_parallel, spawn_generators
 
@@ -23,6 +25,25 @@ def test_order_and_results_do_not_depend_on_n_jobs():
 
 def test_other_processes_do_the_work():
     assert os.getpid() not in set(run_parallel(worker_pid, [(i,) for i in range(4)], n_jobs=2))
+
+
+def test_joblibs_configuration_is_kept():
+    with parallel_config(n_jobs=2):
+        assert os.getpid() not in set(run_parallel(worker_pid, [(i,) for i in range(4)]))
+    with parallel_config(backend="threading", n_jobs=2):  # tasks set what threads would share
+        assert {os.getpid()} == set(run_parallel(worker_pid, [(i,) for i in range(4)], n_jobs=1))
+        assert os.getpid() not in set(run_parallel(worker_pid, [(0,)] * 4, n_jobs=2))
+
+
+def test_dask_workers_do_the_work():
+    distributed = pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster = distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        )
+    with cluster, distributed.Client(cluster), parallel_config(backend="dask"):
+        assert os.getpid() not in set(run_parallel(worker_pid, [(i,) for i in range(4)]))
 
 
 def test_errors_come_through():
