@@ -130,7 +130,7 @@ INPUTS = {
         None,
         lambda model, X, y, **kw: (model.predict_proba(X, **kw), model.score(X, **kw)),
         two="sessions",
-        quick={"max_iter": 5},
+        quick={"max_iter": 3, "ridge": 1.0},
     ),
     WeightedSBM: Inputs(GRAPH, None, lambda model, X, y: (model.icl_, model.block_means_)),
     ResponseModel: Inputs(

@@ -75,7 +75,7 @@ def test_false_match_of_the_bank_is_equation_8_and_is_what_happens(patterns):
 
 def test_ragged_patterns_average_the_law_over_sizes():
     rng = np.random.default_rng(0)
-    X = rng.random((200, 300)) < rng.uniform(0.02, 0.2, size=(200, 1))
+    X = rng.random((60, 300)) < rng.uniform(0.02, 0.2, size=(60, 1))
     bank = SegmentBank(n_synapses=15, threshold=5, random_state=0).fit(X)
     active, sizes = X.sum(axis=1), np.minimum(X.sum(axis=1), 15)
     np.testing.assert_array_equal(bank.synapses_.sum(axis=1), sizes)

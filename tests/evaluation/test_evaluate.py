@@ -276,7 +276,7 @@ def test_windows_of_one_recording():
 
 def test_responses_beside_their_mean():
     retina = make_retina(["on_transient", "off_sustained"], n_cells=3, n_frames=600, random_state=0)
-    model = ResponseModel("linear", n_lags=8, n_filters=4, max_epochs=30, device="cpu")
+    model = ResponseModel("linear", n_lags=8, n_filters=4, max_epochs=20, device="cpu")
     held_out = [(np.arange(400), np.arange(420, 600))]  # one fold: predictions stay
     found = evaluate(
         model, retina.stimuli, retina.responses, cv=held_out, random_state=0,
