@@ -21,7 +21,13 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
 
-from neuroml.dendrites.layers import ActivationMeter, ActiveDendriteLinear, KWinners, SparseLinear
+from neuroml.dendrites.layers import (
+    ActivationMeter,
+    ActiveDendriteLinear,
+    KWinners,
+    SparseLinear,
+    TaskPrototypes,
+)
 
 torch.set_num_threads(1)
 X, y = load_digits(return_X_y=True)
@@ -29,7 +35,9 @@ X = torch.tensor((X - X.mean()) / X.std(), dtype=torch.float32)
 X_train, X_test, y_train, y_test = train_test_split(X, torch.tensor(y), stratify=y, random_state=0)
 rng = np.random.default_rng(0)
 orders = [rng.permutation(64) for _ in range(3)]
-contexts = torch.stack([X_train[:, order].mean(dim=0) for order in orders])
+contexts = TaskPrototypes(64)
+for number, order in enumerate(orders):
+    contexts.update(X_train[:, order], number)
 
 # %%
 # Two networks
@@ -77,9 +85,8 @@ class Plain(nn.Module):
 
 def accuracy(network, task):
     x = X_test[:, orders[task]]
-    nearest = torch.cdist(x, contexts).argmin(dim=1)
     with torch.no_grad():
-        return float((network(x, contexts[nearest]).argmax(dim=1) == y_test).float().mean())
+        return float((network(x, contexts(x)).argmax(dim=1) == y_test).float().mean())
 
 
 def learn(network):
@@ -91,7 +98,7 @@ def learn(network):
         for _epoch in range(8):
             for rows in torch.randperm(len(X_train), generator=generator).split(64):
                 optimizer.zero_grad()
-                logits = network(X_train[rows][:, order], contexts[task])
+                logits = network(X_train[rows][:, order], contexts.prototypes[task])
                 nn.functional.cross_entropy(logits, y_train[rows]).backward()
                 optimizer.step()
         network.eval()

@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 
 from neuroml._core.training import train
-from neuroml.dendrites.layers import ActiveDendriteLinear, KWinners, SparseLinear
+from neuroml.dendrites.layers import ActiveDendriteLinear, KWinners, SparseLinear, TaskPrototypes
 
 N_PIXELS, N_HIDDEN, N_CLASSES, SHARE = 64, 512, 10, 0.05
 NETWORKS = {  # name: (dendrites, sparse), published accuracy after ten tasks
@@ -73,24 +73,24 @@ def make_tasks(n_tasks, seed):
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(N_PIXELS) for _ in range(n_tasks)]
     X_train, X_test, y_train, y_test = parts
-    tasks = [(X_train[:, order], y_train, X_test[:, order], y_test) for order in orders]
-    return tasks, torch.stack([task[0].mean(dim=0) for task in tasks])
+    return [(X_train[:, order], y_train, X_test[:, order], y_test) for order in orders]
 
 
 def accuracy(network, X, y, contexts):
     with torch.no_grad():
-        nearest = torch.cdist(X, contexts).argmin(dim=1)
-        return float((network(X, contexts[nearest]).argmax(dim=1) == y).float().mean())
+        return float((network(X, contexts(X)).argmax(dim=1) == y).float().mean())
 
 
-def learn(network, tasks, contexts, *, epochs, batch_size, lr, seed):
+def learn(network, tasks, *, epochs, batch_size, lr, seed):
     """Train on one task after another; accuracy on every task after each, (n_tasks, n_tasks)."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     table = np.full((len(tasks), len(tasks)), np.nan)
+    contexts = TaskPrototypes(N_PIXELS)
     for t, (X, y, _, _) in enumerate(tasks):
+        contexts.update(X, t)
 
-        def loss(rows, X=X, y=y, context=contexts[t]):
+        def loss(rows, X=X, y=y, context=contexts.prototypes[t]):
             return nn.functional.cross_entropy(network(X[rows], context), y[rows])
 
         def batches(_epoch, X=X):
@@ -98,8 +98,9 @@ def learn(network, tasks, contexts, *, epochs, batch_size, lr, seed):
 
         train(network, loss, batches, optimizer, max_epochs=epochs)
         for other, (_, _, X_test, y_test) in enumerate(tasks[: t + 1]):
-            table[t, other] = accuracy(network, X_test, y_test, contexts[: t + 1])
-    return table
+            table[t, other] = accuracy(network, X_test, y_test, contexts)
+    right = [float((contexts.infer(task[2]) == t).float().mean()) for t, task in enumerate(tasks)]
+    return table, np.mean(right)
 
 
 def main():
@@ -113,18 +114,15 @@ def main():
     torch.set_num_threads(1)
     rows, start = [], time.process_time()
     for seed in range(options.seeds):
-        tasks, contexts = make_tasks(options.tasks, seed)
-        found = [torch.cdist(task[2], contexts).argmin(dim=1) for task in tasks]
-        right = np.mean([float((f == t).float().mean()) for t, f in enumerate(found)])
+        tasks = make_tasks(options.tasks, seed)
         for name, ((dendrites, sparse), published) in NETWORKS.items():
             generator = torch.Generator().manual_seed(seed)
             network = Network(
                 options.tasks, dendrites=dendrites, sparse=sparse, generator=generator
             )
-            table = learn(
+            table, right = learn(
                 network,
                 tasks,
-                contexts,
                 epochs=options.epochs,
                 batch_size=options.batch_size,
                 lr=options.lr,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from neuroml.dendrites.layers import ActiveDendriteLinear
+from neuroml.dendrites.layers import ActiveDendriteConv2d, ActiveDendriteLinear
 from neuroml.exceptions import DataError
 
 VARIANTS = [(s, a) for s in ("absmax", "max") for a in ("gate", "bias")]
@@ -136,3 +136,30 @@ def test_bad_input():
         make(select="min")
     with pytest.raises(DataError, match="n_segments is too small"):
         ActiveDendriteLinear(5, 4, 0, 6)
+
+
+@pytest.mark.parametrize(("select", "apply"), VARIANTS)
+def test_channels_of_images_against_a_linear_layer_at_each_position(select, apply):
+    """A convolution of one pixel is a linear layer at each position, with the same segments."""
+    layer = make(select, apply)
+    images = ActiveDendriteConv2d(5, 4, 1, 3, 6, select=select, apply=apply).double()
+    images.load_state_dict(
+        layer.state_dict() | {"feedforward.weight": layer.feedforward.weight[..., None, None]}
+    )
+    x, contexts = torch.randn(7, 5, 3, 2).double(), torch.randn(7, 6).double()
+    found = images(x, contexts)
+    for i in range(3):
+        for j in range(2):
+            torch.testing.assert_close(found[:, :, i, j], layer(x[:, :, i, j], contexts))
+    torch.testing.assert_close(images(x, contexts[0])[0], found[0])
+    assert images.last_winners_.shape == (4,)
+
+
+def test_images_of_another_shape_are_refused():
+    layer = ActiveDendriteConv2d(5, 4, 3, 3, 6)
+    with pytest.raises(DataError, match="no batch of images"):
+        layer(torch.zeros(2, 4, 8, 8), torch.zeros(6))
+    with pytest.raises(DataError, match="not one context per sample"):
+        layer(torch.zeros(2, 5, 8, 8), torch.zeros(3, 6))
+    with pytest.raises(DataError, match="n_segments is too small"):
+        ActiveDendriteConv2d(5, 4, 3, 0, 6)

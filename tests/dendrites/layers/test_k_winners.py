@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from neuroml.dendrites.layers import KWinners
+from neuroml.dendrites.layers import KWinners, KWinners2d
 from neuroml.exceptions import DataError
 
 
@@ -109,3 +109,38 @@ def test_bad_input():
         KWinners(5, 2, boost=-1)
     with pytest.raises(DataError, match=r"x has the wrong width.*5\); found \(2, 6\)"):
         KWinners(5, 2)(torch.zeros(2, 6))
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_winners_of_images_are_those_of_a_plain_sort(local):
+    x = torch.randn(3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
+    layer = KWinners2d(4, 0.25, local=local)
+    found = layer(x)
+    ranked = x.permute(0, 2, 3, 1) if local else x.flatten(1)
+    least = ranked.sort(dim=-1, descending=True).values[..., ranked.shape[-1] // 4 - 1]
+    expected = x * (x >= (least[:, None] if local else least[:, None, None, None]))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    share = (expected != 0).float().mean(dim=(0, 2, 3))
+    torch.testing.assert_close(layer.duty_cycle, share)
+    assert int(layer.n_seen) == 3
+
+
+def test_boosting_helps_channels_that_win_seldom():
+    x = torch.rand(200, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    x[:, 0] += 0.2
+    shares = []
+    for boost in (0.0, 3.0):
+        layer = KWinners2d(3, 0.2, boost=boost, period=20)
+        for part in x.split(10):
+            layer(part)
+        shares.append(layer.duty_cycle)
+    assert shares[1].max() - shares[1].min() < shares[0].max() - shares[0].min()
+
+
+def test_gradients_pass_winners_of_images_only():
+    x = torch.randn(2, 3, 4, 4, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(KWinners2d(3, 0.3).double(), x)
+    with pytest.raises(DataError, match="no batch of images"):
+        KWinners2d(3, 0.3)(torch.zeros(2, 4, 4, 4))
+    with pytest.raises(DataError, match="share"):
+        KWinners2d(3, 0.0)

@@ -55,6 +55,14 @@ def test_dense_is_an_ordinary_linear_layer():
     assert dict(layer.named_parameters()).keys() == dict(nn.Linear(9, 5).named_parameters()).keys()
 
 
+@pytest.mark.parametrize("density", [0.05, 0.5, 1.0])
+def test_biases_start_as_those_of_a_dense_layer(density):
+    """Published networks keep nn.Linear's: at 256 inputs the bound is 1/16, whatever is sparse."""
+    generator = torch.Generator().manual_seed(0)
+    layer = SparseLinear(256, 5000, density, input_density=0.05, generator=generator)
+    assert 0.0620 < layer.bias.abs().max() <= 0.0625
+
+
 @pytest.mark.parametrize("density", [0.1, 0.5, 1.0])
 def test_scale_of_the_output_does_not_depend_on_the_densities(density):
     generator = torch.Generator().manual_seed(0)
