@@ -428,6 +428,8 @@ def _tables_of(scored: Scored, job: Job) -> dict[str, pd.DataFrame]:
     if scored.evaluation is not None:
         tables["scores"] = scored.evaluation.table_.assign(job=job.name)[SCORE_COLUMNS]
         tables["evaluation"] = scored.evaluation.summary()
+        if scored.evaluation.null_:
+            tables["null"] = scored.evaluation.null_frame()
     return tables
 
 

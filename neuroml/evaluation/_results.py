@@ -58,6 +58,16 @@ class Evaluation:
         """Return ``table_``: one row per model, subject, fold and score."""
         return self.table_.copy()
 
+    def null_frame(self) -> pd.DataFrame:
+        """Return the null as a table: ``scoring, model, permutation, value``, empty without one."""
+        rows = [
+            (scoring, model, b, float(value))
+            for scoring, models in self.null_.items()
+            for model, values in models.items()
+            for b, value in enumerate(values)
+        ]
+        return pd.DataFrame(rows, columns=["scoring", "model", "permutation", "value"])
+
     def summary(self, scoring: str | None = None) -> pd.DataFrame:
         """Compare the models by one score.
 

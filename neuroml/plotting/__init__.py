@@ -35,7 +35,12 @@ from neuroml.plotting.decoding import (
 )
 from neuroml.plotting.dendrites import Comparison, plot_comparisons, plot_threshold_design
 from neuroml.plotting.evaluation import plot_evaluation
-from neuroml.plotting.runs import plot_convergence, plot_jobs
+from neuroml.plotting.runs import (
+    plot_component_agreement,
+    plot_component_parameters,
+    plot_convergence,
+    plot_jobs,
+)
 from neuroml.plotting.switching import (
     plot_couplings,
     plot_dwell_times,
@@ -55,6 +60,8 @@ __all__ = [
     "plot_brain",
     "plot_cohort_components",
     "plot_comparisons",
+    "plot_component_agreement",
+    "plot_component_parameters",
     "plot_components",
     "plot_confusion",
     "plot_connectogram",

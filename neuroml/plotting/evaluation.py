@@ -24,7 +24,8 @@ def plot_evaluation(
 
     Dots are subjects, or folds where there is one subject; the large dot is their mean. The bar is
     the 95 % interval of the difference to the best baseline, whose mean is the vertical line: a bar
-    that does not reach the line is a difference.
+    that does not reach the line is a difference. With a null, a tick marks what each model scores
+    by chance: the mean over its permutations.
 
     Parameters
     ----------
@@ -69,7 +70,11 @@ def plot_evaluation(
     if plain.any():
         reference = summary["mean"] - summary["difference"]
         ax.axvline(float(reference.dropna().iloc[0]), color="0.5", linewidth=1)
+    null = evaluation.null_.get(name, {})
     for place, row in enumerate(summary.to_dict("records")):
+        if row["model"] in null:
+            chance = float(np.nanmean(null[row["model"]]))
+            ax.plot(chance, place, "|", color="0.35", markersize=11, markeredgewidth=2)
         shade = color(1) if plain[place] else color(0)
         own = points[row["model"]].to_numpy()
         ax.plot(own, np.full(len(own), place), ".", color=shade, alpha=0.5)

@@ -9,14 +9,30 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from neuroml.exceptions import DataError
-from neuroml.plotting._checks import fitted
-from neuroml.plotting._style import axes_for, canvas_for, color, count, in_house_style, tidy
+from neuroml.plotting._checks import check_array, fitted, names_for
+from neuroml.plotting._style import (
+    DIVERGING,
+    axes_for,
+    canvas_for,
+    color,
+    colorbar,
+    count,
+    in_house_style,
+    thin_ticks,
+    tidy,
+)
 from neuroml.switching import SwitchingPopulationGLM
 
-__all__ = ["plot_convergence", "plot_jobs"]
+__all__ = [
+    "plot_component_agreement",
+    "plot_component_parameters",
+    "plot_convergence",
+    "plot_jobs",
+]
 
 
 @in_house_style
@@ -123,3 +139,123 @@ def plot_jobs(facts: Sequence[dict[str, Any]], *, figure: Figure | None = None) 
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     return figure
+
+
+@in_house_style
+def plot_component_parameters(
+    values: ArrayLike,
+    *,
+    label_names: Sequence[str] | None = None,
+    component: str = "component",
+    value_label: str = "value",
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw the parameters of a cohort: a panel for each component, a dot for each job.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_jobs, n_components, n_labels)
+        Components of all jobs in the same order.
+    label_names : sequence of str, optional
+        Names of the last axis; numbers by default.
+    component, value_label : str
+        What a component and a value are called.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    DataError
+        If values have other axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.plotting import plot_component_parameters
+    >>> weights = np.random.default_rng(0).normal(size=(8, 3, 2))
+    >>> figure = plot_component_parameters(
+    ...     weights, label_names=["contrast", "bias"], component="state", value_label="weight"
+    ... )
+    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    ['state 0', 'state 1', 'state 2']
+    """
+    table = check_array(values, ("n_jobs", "n_components", "n_labels"), "values")
+    n_labels = table.shape[2]
+    names = names_for(label_names, n_labels, "", "label_names")
+    width = min(0.9 + table.shape[1] * (0.5 + 0.35 * n_labels), 8.8)
+    figure = canvas_for(figure, width, 3.0)
+    grid = figure.subplots(1, table.shape[1], sharey=True, squeeze=False)[0]
+    spread = np.random.default_rng(0).uniform(-0.15, 0.15, size=len(table))
+    for k, axes in enumerate(grid):
+        tidy(axes, y=value_label if k == 0 else "", title=f"{component} {k}")
+        axes.axhline(0, color="0.8", linewidth=1)
+        for m in range(n_labels):
+            axes.plot(m + spread, table[:, k, m], ".", color=color(k), alpha=0.6)
+            middle = np.median(table[:, k, m])
+            axes.plot([m - 0.3, m + 0.3], [middle, middle], color="0.2", linewidth=2)
+        axes.set_xticks(range(n_labels), names, rotation=90)
+        axes.set_xlim(-0.6, n_labels - 0.4)
+    return figure
+
+
+@in_house_style
+def plot_component_agreement(
+    values: ArrayLike,
+    *,
+    job_names: Sequence[str] | None = None,
+    component: str = "component",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how alike the components of a cohort are: each job's against the mean of the others.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_jobs, n_components, n_labels)
+        Components of all jobs in the same order.
+    job_names : sequence of str, optional
+        Numbers by default.
+    component : str
+        What a component is called.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; those of a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    DataError
+        If values have other axes, or there is one job.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.plotting import plot_component_agreement
+    >>> pattern = np.random.default_rng(0).normal(size=(1, 2, 30))
+    >>> ax = plot_component_agreement(np.repeat(pattern, 4, axis=0))
+    >>> ax.images[0].get_array().round(6).min() == 1.0
+    np.True_
+    """
+    table = check_array(values, ("n_jobs", "n_components", "n_labels"), "values")
+    n_jobs, n_components, _ = table.shape
+    if n_jobs < 2:
+        raise DataError("one job agrees with no other", expected="two or more", found=n_jobs)
+    others = (table.sum(axis=0) - table) / (n_jobs - 1)
+    centered, mean = (part - part.mean(axis=2, keepdims=True) for part in (table, others))
+    scale = np.sqrt((centered**2).sum(axis=2) * (mean**2).sum(axis=2))
+    # a component that is the same for all labels is like nothing
+    likeness = (centered * mean).sum(axis=2) / np.where(scale > 0, scale, np.inf)
+    names = names_for(job_names, n_jobs, "", "job_names")
+    ax = axes_for(ax, 3.0 + 0.4 * n_components, 1.4 + 0.18 * min(n_jobs, 30))
+    image = ax.imshow(likeness, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
+    shown = thin_ticks(n_jobs, 30)
+    ax.set_yticks(shown, [names[i] for i in shown])
+    count(ax.xaxis)
+    colorbar(ax, image, "correlation")
+    ax.set(xlabel=component, ylabel="")
+    return ax

@@ -28,32 +28,44 @@ def evaluated(folder: Path, jobs: list[dict[str, Any]]) -> dict[str, Any] | None
     Returns
     -------
     dict or None
-        ``headline``, ``scoring``, the rows of ``models`` and, if there are several, of ``jobs``;
-        None if nothing was evaluated.
+        ``headline``, ``scoring``, the rows of ``models`` and, if there are several, of ``jobs``,
+        and the ``evaluation`` of the whole run; None if nothing was evaluated.
     """
     own = [job for job in jobs if "test_share" in job]
     if not own:
         return None
-    summaries = {job["name"]: _read(folder, job["name"], "evaluation") for job in own}
-    if len(own) == 1:
-        (whole,) = summaries.values()
-        scoring = _read(folder, own[0]["name"], "scores")["scoring"].iloc[0]
-        return _page(whole, scoring, [])
-    scores = pd.concat([_read(folder, name, "scores") for name in summaries], ignore_index=True)
-    # the first fold of one job has nothing to do with the first fold of another
-    scores["fold"] = scores["job"] + " " + scores["fold"].astype(str)
+    names = [job["name"] for job in own]
+    scores = pd.concat([_read(folder, name, "scores") for name in names], ignore_index=True)
     share = float(np.mean([job["test_share"] for job in own]))
-    whole = Evaluation(scores, test_share_=share).summary()
-    rows = [_row(name, _model_of(table)) for name, table in summaries.items()]
-    return _page(whole, str(scores["scoring"].iloc[0]), rows)
-
-
-def _page(summary: pd.DataFrame, scoring: str, jobs: list[dict[str, str]]) -> dict[str, Any]:
+    if len(names) > 1:
+        # the first fold of one job has nothing to do with the first fold of another
+        scores["fold"] = scores["job"] + " " + scores["fold"].astype(str)
+    whole = Evaluation(scores, _null(folder, names), share)
+    rows = []
+    if len(names) > 1:
+        rows = [_row(name, _model_of(_read(folder, name, "evaluation"))) for name in names]
+    summary, scoring = whole.summary(), str(scores["scoring"].iloc[0])
     return {
         "headline": headline(summary, scoring),
         "scoring": scoring,
         "models": [_row(row["model"], row) for _, row in summary.iterrows()],
-        "jobs": jobs,
+        "jobs": rows,
+        "evaluation": whole,
+    }
+
+
+def _null(folder: Path, jobs: list[str]) -> dict[str, dict[str, np.ndarray]]:
+    """The null of the mean over jobs: each permutation's mean; none if a job has none."""
+    paths = [folder / "jobs" / name / "null.csv" for name in jobs]
+    if not all(path.is_file() for path in paths):
+        return {}
+    draws = pd.concat([pd.read_csv(path) for path in paths])
+    means = draws.groupby(["scoring", "model", "permutation"], sort=False)["value"].mean()
+    return {
+        str(scoring): {
+            str(model): own.to_numpy() for model, own in part.groupby(level="model", sort=False)
+        }
+        for scoring, part in means.groupby(level="scoring", sort=False)
     }
 
 

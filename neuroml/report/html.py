@@ -14,12 +14,18 @@ import jinja2
 
 from neuroml._core.files import atomic_write
 from neuroml.exceptions import DataError
+from neuroml.report.cohort import DIAGNOSTICS, cohort_panel
+from neuroml.report.elements import Panel
 from neuroml.report.evaluation import evaluated
+from neuroml.report.presenters import cohort_view
 
 __all__ = ["write_report"]
 
 MOST_WITH_FIGURES = 60
-FEWEST_FOR_OVERVIEW = 3
+MOST_NAMED = 6
+# The smallest letters of a figure, 7 points at 110 dots per inch, are 10.7 pixels high; none is to
+# be shown below 9.
+LEAST_SCALE = 9 / (7 / 72 * 110)
 _PACKAGES = ("neuroml-learn", "numpy", "scipy", "scikit-learn", "torch", "nilearn", "tensorly")
 
 
@@ -58,7 +64,9 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
     for number, job in enumerate(job for job in jobs if job["status"] == "done"):
         if number < MOST_WITH_FIGURES:
             job["images"] = _images(folder, job)
-    fitted = [job["facts"] for job in jobs if job["status"] == "done"]
+    done = [job for job in jobs if job["status"] == "done"]
+    evaluation = evaluated(folder, jobs)
+    last = run["recipe"]["fit"]["steps"][-1]["use"]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("neuroml.report", "templates"),
         autoescape=True,
@@ -68,17 +76,57 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
     page = environment.get_template("report.html.j2").render(
         run=run,
         jobs=jobs,
-        evaluation=evaluated(folder, jobs),
-        fact_names=sorted({name for each in fitted for name in each}),
-        overview=_overview(fitted) if len(fitted) >= FEWEST_FOR_OVERVIEW else None,
+        asked=_asked(run, last, done),
+        convergence=_convergence(done),
+        evaluation=evaluation,
+        scores=None if evaluation is None else _drawn(_score_panel(evaluation)),
+        cohort=_drawn(cohort_panel(cohort_view(last), folder, done)),
+        fact_names=sorted({name for job in done for name in job["facts"]}, key=_late),
         counts={s: sum(u["status"] == s for u in jobs) for s in ("done", "failed", "missing")},
         most=MOST_WITH_FIGURES,
+        most_named=MOST_NAMED,
         seconds=sum(job.get("seconds", 0.0) for job in jobs),
         versions={name: metadata.version(name) for name in _PACKAGES},
         python=platform.python_version(),
     )
     atomic_write(folder / "report.html", page)
     return folder / "report.html"
+
+
+def _late(name: str) -> tuple[bool, str]:
+    """What the fit found comes before how the fit went."""
+    return name in DIAGNOSTICS, name
+
+
+def _asked(run: dict[str, Any], last: str, done: list[dict[str, Any]]) -> str:
+    """What was fitted to what, in a sentence."""
+    n, scope = sum(len(job["recordings"]) for job in done), run["recipe"]["fit"]["scope"]
+    models = f"{len(done)} models" if len(done) > 1 else "one model"
+    recordings = "recordings" if n != 1 else "recording"
+    per = "" if scope == "cohort" else f", one for each {scope}"
+    return f"{last}: {models} of {n} {recordings}{per if len(done) > 1 else ''}."
+
+
+def _convergence(done: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """How many models converged, and which did not; None where models do not say."""
+    told = [job for job in done if "converged" in job["facts"]]
+    if not told:
+        return None
+    return {"n": len(told), "not": [job["name"] for job in told if not job["facts"]["converged"]]}
+
+
+def _score_panel(evaluation: dict[str, Any]) -> Panel:
+    from neuroml.plotting import plot_evaluation
+
+    whole = evaluation["evaluation"]
+    chance = "; a tick is what a model scores by chance" if whole.null_ else ""
+    unit = "subject" if whole.table_["subject"].nunique() > 1 else "fold"
+    caption = (
+        f"Score ({evaluation['scoring']}) on held-out data of the model and its baselines: each "
+        f"{unit} (dots), their mean (large dot) and the 95 % interval of the difference to the "
+        f"best baseline, which is the vertical line{chance}."
+    )
+    return Panel("scores", plot_evaluation(whole), caption)
 
 
 def _job(folder: Path, name: str, record: dict[str, Any] | None) -> dict[str, Any]:
@@ -91,25 +139,29 @@ def _job(folder: Path, name: str, record: dict[str, Any] | None) -> dict[str, An
     return job
 
 
-def _images(folder: Path, job: dict[str, Any]) -> list[dict[str, str]]:
-    images = []
-    for name, caption in job["figures"]:
-        data = (folder / "jobs" / job["name"] / f"{name}.png").read_bytes()
-        images.append({"name": name, "caption": caption, "source": _embedded(data)})
-    return images
+def _images(folder: Path, job: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _embedded((folder / "jobs" / job["name"] / f"{name}.png").read_bytes(), caption)
+        for name, caption in job["figures"]
+    ]
 
 
-def _overview(fitted: list[dict[str, Any]]) -> str | None:
-    """A figure of every number that differs between jobs, as an embedded image."""
-    from neuroml.plotting import plot_jobs, save_figure
-
-    try:
-        figure = plot_jobs(fitted)
-    except DataError:  # no number differs
+def _drawn(panel: Panel | None) -> dict[str, Any] | None:
+    """A panel as an embedded image."""
+    if panel is None or panel.figure is None:
         return None
+    from neuroml.plotting import save_figure
+
     with tempfile.TemporaryDirectory() as folder:
-        return _embedded(save_figure(figure, Path(folder) / "jobs")[0].read_bytes())
+        png = save_figure(panel.figure, Path(folder) / panel.name)[0].read_bytes()
+    return _embedded(png, panel.caption)
 
 
-def _embedded(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _embedded(png: bytes, caption: str) -> dict[str, Any]:
+    """An image for the page, with the width below which its smallest letters cannot be read."""
+    width = int.from_bytes(png[16:20], "big")  # of the header chunk, which a PNG begins with
+    return {
+        "source": f"data:image/png;base64,{base64.b64encode(png).decode()}",
+        "caption": caption,
+        "least": round(LEAST_SCALE * width),
+    }

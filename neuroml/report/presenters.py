@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PRESENTERS", "Presenter", "presenter", "without_figures"]
+from neuroml.report.cohort import CohortView
+
+__all__ = ["PRESENTERS", "Presenter", "cohort_view", "presenter", "without_figures"]
 
 
 @dataclass(frozen=True)
@@ -15,11 +17,13 @@ class Presenter:
     """The functions that make a model's table and its figures, as "module:function".
 
     Names instead of functions, so that looking up a class imports neither its family nor
-    matplotlib. Both functions take a model and its `neuroml.report.Context`.
+    matplotlib. Both functions take a model and its `neuroml.report.Context`. ``cohort`` says what
+    is compared where a run has several jobs.
     """
 
     tables: str
     panels: str
+    cohort: CohortView | None = None
 
     def tabulate(self, model: Any, context: Any) -> Any:
         """The rows of a model's table, as a DataFrame."""
@@ -35,6 +39,9 @@ def _function(place: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(f"neuroml.report.{module}"), name)
 
 
+_STATES = CohortView(("weight", "intercept"), component="state", value="weight")
+_LOADINGS = CohortView(("loading",), ("unit", "pair"), value="loading")
+
 PRESENTERS = {
     "neuroml.celltypes.FacetedStimuli": Presenter("celltypes:facets", "celltypes:facets"),
     "neuroml.celltypes.MostDiscriminativeStimuli": Presenter(
@@ -42,7 +49,9 @@ PRESENTERS = {
     ),
     "neuroml.celltypes.ResponseModel": Presenter("celltypes:training", "celltypes:training"),
     "neuroml.connectome.DynamicConnectome": Presenter("connectome:cohort", "connectome:cohort"),
-    "neuroml.connectome.NonnegativeCP": Presenter("connectome:loadings", "connectome:components"),
+    "neuroml.connectome.NonnegativeCP": Presenter(
+        "connectome:loadings", "connectome:components", _LOADINGS
+    ),
     "neuroml.connectome.WeightedSBM": Presenter("connectome:blocks", "connectome:blocks"),
     "neuroml.decoding.CrossSubjectDecoder": Presenter("decoding:tabulate", "decoding:draw"),
     "neuroml.decoding.HierarchicalRidgeDecoder": Presenter("decoding:tabulate", "decoding:draw"),
@@ -50,9 +59,9 @@ PRESENTERS = {
     "neuroml.decoding.ProcrustesAligner": Presenter("decoding:tabulate", "decoding:draw"),
     "neuroml.decoding.RidgeDecoder": Presenter("decoding:tabulate", "decoding:draw"),
     "neuroml.decoding.SharedResponseModel": Presenter("decoding:tabulate", "decoding:draw"),
-    "neuroml.switching.SwitchingGLM": Presenter("switching:tabulate", "switching:glm"),
+    "neuroml.switching.SwitchingGLM": Presenter("switching:tabulate", "switching:glm", _STATES),
     "neuroml.switching.SwitchingPopulationGLM": Presenter(
-        "switching:tabulate", "switching:population_glm"
+        "switching:tabulate", "switching:population_glm", _STATES
     ),
 }
 """Tables and figures by the public name of a class; its subclasses have the same. A report of any
@@ -64,6 +73,12 @@ def presenter(kind: type) -> Presenter | None:
     """The tables and figures of a class or of the nearest class it derives from, or None."""
     names = (".".join([*c.__module__.split(".")[:2], c.__name__]) for c in kind.__mro__)
     return next((PRESENTERS[name] for name in names if name in PRESENTERS), None)
+
+
+def cohort_view(name: str) -> CohortView | None:
+    """What is compared over the jobs of a recipe whose last step has this name."""
+    found = (one for key, one in PRESENTERS.items() if key.rpartition(".")[2] == name)
+    return next((one.cohort for one in found), None)
 
 
 def without_figures(kind: type) -> str | None:

@@ -1,5 +1,6 @@
 """Recipes with ``[evaluate]`` and ``[select]``, end to end on small data."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -175,7 +176,10 @@ def test_every_family_beside_its_baselines(family, tmp_path):
         assert summary.loc[model, "mean"] == pytest.approx(by_subject.mean())
         assert summary["p"].isna().all() == (family != "choices")
     page = report(out).read_text()
-    assert page.index("Does it predict held-out data?") < page.index("What was done")
+    ids = re.findall('<section id="([a-z]+)">', page)
+    several = ["cohort"] if len(jobs) > 1 else []
+    assert ids == ["headline", "scores", *several, "jobs", "provenance"]
+    assert page.index("the best baseline (") < page.index('id="scores"')
     assert f"{model} " in page and "the best baseline (" in page
     assert [r["status"] for r in run(read_recipe(path), out)] == ["skipped"] * len(jobs)
 

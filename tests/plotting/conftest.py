@@ -217,6 +217,14 @@ def cases():
             (evaluation(),), named={"scoring": "neg_mean_absolute_error", "score_label": "error"}
         ),
         "plot_convergence": Case((factorization(),), named={"label": "relative error"}),
+        "plot_component_agreement": Case(
+            (RNG(0).normal(size=(3, 2, 5)),),
+            named={"job_names": ["a", "b", "c"], "component": "state"},
+        ),
+        "plot_component_parameters": Case(
+            (RNG(0).normal(size=(3, 2, 5)),),
+            named={"label_names": names, "value_label": "weight", "component": "state"},
+        ),
         "plot_jobs": Case(([{"n_iter": 3}, {"n_iter": 5}],)),
     }
 

@@ -48,11 +48,16 @@ def page(tmp_path_factory):
     return report(out)
 
 
-@pytest.mark.parametrize("width", [1200, 390])
-def test_report_reads_well(browser, page, width):
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_report_reads_well(browser, page, width, scheme):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
     )
     browser.get("about:blank")
     browser.get_log("performance")
@@ -62,11 +67,17 @@ def test_report_reads_well(browser, page, width):
     )
     assert width - 20 <= client <= width, "the window does not have the width asked for"
     assert scroll <= client, "the page overflows sideways"
-    images = browser.execute_script(
-        "return [...document.images].map(i => [i.complete, i.naturalWidth, i.getBoundingClientRect().width])"
-    )
-    assert len(images) == 3
-    assert all(complete and natural > 100 and shown <= width for complete, natural, shown in images)
+    ids = browser.execute_script("return [...document.querySelectorAll('section')].map(s => s.id)")
+    assert ids == ["headline", "scores", "jobs", "provenance"]  # no cohort: it is one recording
+    shown = browser.execute_script(SEEN)
+    assert len(shown["images"]) == 4
+    for image in shown["images"]:
+        assert image["complete"] and image["natural"] > 100 and len(image["alt"]) > 30
+        # letters of 7 points at 110 dots per inch: at least 9 pixels high on the screen
+        assert 7 / 72 * 110 * image["shown"] / image["natural"] >= 9 - 0.05
+    assert min(shown["fonts"]) >= 9
+    assert shown["wide"] == [], "tables fold, they are not wider than the page"
+    assert shown["contrast"] >= 4.5  # WCAG AA
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     requests = [
         message["params"]["request"]["url"]
@@ -74,3 +85,24 @@ def test_report_reads_well(browser, page, width):
         if message["method"] == "Network.requestWillBeSent"
     ]
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+SEEN = """
+const light = c => {
+  const [r, g, b] = c.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const paper = light(getComputedStyle(document.body).backgroundColor);
+const texts = [...document.querySelectorAll("p, td, th, li, summary, figcaption")];
+const contrast = texts.map(e => light(getComputedStyle(e).color))
+  .map(v => (Math.max(v, paper) + 0.05) / (Math.min(v, paper) + 0.05));
+return {
+  images: [...document.images].map(i => ({complete: i.complete, natural: i.naturalWidth,
+    shown: i.getBoundingClientRect().width, alt: i.alt})),
+  fonts: texts.map(e => parseFloat(getComputedStyle(e).fontSize)),
+  wide: [...document.querySelectorAll("table")].filter(t => t.scrollWidth > innerWidth)
+    .map(t => t.innerText.slice(0, 40)),
+  contrast: Math.min(...contrast),
+};
+"""
