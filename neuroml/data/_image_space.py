@@ -90,7 +90,7 @@ def _as_text(about: dict[str, Any], labels: np.ndarray | None) -> str:
 
 
 def _packed(content: bytes) -> str:
-    return base64.b64encode(zlib.compress(content, 9)).decode()
+    return base64.b64encode(zlib.compress(content)).decode()
 
 
 def unpacked_text(packed: str) -> bytes:

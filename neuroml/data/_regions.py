@@ -120,7 +120,7 @@ def whole_ids(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Programs that scale labels on storing return 3.00004 for 3. Up to the rounding of single
     precision at the largest id, the nearest whole number is meant; what is farther off is no id.
     """
-    found = np.unique(values)
+    found = np.sort(pd.unique(values.ravel()))  # np.unique sorts a million voxels
     rounding = min(4 * np.finfo(np.float32).eps * float(np.abs(found).max(initial=0)), 0.05)
     apart = ~np.isfinite(found) | (np.abs(found - np.round(found)) > rounding)
     if apart.any():

@@ -115,8 +115,9 @@ def _gathered(
 ) -> tuple[np.ndarray, sparse.csr_array, np.ndarray]:
     """Sums, the weights that were inside and scanned, and coverage; see `_sums`."""
     weights = atlas.weights if inside is None else _masked(atlas.weights, inside)
-    of_atlas = np.unique(np.concatenate([weights.indices, atlas.nearest[atlas.own.indices]]))
-    sums, scanned = _sums(stream, weights, of_atlas[of_atlas >= 0])
+    of_atlas = np.zeros(weights.shape[1] + 1, dtype=bool)  # the last: outside of the field of view
+    of_atlas[weights.indices] = of_atlas[atlas.nearest[atlas.own.indices]] = True
+    sums, scanned = _sums(stream, weights, np.flatnonzero(of_atlas[:-1]))
     seen = scanned if inside is None else scanned & inside
     return sums, _masked(weights, seen), atlas.coverage(seen)
 
@@ -273,7 +274,7 @@ def _voxels(stream: VolumeStream, mask: Any, chosen: np.ndarray) -> Series:
     values = np.empty((stream.n_volumes, len(flat)), dtype=np.float32)
     for row, volume in zip(values, stream, strict=True):
         row[:] = volume[flat]
-    names = ["voxel_{}_{}_{}".format(*index) for index in where]
+    names = [f"voxel_{i}_{j}_{k}" for i, j, k in where.tolist()]
     stored = as_3d(load_image(mask, is_signal=False), "mask")
     own = np.asanyarray(stored.dataobj).ravel(order="F") > 0
     share = (_nearest(image, stored)[own] >= 0).mean()

@@ -382,9 +382,14 @@ def _describe_folder(report: FileReport) -> None:
 def _try_runs(report: FileReport) -> None:
     """Find the runs of a BIDS folder, and open their images without reading all voxels."""
     runs, _ = find_runs(report.path)
-    n_events = sum(run.events is not None for run in runs)
+    n_events = 0
+    for run in runs:
+        try:
+            n_events += run.events is not None
+            report.facts += [f"Not used: {note}." for note in run.notes]
+        except DataError as error:
+            report.problems.append(str(error))
     report.facts.append(f"It has {len(runs)} functional runs, {n_events} of them with events.")
-    report.facts += [f"Not used: {note}." for run in runs for note in run.notes]
     for run in runs:
         try:
             image = open_series(run.path)

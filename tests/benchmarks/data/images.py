@@ -92,6 +92,17 @@ def by_pass(folder: Path, kind: str) -> np.ndarray:
 READERS = {"neuroml": by_neuroml, "nilearn": by_nilearn, "pass": by_pass}
 
 
+def warm_up(reader: str, folder: Path) -> None:
+    """Read a run of two volumes first, since what is imported at first use is no reading."""
+    small = folder / "small"
+    small.mkdir(exist_ok=True)
+    where = np.diag([10.0, 10.0, 10.0, 1.0])
+    bold = np.random.default_rng(0).normal(size=(5, 5, 5, 2)).astype(np.float32)
+    nib.save(nib.Nifti1Image(bold, where), small / "bold.nii.gz")
+    nib.save(nib.Nifti1Image(np.ones((5, 5, 5), np.int16), where), small / "labels.nii.gz")
+    READERS[reader](small, "labels")
+
+
 def measure(reader: str, folder: Path, kind: str) -> None:
     """Print CPU seconds, seconds and the peak (MiB) beyond what was there, and some values."""
     import nilearn.maskers
@@ -99,6 +110,7 @@ def measure(reader: str, folder: Path, kind: str) -> None:
     import neuroml.data
 
     assert nilearn and neuroml
+    warm_up(reader, folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cpu, wall = time.process_time(), time.perf_counter()
     values = READERS[reader](folder, kind)
