@@ -243,9 +243,7 @@ def series_from_surface(source: Any, labels: Any, mask: Any, units: Units | None
         raise no_atlas()
     if labels is not None and mask is not None:
         raise DataError(
-            "a SurfaceImage takes an atlas or a mask",
-            expected="labels= or mask=",
-            found="both",
+            "a SurfaceImage takes an atlas or a mask, not both",
             fix="Set the atlas to 0 outside of the mask, or read the files of the surface.",
             field="mask",
         )

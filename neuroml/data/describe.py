@@ -387,12 +387,8 @@ def _try_runs(report: FileReport) -> None:
         try:
             n_events += run.events is not None
             report.facts += [f"Not used: {note}." for note in run.notes]
-        except DataError as error:
-            report.problems.append(str(error))
-    report.facts.append(f"It has {len(runs)} functional runs, {n_events} of them with events.")
-    for run in runs:
-        try:
             image = open_series(run.path)
             stated_tr(partial(tr_of, image, None, file=run.path), run.path)
         except DataError as error:
             report.problems.append(str(error.at(file=run.path)))
+    report.facts.append(f"It has {len(runs)} functional runs, {n_events} of them with events.")

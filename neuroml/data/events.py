@@ -149,7 +149,6 @@ def labels_from_events(
     if table["duration"].isna().any():
         raise DataError(
             "events whose duration is not known cannot label samples",
-            expected="a duration in seconds for each",
             found=f"{int(table['duration'].isna().sum())} of {len(table)} with n/a",
             fix="Fill them in, or drop them: events.dropna(subset=['duration']).",
             subject=subject,
