@@ -210,7 +210,7 @@ def validate_recording(recording: xr.Dataset) -> xr.Dataset:
     if rate is not None and not (np.isfinite(rate) and rate > 0):
         raise refuse("the rate is not a frequency", "rate_hz", expected="> 0 or None", found=rate)
     labels = recording["unit"].values
-    if len(set(labels)) < len(labels):
+    if len(set(labels.tolist())) < len(labels):
         twice = sorted({str(u) for u in labels if (labels == u).sum() > 1})
         raise refuse("unit labels repeat", "unit", found=twice[:5], fix="Make them unique.")
     _check_time(recording, refuse)

@@ -11,6 +11,7 @@ from neuroml.data.deconvolution import detect_events
 from neuroml.data.describe import describe_file
 from neuroml.data.events import epochs, labels_from_events, read_events
 from neuroml.data.fmri import read_fmri
+from neuroml.data.images import to_image
 from neuroml.data.resample import resample_to
 from neuroml.data.spikes import read_spikes
 from neuroml.data.splits import BlockedKFold, LeaveOneSubjectOut, SessionKFold
@@ -43,5 +44,6 @@ __all__ = [
     "resample_to",
     "stack",
     "subtract_neuropil",
+    "to_image",
     "validate_recording",
 ]

@@ -30,6 +30,7 @@ __all__ = [
     "gzip_size",
     "list_arrays",
     "read_array",
+    "whole_gzip",
 ]
 
 ARRAY_SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5")
@@ -344,17 +345,23 @@ _OPENERS: dict[str, Callable[[Path], list[StoredArray]]] = {
 }
 
 
-def gzip_size(path: Path) -> int:
-    """Number of bytes in a gzip file, which is read through so that its checksum is compared."""
-    size = 0
+@contextmanager
+def whole_gzip(path: Path) -> Iterator[None]:
+    """Turn what a damaged gzip file raises, while it is read, into a DataError."""
     try:
-        with gzip.open(path) as handle:
-            while block := handle.read(2**22):
-                size += len(block)
+        yield
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"the compressed file is truncated or damaged ({error})",
             fix="Copy or download it again.",
             file=path,
         ) from error
+
+
+def gzip_size(path: Path) -> int:
+    """Number of bytes in a gzip file, which is read through so that its checksum is compared."""
+    size = 0
+    with whole_gzip(path), gzip.open(path) as handle:
+        while block := handle.read(2**22):
+            size += len(block)
     return size

@@ -17,17 +17,21 @@ from neuroml.data._arrays import existing_file, gzip_size
 from neuroml.exceptions import DataError
 
 __all__ = [
-    "check_is_3d",
+    "as_3d",
+    "claimed_bytes",
     "image_problems",
     "is_image",
+    "is_same_grid",
     "load_image",
     "needed",
     "on_grid_of",
     "open_series",
     "parse_image",
+    "places_apart",
     "plausible_tr",
     "size_problems",
     "tr_of",
+    "wrong_size",
 ]
 
 _SUFFIXES = (".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".mgz", ".mgh")
@@ -50,7 +54,8 @@ def load_image(source: Any, *, is_signal: bool = True) -> Any:
     source : path-like or nibabel image
         The file's own header is checked only when a path is given.
     is_signal : bool
-        Whether the values are measured, rather than a mask or labels, which no slope scales.
+        Whether the values are measured, rather than a mask or labels. A signal's bytes are counted
+        later, as they are read (`neuroml.data._stream.VolumeStream`).
 
     Raises
     ------
@@ -71,7 +76,7 @@ def load_image(source: Any, *, is_signal: bool = True) -> Any:
         return source
     path = existing_file(source)
     image = parse_image(path)
-    for problem in image_problems(image, path, is_signal=is_signal):
+    for problem in image_problems(image, path, count_bytes=not is_signal):
         raise problem
     return image
 
@@ -88,39 +93,54 @@ def parse_image(path: Path) -> Any:
         ) from error
 
 
-def image_problems(image: Any, path: Path, *, is_signal: bool) -> Iterator[DataError]:
-    """Yield what is wrong with an opened image file, apart from its voxels."""
-    yield from size_problems(image, path)
+def image_problems(image: Any, path: Path, *, count_bytes: bool = True) -> Iterator[DataError]:
+    """Yield what is wrong with an opened image file, apart from its voxels.
+
+    With ``count_bytes=False`` a compressed file is not read through: who reads it, counts.
+    """
+    yield from size_problems(image, path, unpack=count_bytes)
     yield from _affine_problems(image, path)
     if isinstance(image.header, nib.Nifti1Header):
-        yield from _scaling_problems(image, path, is_signal)
+        yield from _scaling_problems(image, path)
 
 
-def size_problems(image: Any, path: Path) -> Iterator[DataError]:
+def size_problems(image: Any, path: Path, *, unpack: bool = True) -> Iterator[DataError]:
     """Yield what is wrong with the size of an image's file."""
-    shape, proxy = image.shape, image.dataobj
+    shape = image.shape
     if not shape or min(shape) < 1:
         yield DataError("the image has an empty axis", found=f"shape {shape}", file=path)
         return
     data_file = Path(image.file_map["image"].filename)
-    if not hasattr(proxy, "offset"):
+    is_packed = data_file.suffix == ".gz"
+    if not hasattr(image.dataobj, "offset") or (is_packed and not unpack):
         return
     try:
-        there = gzip_size(data_file) if data_file.suffix == ".gz" else data_file.stat().st_size
+        there = gzip_size(data_file) if is_packed else data_file.stat().st_size
     except DataError as error:
         yield error
         return
-    claimed = proxy.offset + math.prod(shape) * np.dtype(proxy.dtype).itemsize
-    if there != claimed:
-        too_long = "the header does not account for all bytes of the file"
-        yield DataError(
-            "the file is truncated" if there < claimed else too_long,
-            expected=f"{claimed} bytes for {' x '.join(map(str, shape))} voxels of {proxy.dtype}",
-            found=f"{there} bytes",
-            fix="The file is damaged: copy or download it again. Only if you know that its header "
-            "is right, pass nibabel.load(path) in place of the path.",
-            file=path,
-        )
+    if there != claimed_bytes(image):
+        yield wrong_size(image, there, path)
+
+
+def claimed_bytes(image: Any) -> int:
+    """How long the header of an image says that the decompressed file is."""
+    proxy = image.dataobj
+    return int(proxy.offset + math.prod(image.shape) * np.dtype(proxy.dtype).itemsize)
+
+
+def wrong_size(image: Any, there: int, path: Path | None) -> DataError:
+    """The error for a file of another number of bytes than its header claims."""
+    claimed, dtype = claimed_bytes(image), image.dataobj.dtype
+    too_long = "the header does not account for all bytes of the file"
+    return DataError(
+        "the file is truncated" if there < claimed else too_long,
+        expected=f"{claimed} bytes for {' x '.join(map(str, image.shape))} voxels of {dtype}",
+        found=f"{there} bytes",
+        fix="The file is damaged: copy or download it again. Only if you know that its header "
+        "is right, pass nibabel.load(path) in place of the path.",
+        file=path,
+    )
 
 
 def _affine_problems(image: Any, path: Path | None) -> Iterator[DataError]:
@@ -144,39 +164,59 @@ def _affine_problems(image: Any, path: Path | None) -> Iterator[DataError]:
 
 def _places_apart(image: Any, path: Path | None) -> Iterator[DataError]:
     """Yield that sform and qform, of one and the same space, put a voxel into different places."""
-    header = image.header
-    if not isinstance(header, nib.Nifti1Header):
-        return
-    sform, qform = header.get_sform(coded=True), header.get_qform(coded=True)
-    if sform[1] != qform[1] or not sform[1]:
-        return
-    corners = np.array(list(itertools.product(*((0, n - 1) for n in image.shape[:3]))))
-    s_mm, q_mm = (nib.affines.apply_affine(form[0], corners) for form in (sform, qform))
-    apart = float(np.linalg.norm(s_mm - q_mm, axis=1).max())
-    if not apart <= max(header.get_zooms()[:3]):
+    codes, apart = _distance_mm(image)
+    if codes[0] == codes[1] and not apart <= max(image.header.get_zooms()[:3]):
         yield DataError(
             "sform and qform, which claim the same space, put the image into different places",
             expected="less than a voxel apart",
-            found=f"{apart:.3g} mm, both with code {int(sform[1])}",
+            found=f"{apart:.3g} mm, both with code {codes[0]}",
             fix="Repair the header: set both to the right affine, or the code of the wrong to 0.",
             file=path,
             field="affine",
         )
 
 
-def _scaling_problems(image: Any, path: Path, is_signal: bool) -> Iterator[DataError]:
+def places_apart(image: Any) -> list[str]:
+    """Say that sform and qform, of spaces that may differ, put a voxel into different places."""
+    (of_s, of_q), apart = _distance_mm(image)
+    if apart <= (max(image.header.get_zooms()[:3]) if apart else 0):
+        return []
+    return [
+        f"the qform (code {of_q}), which puts the image up to {apart:.3g} mm away from the sform "
+        f"(code {of_s}), which is used"
+    ]
+
+
+def _distance_mm(image: Any) -> tuple[tuple[int, int], float]:
+    """The codes of sform and qform, and how far apart both put a corner of the image."""
+    header = image.header
+    if not isinstance(header, nib.Nifti1Header):
+        return (0, 0), 0.0
+    sform, qform = header.get_sform(coded=True), header.get_qform(coded=True)
+    codes = int(sform[1]), int(qform[1])
+    if 0 in codes:
+        return codes, 0.0
+    corners = np.array(list(itertools.product(*((0, n - 1) for n in image.shape[:3]))))
+    s_mm, q_mm = (nib.affines.apply_affine(form[0], corners) for form in (sform, qform))
+    return codes, float(np.linalg.norm(s_mm - q_mm, axis=1).max())
+
+
+def _scaling_problems(image: Any, path: Path) -> Iterator[DataError]:
+    """Yield a scaling that no reader can apply.
+
+    A slope of 0 or NaN means that the numbers are not scaled, whatever the intercept: so says the
+    NIfTI-1 standard of 0, and its reference reader (nifti1_io.c) takes NaN for 0.
+    """
     with ImageOpener(image.file_map.get("header", image.file_map["image"]).filename) as handle:
         raw = type(image.header).from_fileobj(handle, check=False)
     slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
-    needs_slope = is_signal and np.dtype(image.get_data_dtype()).kind in "iu"
-    if math.isfinite(slope) and math.isfinite(intercept) and (slope != 0 or not needs_slope):
+    if slope == 0 or math.isnan(slope) or (math.isfinite(slope) and math.isfinite(intercept)):
         return
     yield DataError(
         "the header scales the stored numbers by a factor that makes no sense",
-        expected="a finite slope that is not 0, and a finite intercept",
+        expected="a finite slope and intercept (slope 0: not scaled)",
         found=f"slope {slope}, intercept {intercept}",
-        fix="Set scl_slope to the right factor. If the stored numbers need none, as slope 0 means "
-        "to some programs, pass nibabel.load(path) in place of the path.",
+        fix="Set scl_slope to the right factor, or to 0 if the stored numbers need none.",
         file=path,
         field="scl_slope",
     )
@@ -304,14 +344,33 @@ def needed(tr_s: float | None) -> float:
     return tr_s
 
 
-def check_is_3d(image: Any, name: str) -> None:
-    """Raise DataError unless a mask or label image has three dimensions."""
+def as_3d(image: Any, name: str) -> Any:
+    """A mask or label image without axes of length 1 behind the third.
+
+    Raises
+    ------
+    DataError
+        If more than three axes are longer.
+    """
+    if len(image.shape) > 3 and math.prod(image.shape[3:]) == 1:
+        image = nib.squeeze_image(image)
     if len(image.shape) != 3:
-        raise DataError(f"the {name} image is not 3-D", found=f"shape {image.shape}", field=name)
+        raise DataError(
+            f"the {name} image is not 3-D",
+            found=f"shape {image.shape}",
+            fix="Pass an atlas of one map per region as maps=." if name == "labels" else None,
+            field=name,
+        )
+    return image
 
 
-def on_grid_of(image: Any, other: Any, name: str) -> Any:
-    """Resample a mask or label image onto the grid of an image, if it has another one.
+def is_same_grid(one: Any, other: Any) -> bool:
+    """Whether two images have the same voxels, up to the rounding of their affines."""
+    return one.shape[:3] == other.shape[:3] and np.allclose(one.affine, other.affine, atol=1e-4)
+
+
+def on_grid_of(image: Any, other: Any, name: str, interpolation: str = "nearest") -> Any:
+    """Resample a mask, labels or map onto the grid of an image, if it has another one.
 
     Parameters
     ----------
@@ -319,6 +378,8 @@ def on_grid_of(image: Any, other: Any, name: str) -> Any:
     other : 3-D image
     name : str
         What ``other`` is, for the message.
+    interpolation : {"nearest", "linear"}
+        The second for maps, as nilearn's NiftiMapsMasker resamples them.
 
     Raises
     ------
@@ -328,8 +389,7 @@ def on_grid_of(image: Any, other: Any, name: str) -> Any:
     from nilearn.image import resample_to_img
     from nilearn.image.resampling import BoundingBoxError
 
-    check_is_3d(other, name)
-    if other.shape == image.shape[:3] and np.allclose(other.affine, image.affine, atol=1e-4):
+    if is_same_grid(image, other):
         return other
     if isinstance(image.header, nib.Nifti1Header) and not (
         image.header["sform_code"] or image.header["qform_code"]
@@ -342,7 +402,7 @@ def on_grid_of(image: Any, other: Any, name: str) -> Any:
             field=name,
         )
     try:
-        return resample_to_img(other, image, interpolation="nearest", copy_header=True)
+        return resample_to_img(other, image, interpolation=interpolation, copy_header=True)
     except BoundingBoxError as error:
         raise DataError(
             f"the {name} and the image do not overlap",

@@ -1,4 +1,4 @@
-"""Signals of regions or voxels, from an image and an atlas or mask."""
+"""Names of regions, and their signals on surfaces in memory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neuroml.data._nifti import check_is_3d, load_image, on_grid_of
 from neuroml.data._tables import read_text_table
 from neuroml.data._units import check_unique
 from neuroml.exceptions import DataError
@@ -19,12 +17,13 @@ from neuroml.exceptions import DataError
 __all__ = [
     "Series",
     "Units",
+    "coverage_notes",
     "is_surface",
-    "one_of",
+    "no_atlas",
     "region_names",
-    "series_from_image",
     "series_from_surface",
     "series_of_regions",
+    "whole_ids",
 ]
 
 Units = Sequence[str] | pd.DataFrame | str | Path
@@ -48,6 +47,9 @@ class Series:
         Columns of the same table that are no units.
     notes : list of str
         What was left out.
+    image : str
+        Where the units are, as `neuroml.data._image_space` describes it; "" where nothing does.
+    space : str
     """
 
     values: np.ndarray
@@ -55,119 +57,17 @@ class Series:
     coords: dict[str, np.ndarray] = field(default_factory=dict)
     side: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: list[str] = field(default_factory=list)
+    image: str = ""
+    space: str = ""
 
 
-def series_from_image(image: Any, labels: Any, mask: Any, units: Units | None) -> Series:
-    """Mean of each region of an atlas, or each voxel of a mask."""
-    one_of(labels, mask)
-    try:
-        if mask is not None:
-            return _voxels(image, load_image(mask, is_signal=False))
-        return _regions(image, load_image(labels, is_signal=False), units)
-    except DataError as error:
-        given = mask if labels is None else labels
-        if error.field in ("mask", "labels") and isinstance(given, str | Path):
-            raise error.at(file=given) from error
-        raise error.at(field="mask" if labels is None else "labels") from error
-
-
-def one_of(labels: Any, mask: Any) -> None:
-    """Raise DataError unless exactly one of the two is given."""
-    if (labels is None) == (mask is None):
-        raise DataError(
-            "an image needs an atlas or a mask",
-            expected="labels= or mask=",
-            found="neither" if labels is None else "both",
-        )
-
-
-def _voxels(image: Any, mask: Any) -> Series:
-    from nilearn.masking import apply_mask
-
-    stored, mask = mask, on_grid_of(image, mask, "mask")
-    inside = np.asanyarray(mask.dataobj)
-    if not np.isfinite(inside).all():
-        raise DataError("the mask has values that are not finite", field="mask")
-    chosen = inside > 0
-    if not chosen.any():
-        raise DataError(
-            "the mask has no voxel on the image's grid",
-            expected="voxels above 0, in the same space",
-            found=0,
-            field="mask",
-        )
-    binary = nib.Nifti1Image(chosen.astype(np.uint8), image.affine)
-    values = apply_mask(image, binary, ensure_finite=False)
-    where = np.argwhere(chosen)
-    names = ["voxel_{}_{}_{}".format(*index) for index in where]
-    whole = nib.Nifti1Image((np.asanyarray(stored.dataobj) > 0).astype(np.uint8), stored.affine)
-    (share,) = _coverage(whole, np.array([1]), np.ones_like(chosen), image.affine)
-    notes = [f"{1 - share:.0%} of the mask, which lie outside the image"] if share < 1 else []
-    return Series(values, names, _millimetres(where, image.affine), notes=notes)
-
-
-def _regions(image: Any, atlas: Any, units: Units | None) -> Series:
-    from nilearn.image import new_img_like
-    from nilearn.maskers import NiftiLabelsMasker
-    from scipy import ndimage
-
-    ids = _region_ids(atlas)
-    names, coords = region_names(units, ids)
-    stored = atlas
-    atlas = on_grid_of(image, atlas, "labels")
-    grid = np.asanyarray(atlas.dataobj).astype(np.int32)
-    present = np.isin(ids, grid)
-    if not present.any():
-        raise DataError(
-            "no region of the atlas lies on the image's grid",
-            fix="Check that both are in the same space.",
-            field="labels",
-        )
-    data = np.asanyarray(image.dataobj, dtype=np.float32)
-    scanned = (data != 0).any(axis=-1)
-    missing = ~np.isfinite(data)
-    if missing.any():
-        image = new_img_like(image, np.where(missing, 0, data), copy_header=True)
-    there = np.where(scanned, grid, 0)
-    seen = np.isin(ids, there)
-    values = np.full((data.shape[-1], len(ids)), np.nan, dtype=np.float32)
-    if seen.any():
-        masker = NiftiLabelsMasker(
-            nib.Nifti1Image(there, image.affine),
-            standardize=None,
-            resampling_target=None,
-            reports=False,
-        ).set_output(transform="default")
-        means = masker.fit_transform(image)
-        if missing.any():  # a region with a missing voxel is missing, where nilearn counts it as 0
-            touched = masker.transform(new_img_like(image, missing.astype(np.float32))) > 0
-            means = np.where(touched, np.nan, means)
-        values[:, seen] = means
-    centers = ndimage.center_of_mass(np.ones_like(grid), grid, ids[present])
-    lost = [name for name, here in zip(names, present, strict=True) if not here]
-    kept = [name for name, here in zip(names, present, strict=True) if here]
-    coverage = _coverage(stored, ids, scanned, image.affine)[present]
-    notes = [f"{len(lost)} regions without a voxel on the image's grid: {', '.join(lost)}"]
-    return Series(
-        values[:, present],
-        kept,
-        {name: column[present] for name, column in coords.items()}
-        | _millimetres(np.asarray(centers), image.affine)
-        | {"coverage": coverage},
-        notes=(notes if lost else []) + coverage_notes(kept, coverage),
+def no_atlas() -> DataError:
+    """The error for a file of voxels or vertices with nothing that says which are units."""
+    return DataError(
+        "an image needs an atlas or a mask",
+        expected="labels= (or maps=) with or without mask=, or mask= alone",
+        found="neither",
     )
-
-
-def _coverage(atlas: Any, ids: np.ndarray, scanned: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """The share of each region's voxels whose centers lie in a voxel that was scanned."""
-    regions = np.asanyarray(atlas.dataobj).astype(np.int32)
-    where = np.argwhere(regions > 0)
-    to_image = np.linalg.inv(affine) @ atlas.affine
-    index = np.round(nib.affines.apply_affine(to_image, where)).astype(np.int64)
-    inside = ((index >= 0) & (index < scanned.shape)).all(axis=1)
-    inside[inside] = scanned[tuple(index[inside].T)]
-    at = np.searchsorted(ids, regions[tuple(where.T)])
-    return np.bincount(at, inside, minlength=len(ids)) / np.bincount(at, minlength=len(ids))
 
 
 def coverage_notes(names: Sequence[str], coverage: np.ndarray) -> list[str]:
@@ -182,7 +82,7 @@ def coverage_notes(names: Sequence[str], coverage: np.ndarray) -> list[str]:
 
 
 def region_means(
-    values: np.ndarray, regions: np.ndarray, ids: np.ndarray
+    values: np.ndarray, regions: np.ndarray, ids: np.ndarray, inside: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean of each region over what was scanned of it, and the share of it that was.
 
@@ -192,52 +92,60 @@ def region_means(
         A vertex that is 0 throughout was not scanned.
     regions : ndarray of int of shape (n_vertices,)
     ids : ndarray of int of shape (n_regions,)
+    inside : ndarray of bool of shape (n_vertices,), optional
+        What a mask leaves; all by default.
 
     Returns
     -------
     means : ndarray of shape (n_times, n_regions)
-        NaN for regions of which nothing was scanned.
+        NaN for regions of which nothing was scanned or inside.
     coverage : ndarray of shape (n_regions,)
     """
-    scanned = (values != 0).any(axis=0)
+    seen = (values != 0).any(axis=0)
+    if inside is not None:
+        seen &= inside
     means = np.full((len(values), len(ids)), np.nan)
     coverage = np.zeros(len(ids))
     for at, i in enumerate(ids):
-        inside = regions == i
-        coverage[at] = scanned[inside].mean()
+        of_region = regions == i
+        coverage[at] = seen[of_region].mean()
         if coverage[at]:
-            means[:, at] = values[:, inside & scanned].mean(axis=1)
+            means[:, at] = values[:, of_region & seen].mean(axis=1)
     return means, coverage
 
 
-def _millimetres(index: np.ndarray, affine: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip("xyz", nib.affines.apply_affine(affine, index).T, strict=True))
+def whole_ids(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted ids of an atlas without the background, and the atlas as whole numbers.
 
-
-def _region_ids(atlas: Any) -> np.ndarray:
-    """Sorted ids of an atlas without the background."""
-    check_is_3d(atlas, "labels")
-    values = np.unique(np.asanyarray(atlas.dataobj))
-    if not np.isfinite(values).all() or (values != np.round(values)).any():
+    Programs that scale labels on storing return 3.00004 for 3. Up to the rounding of single
+    precision at the largest id, the nearest whole number is meant; what is farther off is no id.
+    """
+    found = np.sort(pd.unique(values.ravel()))  # np.unique sorts a million voxels
+    rounding = min(4 * np.finfo(np.float32).eps * float(np.abs(found).max(initial=0)), 0.05)
+    apart = ~np.isfinite(found) | (np.abs(found - np.round(found)) > rounding)
+    if apart.any():
         raise DataError(
             "the atlas is not made of whole numbers",
             expected="one integer id per region",
-            found=values[(values != np.round(values)) | ~np.isfinite(values)][:5].tolist(),
-            fix="A probabilistic atlas or resampled labels cannot serve as labels=.",
+            found=found[apart][:5].tolist(),
+            fix="A probabilistic atlas is passed as maps=; labels are resampled by nearest "
+            "neighbor.",
             field="labels",
         )
-    if values.min() < 0:
+    if found.min() < 0:
         raise DataError(
             "the atlas has negative ids",
             expected="0 for background and ids above 0",
-            found=values[values < 0][:5].tolist(),
+            found=found[found < 0][:5].tolist(),
             fix="Ids above 127 turn negative when stored as 8-bit integers: save it as int16.",
             field="labels",
         )
-    ids = values[values > 0].astype(np.int32)
+    whole = np.round(values).astype(np.int32)
+    ids = np.unique(np.round(found).astype(np.int32))
+    ids = ids[ids > 0]
     if not len(ids):
         raise DataError("the atlas has no region", expected="ids above 0", field="labels")
-    return ids
+    return ids, whole
 
 
 def region_names(units: Units | None, ids: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -331,7 +239,14 @@ def series_from_surface(source: Any, labels: Any, mask: Any, units: Units | None
     """Mean of each region of a surface atlas, or each vertex of a surface mask."""
     from nilearn.maskers import SurfaceMasker
 
-    one_of(labels, mask)
+    if labels is None and mask is None:
+        raise no_atlas()
+    if labels is not None and mask is not None:
+        raise DataError(
+            "a SurfaceImage takes an atlas or a mask, not both",
+            fix="Set the atlas to 0 outside of the mask, or read the files of the surface.",
+            field="mask",
+        )
     name, given = ("mask", mask) if labels is None else ("labels", labels)
     if not is_surface(given):
         raise DataError(
@@ -364,12 +279,14 @@ def series_from_surface(source: Any, labels: Any, mask: Any, units: Units | None
     return series_of_regions(data.T, every, units)
 
 
-def series_of_regions(values: np.ndarray, regions: np.ndarray, units: Units | None) -> Series:
+def series_of_regions(
+    values: np.ndarray, regions: np.ndarray, units: Units | None, inside: np.ndarray | None = None
+) -> Series:
     """Signals of the regions of a surface, from those of its vertices (n_times, n_vertices)."""
     ids = np.unique(regions[regions > 0])
     if not len(ids):
         raise DataError("the atlas has no label above 0", field="labels")
     names, coords = region_names(units, ids)
-    means, coverage = region_means(values, regions, ids)
+    means, coverage = region_means(values, regions, ids, inside)
     notes = coverage_notes(names, coverage)
-    return Series(means, names, coords | {"coverage": coverage}, notes=notes)
+    return Series(means, names, coords | {"coverage": coverage, "image_index": ids}, notes=notes)

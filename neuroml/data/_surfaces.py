@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,9 @@ import nibabel as nib
 import numpy as np
 
 from neuroml.data._bids_names import stated_tr
+from neuroml.data._image_space import describe_grayordinates, describe_vertices
 from neuroml.data._nifti import needed, parse_image, plausible_tr, size_problems, tr_of
-from neuroml.data._regions import Series, Units, one_of, region_names, series_of_regions
+from neuroml.data._regions import Series, Units, no_atlas, region_names, series_of_regions
 from neuroml.exceptions import DataError
 
 __all__ = ["describe_surface", "is_surface_file", "series_from_file", "write_full_mask"]
@@ -47,7 +51,10 @@ def series_from_file(
     """
     image = _opened(path)
     if isinstance(image, nib.GiftiImage):
-        series = _reduced(_vertices(image, path), _grid(image), labels, mask, units)
+        n = _grid(image)
+        series = _reduced(
+            _vertices(image, path), n, labels, mask, units, partial(describe_vertices, image, n)
+        )
         return series, tr_of(None, tr_s) if tr_s is not None else stated_tr(_no_tr, path)
     time, space = _series_axes(image, path)
     seconds = stated_tr(lambda: _step_s(time), path) if tr_s is None else tr_of(None, tr_s)
@@ -57,8 +64,10 @@ def series_from_file(
             raise DataError("the file has parcels already", expected="no labels= or mask=")
         parcels = np.arange(1, len(space) + 1)
         names, coords = region_names(list(space.name) if units is None else units, parcels)
-        return Series(values, names, coords), seconds
-    return _reduced(values, space, labels, mask, units), seconds
+        coords |= {"image_index": parcels - 1}
+        return Series(values, names, coords, image=describe_grayordinates(space)), seconds
+    describe = partial(describe_grayordinates, space)
+    return _reduced(values, space, labels, mask, units, describe), seconds
 
 
 def describe_surface(path: Path) -> list[str]:
@@ -190,19 +199,32 @@ def _grid(image: Any) -> int:
     return int(image.darrays[0].data.shape[0])
 
 
-def _reduced(values: np.ndarray, grid: Any, labels: Any, mask: Any, units: Units | None) -> Series:
-    """Mean of each region of an atlas, or each vertex of a mask."""
-    one_of(labels, mask)
+def _reduced(
+    values: np.ndarray,
+    grid: Any,
+    labels: Any,
+    mask: Any,
+    units: Units | None,
+    describe: Callable[..., str],
+) -> Series:
+    """Mean of each region of an atlas (within a mask, if there is one), or a mask's vertices."""
+    inside = None
     if mask is not None:
-        inside = np.flatnonzero(_map_on(grid, mask, "mask")[0] > 0)
-        if not len(inside):
+        inside = _map_on(grid, mask, "mask")[0] > 0
+        if not inside.any():
             raise DataError("the mask has no vertex above 0", field="mask")
-        return Series(values[:, inside], [f"vertex{i}" for i in inside])
-    regions, names = _map_on(grid, labels, "labels")
-    if units is None and names:
+    if labels is None:
+        if inside is None:
+            raise no_atlas()
+        at = np.flatnonzero(inside)
+        names = [f"vertex{i}" for i in at]
+        return Series(values[:, at], names, {"image_index": at}, image=describe())
+    regions, names_of_ids = _map_on(grid, labels, "labels")
+    if units is None and names_of_ids:
         ids = np.unique(regions[regions > 0])
-        units = [names.get(int(i), f"region{int(i)}") for i in ids]
-    return series_of_regions(values, regions, units)
+        units = [names_of_ids.get(int(i), f"region{int(i)}") for i in ids]
+    series = series_of_regions(values, regions, units, inside)
+    return replace(series, image=describe(labels=regions))
 
 
 def _map_on(grid: Any, source: Any, name: str) -> tuple[np.ndarray, dict[int, str]]:
@@ -223,7 +245,8 @@ def _map_on(grid: Any, source: Any, name: str) -> tuple[np.ndarray, dict[int, st
         first, there = _axes(image, Path(source))
         table = first.label[0] if isinstance(first, nib.cifti2.LabelAxis) else {}
         names = {key: text for key, (text, _) in table.items()}
-    if type(there) is not type(grid) or there != grid:
+    placed = values if there is grid or _is_same(there, grid) else _placed(values, there, grid)
+    if placed is None:
         raise DataError(
             f"the {name} file has other vertices than the data",
             expected=grid if isinstance(grid, int) else f"the same {len(grid)} grayordinates",
@@ -232,15 +255,48 @@ def _map_on(grid: Any, source: Any, name: str) -> tuple[np.ndarray, dict[int, st
             file=source,
             field=name,
         )
-    if len(values) != 1:
+    if len(placed) != 1:
         raise DataError(
             f"the {name} file has several maps",
             expected="one",
-            found=len(values),
+            found=len(placed),
             fix="Save the map that you mean as a file of its own.",
             file=source,
             field=name,
         )
-    if not np.isfinite(values[0]).all() or (values[0] != np.round(values[0])).any():
+    if not np.isfinite(placed[0]).all() or (placed[0] != np.round(placed[0])).any():
         raise DataError(f"the {name} are not whole numbers", file=source, field=name)
-    return values[0].astype(np.int64), {int(key): str(text) for key, text in names.items()}
+    return placed[0].astype(np.int64), {int(key): str(text) for key, text in names.items()}
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)
+
+
+def _placed(values: np.ndarray, there: Any, grid: Any) -> np.ndarray | None:
+    """Values (n_maps, n) of one file's grayordinates at those of another of the same mesh.
+
+    Grayordinates that the file lacks are background (0): an atlas of the cortex serves for data
+    with subcortical voxels, and its medial wall needs none. None if the meshes or grids differ.
+    """
+    models = nib.cifti2.BrainModelAxis
+    if not (isinstance(there, models) and isinstance(grid, models)):
+        return None
+    meshes = {**there.nvertices, **grid.nvertices}
+    if any(
+        axis.nvertices[name] != meshes[name] for axis in (there, grid) for name in axis.nvertices
+    ):
+        return None
+    placed = np.zeros((len(values), len(grid)), dtype=values.dtype)
+    for name in there.nvertices.keys() & grid.nvertices.keys():
+        whole = np.zeros((len(values), meshes[name]), dtype=values.dtype)
+        whole[:, there.vertex[there.name == name]] = values[:, there.name == name]
+        placed[:, grid.name == name] = whole[:, grid.vertex[grid.name == name]]
+    if there.volume_mask.any() and grid.volume_mask.any():
+        same = there.volume_shape == grid.volume_shape and np.allclose(there.affine, grid.affine)
+        if not same:
+            return None
+        volume = np.zeros((len(values), *grid.volume_shape), dtype=values.dtype)
+        volume[:, *there.voxel[there.volume_mask].T] = values[:, there.volume_mask]
+        placed[:, grid.volume_mask] = volume[:, *grid.voxel[grid.volume_mask].T]
+    return placed if placed.any() or not values.any() else None

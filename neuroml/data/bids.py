@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,18 @@ from neuroml.exceptions import DataError
 __all__ = ["Run", "find_runs", "read_bids"]
 
 _OF_A_RUN = ("sub", "ses", "task", "acq", "ce", "dir", "rec", "run")
-_OF_A_KEY = (*_OF_A_RUN[2:], "echo", "part")
-"""Echoes and parts are images of one run: which of them is a question to the user."""
+_OF_A_KEY = (*_OF_A_RUN[2:], "echo", "part", "hemi")
+"""Echoes, parts and hemispheres are images of one run: which of them is a question to the user."""
+_VOLUMES = (".nii", ".nii.gz")
+_SURFACES = (".dtseries.nii", ".func.gii")
 
 
-def read_bids(
+def read_bids(  # noqa: PLR0913 - what the runs share, as read_fmri takes it
     folder: Path | str,
     *,
     labels: Any = None,
     mask: Any = None,
+    maps: Any = None,
     units: Units | None = None,
     confounds: Mapping[str, Any] | None = None,
     entities: Mapping[str, str] | None = None,
@@ -45,14 +50,16 @@ def read_bids(
     ----------
     folder : path-like
         Holds ``sub-*/[ses-*/]func/*_bold.nii.gz``. Where there are files with ``desc-preproc``,
-        only those are read.
-    labels, mask, units : optional
+        only those are read. Surfaces (``*_bold.dtseries.nii``, ``*_bold.func.gii``) are read where
+        ``entities`` leave no volumes, such as by their space.
+    labels, mask, maps, units : optional
         As for `read_fmri`.
     confounds : mapping, optional
         Keywords of `nilearn.interfaces.fmriprep.load_confounds`.
     entities : mapping of str to str, int or None, optional
         Which files to take, e.g. ``{"task": "rest", "space": "MNI152NLin2009cAsym"}``; None stands
-        for files without the entity, such as ``{"echo": None}``.
+        for files without the entity, such as ``{"echo": None}``. As in PyBIDS ``extension`` is one,
+        such as ``".dtseries.nii"``.
     raw : path-like, optional
         The data set with ``participants.tsv`` and the events; by default ``folder`` itself, or the
         data set whose ``derivatives`` hold it.
@@ -67,7 +74,8 @@ def read_bids(
         ``recordings``, list of Dataset, keyed by subject, session and run, such as
         ``("01", "", "task-rest_run-1")``; ``events``, list of DataFrame or None, by BIDS'
         inheritance (a table beside the run or above it that its name fits); ``participants``,
-        DataFrame with ``participant_id`` as in the recordings, without "sub-".
+        DataFrame with ``participant_id`` as in the recordings, without "sub-"; ``failed``, dict of
+        the file names of runs that were left out, with a warning, as their events cannot be read.
 
     Raises
     ------
@@ -76,13 +84,15 @@ def read_bids(
         echoes, a sidecar and the image's header state different repetition times, or the table of
         participants spells or repeats the subjects' ids in another way than the folders.
     """
-    runs, participants = find_runs(folder, entities=entities, raw=raw)
+    found, participants = find_runs(folder, entities=entities, raw=raw)
+    runs, failed = _with_events(found)
     recordings = []
     for run in runs:
         recording = read_fmri(
             run.path,
             labels=labels,
             mask=mask,
+            maps=maps,
             units=units,
             confounds=confounds,
             tr_s=tr_s,
@@ -91,8 +101,26 @@ def read_bids(
         )
         recordings.append(recording.assign_attrs(dropped=recording.attrs["dropped"] + run.notes))
     return Bunch(
-        recordings=recordings, events=[run.events for run in runs], participants=participants
+        recordings=recordings,
+        events=[run.events for run in runs],
+        participants=participants,
+        failed={path.name: str(error) for path, error in failed.items()},
     )
+
+
+def _with_events(runs: list[Run]) -> tuple[list[Run], dict[Path, DataError]]:
+    """Runs whose events can be read, or that have none; and what is wrong with the others."""
+    failed: dict[Path, DataError] = {}
+    for run in runs:
+        try:
+            _ = run.events
+        except DataError as error:
+            failed[run.path] = error
+    if len(failed) == len(runs):
+        raise next(iter(failed.values()))
+    for path, problem in failed.items():
+        warnings.warn(f"{path.name} is left out: {problem}", UserWarning, stacklevel=3)
+    return [run for run in runs if run.path not in failed], failed
 
 
 @dataclass(frozen=True)
@@ -105,15 +133,34 @@ class Run:
         Of the image.
     key : tuple of str
         (subject, session, run).
+    home : Path
+        The data set with the events.
+    siblings : list of Path
+        All images of the subject.
     events : DataFrame or None
+        Read when it is asked for; then raises DataError if it cannot be used.
     notes : list of str
         What was found, but not used.
     """
 
     path: Path
     key: RecordingKey
-    events: pd.DataFrame | None
-    notes: list[str]
+    home: Path
+    siblings: list[Path] = field(repr=False)
+
+    @cached_property
+    def _found(self) -> tuple[pd.DataFrame | None, list[str]]:
+        return _events(self.home, self.path, self.siblings)
+
+    @property
+    def events(self) -> pd.DataFrame | None:
+        """The table of events that is nearest to the run."""
+        return self._found[0]
+
+    @property
+    def notes(self) -> list[str]:
+        """Tables of events that fit no run."""
+        return self._found[1]
 
 
 def find_runs(
@@ -122,7 +169,7 @@ def find_runs(
     entities: Mapping[str, Any] | None = None,
     raw: Path | str | None = None,
 ) -> tuple[list[Run], pd.DataFrame]:
-    """Functional runs with their events, and the participants, without reading an image.
+    """Functional runs and the participants, without opening an image or a table of events.
 
     Parameters and errors are those of `read_bids`.
     """
@@ -130,7 +177,10 @@ def find_runs(
     home = _raw_folder(folder, raw)
     paths = _images(folder)
     chosen = _chosen(paths, dict(entities or {}), folder)
-    runs = [Run(path, _key(parts), *_events(home, path, paths)) for path, parts in chosen.items()]
+    siblings: dict[str, list[Path]] = {}
+    for path in paths:
+        siblings.setdefault(entities_of(path)["sub"], []).append(path)
+    runs = [Run(path, _key(parts), home, siblings[parts["sub"]]) for path, parts in chosen.items()]
     return runs, _participants(home, [run.key[0] for run in runs])
 
 
@@ -144,25 +194,34 @@ def _raw_folder(folder: Path, raw: Path | str | None) -> Path:
 
 
 def _images(folder: Path) -> list[Path]:
-    from nilearn.interfaces.bids import get_bids_files
+    found = [*folder.glob("sub-*/func/sub-*_bold.*"), *folder.glob("sub-*/ses-*/func/sub-*_bold.*")]
+    return sorted(path for path in found if _extension(path) in (*_VOLUMES, *_SURFACES))
 
-    found = get_bids_files(folder, file_tag="bold", file_type="nii*", modality_folder="func")
-    return sorted(Path(path) for path in found)
+
+def _extension(path: Path) -> str:
+    return "." + path.name.partition(".")[2]
 
 
 def _chosen(paths: list[Path], wanted: dict[str, Any], folder: Path) -> dict[Path, dict[str, str]]:
     """Files of the wanted runs with their entities, one file per run."""
+    endings = wanted.get("extension")
+    named = {name: label for name, label in wanted.items() if name != "extension"}
     files = {
         path: parts
         for path, parts in ((path, entities_of(path)) for path in paths)
-        if all(_has(parts, name, label) for name, label in wanted.items())
+        if all(_has(parts, name, label) for name, label in named.items())
+        and endings in (None, _extension(path), _extension(path)[1:])
     }
-    if any("desc" in parts for parts in files.values()) and "desc" not in wanted:
-        files = {path: parts for path, parts in files.items() if parts.get("desc") == "preproc"}
+    volumes = {path: parts for path, parts in files.items() if _extension(path) in _VOLUMES}
+    files = volumes or files
+    preproc = {path: parts for path, parts in files.items() if parts.get("desc") == "preproc"}
+    if "desc" not in wanted:
+        files = preproc or files
     if not files:
         raise DataError(
             "there is no functional run in the folder",
-            expected="sub-*/func/*_bold.nii.gz" + (f" with {wanted}" if wanted else ""),
+            expected="sub-*/func/*_bold.nii.gz (or .dtseries.nii, .func.gii)"
+            + (f" with {wanted}" if wanted else ""),
             found=", ".join(path.name for path in paths[:3]) or None,
             fix="Check the folder, and entities=.",
             file=folder,
@@ -186,7 +245,10 @@ def _has(parts: Mapping[str, str], name: str, label: Any) -> bool:
 def _more_than_one(one: Path, other: Path, folder: Path) -> DataError:
     first, second = entities_of(one), entities_of(other)
     names = [name for name in first | second if first.get(name) != second.get(name)]
-    name = names[0] if names else "space"
+    if not names:
+        names = ["extension"]
+        first, second = {"extension": _extension(one)}, {"extension": _extension(other)}
+    name = names[0]
     return DataError(
         "a run has more than one file",
         expected="one",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -156,8 +157,8 @@ def _describe_image(report: FileReport) -> None:
     size = " x ".join(str(n) for n in image.shape[:3])
     millimetres = " x ".join(f"{float(zoom):.3g}" for zoom in image.header.get_zooms()[:3])
     report.facts.append(f"It has {size} voxels of {millimetres} mm, stored as {_dtype(image)}.")
-    is_signal = len(image.shape) > 3
-    problems = list(image_problems(image, report.path, is_signal=is_signal))
+    is_signal = math.prod(image.shape[3:]) > 1
+    problems = list(image_problems(image, report.path))
     report.problems += [_without_path(problem) for problem in problems]
     if is_signal:
         report.kind = "a series of brain images (fMRI)"
@@ -181,7 +182,7 @@ def _try_regions(report: FileReport, image: Any) -> None:
     values = np.asanyarray(image.dataobj)
     ids = np.unique(values)
     is_whole = bool(np.isfinite(ids).all()) and (ids == np.round(ids)).all()
-    blank = nib.Nifti1Image(np.ones((*image.shape, 1), np.float32), image.affine)
+    blank = nib.Nifti1Image(np.ones((*image.shape[:3], 1), np.float32), image.affine)
     options = {"tr_s": 1.0, "on_nan": "keep"}
     as_mask = _tried(read_fmri, blank, **options, mask=report.path)
     if not is_whole or len(ids) > _MAX_IDS:
@@ -381,12 +382,13 @@ def _describe_folder(report: FileReport) -> None:
 def _try_runs(report: FileReport) -> None:
     """Find the runs of a BIDS folder, and open their images without reading all voxels."""
     runs, _ = find_runs(report.path)
-    n_events = sum(run.events is not None for run in runs)
-    report.facts.append(f"It has {len(runs)} functional runs, {n_events} of them with events.")
-    report.facts += [f"Not used: {note}." for run in runs for note in run.notes]
+    n_events = 0
     for run in runs:
         try:
+            n_events += run.events is not None
+            report.facts += [f"Not used: {note}." for note in run.notes]
             image = open_series(run.path)
             stated_tr(partial(tr_of, image, None, file=run.path), run.path)
         except DataError as error:
             report.problems.append(str(error.at(file=run.path)))
+    report.facts.append(f"It has {len(runs)} functional runs, {n_events} of them with events.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,31 @@ def read_events(path: Path | str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Sorted by onset.
+        Sorted by onset; without rows where the file has none, as of a run without events. A
+        duration that is not known (``n/a``) is NaN.
 
     Raises
     ------
     DataError
-        If a column is missing, or an onset or duration is not a number.
+        If a column is missing, an onset is not a number, or a duration is neither one nor ``n/a``.
     """
-    return _checked_events(read_text_table(path, text=["trial_type"]).columns, file=path)
+    columns = _columns_without_rows(Path(path))
+    if columns is None:
+        table = read_text_table(path, text=["trial_type"]).columns
+    else:
+        table = pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
+    return _checked_events(table, file=path)
+
+
+def _columns_without_rows(path: Path) -> list[str] | None:
+    """The names in a table of a header alone, or None if there is more or the file is another."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            lines = [line for _, line in zip(range(3), file, strict=False) if line.strip()]
+    except (OSError, UnicodeDecodeError):  # the reader of tables says what is wrong
+        return None
+    names = [name.strip() for name in re.split(r"[\t,;]", lines[0])] if len(lines) == 1 else []
+    return names if {"onset", "duration"} <= set(names) else None
 
 
 def _checked_events(events: pd.DataFrame, *, file: object = None) -> pd.DataFrame:
@@ -52,11 +70,13 @@ def _checked_events(events: pd.DataFrame, *, file: object = None) -> pd.DataFram
                 field="events",
             )
         values = pd.to_numeric(events[name], errors="coerce").to_numpy(dtype=np.float64)
-        wrong = ~np.isfinite(values) | ((values < 0) if name == "duration" else False)
+        wrong = ~np.isfinite(values)
+        if name == "duration":  # the standard allows n/a, which says that it is not known
+            wrong = (wrong & events[name].notna().to_numpy()) | (values < 0)
         if wrong.any():
             raise DataError(
                 f"an event's {name} cannot be used",
-                expected="seconds",
+                expected="seconds" + (" or n/a" if name == "duration" else ""),
                 found=f"{events[name].tolist()[int(np.argmax(wrong))]!r} in row {np.argmax(wrong)}",
                 fix="Correct or drop the event.",
                 file=file,
@@ -125,6 +145,14 @@ def labels_from_events(
             found=", ".join(map(str, table.columns)),
             subject=subject,
             field=column,
+        )
+    if table["duration"].isna().any():
+        raise DataError(
+            "events whose duration is not known cannot label samples",
+            found=f"{int(table['duration'].isna().sum())} of {len(table)} with n/a",
+            fix="Fill them in, or drop them: events.dropna(subset=['duration']).",
+            subject=subject,
+            field="duration",
         )
     first, last = _samples_of(table, time, lag_s, _step(recording))
     n_empty = int((last <= first).sum())

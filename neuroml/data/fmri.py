@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,15 @@ from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey, make_recording
 from neuroml.data._arrays import existing_file
 from neuroml.data._bids_names import stated_tr
+from neuroml.data._image_space import space_of
 from neuroml.data._matrix import read_matrix
-from neuroml.data._nifti import is_image, needed, open_series, tr_of
-from neuroml.data._regions import (
-    Series,
-    Units,
-    is_surface,
-    series_from_image,
-    series_from_surface,
-)
+from neuroml.data._nifti import is_image, needed, open_series, places_apart, tr_of
+from neuroml.data._regions import Series, Units, is_surface, series_from_surface
+from neuroml.data._stream import VolumeStream
 from neuroml.data._surfaces import is_surface_file, series_from_file
 from neuroml.data._tables import check_named, read_numbers
 from neuroml.data._units import OnNaN, settle_units
+from neuroml.data._volumes import series_from_image
 from neuroml.exceptions import DataError
 
 __all__ = ["read_fmri"]
@@ -39,6 +37,7 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
     *,
     labels: Any = None,
     mask: Any = None,
+    maps: Any = None,
     confounds: Confounds | None = None,
     tr_s: float | None = None,
     units: Units | None = None,
@@ -63,9 +62,14 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
         mean over a region's voxels (`nilearn.maskers.NiftiLabelsMasker`) that were scanned, which
         those that are 0 throughout were not. An atlas on another grid
         is resampled onto that of the data (nearest neighbor). For surface files a ``.label.gii``
-        or ``.dlabel.nii`` of the same vertices.
+        or ``.dlabel.nii`` of the same mesh; grayordinates that it lacks are background.
     mask : image or path-like, optional
-        Instead of an atlas: each voxel above 0 is a unit.
+        Alone: each voxel above 0 is a unit. Beside an atlas: only voxels above 0 count.
+    maps : image or path-like, optional
+        A probabilistic atlas (4-D, one map per region, such as MSDL or DiFuMo): the signals are
+        those whose sum of maps is nearest to each volume, as those of
+        `nilearn.maskers.NiftiMapsMasker`, but over scanned voxels only. A missing voxel makes its
+        volume missing.
     confounds : optional
         Nuisance signals: a DataFrame or a table file with one row per volume; for a table of
         regions, names of its own columns; for a file that fMRIPrep wrote, a mapping of keywords of
@@ -96,8 +100,11 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
     -------
     xarray.Dataset
         A recording in the units of the file ("BOLD a.u."); units have coordinates x, y, z (mm)
-        where an image tells, and ``coverage``, the share of an atlas' region that was scanned;
-        one without any is missing (NaN). What was left out stands in ``attrs["dropped"]``.
+        where an image tells, and ``coverage``, the share of an atlas' region that was scanned and
+        in the mask. A region without a voxel on the image's grid is left out; one of which nothing
+        was scanned or in the mask is missing (NaN), which ``on_nan`` settles. What was left out
+        stands in ``attrs["dropped"]``, the space in ``attrs["space"]``; with ``attrs["image"]`` and
+        the coordinate ``image_index``, `to_image` finds the way back.
 
     Raises
     ------
@@ -119,38 +126,18 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
     """
     path = Path(source) if isinstance(source, str | Path) else None
     is_picture = path is None or is_surface_file(path) or is_image(path)
-    if units_first is not None and is_picture:
-        raise DataError(
-            "an image has no rows of units",
-            expected="units_first= for tables and arrays only",
-            found=f"units_first={units_first}",
-            file=path,
-            field="units_first",
-        )
-    if is_surface(source):
-        series = series_from_surface(source, labels, mask, units)
-        rate_hz: float | None = 1 / tr_of(source, needed(tr_s))
-    elif path is not None and is_surface_file(path):
+    _refuse_options(path, is_picture, units_first, labels, mask, maps)
+    sha256 = ""
+    rate_hz: float | None
+    if path is None or is_picture:
         with _named(path):
-            series, stored_s = series_from_file(existing_file(path), labels, mask, units, tr_s)
-            rate_hz = 1 / stored_s
-    elif path is None or is_image(path):
-        image = open_series(source)
-        if tr_s is None:
-            tr_s = stated_tr(lambda: tr_of(image, None, file=path), path)
-        rate_hz = 1 / tr_of(image, tr_s)
-        with _named(path):
-            series = series_from_image(image, labels, mask, units)
+            series, rate_hz, sha256 = _from_image(source, path, (labels, mask, maps), units, tr_s)
     else:
-        if labels is not None or mask is not None:
-            raise DataError(
-                "labels and mask need a brain image", expected="a NIfTI image", file=path
-            )
         series = _from_table(existing_file(path), variable, units, _names(confounds), units_first)
         rate_hz = None if tr_s is None else 1 / tr_of(None, tr_s)
     settled = settle_units(series.values, series.names, on_nan, file=path)
     table, outlier = _confounds(confounds, series, path)
-    return make_recording(
+    recording = make_recording(
         settled.values,
         units=[series.names[i] for i in settled.kept],
         rate_hz=rate_hz,
@@ -161,9 +148,56 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
         unit_coords={name: values[settled.kept] for name, values in series.coords.items()},
         variables=outlier,
         source=str(path or ""),
-        sha256=sha256_of_file(path) if path else "",
+        sha256=sha256 or (sha256_of_file(path) if path else ""),
         dropped=series.notes + settled.notes,
     )
+    return recording.assign_attrs(space=series.space, image=series.image)
+
+
+def _refuse_options(
+    path: Path | None, is_picture: bool, units_first: bool | None, labels: Any, mask: Any, maps: Any
+) -> None:
+    """Refuse what belongs to another kind of source."""
+    if units_first is not None and is_picture:
+        raise DataError(
+            "an image has no rows of units",
+            expected="units_first= for tables and arrays only",
+            found=f"units_first={units_first}",
+            file=path,
+            field="units_first",
+        )
+    if not is_picture and any(given is not None for given in (labels, mask, maps)):
+        raise DataError(
+            "labels, maps and mask need a brain image", expected="a NIfTI image", file=path
+        )
+
+
+def _from_image(
+    source: Any,
+    path: Path | None,
+    atlases: tuple[Any, Any, Any],
+    units: Units | None,
+    tr_s: float | None,
+) -> tuple[Series, float, str]:
+    """Signals, rate (Hz) and fingerprint of an image or a surface."""
+    labels, mask, maps = atlases
+    surface = is_surface(source) or is_surface_file(path)
+    if surface and maps is not None:
+        raise DataError("maps need a brain image of voxels", expected="labels=", field="maps")
+    if is_surface(source):
+        series = series_from_surface(source, labels, mask, units)
+        return series, 1 / tr_of(source, needed(tr_s)), ""
+    if path is not None and surface:
+        series, stored_s = series_from_file(existing_file(path), labels, mask, units, tr_s)
+        return replace(series, space=space_of(None, path)), 1 / stored_s, ""
+    image = open_series(source)
+    if tr_s is None:
+        tr_s = stated_tr(lambda: tr_of(image, None, file=path), path)
+    rate_hz = 1 / tr_of(image, tr_s)
+    stream = VolumeStream(image, path)
+    series = series_from_image(stream, labels, mask, maps, units)
+    notes = [*series.notes, *places_apart(image)]
+    return replace(series, space=space_of(image, path), notes=notes), rate_hz, stream.sha256
 
 
 @contextmanager

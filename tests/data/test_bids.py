@@ -1,3 +1,4 @@
+import importlib
 import json
 
 import nibabel
@@ -5,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroml.data import describe_file, read_bids, read_fmri
+from neuroml.data import describe_file, labels_from_events, read_bids, read_fmri
+from neuroml.data.bids import find_runs
 from neuroml.exceptions import DataError
 
 
@@ -213,8 +215,9 @@ def test_the_nearest_events_are_taken(raw, atlas):
     events = read_bids(root, labels=atlas).events
     assert [table.trial_type[0] for table in events] == ["far", "near"]
     put(root, {"sub-01/func/sub-01_task-x_run-02_events.tsv": EVENTS.format("rival")})
-    with pytest.raises(DataError, match="more than one table of events"):
-        read_bids(root, labels=atlas)
+    with pytest.warns(UserWarning, match="run-2_bold.nii.gz is left out.*more than one table"):
+        data = read_bids(root, labels=atlas)
+    assert [r.attrs["run"] for r in data.recordings] == ["task-x_run-1"]
 
 
 def test_events_that_fit_no_run_are_told(raw, atlas):
@@ -325,3 +328,126 @@ def test_evenly_spaced_onsets_are_a_repetition_time(raw, atlas):
     put(root, {"task-x_bold.json": '{"VolumeTiming": [0, 2.5, 5, 7.5]}'})
     for read in both(root, atlas):
         assert read().attrs["rate_hz"] == 0.4
+
+
+def test_one_odd_table_of_events_fails_one_run(raw, atlas):
+    root = raw("sub-01_task-x", "sub-02_task-x", "sub-03_task-x")
+    for subject, text in (("01", "onset\tduration\n1,5\t2\n"), ("02", EVENTS.format("a"))):
+        put(root, {f"sub-{subject}/func/sub-{subject}_task-x_events.tsv": text})
+    with pytest.warns(UserWarning, match="sub-01_task-x_bold.nii.gz is left out.*onset") as told:
+        data = read_bids(root, labels=atlas)
+    assert len(told) == 1
+    assert [r.attrs["subject"] for r in data.recordings] == ["02", "03"]
+    assert [None if table is None else len(table) for table in data.events] == [1, None]
+    assert list(data.failed) == ["sub-01_task-x_bold.nii.gz"]
+    problems = describe_file(root).problems
+    assert len(problems) == 1 and "sub-01_task-x_events.tsv" in problems[0]
+    with pytest.raises(DataError, match="onset cannot be used"):
+        read_bids(root, labels=atlas, entities={"sub": "01"})
+
+
+@pytest.mark.parametrize("text", ["onset\tduration\n", "onset\tduration\ttrial_type\n\n"])
+def test_a_table_of_events_without_rows(raw, atlas, text):
+    root = raw("sub-01_task-rest")
+    put(root, {"sub-01/func/sub-01_task-rest_events.tsv": text})
+    (events,) = read_bids(root, labels=atlas).events
+    assert len(events) == 0 and list(events.columns) == text.split()
+
+
+def test_a_duration_that_is_not_known(raw, atlas):
+    root = raw("sub-01_task-x")
+    text = "onset\tduration\ttrial_type\n-2\t4\ta\n10\tn/a\tbutton\n"
+    put(root, {"sub-01/func/sub-01_task-x_events.tsv": text})
+    data = read_bids(root, labels=atlas)
+    np.testing.assert_array_equal(data.events[0].duration, [4, np.nan])
+    with pytest.raises(DataError, match="duration is not known.*1 of 2 with n/a.*dropna"):
+        labels_from_events(data.recordings[0], data.events[0])
+
+
+@pytest.mark.parametrize(
+    ("descs", "read"),
+    [
+        (["denoised"], "denoised"),
+        (["preproc", "denoised"], "preproc"),
+        (["denoised", "denoisedSmoothed"], None),
+        ([None, "denoised"], None),
+    ],
+)
+def test_derivatives_of_other_pipelines(raw, atlas, descs, read):
+    names = (f"sub-01_task-x_desc-{desc}" if desc else "sub-01_task-x" for desc in descs)
+    root = raw(*names)
+    if read is None:
+        with pytest.raises(DataError, match=r"more than one file.*'desc': '?(denoised|None)"):
+            read_bids(root, labels=atlas)
+        read = "denoised"
+        data = read_bids(root, labels=atlas, entities={"desc": read})
+    else:
+        data = read_bids(root, labels=atlas)
+    (recording,) = data.recordings
+    assert f"desc-{read}_bold" in recording.attrs["source"]
+
+
+@pytest.fixture
+def surfaces(raw, tmp_path):
+    """What fMRIPrep writes of a run: volumes, both hemispheres, and grayordinates."""
+    root = raw("sub-01_task-x_space-MNI152NLin2009cAsym_desc-preproc")
+    func = root / "sub-01" / "func"
+    rng = np.random.default_rng(0)
+    names = {0: ("???", (0, 0, 0, 0)), 1: ("V1", (1, 0, 0, 1))}
+    space = nibabel.cifti2.BrainModelAxis.from_surface(np.arange(6), 6, "CortexLeft")
+    dense = (nibabel.cifti2.SeriesAxis(0, 2, 9), space)
+    values = rng.normal(size=(9, 6)).astype("f4")
+    nibabel.save(
+        nibabel.Cifti2Image(values, dense),
+        func / "sub-01_task-x_space-fsLR_den-91k_bold.dtseries.nii",
+    )
+    axes = (nibabel.cifti2.LabelAxis(["a"], [names]), space)
+    nibabel.save(nibabel.Cifti2Image(np.ones((1, 6), "f4"), axes), tmp_path / "a.dlabel.nii")
+    for side in "LR":
+        arrays = [nibabel.gifti.GiftiDataArray(row) for row in values]
+        name = f"sub-01_task-x_hemi-{side}_space-fsaverage5_bold.func.gii"
+        nibabel.save(nibabel.GiftiImage(darrays=arrays), func / name)
+    ones = nibabel.gifti.GiftiDataArray(np.ones(6, "i4"))
+    nibabel.save(nibabel.GiftiImage(darrays=[ones]), tmp_path / "a.label.gii")
+    put(root, {"task-x_bold.json": '{"RepetitionTime": 2.0}'})
+    return root, tmp_path
+
+
+def test_volumes_and_surfaces_of_one_run(surfaces, atlas):
+    root, folder = surfaces
+    assert read_bids(root, labels=atlas).recordings[0].attrs["space"] == "MNI152NLin2009cAsym"
+    for chosen in (
+        {"space": "fsLR"},
+        {"extension": ".dtseries.nii"},
+        {"extension": "dtseries.nii"},
+    ):
+        (run,) = read_bids(root, labels=folder / "a.dlabel.nii", entities=chosen).recordings
+        assert run.attrs["space"] == "fsLR" and run.attrs["run"] == "task-x"
+    options = {"labels": folder / "a.label.gii"}
+    with pytest.raises(DataError, match=r"more than one file.*'hemi': 'L'"):
+        read_bids(root, entities={"space": "fsaverage5"}, **options)
+    (run,) = read_bids(root, entities={"hemi": "R"}, **options).recordings
+    assert run.attrs["run"] == "task-x_hemi-R" and run.attrs["rate_hz"] == 0.5
+
+
+def test_a_thousand_runs_are_found_without_opening_one(
+    tmp_path, monkeypatch, save_image, volumes, atlas
+):
+    for at in range(1000):
+        stem = tmp_path / f"sub-{at // 10:03}" / "func" / f"sub-{at // 10:03}_task-x_run-{at % 10}"
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        stem.with_name(f"{stem.name}_bold.nii.gz").touch()
+        stem.with_name(f"{stem.name}_events.tsv").write_text(EVENTS.format("a"))
+    opened = []
+    for module, name in (("_nifti", "parse_image"), ("events", "read_text_table")):
+        target = f"neuroml.data.{module}.{name}"
+        original = getattr(importlib.import_module(f"neuroml.data.{module}"), name)
+        monkeypatch.setattr(
+            target, lambda path, *a, f=original, **k: opened.append(path) or f(path, *a, **k)
+        )
+    runs, participants = find_runs(tmp_path)
+    assert len(runs) == 1000 and len(participants) == 100 and not opened
+    assert runs[7].events.trial_type.tolist() == ["a"] and len(opened) == 1
+    save_image(volumes[0], name=str(runs[7].path))
+    assert read_fmri(runs[7].path, labels=atlas).sizes["time"] == 40
+    assert opened[1:] == [runs[7].path]

@@ -90,7 +90,7 @@ def test_labels_go_into_a_stack():
         (events([5000.0], [4.0], ["a"]), "no event meets a sample.*within 0 to 38 s.*5000 s"),
         (events([0.0], [4.0]), "events without a label; expected a column 'trial_type'"),
         (events([0.0], [4.0], [None]), "without empty cells"),
-        (events([0.0], [np.nan], ["a"]), "duration: an event's duration cannot be used"),
+        (events([0.0], [np.nan], ["a"]), "duration: events whose duration is not known.*1 of 1"),
         (events([0.0], [-1.0], ["a"]), "found -1.0 in row 0"),
         (events(["early"], [1.0], ["a"]), "onset cannot be used.*found 'early'"),
         (pd.DataFrame({"onset": [0]}), "lack the column 'duration'; .* found onset"),
@@ -131,7 +131,13 @@ def test_read_events(tmp_path):
     with pytest.raises(DataError, match=r"sub-01_events.tsv.*lack the column 'duration'"):
         read_events(path)
     path.write_text("onset\tduration\n5\tn/a\n")
-    with pytest.raises(DataError, match="duration cannot be used"):
+    assert read_events(path).duration.isna().all()
+    for cell in ("1s", "-1", "inf"):
+        path.write_text(f"onset\tduration\n5\t{cell}\n")
+        with pytest.raises(DataError, match="duration cannot be used; expected seconds or n/a"):
+            read_events(path)
+    path.write_text("onset\tduration\nn/a\t1\n")
+    with pytest.raises(DataError, match="onset cannot be used"):
         read_events(path)
 
 

@@ -109,7 +109,7 @@ def test_confounds_from_a_table(tmp_path, written, signal, as_file):
     [
         ({"confounds": pd.DataFrame({"x": range(10)})}, "confounds: .*expected 12 rows; found 10"),
         ({"confounds": ["WM"]}, "no such column|cannot be taken by name"),
-        ({"labels": "atlas.nii"}, "labels and mask need a brain image"),
+        ({"labels": "atlas.nii"}, "labels, maps and mask need a brain image"),
         ({"tr_s": 0}, "tr_s is not a duration"),
         ({"units": pd.DataFrame()}, "units= as a list"),
         ({"confounds": {"strategy": ["motion"]}}, "fMRIPrep's confounds cannot be loaded"),

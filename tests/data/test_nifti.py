@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import struct
 
 import nibabel
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from neuroml.data._nifti import load_image, on_grid_of, open_series, tr_of
+from neuroml.data._stream import VolumeStream
 from neuroml.exceptions import DataError
 
 DIM, SLOPE, INTERCEPT, CODES, SFORM = 40, 112, 116, 252, 280
@@ -22,6 +24,11 @@ def patched(path, at, code, *values):
     return path
 
 
+def read(path):
+    """All volumes, as they pass."""
+    return np.stack(list(VolumeStream(load_image(path), path)))
+
+
 @pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
 def test_good_image_passes(save_image, volumes, suffix):
     image = open_series(save_image(volumes[0], name=f"a.{suffix}"))
@@ -34,13 +41,13 @@ def test_good_image_passes(save_image, volumes, suffix):
 def test_header_that_lies_about_volumes(save_image, volumes, suffix, n_volumes):
     path = patched(save_image(volumes[0], name=f"a.{suffix}"), DIM, "h", 4, 4, 4, 3, n_volumes)
     with pytest.raises(DataError, match=rf"4 x 4 x 3 x {n_volumes} voxels of float32; found"):
-        load_image(path)
+        read(path)
 
 
 def test_header_of_petabytes_is_refused_at_once(save_image, volumes):
     path = patched(save_image(volumes[0], name="a.nii"), DIM, "h", 4, *[32767] * 4)
     with pytest.raises(DataError, match="file is truncated; expected 46111"):
-        load_image(path)
+        read(path)
 
 
 def test_negative_axis(save_image, volumes):
@@ -55,7 +62,7 @@ def test_truncated(save_image, volumes, suffix, keep):
     path = save_image(volumes[0], name=f"a.{suffix}")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
     with pytest.raises(DataError, match="truncated|cannot be read"):
-        load_image(path)
+        read(path)
 
 
 def test_checksum_of_gzip_is_compared(save_image, volumes):
@@ -65,10 +72,10 @@ def test_checksum_of_gzip_is_compared(save_image, volumes):
     path.write_bytes(content)
     nibabel.load(path).get_fdata()  # which does not notice
     with pytest.raises(DataError, match="compressed file is truncated or damaged.*CRC"):
-        load_image(path)
+        read(path)
 
 
-@pytest.mark.parametrize("slope", [np.inf, -np.inf, np.nan, 0.0])
+@pytest.mark.parametrize("slope", [np.inf, -np.inf])
 def test_scaling_that_makes_no_sense(save_image, volumes, slope):
     path = save_image((volumes[0] * 10).astype(np.int16), name="a.nii")
     patched(path, SLOPE, "f", slope)
@@ -78,17 +85,47 @@ def test_scaling_that_makes_no_sense(save_image, volumes, slope):
     assert load_image(nibabel.load(path)).shape == (4, 4, 3, 40)
 
 
-def test_slope_0_of_labels_means_none(save_image, volumes):
-    path = patched(save_image(volumes[2], name="a.nii"), SLOPE, "f", 0.0)
-    load_image(path, is_signal=False)
-    with pytest.raises(DataError, match="slope 0.0"):
-        load_image(patched(path, SLOPE, "f", 0.0))
-    with pytest.raises(DataError, match="slope nan"):
-        load_image(patched(path, SLOPE, "f", np.nan), is_signal=False)
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+@pytest.mark.parametrize("scaling", [(0, 0), (0, 5), (np.nan, np.nan), (np.nan, 0)])
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+def test_slope_0_means_not_scaled(save_image, volumes, dtype, scaling, suffix):
+    stored = volumes[0].astype(dtype)
+    path = patched(save_image(stored, name=f"a.{suffix}"), SLOPE, "f", *scaling)
+    values = read(path).reshape(40, 3, 4, 4).transpose(3, 2, 1, 0)
+    np.testing.assert_array_equal(values, stored)
 
 
-def test_slope_0_of_floats_means_none(save_image, volumes):
-    load_image(patched(save_image(volumes[0], name="a.nii"), SLOPE, "f", 0.0))
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+def test_slope_and_intercept_as_nibabel_applies_them(save_image, volumes, suffix):
+    path = save_image((volumes[0] * 10).astype(np.uint16), name=f"a.{suffix}")
+    patched(path, SLOPE, "f", 0.1, -7)
+    expected = nibabel.load(path).get_fdata()
+    values = read(path).reshape(40, 3, 4, 4).transpose(3, 2, 1, 0)
+    np.testing.assert_allclose(values, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+def test_the_fingerprint_is_that_of_the_file(save_image, volumes, suffix):
+    path = save_image(volumes[0], name=f"a.{suffix}")
+    stream = VolumeStream(load_image(path), path)
+    list(stream)
+    assert stream.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_an_opened_image_is_read_as_nibabel_reads_it(save_image, volumes):
+    path = save_image(volumes[0])
+    with gzip.open(path) as handle:
+        content = handle.read()
+    with gzip.open(path, "wb") as handle:
+        handle.write(content + bytes(7))
+    with pytest.raises(DataError, match="does not account for all bytes"):
+        read(path)
+    values = np.stack(list(VolumeStream(nibabel.load(path))))
+    np.testing.assert_array_equal(values.reshape(40, 3, 4, 4).T, volumes[0])
+    with gzip.open(path, "wb") as handle:
+        handle.write(content[:-7])
+    with pytest.raises(DataError, match="truncated"):
+        list(VolumeStream(nibabel.load(path)))
 
 
 def test_intercept_that_is_not_finite(save_image, volumes):
@@ -185,7 +222,7 @@ def test_real_files_that_store_352_bytes_too_many(shared_data):
     for name in ("fmri1.nii.gz", "fmri2.nii.gz"):
         path = shared_data / "nitime_small" / name
         with pytest.raises(DataError, match="expected 144352 bytes.*found 144704 bytes"):
-            load_image(path)
+            read(path)
         content = np.frombuffer(gzip.open(path).read(), dtype="<i2")
         as_told, shifted = (
             content[at : at + 72000].reshape((10, 10, 18, 40), order="F").astype(float)

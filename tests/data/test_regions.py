@@ -2,10 +2,15 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-from nilearn.maskers import NiftiLabelsMasker, NiftiMasker
+from nilearn.maskers import NiftiLabelsMasker, NiftiMapsMasker, NiftiMasker
 
-from neuroml.data._regions import series_from_image
+from neuroml.data._stream import VolumeStream
+from neuroml.data._volumes import series_from_image as from_stream
 from neuroml.exceptions import DataError
+
+
+def series_from_image(image, labels, mask, units, maps=None):
+    return from_stream(VolumeStream(image), labels, mask, maps, units)
 
 
 @pytest.fixture
@@ -128,12 +133,12 @@ def test_bad_masks(image, volumes):
         series_from_image(image, None, atlas_of(nan), None)
 
 
-def test_one_of_atlas_and_mask(image, volumes):
+def test_what_says_which_voxels_are_units(image, volumes):
     atlas = atlas_of(volumes[2])
-    with pytest.raises(DataError, match="labels= or mask=; found neither"):
+    with pytest.raises(DataError, match=r"labels= \(or maps=\).*found neither"):
         series_from_image(image, None, None, None)
-    with pytest.raises(DataError, match="found both"):
-        series_from_image(image, atlas, atlas, None)
+    with pytest.raises(DataError, match="one atlas.*found both"):
+        series_from_image(image, atlas, atlas, None, atlas)
 
 
 TABLE = pd.DataFrame({"id": [300, 130, 5, 9], "label": ["occipital", "insula", "insula", "none"]})
@@ -258,3 +263,102 @@ def test_a_mask_beyond_the_edge_of_the_image_is_told(volumes):
     assert series.notes == ["25% of the mask, which lie outside the image"]
     whole = series_from_image(nibabel.Nifti1Image(values, affine), None, mask, None)
     assert whole.notes == []
+
+
+def test_an_atlas_within_a_mask(image, volumes):
+    values, _, labels = volumes
+    inside = np.ones(labels.shape, dtype=np.uint8)
+    inside[0, 1:] = inside[1] = 0  # a quarter of region 300 stays, nothing of region 5
+    series = series_from_image(image, atlas_of(labels), atlas_of(inside), None)
+    assert series.coords["coverage"].tolist() == [0.0, 1.0, 0.25]
+    assert np.isnan(series.values[:, 0]).all()
+    np.testing.assert_allclose(series.values[:, 2], values[0, 0].mean(axis=0), rtol=1e-6)
+    masker = NiftiLabelsMasker(
+        atlas_of(labels), mask_img=atlas_of(inside), standardize=None, reports=False
+    )
+    with pytest.warns(UserWarning, match="removed"):
+        expected = masker.fit_transform(image)
+    np.testing.assert_allclose(series.values[:, 1:], expected[:, -2:], rtol=1e-6)
+
+
+@pytest.fixture
+def maps():
+    """Five overlapping maps, some of which weigh the same voxels with opposite signs."""
+    rng = np.random.default_rng(5)
+    return (rng.normal(size=(4, 4, 3, 5)) * (rng.uniform(size=(4, 4, 3, 5)) > 0.4)).astype("f4")
+
+
+def test_maps_agree_with_nilearn(image, maps):
+    series = series_from_image(image, None, None, None, atlas_of(maps))
+    masker = NiftiMapsMasker(atlas_of(maps), standardize=None, reports=False)
+    expected = masker.fit_transform(image)
+    np.testing.assert_allclose(series.values, expected, rtol=1e-4, atol=1e-3)  # of 100 +- 10
+    assert series.names == [f"map{i}" for i in range(5)]
+    np.testing.assert_allclose(series.coords["coverage"], 1)
+
+
+def test_maps_within_a_mask_agree_with_nilearn(image, volumes, maps):
+    mask = atlas_of((volumes[2] > 0).astype(np.uint8))
+    series = series_from_image(image, None, mask, None, atlas_of(maps))
+    masker = NiftiMapsMasker(atlas_of(maps), mask_img=mask, standardize=None, reports=False)
+    expected = masker.fit_transform(image)
+    np.testing.assert_allclose(series.values, expected, rtol=1e-4, atol=1e-3)
+    share = np.abs(maps[volumes[2] > 0]).sum(axis=0) / np.abs(maps).sum(axis=(0, 1, 2))
+    np.testing.assert_allclose(series.coords["coverage"], share, rtol=1e-6)
+
+
+def test_maps_of_another_grid_agree_with_nilearn(image, maps):
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    fine = atlas_of(np.kron(np.abs(maps), np.ones((2, 2, 2, 1))).astype("f4"), affine)
+    series = series_from_image(image, None, None, None, fine)
+    masker = NiftiMapsMasker(fine, standardize=None, reports=False, resampling_target="data")
+    np.testing.assert_allclose(series.values, masker.fit_transform(image), rtol=1e-4, atol=1e-3)
+
+
+def test_signals_of_maps_are_found_again(volumes, maps):
+    truth = np.random.default_rng(0).normal(size=(7, 5))
+    image = nibabel.Nifti1Image(maps @ truth.T, volumes[1])
+    series = series_from_image(image, None, None, list("abcde"), atlas_of(maps))
+    np.testing.assert_allclose(series.values, truth, atol=1e-6)
+    assert series.names == list("abcde")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m[..., 0], "not a 4-D image"),
+        (lambda m: np.where(m > 1, np.nan, m), "not finite"),
+        (lambda m: m * [1, 1, 0, 1, 1], "a map of the atlas is empty"),
+        (lambda m: m[..., [0, 1, 0]], "cannot be told apart.*3 linearly independent.*rank 2"),
+    ],
+)
+def test_bad_maps(image, maps, change, message):
+    with pytest.raises(DataError, match=f"field maps: .*{message}"):
+        series_from_image(image, None, None, None, atlas_of(change(maps).astype("f4")))
+
+
+def test_a_volume_with_a_missing_voxel_is_missing_for_all_maps(volumes, maps):
+    values, affine, _ = volumes
+    maps[0, 0, 0] = 1
+    values[0, 0, 0, 3] = np.nan
+    image = nibabel.Nifti1Image(values, affine)
+    series = series_from_image(image, None, None, None, atlas_of(maps))
+    assert np.flatnonzero(np.isnan(series.values).any(axis=1)).tolist() == [3]
+
+
+@pytest.mark.parametrize("which", ["labels", "mask"])
+def test_a_fourth_axis_of_length_1(image, volumes, which):
+    flat, deep = (
+        series_from_image(image, units=None, **{"labels": None, "mask": None, which: given})
+        for given in (atlas_of(volumes[2]), atlas_of(volumes[2][..., None]))
+    )
+    np.testing.assert_array_equal(flat.values, deep.values)
+
+
+def test_labels_that_were_rounded_on_storing(image, volumes):
+    labels = volumes[2]
+    stored = np.where(labels == 300, 7014.9995, np.where(labels == 5, 3.0000458, labels))
+    series = series_from_image(image, atlas_of(stored.astype(np.float32)), None, None)
+    assert series.names == ["region3", "region130", "region7015"]
+    whole = series_from_image(image, atlas_of(labels), None, None)
+    np.testing.assert_array_equal(series.values, whole.values)

@@ -194,3 +194,79 @@ def test_a_series_with_missing_values_is_a_problem_in_the_reader_s_words(gifti, 
     nibabel.save(GiftiImage(darrays=[GiftiDataArray(row) for row in values]), gifti[0])
     (problem,) = describe_file(gifti[0]).problems
     assert "found 1 in 1 of 30 units: vertex25" in problem
+
+
+WALL = np.arange(10) < 3
+
+
+@pytest.fixture
+def cortex_and_thalamus(tmp_path):
+    """A dense series of two hemispheres without their medial walls, and of voxels."""
+    sides = [
+        BrainModelAxis.from_surface(np.flatnonzero(~WALL), 10, name)
+        for name in ("CortexLeft", "CortexRight")
+    ]
+    voxels = np.ones((1, 2, 2), bool)
+    thalamus = BrainModelAxis.from_mask(voxels, affine=np.eye(4), name="ThalamusLeft")
+    space = sides[0] + sides[1] + thalamus
+    values = np.random.default_rng(0).normal(100, 5, (N_TIMES, len(space))).astype(np.float32)
+    path = tmp_path / "b.dtseries.nii"
+    nibabel.save(nibabel.Cifti2Image(values, (SeriesAxis(0, 2, N_TIMES), space)), path)
+    return path, values, sides, thalamus
+
+
+def save_labels(path, ids, space):
+    names = {i: (f"P{i}", (0, 0, 0, 1)) for i in range(4)}
+    axes = (LabelAxis(["atlas"], [names]), space)
+    nibabel.save(nibabel.Cifti2Image(np.array(ids, np.float32)[None], axes), path)
+    return path
+
+
+@pytest.mark.parametrize("wall", ["with", "without"])
+def test_labels_of_the_cortex_for_data_with_more(cortex_and_thalamus, tmp_path, wall):
+    path, values, sides, _ = cortex_and_thalamus
+    if wall == "with":
+        whole = [BrainModelAxis.from_surface(np.arange(10), 10, side.name[0]) for side in sides]
+        space, ids = whole[0] + whole[1], np.r_[np.where(WALL, 0, 1), np.where(WALL, 0, 2)]
+    else:
+        space, ids = sides[1] + sides[0], np.repeat([2, 1], 7)  # right before left
+    labels = save_labels(tmp_path / "b.dlabel.nii", ids, space)
+    run = read_fmri(path, labels=labels)
+    assert run.unit.values.tolist() == ["P1", "P2"]
+    means = np.column_stack([values[:, :7].mean(axis=1), values[:, 7:14].mean(axis=1)])
+    np.testing.assert_allclose(run.signal, means, rtol=1e-6)
+
+
+def test_labels_of_voxels_for_data_with_cortex(cortex_and_thalamus, tmp_path):
+    path, values, _, thalamus = cortex_and_thalamus
+    labels = save_labels(tmp_path / "v.dlabel.nii", [3, 3, 0, 3], thalamus)
+    run = read_fmri(path, labels=labels)
+    np.testing.assert_allclose(run.signal[:, 0], values[:, [14, 15, 17]].mean(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("other", ["mesh", "grid", "structure"])
+def test_labels_of_another_mesh_or_grid(cortex_and_thalamus, tmp_path, other):
+    path, _, _, _ = cortex_and_thalamus
+    moved = np.diag([2.0, 2, 2, 1])
+    space = {
+        "mesh": BrainModelAxis.from_surface(np.arange(4), 12, "CortexLeft"),
+        "grid": BrainModelAxis.from_mask(
+            np.ones((1, 2, 2), bool), affine=moved, name="ThalamusLeft"
+        ),
+        "structure": BrainModelAxis.from_surface(np.arange(4), 10, "CerebellumLeft"),
+    }[other]
+    labels = save_labels(tmp_path / "o.dlabel.nii", [1, 1, 2, 2], space)
+    with pytest.raises(DataError, match="other vertices than the data"):
+        read_fmri(path, labels=labels)
+
+
+def test_surface_labels_within_a_mask(gifti, values, tmp_path):
+    func, labels, _ = gifti
+    inside = (np.arange(N_VERTICES) % 2).astype(np.float32)
+    inside[LABELS == 9] = 0
+    mask = tmp_path / "half.shape.gii"
+    nibabel.save(GiftiImage(darrays=[GiftiDataArray(inside)]), mask)
+    run = read_fmri(func, labels=labels, mask=mask, tr_s=1.0, on_nan="keep")
+    assert run.coverage.values.tolist() == [0.5, 0.0]
+    np.testing.assert_allclose(run.signal[:, 0], values[:, 11:20:2].mean(axis=1), rtol=1e-6)
+    assert np.isnan(run.signal.values[:, 1]).all()
