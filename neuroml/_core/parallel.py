@@ -11,7 +11,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from neuroml.exceptions import DataError
 
-__all__ = ["run_on_cluster", "run_parallel", "spawn_generators"]
+__all__ = ["run_on_cluster", "run_parallel", "show_progress", "spawn_generators"]
 
 T = TypeVar("T")
 RandomState = int | np.random.RandomState | np.random.Generator | None
@@ -66,6 +66,13 @@ def run_parallel(
         yield from Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(function)(*task) for task in tasks
         )
+
+
+def show_progress(done: Iterable[T], total: int, description: str) -> Iterator[T]:
+    """Yield results as they come, with a bar that says how many of them have."""
+    from rich.progress import track
+
+    yield from track(done, total=total, description=description)
 
 
 def run_on_cluster(
