@@ -23,7 +23,7 @@ from neuroml._core.estimator import (
 from neuroml._core.iteration import select_restart
 from neuroml._core.parallel import RandomState, show_progress, spawn_generators
 from neuroml._core.recording import break_points
-from neuroml._core.samples import align_outputs, as_samples
+from neuroml._core.samples import Samples, align_outputs, as_samples
 from neuroml._core.validation import check_sessions, check_table, column_indices
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError, NotConvergedWarning
@@ -44,6 +44,7 @@ from neuroml.switching._observations.categorical import Categorical
 from neuroml.switching._observations.gaussian import COVARIANCE_TYPES, Gaussian
 from neuroml.switching._observations.scalar import Bernoulli, NegativeBinomial, Poisson
 from neuroml.switching._standard_errors import error_bars, session_clusters
+from neuroml.switching._subjects import check_subjects
 
 __all__ = ["FAMILIES", "SwitchingGLM"]
 
@@ -120,6 +121,8 @@ class SwitchingGLM(SwitchingModel):
         Probability of the states in the first bin of a session.
     occupancy_ : ndarray of shape (n_states,)
         Share of the training bins.
+    subject_occupancy_ : DataFrame of shape (n_subjects, n_states)
+        Share of each subject's training bins. Only where subjects are known.
     glm_weights_, glm_intercept_, glm_covariance_, glm_dispersions_ : ndarray
         The one-state model of the same data, each with a first axis of length one; the last two are
         there where `covariances_` and `dispersions_` are.
@@ -242,7 +245,12 @@ class SwitchingGLM(SwitchingModel):
 
     @validated_fit
     def fit(
-        self, X: ArrayLike | None, y: ArrayLike, *, sessions: ArrayLike | None = None
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> SwitchingGLM:
         """Fit to all sessions at once.
 
@@ -256,6 +264,9 @@ class SwitchingGLM(SwitchingModel):
             NaN where missing.
         sessions : array-like of shape (n_bins,), optional
             Session label of each bin.
+        groups : array-like of shape (n_bins,), optional
+            Subject of each bin, the same one throughout a session. Subjects that a dict or
+            recordings name are known without.
 
         Returns
         -------
@@ -264,14 +275,19 @@ class SwitchingGLM(SwitchingModel):
         Raises
         ------
         DataError
-            If y is outside the family, nothing is observed, or sessions are not contiguous.
+            If y is outside the family, nothing is observed, sessions are not contiguous, or one has
+            several subjects.
 
         Warns
         -----
         NotConvergedWarning
             If the best start had not converged after ``max_iter`` iterations.
+        UserWarning
+            If a state is nearly all of one of several subjects, who is nearly always in it.
         """
-        problem = self._problem(X, self._required(y), sessions, reset=True)
+        given = as_samples(X, self._required(y), sessions, groups)
+        problem = self._problem(X, y, given, reset=True)
+        subjects = check_subjects(given.groups, problem.starts)
         glm = fit_single_state(problem, _GLM_MAX_ITER, _GLM_TOL)
         tasks = [
             (problem, glm, self.n_states, rng, self.max_iter, self.tol)
@@ -282,6 +298,7 @@ class SwitchingGLM(SwitchingModel):
         self.glm_weights_, self.glm_intercept_ = self._split(glm.weights)
         self._set_noise("glm_", glm.noise)
         self._set_if(_WITH_CLASSES, "n_classes_", glm.weights.shape[1] + 1)
+        self._keep_subjects(problem, subjects)
         return self
 
     def sample(
@@ -638,11 +655,10 @@ class SwitchingGLM(SwitchingModel):
 
     def _arrange(self, X: Any, y: Any, sessions: ArrayLike | None) -> Problem:
         check_is_fitted(self)
-        return self._problem(X, y, sessions, reset=False)
+        return self._problem(X, y, as_samples(X, y, sessions), reset=False)
 
-    def _problem(self, X: Any, y: Any, sessions: ArrayLike | None, *, reset: bool) -> Problem:
-        """Check and arrange data; ``reset`` is True in fit."""
-        given = as_samples(X, y, sessions)
+    def _problem(self, X: Any, y: Any, given: Samples, *, reset: bool) -> Problem:
+        """Check and arrange data, given and as samples; ``reset`` is True in fit."""
         if X is None:
             X = np.empty((len(self._required(given.y)), 0))
             self._check_no_inputs(reset=reset)
