@@ -15,12 +15,12 @@ from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.samples import check_samples
 from neuroml._core.validation import check_sessions, session_slices
-from neuroml.exceptions import DataError
 from neuroml.simulate.switching_spikes import draw_counts, draw_states
 from neuroml.switching._base import SwitchingModel
 from neuroml.switching._chain import Chain, ChainPrior
 from neuroml.switching._em import Model, Problem, fit_em, fit_from_random_start, fit_single_state
 from neuroml.switching._kernels.links import LIKELIHOODS
+from neuroml.switching._observations.counts import check_counts, check_fittable
 from neuroml.switching._observations.history import basis_functions, history
 from neuroml.switching._observations.population import (
     Couplings,
@@ -321,8 +321,8 @@ class SwitchingPopulationGLM(SwitchingModel):
         """
         self._check_settings()
         given = check_samples(self, spikes, sessions=sessions, groups=groups, reset=True)
-        _check_counts(given.X)
-        _check_fittable(given.X, given.sessions, self.n_lags)
+        check_counts(given.X)
+        check_fittable(given.X, given.sessions, self.n_lags)
         *rngs, rng = spawn_generators(self.random_state, self.n_init + 1)
         problem = self._problem(given.X, given.sessions)
         subjects = check_subjects(given.groups, problem.starts)
@@ -583,7 +583,7 @@ class SwitchingPopulationGLM(SwitchingModel):
     def _arrange(self, X: Any, y: Any, sessions: ArrayLike | None) -> Problem:
         check_is_fitted(self)
         given = check_samples(self, X, sessions=sessions, reset=False)
-        _check_counts(given.X)
+        check_counts(given.X)
         return self._problem(given.X, given.sessions)
 
     def _store(self, model: Model) -> None:
@@ -607,41 +607,3 @@ class SwitchingPopulationGLM(SwitchingModel):
 
     def _events(self, problem: Problem) -> tuple[float, str]:
         return float(problem.design.counts.sum(dtype=np.float64)), "spike"
-
-
-def _check_counts(counts: np.ndarray) -> None:
-    for problem, wrong in (
-        ("Negative values in data that should be spike counts", counts < 0),
-        ("fractional values in data that should be spike counts", counts != np.floor(counts)),
-    ):
-        if wrong.any():
-            t, unit = np.argwhere(wrong)[0]
-            raise DataError(
-                problem,
-                expected="whole numbers of at least 0",
-                found=f"{int(wrong.sum())} others; the first is {counts[t, unit]:g} in bin {t}, "
-                f"unit {unit}",
-                fix="Give spikes per bin, not rates or scores.",
-                field="spikes",
-            )
-
-
-def _check_fittable(counts: np.ndarray, sessions: np.ndarray, n_lags: int) -> None:
-    lengths = [rows.stop - rows.start for rows in session_slices(sessions)]
-    if min(lengths) <= n_lags:
-        raise DataError(
-            "a session is not longer than the history",
-            expected=f"more than n_lags={n_lags} bins in every session",
-            found=f"n_samples={min(lengths)} in session {int(np.argmin(lengths))}",
-            fix="Lower n_lags, or leave short sessions out.",
-            field="sessions",
-        )
-    silent = np.flatnonzero(~counts.any(axis=0))
-    if len(silent):
-        raise DataError(
-            "units never fire",
-            expected="at least one spike of every unit",
-            found=f"no spike of {len(silent)} of {counts.shape[1]} units, the first is {silent[0]}",
-            fix="Leave these units out: nothing can be learned about them.",
-            field="spikes",
-        )
