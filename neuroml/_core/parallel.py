@@ -12,7 +12,7 @@ from joblib.parallel import LokyBackend, get_active_backend
 
 from neuroml.exceptions import DataError
 
-__all__ = ["run_on_cluster", "run_parallel", "spawn_generators"]
+__all__ = ["run_on_cluster", "run_parallel", "show_progress", "spawn_generators"]
 
 T = TypeVar("T")
 RandomState = int | np.random.RandomState | np.random.Generator | None
@@ -76,6 +76,13 @@ def run_parallel(
         return
     with parallel_config(backend="loky", inner_max_num_threads=1):
         yield from Parallel(n_jobs=n_jobs, return_as="generator")(calls)
+
+
+def show_progress(done: Iterable[T], total: int, description: str) -> Iterator[T]:
+    """Yield results as they come, with a bar that says how many of them have."""
+    from rich.progress import track
+
+    yield from track(done, total=total, description=description)
 
 
 def run_on_cluster(

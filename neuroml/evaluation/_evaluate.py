@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neuroml._core.estimator import check_option
-from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.parallel import (
+    RandomState,
+    run_parallel,
+    show_progress,
+    spawn_generators,
+)
 from neuroml._core.warn import each_warning_once, warn_caller
 from neuroml.evaluation._choosing import Choice
 from neuroml.evaluation._designs import (
@@ -186,7 +191,7 @@ class Plan:
             known = {(one.name, one.fold): one for one in kept if one is not None}
         left = [(task, self.optional) for task in self.tasks if (task.name, task.fold) not in known]
         done: Iterable[Result] = run_parallel(run_task, left, n_jobs=n_jobs)
-        for result in _shown(done, len(left)) if verbose else done:
+        for result in show_progress(done, len(left), "fits") if verbose else done:
             known[result.name, result.fold] = result
             if store is not None:
                 store.keep(result)
@@ -440,9 +445,3 @@ def _tasks(
         for k, (name, model) in enumerate(models.items())
     ]
     return tasks
-
-
-def _shown(done: Iterable[Result], total: int) -> Iterator[Result]:
-    from rich.progress import track
-
-    yield from track(done, total=total, description="fits")

@@ -93,7 +93,7 @@ def make_switching_spikes(  # noqa: PLR0913 - one keyword per part of the design
     sign_concentration: float = 2.0,
     strength: float = 3.0,
     link: str = "sigmoid",
-    rate: float = 0.4,
+    rate: float = 0.5,
     n_lags: int = 5,
     stay: float = 0.98,
     random_state: RandomState = None,
@@ -123,8 +123,9 @@ def make_switching_spikes(  # noqa: PLR0913 - one keyword per part of the design
     strength : float, default=3.0
         Strengths are log(1 + strength * u).
     link : {"softplus", "exp", "sigmoid"}, default="sigmoid"
-    rate : float, default=0.4
-        Spikes per bin of a unit without input, on average over units.
+    rate : float, default=0.5
+        Spikes per bin of a unit without input; what the link takes for it varies over units, by
+        at most 0.05.
     n_lags : int, default=5
     stay : float, default=0.98
         Probability that the state stays the same from one bin to the next.
@@ -158,7 +159,7 @@ def make_switching_spikes(  # noqa: PLR0913 - one keyword per part of the design
         strength,
         design_rng,
     )
-    intercept = _INVERSES[link](rate) + design_rng.normal(0.0, 0.1, n_units)
+    intercept = _INVERSES[link](rate) + design_rng.uniform(-0.05, 0.05, n_units)  # as the authors
     transition = np.full((n_states, n_states), (1.0 - stay) / max(n_states - 1, 1))
     np.fill_diagonal(transition, stay if n_states > 1 else 1.0)
     falling = np.exp(-np.arange(1, n_lags + 1))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from neuroml._core.estimator import Estimator, check_option
@@ -18,6 +19,7 @@ from neuroml.switching import inference
 from neuroml.switching._chain import Chain, filter_chain, transitions
 from neuroml.switching._em import Model, Problem, smooth_model
 from neuroml.switching._null_models import NULLS, bits_per_event, log_predictive
+from neuroml.switching._subjects import occupancy_by_subject, warn_of_subjects
 
 __all__ = ["SwitchingModel", "chain_arguments"]
 
@@ -26,11 +28,13 @@ class SwitchingModel(Estimator):
     """Base of the switching estimators, which arrange their data and store their emissions.
 
     Fitted attributes that both have: ``weights_, intercept_, transition_matrix_, initial_proba_,
-    occupancy_, objective_trace_, restart_objectives_, n_iter_, converged_``.
+    occupancy_, objective_trace_, restart_objectives_, n_iter_, converged_``, and
+    ``subject_occupancy_`` where subjects are known.
     """
 
     _observed: ClassVar[str]  # the argument that holds what is observed, for messages
     n_jobs: int | None
+    subject_occupancy_: pd.DataFrame
     transition_matrix_: np.ndarray
     initial_proba_: np.ndarray
 
@@ -53,6 +57,15 @@ class SwitchingModel(Estimator):
     @abstractmethod
     def _events(self, problem: Problem) -> tuple[float, str]:
         """Number of events that `score_bits` counts, and what they are called."""
+
+    def _keep_subjects(self, problem: Problem, groups: np.ndarray | None) -> None:
+        """Set `subject_occupancy_` where subjects are known, and warn of states that are one."""
+        self.__dict__.pop("subject_occupancy_", None)  # of an earlier fit
+        if groups is None:
+            return
+        posterior = smooth_model(problem, self._model()).posterior
+        self.subject_occupancy_ = occupancy_by_subject(posterior, groups)
+        warn_of_subjects(self.subject_occupancy_)
 
     def _required(self, y: Any) -> Any:
         """Return y, which must not be None where it is what is observed."""

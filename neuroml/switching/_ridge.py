@@ -18,7 +18,7 @@ from neuroml.switching._em import (
 )
 from neuroml.switching._observations.population import PopulationData
 
-__all__ = ["RIDGES", "choose_ridge"]
+__all__ = ["RIDGES", "choose_ridge", "take_bins"]
 
 # Precisions from a deviation of weights of 10, which is none at all, to one of .03, at which
 # couplings are all but gone.
@@ -57,7 +57,7 @@ def choose_ridge(
     """
     observations: Any = problem.observations
     held_out = _held_out(problem.starts)
-    train, test = _part(problem, ~held_out), _part(problem, held_out)
+    train, test = take_bins(problem, ~held_out), take_bins(problem, held_out)
     loose = train._replace(observations=observations.without_prior(start_ridge))
     glm = fit_single_state(loose, _GLM_MAX_ITER, _GLM_TOL)
     start = fit_from_random_start(loose, glm, n_states, rng, _ITERATIONS, tol).state
@@ -91,7 +91,7 @@ def _held_out(starts: np.ndarray) -> np.ndarray:
     return np.asarray(pieces % _FOLDS == min(_FOLDS // 2, pieces[-1]))
 
 
-def _part(problem: Problem, kept: np.ndarray) -> Problem:
+def take_bins(problem: Problem, kept: np.ndarray) -> Problem:
     """The bins of a mask (T,); what is not contiguous in a session becomes sessions.
 
     Histories stay what they were: they hold what units did in the bins that are left out.

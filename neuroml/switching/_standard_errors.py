@@ -26,6 +26,7 @@ from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError
 from neuroml.switching._chain import Chain, ChainPrior, chain_gradient, log_probabilities
 from neuroml.switching._em import Model, Problem, smooth_model
+from neuroml.switching._labels import of_sessions
 from neuroml.switching._observations.base import Design, Emissions, Family
 
 __all__ = [
@@ -139,7 +140,11 @@ def session_clusters(
         raise ValueError("clusters= has no meaning with cov='observed': give cov='sandwich'.")
     if cov == "observed" or (cov is None and clusters is None and n_sessions < _FEWEST_BY_DEFAULT):
         return None
-    of_session = np.arange(n_sessions) if clusters is None else _of_sessions(starts, clusters)
+    of_session = (
+        np.arange(n_sessions)
+        if clusters is None
+        else of_sessions(starts, clusters, "clusters", "cluster")
+    )
     n_clusters = len(np.unique(of_session))
     if n_clusters < 2:
         raise DataError(
@@ -155,29 +160,6 @@ def session_clusters(
             f"{_FEW_CLUSTERS} their own spread is uncertain. Compare with cov='observed', which "
             "assumes that sessions differ by their states alone.",
             UserWarning,
-        )
-    return of_session
-
-
-def _of_sessions(starts: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Cluster of every session (n_sessions,), of the labels of bins."""
-    if clusters.shape != (starts[-1],):
-        raise DataError(
-            "clusters do not match the data",
-            expected=f"one label for each of {starts[-1]} bins",
-            found=f"shape {clusters.shape}",
-            field="clusters",
-        )
-    _, codes = np.unique(clusters, return_inverse=True)
-    of_session = codes[starts[:-1]]
-    mixed = np.flatnonzero(codes != np.repeat(of_session, np.diff(starts)))
-    if len(mixed):
-        raise DataError(
-            "a session lies in several clusters",
-            expected="one label in all bins of a session",
-            found=f"another one at bin {mixed[0]}",
-            fix="Cluster by what sessions belong to, such as their subject.",
-            field="clusters",
         )
     return of_session
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, Tags
 from sklearn.utils.validation import check_is_fitted
@@ -19,13 +21,15 @@ from neuroml._core.estimator import (
     validated_fit,
 )
 from neuroml._core.iteration import select_restart
-from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.parallel import RandomState, show_progress, spawn_generators
 from neuroml._core.recording import break_points
-from neuroml._core.samples import align_outputs, as_samples
+from neuroml._core.samples import Samples, align_outputs, as_samples
 from neuroml._core.validation import check_sessions, check_table, column_indices
-from neuroml.exceptions import DataError
+from neuroml._core.warn import warn_caller
+from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.switching import inference
 from neuroml.switching._base import SwitchingModel, chain_arguments
+from neuroml.switching._bootstrap import AXES, fingerprint, open_folder, refits, tidy
 from neuroml.switching._chain import Chain, ChainPrior, given_array, given_chain
 from neuroml.switching._em import Model, Problem, fit_from_random_start, fit_single_state
 from neuroml.switching._observations.base import (
@@ -40,6 +44,7 @@ from neuroml.switching._observations.categorical import Categorical
 from neuroml.switching._observations.gaussian import COVARIANCE_TYPES, Gaussian
 from neuroml.switching._observations.scalar import Bernoulli, NegativeBinomial, Poisson
 from neuroml.switching._standard_errors import error_bars, session_clusters
+from neuroml.switching._subjects import check_subjects
 
 __all__ = ["FAMILIES", "SwitchingGLM"]
 
@@ -116,6 +121,8 @@ class SwitchingGLM(SwitchingModel):
         Probability of the states in the first bin of a session.
     occupancy_ : ndarray of shape (n_states,)
         Share of the training bins.
+    subject_occupancy_ : DataFrame of shape (n_subjects, n_states)
+        Share of each subject's training bins. Only where subjects are known.
     glm_weights_, glm_intercept_, glm_covariance_, glm_dispersions_ : ndarray
         The one-state model of the same data, each with a first axis of length one; the last two are
         there where `covariances_` and `dispersions_` are.
@@ -238,7 +245,12 @@ class SwitchingGLM(SwitchingModel):
 
     @validated_fit
     def fit(
-        self, X: ArrayLike | None, y: ArrayLike, *, sessions: ArrayLike | None = None
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> SwitchingGLM:
         """Fit to all sessions at once.
 
@@ -252,6 +264,9 @@ class SwitchingGLM(SwitchingModel):
             NaN where missing.
         sessions : array-like of shape (n_bins,), optional
             Session label of each bin.
+        groups : array-like of shape (n_bins,), optional
+            Subject of each bin, the same one throughout a session. Subjects that a dict or
+            recordings name are known without.
 
         Returns
         -------
@@ -260,14 +275,19 @@ class SwitchingGLM(SwitchingModel):
         Raises
         ------
         DataError
-            If y is outside the family, nothing is observed, or sessions are not contiguous.
+            If y is outside the family, nothing is observed, sessions are not contiguous, or one has
+            several subjects.
 
         Warns
         -----
         NotConvergedWarning
             If the best start had not converged after ``max_iter`` iterations.
+        UserWarning
+            If a state is nearly all of one of several subjects, who is nearly always in it.
         """
-        problem = self._problem(X, self._required(y), sessions, reset=True)
+        given = as_samples(X, self._required(y), sessions, groups)
+        problem = self._problem(X, y, given, reset=True)
+        subjects = check_subjects(given.groups, problem.starts)
         glm = fit_single_state(problem, _GLM_MAX_ITER, _GLM_TOL)
         tasks = [
             (problem, glm, self.n_states, rng, self.max_iter, self.tol)
@@ -278,6 +298,7 @@ class SwitchingGLM(SwitchingModel):
         self.glm_weights_, self.glm_intercept_ = self._split(glm.weights)
         self._set_noise("glm_", glm.noise)
         self._set_if(_WITH_CLASSES, "n_classes_", glm.weights.shape[1] + 1)
+        self._keep_subjects(problem, subjects)
         return self
 
     def sample(
@@ -391,6 +412,96 @@ class SwitchingGLM(SwitchingModel):
             found["dispersions"] = self.dispersions_ * by_log
         return found
 
+    def bootstrap(
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        n: int = 200,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        resume: Path | str | None = None,
+        verbose: int = 0,
+    ) -> pd.DataFrame:
+        """Refit to sessions drawn with replacement, and return the parameters of every refit.
+
+        Refits start at this model, and their states are matched to its states by the bins of the
+        training data. The spread of a parameter over resamples is its standard error where sessions
+        are what is independent, without the normal approximation of `standard_errors`.
+
+        Parameters
+        ----------
+        X, y, sessions
+            The training data, of two sessions or more.
+        n : int, default=200
+            Number of resamples.
+        n_jobs : int or None
+            Processes over resamples.
+        random_state : int, RandomState, Generator or None
+        resume : path-like, optional
+            A folder in which each resample is kept as soon as it is done. Called again, the same
+            bootstrap goes on from there, or adds to it with a larger ``n``. It needs an int as
+            ``random_state``.
+        verbose : int, default=0
+            1 shows the progress.
+
+        Returns
+        -------
+        DataFrame
+            One row per resample and parameter: ``resample``, ``parameter`` (the fitted attribute's
+            name without its underscore), ``state``, ``to_state`` of transitions, ``output``,
+            ``to_output`` of covariances, ``feature``, ``value``; columns that no parameter of this
+            model has are left out.
+
+        Raises
+        ------
+        DataError
+            As `fit`, if there is one session alone, or if ``resume`` holds something else.
+
+        Warns
+        -----
+        NotConvergedWarning
+            If refits did not converge; it says how many.
+
+        Examples
+        --------
+        >>> from neuroml.simulate import make_switching_choices
+        >>> from neuroml.switching import SwitchingGLM
+        >>> data = make_switching_choices(n_sessions=10, n_trials=100, n_states=2, random_state=0)
+        >>> model = SwitchingGLM(n_states=2, n_init=2, random_state=0)
+        >>> model = model.fit(data.X, data.y, sessions=data.sessions)
+        >>> resamples = model.bootstrap(
+        ...     data.X, data.y, sessions=data.sessions, n=5, random_state=0
+        ... )
+        >>> weights = resamples[resamples["parameter"] == "weights"]
+        >>> weights.groupby(["state", "feature"])["value"].std().shape
+        (6,)
+        """
+        problem, model = self._arrange(X, self._required(y), sessions), self._model()
+        n_sessions = len(problem.starts) - 1
+        if n < 1 or n_sessions < 2:
+            raise DataError(
+                "there is nothing to draw from" if n_sessions < 2 else "there are no resamples",
+                expected="two sessions or more, and n of at least 1",
+                found=f"{n_sessions} session(s), n={n}",
+                fix="Pass sessions=, or a list with one array for each session.",
+                field="sessions" if n_sessions < 2 else "n",
+            )
+        folder = None if resume is None else self._open(Path(resume), problem, model, random_state)
+        rngs = spawn_generators(random_state, n)
+        settings: dict[str, Any] = {"max_iter": self.max_iter, "tol": self.tol}
+        done = refits(problem, model, rngs, **settings, n_jobs=n_jobs, folder=folder)
+        found = list(show_progress(done, n, "resamples") if verbose else done)
+        n_short = sum(not one.converged for one in found)
+        if n_short:
+            warn_caller(
+                f"{n_short} of {n} resamples did not converge in max_iter={self.max_iter} "
+                "iterations: their parameters are still on their way.",
+                NotConvergedWarning,
+            )
+        return tidy([self._parameters(one.model) for one in found], self._labels())
+
     @classmethod
     def from_parameters(
         cls,
@@ -489,13 +600,65 @@ class SwitchingGLM(SwitchingModel):
         """
         return cls(**{"family": "bernoulli", "n_init": 20, "max_iter": 300, **overrides})
 
+    def _open(
+        self, folder: Path, problem: Problem, model: Model, random_state: RandomState
+    ) -> Path:
+        """The folder of a bootstrap, whose resamples must be drawn again in the next call."""
+        if not isinstance(random_state, Integral):
+            raise DataError(
+                "resamples that go on from a folder must be those of the first call",
+                expected="an int",
+                found=repr(random_state),
+                field="random_state",
+            )
+        other = ("n_init", "n_jobs", "random_state")
+        settings = {name: v for name, v in self.get_params().items() if name not in other}
+        return open_folder(
+            folder, fingerprint(problem, model, settings | {"seed": int(random_state)})
+        )
+
+    def _parameters(self, model: Model) -> dict[str, np.ndarray]:
+        """Parameters by the names of the fitted attributes."""
+        weights, intercept = self._split(model.emissions.weights)
+        found = {"weights": weights, "intercept": intercept}
+        if self.family in _NOISE:
+            found[_NOISE[self.family]] = model.emissions.noise
+        initial, matrix, by_input = model.chain
+        return found | {
+            "initial_proba": initial, "transition_matrix": matrix, "transition_weights": by_input,
+        }  # fmt: skip
+
+    def _labels(self) -> dict[str, dict[str, list[Any]]]:
+        """What outputs and features of every parameter are called: names, or their numbers."""
+        names = getattr(self, "feature_names_in_", None)
+        inputs = list(range(self.n_features_in_)) if names is None else list(names)
+        chosen = {
+            name: inputs if columns is None else [
+                inputs[i] for i in column_indices(columns, len(inputs), names, field=name)
+            ]
+            for name, columns in (
+                ("emission_columns", self.emission_columns),
+                ("transition_columns", [] if self.transition_columns is None
+                 else self.transition_columns),
+            )
+        }  # fmt: skip
+        outputs: list[Any] = list(range(self.weights_.shape[1]))
+        if self.family == "categorical":  # against class 0
+            outputs = list(range(1, len(outputs) + 1))
+        elif getattr(self, "target_names_", None) is not None:
+            outputs = list(self.target_names_)
+        of_outputs = {"output": outputs, "to_output": outputs}
+        return {name: of_outputs for name in AXES} | {
+            "weights": of_outputs | {"feature": chosen["emission_columns"]},
+            "transition_weights": {"feature": chosen["transition_columns"]},
+        }
+
     def _arrange(self, X: Any, y: Any, sessions: ArrayLike | None) -> Problem:
         check_is_fitted(self)
-        return self._problem(X, y, sessions, reset=False)
+        return self._problem(X, y, as_samples(X, y, sessions), reset=False)
 
-    def _problem(self, X: Any, y: Any, sessions: ArrayLike | None, *, reset: bool) -> Problem:
-        """Check and arrange data; ``reset`` is True in fit."""
-        given = as_samples(X, y, sessions)
+    def _problem(self, X: Any, y: Any, given: Samples, *, reset: bool) -> Problem:
+        """Check and arrange data, given and as samples; ``reset`` is True in fit."""
         if X is None:
             X = np.empty((len(self._required(given.y)), 0))
             self._check_no_inputs(reset=reset)

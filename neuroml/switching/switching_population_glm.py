@@ -15,12 +15,12 @@ from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.samples import check_samples
 from neuroml._core.validation import check_sessions, session_slices
-from neuroml.exceptions import DataError
 from neuroml.simulate.switching_spikes import draw_counts, draw_states
 from neuroml.switching._base import SwitchingModel
 from neuroml.switching._chain import Chain, ChainPrior
 from neuroml.switching._em import Model, Problem, fit_em, fit_from_random_start, fit_single_state
 from neuroml.switching._kernels.links import LIKELIHOODS
+from neuroml.switching._observations.counts import check_counts, check_fittable
 from neuroml.switching._observations.history import basis_functions, history
 from neuroml.switching._observations.population import (
     Couplings,
@@ -28,6 +28,7 @@ from neuroml.switching._observations.population import (
     PopulationData,
 )
 from neuroml.switching._ridge import choose_ridge
+from neuroml.switching._subjects import check_subjects
 
 __all__ = ["SwitchingPopulationGLM"]
 
@@ -40,7 +41,13 @@ _WARM_UP = 20
 # strengths in the authors' simulations, log(1 + 3 u) with u uniform.
 _WARM_UP_RIDGE = 1.0
 # Default prior_scale: the authors' deviation of weights between states, and a typical strength.
-_PRIOR_SCALES = {"none": 1.0, "gaussian": 1.0 / 3.0, "one-hot": 1.0}
+_PRIOR_SCALES = {"none": 1.0, "gaussian": 1.0 / 3.0, "one-hot": 1.0, "relaxed-one-hot": 1.0}
+# What the authors' fit has not: settings at which these play no part.
+_RELAXED = {"ridge": 0.0, "n_init": 1, "n_basis": 1, "concentration": 1.0, "stickiness": 0.0}
+
+# Total of the Dirichlet distribution that a pair's sign probabilities have: the authors' of their
+# simulations, and none, at which all states have one sign.
+_SIGN_CONCENTRATIONS = {"probabilities": 2.0, "signs": 0.0}
 
 
 class SwitchingPopulationGLM(SwitchingModel):
@@ -63,15 +70,15 @@ class SwitchingPopulationGLM(SwitchingModel):
         The function f; "sigmoid" bounds rates by one spike per bin.
     shared_intercept : bool, default=False
         Whether a unit has one intercept for all states.
-    prior : {"none", "gaussian", "one-hot"}, default="none"
+    prior : {"none", "gaussian", "one-hot", "relaxed-one-hot"}, default="none"
         Prior of the weights. "gaussian": a pair's weights scatter over states around a mean that is
         learned, with standard deviation ``prior_scale``. "one-hot" (after Li et al. 2024): a pair
-        is inhibitory, not connected or excitatory in all states, with a strength that depends on
-        the state; the prior enters once per data set, see `signs`.
-    signs : {"exact", "gumbel"}, default="exact"
-        How "one-hot" learns signs: summed out exactly, with an objective that never falls; or as
-        the authors do, relaxed to the simplex and drawn afresh in every step of Adam, which is
-        slower and noisier (``tol`` does not apply: it ends when ten iterations bring nothing).
+        is inhibitory, not connected or excitatory, see `sign_sharing`, with a strength that depends
+        on the state; the prior enters once per data set, and signs are summed out exactly.
+        "relaxed-one-hot": as these authors fit it, see `published`.
+    sign_sharing : {"probabilities", "signs"}, default="probabilities"
+        What states share in "one-hot": the probabilities of a pair's signs, from which every state
+        draws its own, or the sign itself (see Notes).
     prior_scale : float or None, default=None
         For "one-hot" the typical strength of a connection. None: 1/3 for "gaussian" (the authors'
         value), 1 for "one-hot".
@@ -112,7 +119,8 @@ class SwitchingPopulationGLM(SwitchingModel):
     filters_ : ndarray of shape (n_units, n_lags)
         Each sending unit's filter, of sum one; column l is lag l + 1.
     connection_probability_ : ndarray of shape (n_units, n_units, 3)
-        Posterior of a pair being inhibitory, not connected, excitatory. Only with "one-hot".
+        Posterior of a pair being inhibitory, not connected, excitatory, averaged over states; for
+        "relaxed-one-hot" the shared probabilities. Only with these priors.
     filter_mix_ : ndarray of shape (n_units, n_basis)
         Proportions of the basis functions in the filters.
     transition_matrix_ : ndarray of shape (n_states, n_states)
@@ -120,6 +128,8 @@ class SwitchingPopulationGLM(SwitchingModel):
         Probability of the states in the first bin of a session.
     occupancy_ : ndarray of shape (n_states,)
         Share of the training bins.
+    subject_occupancy_ : DataFrame of shape (n_subjects, n_states)
+        Share of each subject's training bins. Only where subjects are known.
     ridge_ : float
         The ridge of the fit, given or chosen.
     glm_weights_, glm_intercept_ : ndarray of shape (n_units, n_units) and (n_units,)
@@ -144,14 +154,39 @@ class SwitchingPopulationGLM(SwitchingModel):
 
     Notes
     -----
-    Which prior? On simulated data of the design of Li et al. (20 units, 5 states, a fifth of the
-    pairs connected), fitted to 2,000 bins, new sessions have -17.26 nats per bin with "one-hot",
-    -17.43 with ``ridge=0.01`` alone, -16.70 with that and "gaussian", and -16.65 with a ridge
-    chosen on held-out sessions (means of ten data sets; the truth has -16.20), and "gaussian" tells
-    most signs right; 40 iterations with ``signs="gumbel"`` have -17.06. Fitted to 60,000 bins (one
-    data set), "one-hot" has -16.832, no prior -16.834, the truth -16.817. So its use is
-    ``connection_probability_``; for prediction from few bins, keep
-    the ridge that the fit chooses. `neuroml.switching.select_by_sessions` chooses among priors.
+    Which prior? On simulated data of the design of Li et al. (`make_switching_spikes`: 20 units, 5
+    states, a fifth of the pairs connected), with ``ridge="auto"``, 40,000 new bins have, in nats
+    per bin and as means over four training sets of each of two simulated populations,
+
+    ============================  ================  ================
+    fitted to 2,000 bins          population 1      population 2
+    ============================  ================  ================
+    "one-hot", "probabilities"    -18.838           -18.324
+    "one-hot", "signs"            -18.840           -18.325
+    "gaussian"                    -18.867           -18.329
+    "none"                                          -18.344
+    `published`                   -19.260
+    ============================  ================  ================
+
+    and fitted to 6,000 bins of the first (means of two) -18.583, -18.606, -18.627, -18.638 and
+    -19.069. So sharing probabilities is the default of `sign_sharing`. With ``ridge=0.01`` the
+    one-hot prior is worse than "gaussian" (-19.446 for -18.966): keep the ridge that the fit
+    chooses. `neuroml.switching.select_by_sessions` chooses among priors.
+
+    In "one-hot" a weight is :math:`N(m s, \sigma_s^2)` around its sign s of -1, 0 or 1, with m the
+    ``prior_scale``, :math:`\sigma_s` m / 2, and m / 10 where s is 0. With
+    ``sign_sharing="probabilities"`` each state draws its sign :math:`s_k` from probabilities of the
+    pair, which come from a Dirichlet distribution with total c = 2, as in the authors' simulations,
+    and proportions :math:`\rho` that are learned. All are summed out exactly, also over the
+    probabilities:
+
+    .. math::
+        p(w_{1ij} \dots w_{Kij}) = \sum_{s_1 \dots s_K} \frac{\Gamma(c)}{\Gamma(c + K)}
+            \prod_s \frac{\Gamma(c \rho_s + n_s)}{\Gamma(c \rho_s)}
+            \prod_k N(w_{kij} | m s_k, \sigma_{s_k}^2)
+
+    where :math:`n_s` counts the states with sign s. ``sign_sharing="signs"`` is the limit of
+    c = 0: one sign in all states.
 
     The first fit in a new environment compiles its loops, which takes about 4 seconds on one
     thread; the machine code is kept on disk.
@@ -177,8 +212,8 @@ class SwitchingPopulationGLM(SwitchingModel):
         "n_lags": [Interval(Integral, 1, None, closed="left")],
         "link": [StrOptions({"softplus", "exp", "sigmoid"})],
         "shared_intercept": ["boolean"],
-        "prior": [StrOptions({"none", "gaussian", "one-hot"})],
-        "signs": [StrOptions({"exact", "gumbel"})],
+        "prior": [StrOptions(set(_PRIOR_SCALES))],
+        "sign_sharing": [StrOptions(set(_SIGN_CONCENTRATIONS))],
         "prior_scale": [Interval(Real, 0, None, closed="neither"), None],
         "ridge": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "basis": [StrOptions({"exponential", "raised-cosine", "lags"})],
@@ -201,7 +236,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         link: str = "softplus",
         shared_intercept: bool = False,
         prior: str = "none",
-        signs: str = "exact",
+        sign_sharing: str = "probabilities",
         prior_scale: float | None = None,
         ridge: float | str = "auto",
         basis: str = "exponential",
@@ -220,7 +255,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         self.link = link
         self.shared_intercept = shared_intercept
         self.prior = prior
-        self.signs = signs
+        self.sign_sharing = sign_sharing
         self.prior_scale = prior_scale
         self.ridge = ridge
         self.basis = basis
@@ -242,7 +277,12 @@ class SwitchingPopulationGLM(SwitchingModel):
 
     @validated_fit
     def fit(
-        self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
+        self,
+        spikes: ArrayLike,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> SwitchingPopulationGLM:
         """Fit by expectation-maximization from several starts.
 
@@ -255,6 +295,9 @@ class SwitchingPopulationGLM(SwitchingModel):
         y : ignored
         sessions : array-like of shape (n_bins,), optional
             Session label of every bin. History does not cross the border of a session.
+        groups : array-like of shape (n_bins,), optional
+            Subject of each bin, the same one throughout a session. Subjects that a dict or
+            recordings name are known without.
 
         Returns
         -------
@@ -264,36 +307,35 @@ class SwitchingPopulationGLM(SwitchingModel):
         ------
         DataError
             If counts are negative, fractional or missing, a unit never fires, sessions are not
-            contiguous, or one is not longer than the history.
+            contiguous, or one has several subjects or is not longer than the history.
         ValueError
-            If ``basis="lags"`` and ``n_basis`` is not ``n_lags``.
+            If ``basis="lags"`` and ``n_basis`` is not ``n_lags``, or settings have no part in
+            "relaxed-one-hot".
 
         Warns
         -----
         NotConvergedWarning
             If the kept start did not converge.
+        UserWarning
+            If a state is nearly all of one of several subjects, who is nearly always in it.
         """
-        if self.basis == "lags" and self.n_basis != self.n_lags:
-            raise ValueError(f"basis='lags' needs n_basis=n_lags={self.n_lags}, not {self.n_basis}")
-        given = check_samples(self, spikes, sessions=sessions, reset=True)
-        _check_counts(given.X)
-        _check_fittable(given.X, given.sessions, self.n_lags)
+        self._check_settings()
+        given = check_samples(self, spikes, sessions=sessions, groups=groups, reset=True)
+        check_counts(given.X)
+        check_fittable(given.X, given.sessions, self.n_lags)
         *rngs, rng = spawn_generators(self.random_state, self.n_init + 1)
-        problem = self._choose_ridge(self._problem(given.X, given.sessions), rng)
-        observations = self._observations()
-        plain = problem._replace(observations=observations.without_prior())
+        problem = self._problem(given.X, given.sessions)
+        subjects = check_subjects(given.groups, problem.starts)
+        problem = self._choose_ridge(problem, rng)
+        plain = problem._replace(observations=self._observations().without_prior())
         glm = fit_single_state(plain, _GLM_MAX_ITER, _GLM_TOL)
-        # A prior on signs is of no use before the states have parted: it would take the weights of
-        # mixtures of states for absent. So the starts have a ridge alone.
-        loose = observations.without_prior(ridge=max(self.ridge_, _WARM_UP_RIDGE))
-        start = problem._replace(observations=loose)
-        tasks = [(start, glm, self.n_states, rng, _WARM_UP, self.tol) for rng in rngs]
-        every = self._restarts(fit_from_random_start, tasks)
-        best = every[best_restart(every, name=type(self).__name__)]
+        fit = self._fit_relaxed if self.prior == "relaxed-one-hot" else self._fit_exactly
+        done = fit(problem, glm, rngs)
         self.glm_intercept_ = glm.coefficients[0, :, 0].copy()
         self.glm_weights_ = glm.weights[0].copy()
         self.glm_filter_mix_ = glm.filters
-        self._keep(problem, self._continue(problem, best.state, rngs[0]))
+        self._keep(problem, done)
+        self._keep_subjects(problem, subjects)
         return self
 
     def predict(
@@ -420,9 +462,17 @@ class SwitchingPopulationGLM(SwitchingModel):
     def published(cls, **overrides: Any) -> SwitchingPopulationGLM:
         """Return a model with the settings of Li et al. (2024), as their demonstration has them.
 
-        Sets the one-hot prior with relaxed signs (``signs="gumbel"``), five states, the sigmoid
-        link, one intercept for all states, one exponential filter over five bins, a single start
-        and no ridge. Sessions are pooled and first-state probabilities learned, as always here.
+        Sets the one-hot prior as their code fits it (``prior="relaxed-one-hot"``), five states, the
+        sigmoid link, one intercept for all states, one exponential filter over five bins, no ridge
+        and ten epochs (``max_iter``). Signs are relaxed to the simplex at temperature 0.2 and drawn
+        afresh in every step of Adam; logits and strengths start at zero, intercepts at the mean
+        counts, so that noise alone parts the states. Sessions are taken one by one: each has its
+        own E-step and 50 steps, the prior counts once in each, and the transition matrix is the
+        last session's. First states are uniform, and the fitted weights have the most probable
+        signs. ``tol`` does not apply: the schedule is all there is, and counts as converged.
+
+        Their code hands probabilities to the density of the relaxed signs where it takes their
+        logarithms; here it has logarithms.
 
         Parameters
         ----------
@@ -437,22 +487,32 @@ class SwitchingPopulationGLM(SwitchingModel):
         --------
         >>> from neuroml.switching import SwitchingPopulationGLM
         >>> model = SwitchingPopulationGLM.published(n_states=3)
-        >>> model.prior, model.signs, model.link
-        ('one-hot', 'gumbel', 'sigmoid')
+        >>> model.prior, model.link, model.max_iter
+        ('relaxed-one-hot', 'sigmoid', 10)
         """
         settings: dict[str, Any] = {
             "n_states": 5,
             "n_lags": 5,
             "link": "sigmoid",
             "shared_intercept": True,
-            "prior": "one-hot",
-            "signs": "gumbel",
-            "ridge": 0.0,
+            "prior": "relaxed-one-hot",
             "basis": "exponential",
-            "n_basis": 1,
-            "n_init": 1,
+            "max_iter": 10,
+            **_RELAXED,
         }
         return cls(**(settings | overrides))
+
+    def _check_settings(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.basis == "lags" and self.n_basis != self.n_lags:
+            raise ValueError(f"basis='lags' needs n_basis=n_lags={self.n_lags}, not {self.n_basis}")
+        if self.prior == "relaxed-one-hot":
+            other = [f"{k}={v}" for k, v in _RELAXED.items() if getattr(self, k) != v]
+            if other:
+                raise ValueError(
+                    f"prior='relaxed-one-hot' is the authors' fit, which has {', '.join(other)}: "
+                    "start from SwitchingPopulationGLM.published()."
+                )
 
     def _choose_ridge(self, problem: Problem, rng: np.random.Generator) -> Problem:
         """Set `ridge_`, and return the problem with it."""
@@ -463,29 +523,45 @@ class SwitchingPopulationGLM(SwitchingModel):
         )
         return problem._replace(observations=self._observations())
 
-    def _continue(
-        self, problem: Problem, start: Model, rng: np.random.Generator
+    def _fit_exactly(
+        self, problem: Problem, glm: Couplings, rngs: list[np.random.Generator]
     ) -> FitTrace[Model]:
-        """Fit under the prior asked for, from the best of the starts."""
-        self.__dict__.pop("connection_probability_", None)  # of an earlier fit
-        if self.prior == "one-hot" and self.signs == "gumbel":
-            from neuroml.switching._observations.one_hot_gumbel import fit_relaxed  # torch
-
-            done, signs = fit_relaxed(problem, start, rng, self.max_iter)
-            self.connection_probability_ = signs
-            return done
-        done = fit_em(problem, start, self.max_iter, self.tol)
+        """EM from several starts, and on from the best of them under the prior asked for."""
+        # A prior on signs is of no use before the states have parted: it would take the weights of
+        # mixtures of states for absent. So the starts have a ridge alone.
+        loose = self._observations().without_prior(ridge=max(self.ridge_, _WARM_UP_RIDGE))
+        start = problem._replace(observations=loose)
+        tasks = [(start, glm, self.n_states, rng, _WARM_UP, self.tol) for rng in rngs]
+        every = self._restarts(fit_from_random_start, tasks)
+        best = every[best_restart(every, name=type(self).__name__)]
+        done = fit_em(problem, best.state, self.max_iter, self.tol)
         select_restart([done], name=type(self).__name__)  # warns if it has not converged
-        prior = self._observations().weight_prior(done.state.emissions)
-        if prior.sign_probabilities is not None:
-            self.connection_probability_ = prior.sign_probabilities
+        self._keep_signs(self._observations().weight_prior(done.state.emissions).sign_probabilities)
         return done
+
+    def _fit_relaxed(
+        self, problem: Problem, glm: Couplings, rngs: list[np.random.Generator]
+    ) -> FitTrace[Model]:
+        """The authors' schedule, from zero."""
+        from neuroml.switching._observations.one_hot_gumbel import fit_relaxed  # torch
+
+        done, signs = fit_relaxed(problem, glm, self.n_states, rngs[0], self.max_iter)
+        self.restart_objectives_ = np.array([done.objective])
+        self._keep_signs(signs)
+        return done
+
+    def _keep_signs(self, signs: np.ndarray | None) -> None:
+        """Set `connection_probability_` where the prior has one, and forget an earlier fit's."""
+        self.__dict__.pop("connection_probability_", None)
+        if signs is not None:
+            self.connection_probability_ = signs
 
     def _observations(self) -> PopulationCounts:
         return PopulationCounts(
             LIKELIHOODS[f"poisson {self.link}"],
             prior=self.prior,
             scale=self.prior_scale or _PRIOR_SCALES[self.prior],
+            sign_concentration=_SIGN_CONCENTRATIONS[self.sign_sharing],
             ridge=getattr(self, "ridge_", 0.0) if isinstance(self.ridge, str) else self.ridge,
             shared_intercept=self.shared_intercept,
         )
@@ -507,7 +583,7 @@ class SwitchingPopulationGLM(SwitchingModel):
     def _arrange(self, X: Any, y: Any, sessions: ArrayLike | None) -> Problem:
         check_is_fitted(self)
         given = check_samples(self, X, sessions=sessions, reset=False)
-        _check_counts(given.X)
+        check_counts(given.X)
         return self._problem(given.X, given.sessions)
 
     def _store(self, model: Model) -> None:
@@ -531,41 +607,3 @@ class SwitchingPopulationGLM(SwitchingModel):
 
     def _events(self, problem: Problem) -> tuple[float, str]:
         return float(problem.design.counts.sum(dtype=np.float64)), "spike"
-
-
-def _check_counts(counts: np.ndarray) -> None:
-    for problem, wrong in (
-        ("Negative values in data that should be spike counts", counts < 0),
-        ("fractional values in data that should be spike counts", counts != np.floor(counts)),
-    ):
-        if wrong.any():
-            t, unit = np.argwhere(wrong)[0]
-            raise DataError(
-                problem,
-                expected="whole numbers of at least 0",
-                found=f"{int(wrong.sum())} others; the first is {counts[t, unit]:g} in bin {t}, "
-                f"unit {unit}",
-                fix="Give spikes per bin, not rates or scores.",
-                field="spikes",
-            )
-
-
-def _check_fittable(counts: np.ndarray, sessions: np.ndarray, n_lags: int) -> None:
-    lengths = [rows.stop - rows.start for rows in session_slices(sessions)]
-    if min(lengths) <= n_lags:
-        raise DataError(
-            "a session is not longer than the history",
-            expected=f"more than n_lags={n_lags} bins in every session",
-            found=f"n_samples={min(lengths)} in session {int(np.argmin(lengths))}",
-            fix="Lower n_lags, or leave short sessions out.",
-            field="sessions",
-        )
-    silent = np.flatnonzero(~counts.any(axis=0))
-    if len(silent):
-        raise DataError(
-            "units never fire",
-            expected="at least one spike of every unit",
-            found=f"no spike of {len(silent)} of {counts.shape[1]} units, the first is {silent[0]}",
-            fix="Leave these units out: nothing can be learned about them.",
-            field="spikes",
-        )

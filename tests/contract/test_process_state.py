@@ -96,10 +96,7 @@ def scan(data=None):
 
 def relaxed(data=None):
     spikes = np.random.default_rng(0).poisson(1.0, (60, 3)).astype(float)
-    model = SwitchingPopulationGLM(
-        2, n_lags=2, link="sigmoid", prior="one-hot", signs="gumbel", n_init=1, max_iter=2,
-        random_state=0,
-    )  # fmt: skip
+    model = SwitchingPopulationGLM.published(n_states=2, n_lags=2, max_iter=2, random_state=0)
     return [model.fit(spikes).predict_proba(spikes)]
 
 

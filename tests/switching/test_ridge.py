@@ -7,7 +7,7 @@ import pytest
 
 from neuroml.simulate import make_switching_spikes
 from neuroml.switching import SwitchingPopulationGLM
-from neuroml.switching._ridge import RIDGES, _held_out, _part
+from neuroml.switching._ridge import RIDGES, _held_out, take_bins
 
 pytestmark = pytest.mark.filterwarnings("ignore::neuroml.exceptions.NotConvergedWarning")
 
@@ -42,7 +42,7 @@ def test_parts_keep_histories_and_do_not_join_what_is_apart():
     model = SwitchingPopulationGLM(2)
     problem = model._problem(spikes, sessions)
     held_out = _held_out(problem.starts)
-    train, test = _part(problem, ~held_out), _part(problem, held_out)
+    train, test = take_bins(problem, ~held_out), take_bins(problem, held_out)
     for part, kept in ((train, ~held_out), (test, held_out)):
         np.testing.assert_array_equal(part.design.counts, problem.design.counts[:, kept])
         np.testing.assert_array_equal(part.design.histories, problem.design.histories[:, kept])

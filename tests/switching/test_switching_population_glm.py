@@ -326,7 +326,7 @@ def test_states_come_in_falling_order_of_occupancy(prior):
 
 def test_published_settings_are_those_of_the_paper_and_may_be_replaced():
     model = SwitchingPopulationGLM.published(n_states=2, max_iter=2)
-    assert (model.prior, model.signs, model.n_states) == ("one-hot", "gumbel", 2)
+    assert (model.prior, model.ridge, model.n_states) == ("relaxed-one-hot", 0.0, 2)
     data = _data(n_sessions=1)
     assert model.fit(data.spikes).connection_probability_.shape == (4, 4, 3)
     with pytest.raises(TypeError, match="n_state"):

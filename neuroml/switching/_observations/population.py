@@ -14,6 +14,7 @@ first, since the bins that a state is responsible for are gathered from them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -182,6 +183,8 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
     prior : {"none", "gaussian", "one-hot"}
     scale : float
         Standard deviation of the Gaussian prior, or typical strength of the one-hot prior.
+    sign_concentration : float
+        Of the one-hot prior, see `one_hot_prior`.
     ridge : float
         Precision of a further Gaussian prior on weights, around zero.
     shared_intercept : bool
@@ -189,11 +192,19 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
     """
 
     def __init__(
-        self, likelihood: int, *, prior: str, scale: float, ridge: float, shared_intercept: bool
+        self,
+        likelihood: int,
+        *,
+        prior: str,
+        scale: float,
+        ridge: float,
+        shared_intercept: bool,
+        sign_concentration: float = 0.0,
     ) -> None:
         self.likelihood = likelihood
         self.prior = prior
         self.scale = scale
+        self.sign_concentration = sign_concentration
         self.ridge = ridge
         self.shared_intercept = shared_intercept
 
@@ -205,13 +216,9 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
 
     def with_ridge(self, ridge: float) -> PopulationCounts:
         """The same likelihood and prior with another ridge."""
-        return PopulationCounts(
-            self.likelihood,
-            prior=self.prior,
-            scale=self.scale,
-            ridge=ridge,
-            shared_intercept=self.shared_intercept,
-        )
+        other = copy(self)
+        other.ridge = ridge
+        return other
 
     def start(self, design: PopulationData) -> Couplings:
         n_units, n_basis = len(design.counts), len(design.histories)
@@ -245,7 +252,9 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
         if self.prior == "gaussian":
             main = gaussian_prior(weights, self.scale)
         elif self.prior == "one-hot":
-            main = one_hot_prior(weights, emissions.sign_mix, self.scale)
+            main = one_hot_prior(
+                weights, emissions.sign_mix, self.scale, concentration=self.sign_concentration
+            )
         else:
             main = Prior(0.0, np.zeros_like(weights), np.zeros_like(weights))
         # The product of two normal densities: precisions add up, centers are averaged by them.
@@ -257,7 +266,7 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
             out=np.zeros(weights.shape),
             where=precision > 0,
         )
-        return Prior(log_density, precision, center, main.sign_probabilities)
+        return main._replace(log_density=log_density, precision=precision, center=center)
 
     def m_step(
         self, emissions: Couplings, design: PopulationData, resp: np.ndarray, log_prob: np.ndarray
@@ -289,9 +298,8 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
         self, emissions: Couplings, design: PopulationData, resp: np.ndarray
     ) -> tuple[Couplings, np.ndarray]:
         prior = self.weight_prior(emissions)
-        if prior.sign_probabilities is not None:
-            mix = update_sign_mix(prior.sign_probabilities)
-            emissions = emissions._replace(sign_mix=mix)
+        if prior.sign_draws is not None:
+            emissions = emissions._replace(sign_mix=update_sign_mix(prior.sign_draws))
         coefficients, log_prob = self._newton_step(emissions, design, resp, prior)
         emissions = emissions._replace(coefficients=coefficients)
         if len(design.histories) > 1:

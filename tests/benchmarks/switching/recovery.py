@@ -22,20 +22,16 @@ FIXED = {
     "pooled": {"ridge": 0.01},
     "chosen ridge": {},
     "gaussian": {"prior": "gaussian", "ridge": 0.01},
-    "one-hot": {"prior": "one-hot", "ridge": 0.01},
-    "one-hot, authors' steps": {
-        "prior": "one-hot",
-        "signs": "gumbel",
-        "max_iter": 40,
-        "ridge": 0.01,
-    },
+    "chosen ridge, gaussian": {"prior": "gaussian"},
+    "one-hot": {"prior": "one-hot"},
+    "one-hot, one sign": {"prior": "one-hot", "sign_sharing": "signs"},
+    "published": SwitchingPopulationGLM.published().get_params(),
 }
 
 
 def _model(seed: int, **settings: object) -> SwitchingPopulationGLM:
-    return SwitchingPopulationGLM(
-        5, link="sigmoid", shared_intercept=True, random_state=seed, **settings
-    )
+    common = {"n_states": 5, "link": "sigmoid", "shared_intercept": True}
+    return SwitchingPopulationGLM(**(common | settings | {"random_state": seed}))
 
 
 def _selected(name: str, seed: int, spikes: np.ndarray, sessions: np.ndarray) -> dict[str, object]:
