@@ -124,7 +124,8 @@ def read_trials(
     target, classes = _target(trials[y], missing, file)
     _check_observed(target, who, y, file)
     numbers = _check_trial_numbers(trials, who, when, file)
-    past = history_of(trials.assign(**{y: target}), y, reward, lags, (who, when, numbers), file)
+    known = trials.assign(**{y: _uncoded(target, classes)})
+    past = history_of(known, y, reward, lags, (who, when, numbers), file)
     covariates, left_out = _inputs(trials, inputs, [y, subject, session], file)
     covariates = pd.concat([covariates, past], axis=1)
     recordings = []
@@ -329,6 +330,16 @@ def _target(
             field=str(column.name),
         )
     return values, classes
+
+
+def _uncoded(target: np.ndarray, classes: list[str]) -> np.ndarray:
+    """Labels in place of codes, None where a trial was missed: codes of many are no amounts."""
+    if not classes:
+        return target
+    observed = ~np.isnan(target)
+    labels = np.full(len(target), None, dtype=object)
+    labels[observed] = np.array(classes, dtype=object)[target[observed].astype(np.int64)]
+    return labels
 
 
 def _check_observed(target: np.ndarray, who: np.ndarray, y: str, file: Path | None) -> None:

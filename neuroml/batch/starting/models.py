@@ -42,7 +42,8 @@ def assemblies(rate_hz: float | None, n_samples: int) -> list[Section]:
         ),
         Section(
             "[[fit.steps]]",
-            {"use": "NonnegativeCP"},
+            {"use": "NonnegativeCP", "n_init": 3},
+            notes={"n_init": "random starts"},
             comment="Non-negative components: assemblies of cells, and when each was active.",
         ),
         Section(
@@ -98,7 +99,7 @@ def strategies(family: str, *, n_subjects: int, n_sessions: int) -> list[Section
     several = n_subjects > 1
     cv: Any = "blocks"
     if n_sessions > 1:
-        cv = min(n_sessions, 5)
+        cv = min(n_sessions, 3)
     return [
         Section(
             "[fit]",
@@ -109,7 +110,7 @@ def strategies(family: str, *, n_subjects: int, n_sessions: int) -> list[Section
         ),
         Section(
             "[[fit.steps]]",
-            {"use": "SwitchingGLM", "n_states": 3, "family": family, "ridge": 0.1, "n_init": 8},
+            {"use": "SwitchingGLM", "n_states": 3, "family": family, "ridge": 0.1, "n_init": 5},
             comment="In place of one n_states, [select] with n_states = [1, 2, 3, 4] chooses it by "
             "held-out trials.",
         ),

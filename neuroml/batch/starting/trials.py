@@ -73,12 +73,14 @@ def recipe_for(
     _check_known([y, *(inputs or ())], columns, files[0])
     taken, left_out = _inputs(columns, y, list(named.values()), inputs)
     reward = _reward(columns, y)
-    options: dict[str, Any] = {"y": y, **named, "inputs": taken, "lags": {y: 1}}
-    recordings = _read(files, options, y)
-    options, family = _family(recordings, options, y, family, files[0])
+    options: dict[str, Any] = {"y": y, **named, "inputs": taken}
+    recordings = _read(files, options)
+    family = _family(recordings, y, family, files[0])
+    if len(recordings[0].attrs.get("classes", ())) <= _MANY_CODES:  # more labels have no order
+        options["lags"] = {y: 1}
     if family == "bernoulli" and reward is not None:
         options["reward"] = reward
-        recordings = _read(files, options, y)
+    recordings = _read(files, options)
     has_inputs = "feature" in recordings[0]
     shown = [str(name) for name in recordings[0]["feature"].values] if has_inputs else []
     data = {
@@ -116,7 +118,7 @@ def _tables(path: Path) -> list[Path]:
     return found
 
 
-def _read(files: list[Path], options: dict[str, Any], y: str) -> list[xr.Dataset]:
+def _read(files: list[Path], options: dict[str, Any]) -> list[xr.Dataset]:
     return [one for file in files for one in read_trials(file, **options)]
 
 
@@ -163,24 +165,22 @@ def _reward(columns: pd.DataFrame, y: str) -> str | None:
     return yes_or_no[0] if len(yes_or_no) == 1 else None
 
 
-def _family(
-    recordings: list[xr.Dataset], options: dict[str, Any], y: str, family: str | None, file: Path
-) -> tuple[dict[str, Any], str]:
-    """The family, and options without lags where codes have no order."""
+def _family(recordings: list[xr.Dataset], y: str, family: str | None, file: Path) -> str:
+    """The family of y's values, if labels or the values themselves settle it."""
+    if family is not None:
+        return family
     classes = recordings[0].attrs.get("classes")
+    if classes is not None:
+        return "categorical" if len(classes) > _MANY_CODES else "bernoulli"
     values = np.concatenate([one["signal"].values.ravel() for one in recordings])
     levels = np.unique(values[~np.isnan(values)])
-    if classes is None and family is None:
-        if levels.tolist() == [0, 1]:
-            return options, "bernoulli"
-        if len(levels) > _MANY_CODES and (levels != np.round(levels)).any():
-            return options, "gaussian"
-        raise question(
-            f"what are the numbers in {y!r}: codes of choices, counts, or amounts",
-            [f"{level:g}" for level in levels],
-            "--family categorical (codes 0, 1, ...), poisson (counts) or gaussian (amounts)",
-            file,
-        )
-    if classes is not None and len(classes) > _MANY_CODES:
-        return {name: value for name, value in options.items() if name != "lags"}, "categorical"
-    return options, family or "bernoulli"
+    if levels.tolist() == [0, 1]:
+        return "bernoulli"
+    if len(levels) > _MANY_CODES and (levels != np.round(levels)).any():
+        return "gaussian"
+    raise question(
+        f"what are the numbers in {y!r}: codes of choices, counts, or amounts",
+        [f"{level:g}" for level in levels],
+        "--family categorical (codes 0, 1, ...), poisson (counts) or gaussian (amounts)",
+        file,
+    )
