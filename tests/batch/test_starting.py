@@ -6,9 +6,11 @@ A correlation of 0.8 says that most of a pattern is found; what was drawn at ran
 
 import html
 import os
+import textwrap
 import tomllib
 from datetime import UTC, datetime
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ from neuroml.exceptions import DataError
 from neuroml.simulate import make_switching_choices, make_switching_spikes
 
 FOUND = 0.8
+DOCS = Path(__file__).parents[2] / "tutorials" / "docs"
 RATE_HZ, N_GROUPS, N_EACH, N_ALONE = 10.0, 3, 5, 4
 
 
@@ -364,6 +367,30 @@ class TestNwb:
         assert recording.signal.values.sum() == 400 and recipe.fit.steps[-1].use == (
             "SwitchingPopulationGLM"
         )
+
+
+def documented(kind, where, population, nwb_file):
+    """The recipe of the page on a kind, for the folder that the page describes."""
+    if kind == "suite2p":
+        for mouse in ("mouse1", "mouse2"):
+            plane(where / "mice" / mouse / "suite2p" / "plane0", seed=0, n_times=1500)
+        return start_recipe(kind, "mice", rate_hz=RATE_HZ)
+    if kind == "kilosort":
+        sorted_folder(where / "probe", population.spikes, 300, 30000.0)
+        return start_recipe(kind, "probe", bin_s=0.01)
+    if kind == "trials":
+        mice(8, 2, 80).to_csv(where / "trials.csv", index=False)
+        return start_recipe(kind, "trials.csv", y="choice")
+    (where / "day1.nwb").write_bytes(nwb_file.read_bytes())
+    return start_recipe(kind, "day1.nwb", series="dfoverf")
+
+
+@pytest.mark.parametrize("kind", ["suite2p", "kilosort", "nwb", "trials"])
+def test_the_docs_print_the_recipes(kind, tmp_path, monkeypatch, population, nwb_file):
+    monkeypatch.chdir(tmp_path)
+    text = documented(kind, tmp_path, population, nwb_file)
+    page = (DOCS / f"from_{kind}.rst").read_text()
+    assert textwrap.indent(text, "   ") in page
 
 
 @pytest.mark.parametrize("kind", ["suite2p", "kilosort", "nwb", "trials"])
