@@ -6,7 +6,7 @@ import importlib
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,6 +26,12 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets and data files.")
 app.add_typer(data_app, name="data")
+init_app = typer.Typer(
+    no_args_is_help=True,
+    help="Write a first recipe for a folder of data, with comments, that runs as it stands. "
+    "What is not plain from the data is asked, and answered by an option.",
+)
+app.add_typer(init_app, name="init")
 console = Console()
 errors = Console(stderr=True)
 
@@ -166,6 +172,70 @@ def check_command(files: Annotated[list[Path], typer.Argument(help="Files or fol
         typer.echo(str(description))
     if not healthy:
         raise typer.Exit(1)
+
+
+StartArgument = Annotated[Path, typer.Argument(metavar="PATH", help="A folder or a file.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="The recipe to write; it is printed if not given.")
+]
+BinOption = Annotated[float | None, typer.Option("--bin-s", help="Width of the bins in seconds.")]
+RateOption = Annotated[float | None, typer.Option("--rate-hz", help="Samples per second.")]
+
+
+def _start(kind: str, path: Path, out: Path | None, **options: Any) -> None:
+    from neuroml.batch import start_recipe
+
+    text = start_recipe(kind, path, out=out, **options)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    typer.echo(f"recipe: {out}")
+    typer.echo(f"Run it by: neuroml run {out} --out results")
+
+
+@init_app.command(name="suite2p", epilog="Example: neuroml init suite2p mice --rate-hz 30")
+def init_suite2p(
+    path: StartArgument, out: OutOption = None, rate_hz: RateOption = None, bin_s: BinOption = None
+) -> None:
+    """Assemblies of cells, from the plane folders of Suite2p at or below PATH."""
+    _start("suite2p", path, out, rate_hz=rate_hz, bin_s=bin_s)
+
+
+@init_app.command(name="kilosort", epilog="Example: neuroml init kilosort probe --bin-s 0.01")
+def init_kilosort(
+    path: StartArgument, out: OutOption = None, rate_hz: RateOption = None, bin_s: BinOption = None
+) -> None:
+    """Couplings between units, from the folders of Kilosort or phy at or below PATH."""
+    _start("kilosort", path, out, rate_hz=rate_hz, bin_s=bin_s)
+
+
+@init_app.command(name="nwb", epilog="Example: neuroml init nwb day1.nwb --series units")
+def init_nwb(
+    path: StartArgument,
+    out: OutOption = None,
+    series: Annotated[
+        str | None, typer.Option(help="The series of cells, or 'units' for spiking units.")
+    ] = None,
+    bin_s: BinOption = None,
+) -> None:
+    """Couplings of units or assemblies of imaged cells, by what an NWB file holds."""
+    _start("nwb", path, out, series=series, bin_s=bin_s)
+
+
+@init_app.command(name="trials", epilog="Example: neuroml init trials trials.csv --y choice")
+def init_trials(
+    path: StartArgument,
+    out: OutOption = None,
+    y: Annotated[str | None, typer.Option("--y", help="The column to explain.")] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="A column that explains it; repeatable.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="The column of subjects.")] = None,
+    session: Annotated[str | None, typer.Option(help="The column of sessions.")] = None,
+    family: Annotated[str | None, typer.Option(help="Of SwitchingGLM, such as gaussian.")] = None,
+) -> None:
+    """Strategies between which subjects switch, from a table with one row per trial."""
+    _start("trials", path, out, y=y, inputs=inputs, subject=subject, session=session, family=family)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "RecordingKey",
     "align_units",
     "break_points",
+    "key_of",
     "make_recording",
     "name_of",
     "stack",
@@ -166,6 +167,12 @@ def name_of(recording: xr.Dataset) -> str:
     return "_".join(parts) or "recording"
 
 
+def key_of(recording: xr.Dataset) -> RecordingKey:
+    """Subject, session and run, empty where there is none."""
+    subject, session, run = (str(recording.attrs.get(k, "")) for k in ("subject", "session", "run"))
+    return subject, session, run
+
+
 def validate_recording(recording: xr.Dataset) -> xr.Dataset:
     """Check a recording against the schema and return it unchanged.
 
@@ -305,6 +312,7 @@ def stack(
             outputs, found = _columns(recording, None if target == signal else wanted, signal)
             first_outputs = outputs if first_outputs is None else first_outputs
             _check_units(outputs, first_outputs, recording, recordings[0])
+            _check_classes(recording, recordings[0])
             alone = isinstance(target, str) and target != signal
             targets.append(found[:, 0] if alone else found)
     return Bunch(
@@ -314,6 +322,20 @@ def stack(
         groups=np.concatenate(groups).astype(str),
         units=units,
     )
+
+
+def _check_classes(recording: xr.Dataset, first: xr.Dataset) -> None:
+    """One code has to mean one label in all recordings."""
+    own, wanted = (one.attrs.get("classes") for one in (recording, first))
+    if own != wanted:
+        raise DataError(
+            "the recordings have different labels, so that their codes mean different things",
+            expected=f"{wanted} as in {name_of(first)}",
+            found=own,
+            fix="Read them from one table, or write numbers in place of the labels.",
+            subject=name_of(recording),
+            field="classes",
+        )
 
 
 def _check_units(

@@ -2,5 +2,16 @@
 
 from neuroml.batch.recipe import Recipe, read_recipe
 from neuroml.batch.runner import Job, RunSummary, check, plan, report, run
+from neuroml.batch.starting import start_recipe
 
-__all__ = ["Job", "Recipe", "RunSummary", "check", "plan", "read_recipe", "report", "run"]
+__all__ = [
+    "Job",
+    "Recipe",
+    "RunSummary",
+    "check",
+    "plan",
+    "read_recipe",
+    "report",
+    "run",
+    "start_recipe",
+]

@@ -18,6 +18,7 @@ from neuroml._core.estimator import (
     validate_parameter_constraints,
 )
 from neuroml._core.validation import did_you_mean
+from neuroml.batch.preparing import find_preparation_faults
 from neuroml.batch.score_checks import find_score_faults
 from neuroml.batch.vocabulary import FILE_OPTIONS, READERS, estimator_classes
 from neuroml.data import clean, list_datasets
@@ -47,7 +48,9 @@ def find_faults(content: dict[str, Any], where: Path) -> list[str]:
     return [
         *_source_faults(data),
         *_option_faults(data, where),
+        *_trial_faults(data),
         *_stimulus_faults(data),
+        *find_preparation_faults(content.get("prepare")),
         *_clean_faults(_table(content, "clean")),
         *(f for i, step in enumerate(steps) for f in _step_faults(f"fit.steps.{i}", step)),
         *_chain_faults(data, fit, steps),
@@ -65,7 +68,7 @@ def _source_faults(data: dict[str, Any]) -> Iterator[str]:
     if (dataset is None) == (files is None):
         yield "data: name either a dataset or files"
     if files is not None and data.get("reader") is None:
-        yield "data: files need a reader: 'fmri', 'traces' or 'spikes'"
+        yield "data: files need a reader: 'fmri', 'traces', 'spikes' or 'trials'"
     if isinstance(dataset, str) and dataset not in list_datasets():
         hint = did_you_mean(dataset, list_datasets())
         yield f"data: there is no data set {dataset!r}{hint}"
@@ -90,10 +93,20 @@ def _option_faults(data: dict[str, Any], where: Path) -> Iterator[str]:
     for parameter in parameters:
         if parameter.default is parameter.empty and parameter.name not in options:
             yield f"data.options: read_{reader} needs {parameter.name}"
-    for name in FILE_OPTIONS[reader]:
+    for name in FILE_OPTIONS.get(reader, ()):
         file = options.get(name)
         if isinstance(file, str) and not (where / file).is_file():
             yield f"data.options.{name}: there is no file {str(where / file)!r}"
+
+
+def _trial_faults(data: dict[str, Any]) -> Iterator[str]:
+    """A table of trials has y for a signal, so that X has to be named."""
+    y = _table(data, "options").get("y")
+    if data.get("reader") == "trials" and "inputs" not in data:
+        yield f"data.inputs: name the columns of X; the signal of a table of trials is its y, {y!r}"
+    target, inputs = data.get("target"), data.get("inputs")
+    if isinstance(target, str) and isinstance(inputs, list) and target in inputs:
+        yield f"data.inputs: {target!r} is the target, which would be explained by itself"
 
 
 def _stimulus_faults(data: dict[str, Any]) -> Iterator[str]:

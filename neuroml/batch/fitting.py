@@ -14,8 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import has_fit_parameter
 
-from neuroml._core.recording import name_of
+from neuroml._core.recording import key_of, name_of
 from neuroml._core.validation import list_some
+from neuroml.batch.preparing import apply_preparation, warn_of_raw_fluorescence
 from neuroml.batch.recipe import DataSection, Recipe
 from neuroml.data import align_units, clean, stack
 from neuroml.exceptions import DataError
@@ -27,12 +28,19 @@ _TOLERANCE_S = 1e-6
 
 
 def prepare(recipe: Recipe, recordings: Sequence[xr.Dataset]) -> list[xr.Dataset]:
-    """Put recordings on one unit axis if the recipe asks for it, and clean them."""
-    prepared = list(recordings)
+    """Prepare each recording, put all on one unit axis if the recipe asks for it, and clean them.
+
+    Raw fluorescence that is left after that is warned of.
+    """
+    prepared = [
+        apply_preparation(recipe.preparation, recording, key_of(recording), recipe.where)
+        for recording in recordings
+    ]
     if recipe.data.shared_by is not None:
         prepared = align_units(prepared, min_recordings=recipe.data.shared_by)
     if recipe.clean is not None:
         prepared = [clean(recording, **recipe.clean) for recording in prepared]
+    warn_of_raw_fluorescence(prepared)
     return prepared
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "DataSection",
     "EvaluateSection",
     "FitSection",
+    "PrepareStep",
     "Recipe",
     "Step",
     "load_recipe",
@@ -44,7 +45,7 @@ class DataSection(_Section):
         A name from ``neuroml data list``.
     files : list of str
         Paths or glob patterns, relative to the recipe.
-    reader : {"fmri", "traces", "spikes"}
+    reader : {"fmri", "traces", "spikes", "trials"}
         Which of ``neuroml.data.read_*`` reads each file, with ``options`` as its arguments.
     subjects, sessions, runs : list of str
         Only these.
@@ -63,7 +64,7 @@ class DataSection(_Section):
 
     dataset: str | None = None
     files: list[str] | None = None
-    reader: Literal["fmri", "traces", "spikes"] | None = None
+    reader: Literal["fmri", "traces", "spikes", "trials"] | None = None
     options: dict[str, Any] = {}
     subjects: list[str] | None = None
     sessions: list[str] | None = None
@@ -76,9 +77,7 @@ class DataSection(_Section):
     shared_by: int | None = None
 
 
-class Step(BaseModel):
-    """One ``[[fit.steps]]``: ``use`` names a class, every other key is a parameter of it."""
-
+class _Use(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     use: str
 
@@ -86,6 +85,14 @@ class Step(BaseModel):
     def parameters(self) -> dict[str, Any]:
         """The parameters given in the recipe."""
         return dict(self.model_extra or {})
+
+
+class PrepareStep(_Use):
+    """One ``[[prepare]]``: ``use`` names a function of ``neuroml.data``, other keys its options."""
+
+
+class Step(_Use):
+    """One ``[[fit.steps]]``: ``use`` names a class, every other key is a parameter of it."""
 
     def build(self, random_state: int | None = None) -> BaseEstimator:
         """Return a fresh estimator; ``random_state`` is used if the recipe's step gives none."""
@@ -146,8 +153,10 @@ class Recipe(_Section):
     ----------
     title, description : str
     data : DataSection
+    prepare : list of PrepareStep
+        ``[[prepare]]``: what is done to each recording on its own, in this order.
     clean : dict
-        Arguments of `neuroml.data.clean`; no cleaning if absent.
+        Arguments of `neuroml.data.clean`, which comes after these; no cleaning if absent.
     fit : FitSection
     evaluate : EvaluateSection
         No scores if absent.
@@ -164,6 +173,7 @@ class Recipe(_Section):
     title: str
     description: str = ""
     data: DataSection
+    prepare: list[PrepareStep] = []
     clean: dict[str, Any] | None = None
     fit: FitSection
     evaluate: EvaluateSection | None = None
@@ -175,6 +185,11 @@ class Recipe(_Section):
         """Fingerprint of everything in the recipe that changes results."""
         content = self.model_dump(mode="json", exclude={"title", "description", "where"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def preparation(self) -> list[dict[str, Any]]:
+        """``[[prepare]]`` as TOML has it."""
+        return [step.model_dump() for step in self.prepare]
 
     def candidates(self) -> dict[str, Recipe]:
         """The recipe with each value of its ``select``, by ``parameter=value``; else none."""

@@ -35,6 +35,7 @@ from neuroml._core.recording import RecordingKey, name_of
 from neuroml.batch.evaluating import SCORE_COLUMNS, Scored, choose_and_score
 from neuroml.batch.fitting import fit_recipe, prepare
 from neuroml.batch.manifest import append_record, is_done, read_manifest
+from neuroml.batch.preparing import find_table_faults, table_files
 from neuroml.batch.recipe import (
     DataSection,
     Recipe,
@@ -102,7 +103,7 @@ def plan(recipe: Recipe, source: Source | None = None) -> list[Job]:
         If the data are not found.
     """
     keys = (source or open_source(recipe.data, recipe.where)).keys()
-    faults = _selection_faults(recipe.data, keys)
+    faults = _key_faults(recipe.data, recipe.preparation, keys, recipe.where)
     if faults:
         raise RecipeError("\n".join(faults))
     chosen = _chosen(recipe.data, keys)
@@ -139,20 +140,29 @@ def check(name: Path | str) -> tuple[Recipe, list[Job]]:
     where = path.resolve().parent
     recipe, faults = validate_recipe(content, where)
     with contextlib.suppress(ValidationError, KeyError, TypeError):  # told among the faults
-        faults = faults + _data_faults(DataSection(**content["data"]), where)
+        section = DataSection(**content["data"])
+        faults = faults + _data_faults(section, content.get("prepare"), where)
     if recipe is None or faults:
         raise refusal(path, faults)
     return recipe, plan(recipe)
 
 
-def _data_faults(section: DataSection, where: Path) -> list[str]:
+def _data_faults(section: DataSection, steps: Any, where: Path) -> list[str]:
     """What is wrong with the data that a recipe names."""
     if section.dataset not in (None, *list_datasets()):
         return []
     try:
-        return _selection_faults(section, open_source(section, where).keys())
+        return _key_faults(section, steps, open_source(section, where).keys(), where)
     except DataError as error:
         return [f"data: {error}"]
+
+
+def _key_faults(
+    section: DataSection, steps: Any, keys: Sequence[RecordingKey], where: Path
+) -> list[str]:
+    """What is wrong with the recordings that are chosen, and with the tables joined to them."""
+    faults = _selection_faults(section, keys)
+    return faults or [*find_table_faults(steps, _chosen(section, keys), where)]
 
 
 def _chosen(section: DataSection, keys: Sequence[RecordingKey]) -> list[RecordingKey]:
@@ -361,6 +371,8 @@ def _attempt(task: _Task) -> dict[str, Any]:
 def _identity(recipe: Recipe, job: Job, pairs: list[Any]) -> str:
     """Fingerprint of all that decides what a job writes: recipe, code, recordings and events."""
     parts = [recipe.sha256, _code_sha256(), str(recipe.data.dataset), repr(job)]
+    for key in job.keys:
+        parts += map(sha256_of_file, table_files(recipe.preparation, key, recipe.where))
     for recording, events in pairs:
         facts_of_file = {k: v for k, v in recording.attrs.items() if k not in _WHEREABOUTS}
         parts += [sha256_of_dataset(recording), repr(sorted(facts_of_file.items()))]

@@ -4,22 +4,50 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import xarray as xr
 from sklearn.base import BaseEstimator
 
 import neuroml
-from neuroml.data import read_fmri, read_spikes, read_traces
+from neuroml.data import (
+    add_covariates,
+    bin_time,
+    clean,
+    delta_f_over_f,
+    detect_events,
+    read_fmri,
+    read_spikes,
+    read_traces,
+    read_trials,
+    subtract_neuropil,
+)
 
-__all__ = ["FILE_OPTIONS", "READERS", "estimator_classes", "step_names"]
+__all__ = ["FILE_OPTIONS", "PREPARATIONS", "READERS", "estimator_classes", "step_names"]
 
-READERS: dict[str, Callable[..., xr.Dataset]] = {
+READERS: dict[str, Callable[..., Any]] = {
     "fmri": read_fmri,
     "traces": read_traces,
     "spikes": read_spikes,
+    "trials": read_trials,
 }
-FILE_OPTIONS = {"fmri": ("labels", "mask", "confounds", "units"), "traces": (), "spikes": ()}
+"""Each returns a recording, but for "trials", which returns one per subject of the table."""
+FILE_OPTIONS = {"fmri": ("labels", "mask", "confounds", "units")}
 """Options of a reader in which a text is the name of a file, relative to the recipe."""
+
+# resample_to is not among them: its reference is another recording, which no text can name
+PREPARATIONS: dict[str, Callable[..., xr.Dataset]] = {
+    function.__name__: function
+    for function in (
+        add_covariates,
+        bin_time,
+        clean,
+        delta_f_over_f,
+        detect_events,
+        subtract_neuropil,
+    )
+}
+"""What a ``[[prepare]]`` can use: from a recording to a recording."""
 
 _SKLEARN_STEPS = {"StandardScaler": "sklearn.preprocessing", "PCA": "sklearn.decomposition"}
 

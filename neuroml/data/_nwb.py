@@ -231,7 +231,10 @@ def _series(series: Any) -> RoiSeries:
     if flags is not None:  # Suite2p's column holds the flag and a probability
         is_cell = np.array([np.ravel(table[flags][row])[0] > 0 for row in rows])
     matrix = Matrix(values, names, notes=notes)
-    return RoiSeries(matrix, _times(series, len(values)), str(series.unit), is_cell)
+    # a DfOverF container says what its series are, whose own unit is often "a.u." or "n.a."
+    is_relative = type(series.parent).__name__ == "DfOverF"
+    value_units = "dF/F" if is_relative else str(series.unit)
+    return RoiSeries(matrix, _times(series, len(values)), value_units, is_cell)
 
 
 def _labels(ids: Sequence[Any], prefix: str = "") -> tuple[list[str], list[str]]:

@@ -18,6 +18,8 @@ __all__ = [
     "Settled",
     "are_counts",
     "check_unique",
+    "is_deconvolved",
+    "may_be_raw",
     "no_cell",
     "settle_units",
 ]
@@ -134,6 +136,18 @@ def are_counts(recording: xr.Dataset) -> bool:
     """Whether a signal counts spikes or events, by its units (without any: by its modality)."""
     units = recording.attrs["value_units"]
     return units == "count" or (not units and recording.attrs["modality"] == "spikes")
+
+
+def is_deconvolved(recording: xr.Dataset) -> bool:
+    """Whether a signal is said to be deconvolved, by its units."""
+    return "deconvolved" in recording.attrs["value_units"].lower()
+
+
+def may_be_raw(recording: xr.Dataset) -> bool:
+    """Whether a signal is calcium and its units do not say that it is anything but fluorescence."""
+    units = recording.attrs["value_units"]
+    known = units in ("dF/F", "z", "event") or is_deconvolved(recording) or are_counts(recording)
+    return recording.attrs["modality"] == "calcium" and not known
 
 
 def no_cell(found: str, file: object, instead: str = "") -> DataError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -29,11 +30,12 @@ _SLOWEST_HZ = 0.1
 """No microscope is so slow; seconds taken from milliseconds are."""
 
 
-def read_traces(
+def read_traces(  # noqa: PLR0913 - one keyword for each thing a file may leave open
     path: Path | str,
     *,
     rate_hz: float | None = None,
     time: str | ArrayLike | None = None,
+    time_axis: Literal["samples"] | None = None,
     variable: str | None = None,
     units: Sequence[str] | None = None,
     units_first: bool | None = None,
@@ -49,11 +51,13 @@ def read_traces(
         A table (csv, tsv, txt), an array file (npy, npz, h5, or mat of v5 to v7.3), an NWB file
         (extra ``nwb``), a plane folder of Suite2p, or an HDF5 file of CaImAn's results.
     rate_hz : float, optional
-        Frames per second. Suite2p needs it: its own settings are stored in a form that is not
-        safe to load.
+        Frames per second. Suite2p needs it, or ``time``: its own settings are stored in a form
+        that is not safe to load.
     time : str or array-like of shape (n_times,), optional
         Timestamps in seconds, or the name of the column or array that holds them. A step longer
         than 1.5 times the median is a gap and starts a new segment.
+    time_axis : "samples", optional
+        Says that the rate is not known, so that time counts samples.
     variable : str, optional
         Which array or series of the file (in NWB with its container, as in
         "Fluorescence/plane0", where several series have the name); for Suite2p "F" (the default)
@@ -102,8 +106,9 @@ def read_traces(
     path = Path(path)
     neuropil = None
     _check_options(path, time, units_first)
+    _check_time_axis(path, rate_hz, time, time_axis)
     if path.is_dir():
-        matrix, neuropil, path = _suite2p(path, variable, units, rate_hz)
+        matrix, neuropil, path = _suite2p(path, variable, units)
         value_units = DECONVOLVED if (variable, value_units) == ("spks", "a.u.") else value_units
     elif path.suffix.lower() == ".nwb":
         series = read_roi_series(path, variable)
@@ -162,6 +167,30 @@ def _check_options(path: Path, time: str | ArrayLike | None, units_first: bool |
             fix="Pass them in seconds as an array: time=values / 1000 for milliseconds.",
             file=path,
             field="time",
+        )
+
+
+def _check_time_axis(
+    path: Path, rate_hz: float | None, time: str | ArrayLike | None, time_axis: str | None
+) -> None:
+    """Time has one meaning: a rate, timestamps, or a count of samples."""
+    is_given = rate_hz is not None or time is not None
+    if time_axis not in (None, "samples") or (time_axis and is_given):
+        raise DataError(
+            "time_axis is for recordings whose rate is not known",
+            expected="'samples', without rate_hz= and time=",
+            found=f"{time_axis!r} with rate_hz={rate_hz}" if is_given else repr(time_axis),
+            file=path,
+            field="time_axis",
+        )
+    # another folder than Suite2p's is refused for being that, by _suite2p
+    if not (is_given or time_axis) and any((path / f"{n}.npy").is_file() for n in ("F", "spks")):
+        raise DataError(
+            "the frame rate of a Suite2p folder must be given",
+            fix="Pass rate_hz=, in frames per second and plane (ops['fs'] in Suite2p), or "
+            "time_axis='samples' if it is not known.",
+            file=path,
+            field="rate_hz",
         )
 
 
@@ -237,7 +266,7 @@ def _cells(
 
 
 def _suite2p(
-    folder: Path, variable: str | None, units: Sequence[str] | None, rate_hz: float | None
+    folder: Path, variable: str | None, units: Sequence[str] | None
 ) -> tuple[Matrix, np.ndarray | None, Path]:
     """Traces, neuropil and main file of a plane folder."""
     main = folder / f"{variable or 'F'}.npy"
@@ -249,13 +278,6 @@ def _suite2p(
             found=f"the planes {', '.join(planes)}" if planes else "no such file",
             fix="Read each plane folder alone." if planes else None,
             file=folder,
-        )
-    if rate_hz is None:
-        raise DataError(
-            "the frame rate of a Suite2p folder must be given",
-            fix="Pass rate_hz=, in frames per second and plane (ops['fs'] in Suite2p).",
-            file=folder,
-            field="rate_hz",
         )
     values = _rois_by_frames(main)
     matrix = Matrix(values.T, [f"roi{i}" for i in range(len(values))])

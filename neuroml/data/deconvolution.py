@@ -8,7 +8,7 @@ import xarray as xr
 
 from neuroml._core.recording import name_of, validate_recording
 from neuroml._core.validation import session_slices
-from neuroml.data._units import are_counts
+from neuroml.data._units import are_counts, is_deconvolved
 from neuroml.exceptions import DataError
 
 __all__ = ["detect_events"]
@@ -108,11 +108,11 @@ def detect_events(recording: xr.Dataset, *, threshold: float | None = None) -> x
             found=threshold,
             field="threshold",
         )
-    is_deconvolved = _check_signal(recording)
+    sparse = _check_signal(recording)
     values = recording["signal"].values.astype(np.float64)
     stretches = [_finite_runs(unit, recording["segment"].values) for unit in values.T]
     about = {}
-    if is_deconvolved:
+    if sparse:
         noise = _noise_of_deconvolved(values)
     else:
         noise = _noise_of_traces(values, stretches, recording)
@@ -121,7 +121,7 @@ def detect_events(recording: xr.Dataset, *, threshold: float | None = None) -> x
     events = np.where(np.isfinite(values), 0.0, np.nan)
     for unit, parts in enumerate(stretches):
         for part in parts:
-            if is_deconvolved:
+            if sparse:
                 is_step = values[part, unit] > n_sd * noise[unit]
             else:
                 gamma = np.exp(-1 / (decay_s * recording.attrs["rate_hz"]))
@@ -154,8 +154,8 @@ def _check_signal(recording: xr.Dataset) -> bool:
             subject=subject,
             field="value_units",
         )
-    is_deconvolved = "deconvolved" in units.lower()
-    if units != "dF/F" and not is_deconvolved:
+    sparse = is_deconvolved(recording)
+    if units != "dF/F" and not sparse:
         raise DataError(
             "the signal may be raw fluorescence, whose baseline and scale differ between cells",
             expected="value_units 'dF/F' or 'deconvolved'",
@@ -165,7 +165,7 @@ def _check_signal(recording: xr.Dataset) -> bool:
             subject=subject,
             field="value_units",
         )
-    if recording.attrs["rate_hz"] is None and not is_deconvolved:
+    if recording.attrs["rate_hz"] is None and not sparse:
         raise DataError(
             "a decay needs a sampling rate",
             expected="rate_hz",
@@ -174,7 +174,7 @@ def _check_signal(recording: xr.Dataset) -> bool:
             subject=subject,
             field="rate_hz",
         )
-    return is_deconvolved
+    return sparse
 
 
 def _finite_runs(values: np.ndarray, segment: np.ndarray) -> list[slice]:

@@ -21,6 +21,7 @@ from neuroml.data._caiman import is_caiman
 from neuroml.data._matrix import is_matrix
 from neuroml.data._nifti import image_problems, is_image, open_series, parse_image, tr_of
 from neuroml.data._nwb import has_units, list_roi_series
+from neuroml.data._phy import is_phy
 from neuroml.data._surfaces import describe_surface, is_surface_file, write_full_mask
 from neuroml.data._tables import is_table, read_text_table
 from neuroml.data.bids import find_runs
@@ -92,7 +93,7 @@ def describe_file(path: Path | str) -> FileReport:
     Parameters
     ----------
     path : path-like
-        An image, a table, an array file, an NWB file, or a folder of Suite2p or BIDS.
+        An image, a table, an array file, an NWB file, or a folder of Suite2p, Kilosort or BIDS.
 
     Returns
     -------
@@ -365,6 +366,11 @@ def _describe_folder(report: FileReport) -> None:
         _try(report, [read_traces], rate_hz=1.0)
         report.advice = "Read it with neuroml.data.read_traces(path, rate_hz=...)."
         return
+    if is_phy(report.path):
+        report.kind = "a folder of Kilosort or phy"
+        _try(report, [read_spikes])
+        report.advice = "Read it with neuroml.data.read_spikes(path, bin_s=...)."
+        return
     subjects = sorted(part.name for part in report.path.glob("sub-*") if part.is_dir())
     if subjects:
         report.kind = "a BIDS folder"
@@ -374,7 +380,8 @@ def _describe_folder(report: FileReport) -> None:
         return
     raise DataError(
         "neuroml does not know this kind of folder",
-        expected="a file, a plane folder of Suite2p (F.npy), or BIDS (sub-*)",
+        expected="a file, a plane folder of Suite2p (F.npy), of Kilosort or phy (spike_times.npy), "
+        "or BIDS (sub-*)",
         found=", ".join(sorted(part.name for part in report.path.iterdir())[:8]) or "nothing",
     )
 

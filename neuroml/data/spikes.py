@@ -18,6 +18,7 @@ from neuroml._core.recording import RecordingKey, make_recording
 from neuroml.data._arrays import StoredArray, existing_file, list_arrays, read_array
 from neuroml.data._nwb import read_unit_spikes
 from neuroml.data._observed import cut_to, is_observed, merged
+from neuroml.data._phy import is_phy, read_phy
 from neuroml.data._tables import is_table, read_numbers, read_text_table
 from neuroml.data._units import check_unique
 from neuroml.exceptions import DataError
@@ -37,7 +38,7 @@ _SAY_UNIT = (
 )
 
 
-def read_spikes(
+def read_spikes(  # noqa: PLR0913 - one keyword for each thing a file may leave open
     source: Any,
     *,
     bin_s: float,
@@ -47,6 +48,7 @@ def read_spikes(
     units: Sequence[str] | None = None,
     variable: str | None = None,
     time_unit_s: float | None = None,
+    labels: Sequence[str] | None = None,
     key: RecordingKey = ("", "", ""),
 ) -> xr.Dataset:
     """Count spikes in bins.
@@ -61,8 +63,10 @@ def read_spikes(
         A table (csv, tsv, txt) with the columns ``unit`` and ``time``, or without a header two
         columns in this order, or one column for one unit; an npz file with one array per unit; a
         mat or h5 file with one array per unit or a cell array (see ``variable``); an NWB file
-        (extra ``nwb``); a mapping of unit names to arrays; a pynapple ``TsGroup`` or ``Ts``.
-        Times are seconds, unless ``time_unit_s`` says otherwise.
+        (extra ``nwb``); a folder of Kilosort or phy, whose units are named by the ids of their
+        clusters; a mapping of unit names to arrays; a pynapple ``TsGroup`` or ``Ts``.
+        Times are seconds, unless ``time_unit_s`` says otherwise. Those of Kilosort number samples,
+        at the rate in ``params.py``, which is read as text.
     bin_s : float
         Width of a bin in seconds.
     start_s, stop_s : float, optional
@@ -82,6 +86,10 @@ def read_spikes(
         30 kHz. If None they are seconds, and times of a file that hardly can be are refused: a
         unit with whole numbers only, or units that fire less than 0.01 times a second for over an
         hour. A column ``time_s`` is in seconds.
+    labels : sequence of str, optional
+        The clusters of a Kilosort or phy folder to take, by the label that ``cluster_group.tsv``
+        gives them, or where it gives none ``cluster_KSLabel.tsv``: "good", "mua", "noise" or
+        "unsorted" (no label); ``("all",)`` takes every cluster. ``("good",)`` if not given.
     key : tuple of str
         (subject, session, run).
 
@@ -108,7 +116,7 @@ def read_spikes(
     [[0.0, 1.0, 0.0, 2.0], [0.0, 0.0, 1.0, 0.0]]
     """
     path = Path(source) if isinstance(source, str | Path) else None
-    found = _trains(source, variable)
+    found = _trains(source, variable, labels, time_unit_s)
     trains = _chosen(found.trains, units)
     for name, times in trains.items():
         _check_times(name, times, path)
@@ -147,9 +155,15 @@ def read_spikes(
         value_units="count",
         key=key,
         source=str(path or ""),
-        sha256=sha256_of_file(path) if path else "",
+        sha256=_fingerprint(path),
         dropped=found.notes + notes + _dropped(trains, counts),
     )
+
+
+def _fingerprint(path: Path | None) -> str:
+    if path is None:
+        return ""
+    return sha256_of_file(path / "spike_times.npy" if path.is_dir() else path)
 
 
 def bin_edges(start_s: float, stop_s: float, bin_s: float) -> np.ndarray:
@@ -366,8 +380,21 @@ class _Found:
     notes: list[str] = field(default_factory=list)
 
 
-def _trains(source: Any, variable: str | None) -> _Found:
+def _trains(
+    source: Any, variable: str | None, labels: Sequence[str] | None, time_unit_s: float | None
+) -> _Found:
     """What the source says."""
+    is_folder = isinstance(source, str | Path) and Path(source).is_dir()
+    if is_folder:
+        return _from_folder(Path(source), ("good",) if labels is None else labels, time_unit_s)
+    if labels is not None:
+        raise DataError(
+            "only folders of Kilosort and phy label their clusters",
+            expected="labels=None",
+            found=labels,
+            fix="Choose units with units=.",
+            field="labels",
+        )
     if isinstance(source, str | Path):
         path = existing_file(source)
         if is_table(path):
@@ -387,6 +414,30 @@ def _trains(source: Any, variable: str | None) -> _Found:
         expected="a path, a mapping of units to times, or a pynapple TsGroup or Ts",
         found=type(source).__name__,
     )
+
+
+def _from_folder(folder: Path, labels: Sequence[str], time_unit_s: float | None) -> _Found:
+    """Kilosort's and phy's clusters, in seconds if the folder knows its rate."""
+    if not is_phy(folder):
+        raise DataError(
+            "this is not a folder of Kilosort or phy",
+            expected="spike_times.npy in it",
+            found="no such file",
+            file=folder,
+        )
+    phy = read_phy(folder, labels)
+    if phy.rate_hz is None:
+        return _Found(phy.trains, notes=phy.notes)
+    if time_unit_s is not None:
+        raise DataError(
+            "the sample rate is given twice",
+            expected="time_unit_s= where params.py has no sample_rate",
+            found=f"{phy.rate_hz:g} Hz there, time_unit_s={time_unit_s:g}",
+            file=folder,
+            field="time_unit_s",
+        )
+    seconds = {name: samples / phy.rate_hz for name, samples in phy.trains.items()}
+    return _Found(seconds, True, notes=phy.notes)
 
 
 def _by_name(units: Mapping[Any, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from neuroml.data._tables import (
 )
 from neuroml.exceptions import DataError
 
-__all__ = ["read_trials"]
+__all__ = ["letters_of", "numbers_trials", "read_trial_table", "read_trials"]
 
 _TRIAL_NUMBERS = {"trial", "trialnumber", "trialnum", "trialno", "trialindex"}
 _PARTS = {"subject": {"subject", "subjectid"}, "session": {"session", "sessionid"}}
@@ -114,7 +114,7 @@ def read_trials(
     [0.0, 1.0, 0.0, -1.0]
     """
     lags = dict(lags or {})
-    table, file = _table(path, [y, *(name for name in (subject, session) if name)])
+    table, file = read_trial_table(path, [y, *(name for name in (subject, session) if name)])
     trials = table.columns
     roles = [y, *(name for name in (subject, session, reward) if name)]
     _check_names(trials, roles, inputs, lags, file)
@@ -124,7 +124,8 @@ def read_trials(
     target, classes = _target(trials[y], missing, file)
     _check_observed(target, who, y, file)
     numbers = _check_trial_numbers(trials, who, when, file)
-    past = history_of(trials.assign(**{y: target}), y, reward, lags, (who, when, numbers), file)
+    known = trials.assign(**{y: _uncoded(target, classes)})
+    past = history_of(known, y, reward, lags, (who, when, numbers), file)
     covariates, left_out = _inputs(trials, inputs, [y, subject, session], file)
     covariates = pd.concat([covariates, past], axis=1)
     recordings = []
@@ -148,7 +149,7 @@ def read_trials(
     return recordings
 
 
-def _table(path: Path | str | pd.DataFrame, text: list[str]) -> tuple[Table, Path | None]:
+def read_trial_table(path: Path | str | pd.DataFrame, text: list[str]) -> tuple[Table, Path | None]:
     """The trials, with columns named by text, and the file that they come from."""
     if isinstance(path, pd.DataFrame):
         columns = path.set_axis([str(name) for name in path.columns], axis=1)
@@ -221,7 +222,7 @@ def _check_names(
 def _labels(trials: pd.DataFrame, name: str | None, part: str, file: Path | None) -> np.ndarray:
     """The subject, or session, of each trial as text; shape (n_trials,)."""
     if name is None:
-        may_be = [str(n) for n in trials if _letters(n) in _PARTS[part]]
+        may_be = [str(n) for n in trials if letters_of(n) in _PARTS[part]]
         several = [n for n in may_be if trials[n].nunique(dropna=False) > 1]
         if several:
             raise DataError(
@@ -247,7 +248,13 @@ def _labels(trials: pd.DataFrame, name: str | None, part: str, file: Path | None
     return column.astype(str).to_numpy(dtype=object)
 
 
-def _letters(name: object) -> str:
+def numbers_trials(name: object) -> bool:
+    """Whether a column numbers the trials, by its name."""
+    return letters_of(name) in _TRIAL_NUMBERS
+
+
+def letters_of(name: object) -> str:
+    """The letters of a column's name, in lower case."""
     return re.sub("[^a-z]", "", str(name).lower())
 
 
@@ -275,7 +282,7 @@ def _check_trial_numbers(
     """The number of each trial in its session, from a column ``trial`` or else counted."""
     groups = [who, when]
     counted = trials.groupby(groups).cumcount().to_numpy(dtype=np.float64)
-    names = [str(n) for n in trials if _letters(n) in _TRIAL_NUMBERS]
+    names = [str(n) for n in trials if numbers_trials(n)]
     names = [n for n in names if is_of_numbers(trials[n])]
     if not names:
         return counted
@@ -323,6 +330,16 @@ def _target(
             field=str(column.name),
         )
     return values, classes
+
+
+def _uncoded(target: np.ndarray, classes: list[str]) -> np.ndarray:
+    """Labels in place of codes, None where a trial was missed: codes of many are no amounts."""
+    if not classes:
+        return target
+    observed = ~np.isnan(target)
+    labels = np.full(len(target), None, dtype=object)
+    labels[observed] = np.array(classes, dtype=object)[target[observed].astype(np.int64)]
+    return labels
 
 
 def _check_observed(target: np.ndarray, who: np.ndarray, y: str, file: Path | None) -> None:

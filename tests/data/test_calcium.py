@@ -245,3 +245,16 @@ def test_clock_that_is_too_slow_for_seconds(tmp_path, signal):
 def test_units_first_of_a_folder_of_suite2p(suite2p):
     with pytest.raises(DataError, match="says itself which axis is time"):
         read_traces(suite2p[0], rate_hz=30.0, units_first=True)
+
+
+def test_a_suite2p_folder_without_a_rate_counts_samples_or_takes_timestamps(tmp_path):
+    np.save(tmp_path / "F.npy", np.random.default_rng(0).normal(100, 5, (3, 50)))
+    recording = read_traces(tmp_path, time_axis="samples")
+    assert recording.attrs["time_axis"] == "samples" and recording.attrs["rate_hz"] is None
+    recording = read_traces(tmp_path, time=np.r_[0:25, 100:125] / 30)
+    assert recording.attrs["rate_hz"] == pytest.approx(30)
+    assert len(np.unique(recording["segment"])) == 2
+    with pytest.raises(DataError, match="time_axis is for recordings whose rate is not known"):
+        read_traces(tmp_path, time_axis="samples", rate_hz=30.0)
+    with pytest.raises(DataError, match="time_axis is for recordings.*'samples'.*'frames'"):
+        read_traces(tmp_path, time_axis="frames")

@@ -302,3 +302,10 @@ def test_strategies_are_found_in_a_table(tmp_path):
     )
     agreement = (states == truth.states).mean()
     assert max(agreement, 1 - agreement) > 0.8
+
+
+def test_codes_of_many_labels_have_no_lag():
+    """Their order is that of the alphabet, so that none is twice another."""
+    table = pd.DataFrame({"port": list("abcabc"), "x": range(6)})
+    with pytest.raises(DataError, match="more than two labels have no lag"):
+        read_trials(table, y="port", lags={"port": 1})

@@ -1,0 +1,186 @@
+"""A recipe for tables of trials: strategies between which subjects switch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroml._core.validation import did_you_mean, list_some
+from neuroml.batch.starting.models import strategies
+from neuroml.batch.starting.writing import Section, names_from, question, write_recipe
+from neuroml.data._columns import is_of_numbers
+from neuroml.data._tables import is_table
+from neuroml.data.trials import letters_of, numbers_trials, read_trial_table, read_trials
+from neuroml.exceptions import DataError
+
+__all__ = ["recipe_for"]
+
+_SUBJECT = {"subject", "subjectid", "participant", "participantid", "mouse", "mouseid", "animal"}
+_SUBJECT |= {"animalid", "rat", "ratid", "monkey", "subj"}
+_SESSION = {"session", "sessionid", "day", "date", "sess", "block"}
+_REWARD = {"reward", "rewarded", "correct", "feedback", "outcome", "hit"}
+_AFTER = _REWARD | {"rt", "reactiontime", "responsetime", "latency", "movementtime", "choicetime"}
+"""What is known only after the choice, and cannot explain it."""
+_MANY_CODES = 2
+
+
+def recipe_for(
+    path: Path,
+    where: Path,
+    *,
+    y: str | None = None,
+    inputs: Sequence[str] | None = None,
+    subject: str | None = None,
+    session: str | None = None,
+    family: str | None = None,
+) -> str:
+    """Write the recipe for a table of trials, or for all tables in a folder.
+
+    Parameters
+    ----------
+    path : Path
+    where : Path
+        The recipe's folder.
+    y : str, optional
+        The column to explain; asked for if not given.
+    inputs : sequence of str, optional
+        The columns that explain it; all of numbers if not given, but for those whose names say
+        that they are known only after the choice.
+    subject, session : str, optional
+        The columns that say who, and when; found by their names if not given.
+    family : str, optional
+        Of `neuroml.switching.SwitchingGLM`; asked for where numbers may be codes or amounts.
+    """
+    files = _tables(path)
+    columns = read_trial_table(files[0], [])[0].columns
+    parts = {
+        part: _part(part, name, words, columns, files[0])
+        for part, name, words in (("subject", subject, _SUBJECT), ("session", session, _SESSION))
+    }
+    named = {part: name for part, name in parts.items() if name is not None}
+    if y is None:
+        raise question(
+            "which column is to be explained (the choice, or a reaction time)",
+            [n for n in map(str, columns) if n not in named.values() and not numbers_trials(n)],
+            "--y COLUMN",
+            files[0],
+        )
+    _check_known([y, *(inputs or ())], columns, files[0])
+    taken, left_out = _inputs(columns, y, list(named.values()), inputs)
+    reward = _reward(columns, y)
+    options: dict[str, Any] = {"y": y, **named, "inputs": taken}
+    recordings = _read(files, options)
+    family = _family(recordings, y, family, files[0])
+    if len(recordings[0].attrs.get("classes", ())) <= _MANY_CODES:  # more labels have no order
+        options["lags"] = {y: 1}
+    if family == "bernoulli" and reward is not None:
+        options["reward"] = reward
+    recordings = _read(files, options)
+    has_inputs = "feature" in recordings[0]
+    shown = [str(name) for name in recordings[0]["feature"].values] if has_inputs else []
+    data = {
+        "files": names_from(files, where),
+        "reader": "trials",
+        "options": options,
+        "target": y,
+        "inputs": shown,
+    }
+    subjects = {one.attrs["subject"] or str(at) for at, one in enumerate(recordings)}
+    n_sessions = sum(len(np.unique(one["segment"].values)) for one in recordings)
+    comment = "Inputs have to be known before the choice: take out what is not."
+    if left_out:
+        comment += f" Left out: {', '.join(left_out)}, known after it by their names, or of text."
+    if not taken:
+        comment += " No column of numbers is left, so that the past alone explains the choice."
+    return write_recipe(
+        f"Strategies in {path.resolve().name}",
+        f"What explains {y}, with weights that switch between three hidden states.",
+        [
+            Section("[data]", data, comment=comment),
+            *strategies(family, n_subjects=len(subjects), n_sessions=n_sessions),
+        ],
+    )
+
+
+def _tables(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    found = sorted(one for one in path.iterdir() if one.is_file() and is_table(one))
+    if not found:
+        raise DataError(
+            "there is no table", expected="csv, tsv or txt in the folder", found="none", file=path
+        )
+    return found
+
+
+def _read(files: list[Path], options: dict[str, Any]) -> list[xr.Dataset]:
+    return [one for file in files for one in read_trials(file, **options)]
+
+
+def _part(
+    part: str, name: str | None, words: set[str], columns: pd.DataFrame, file: Path
+) -> str | None:
+    """The column of subjects, or sessions: the one named, or the only one of such a name."""
+    if name is not None:
+        _check_known([name], columns, file)
+        return name
+    found = [str(column) for column in columns if letters_of(column) in words]
+    if len(found) > 1:
+        raise question(f"which column is the {part}", found, f"--{part} COLUMN", file)
+    return found[0] if found else None
+
+
+def _check_known(names: Sequence[str], columns: pd.DataFrame, file: Path) -> None:
+    for name in names:
+        if name not in columns:
+            raise DataError(
+                f"there is no column {name!r}{did_you_mean(name, map(str, columns))}".rstrip("?"),
+                expected=f"one of {list_some(list(columns))}",
+                file=file,
+            )
+
+
+def _inputs(
+    columns: pd.DataFrame, y: str, named: list[str], inputs: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """The columns that explain y, and those that are left out for a reason."""
+    if inputs is not None:
+        return list(inputs), []
+    others = [name for name in map(str, columns) if name not in [y, *named]]
+    others = [name for name in others if not numbers_trials(name)]
+    bad = [n for n in others if letters_of(n) in _AFTER or not is_of_numbers(columns[n])]
+    return [name for name in others if name not in bad], bad
+
+
+def _reward(columns: pd.DataFrame, y: str) -> str | None:
+    """The only column of rewards, for win-stay, lose-switch."""
+    found = [str(name) for name in columns if letters_of(name) in _REWARD and name != y]
+    found = [n for n in found if is_of_numbers(columns[n])]
+    yes_or_no = [n for n in found if set(columns[n].dropna()) in ({0, 1}, {-1, 1})]
+    return yes_or_no[0] if len(yes_or_no) == 1 else None
+
+
+def _family(recordings: list[xr.Dataset], y: str, family: str | None, file: Path) -> str:
+    """The family of y's values, if labels or the values themselves settle it."""
+    if family is not None:
+        return family
+    classes = recordings[0].attrs.get("classes")
+    if classes is not None:
+        return "categorical" if len(classes) > _MANY_CODES else "bernoulli"
+    values = np.concatenate([one["signal"].values.ravel() for one in recordings])
+    levels = np.unique(values[~np.isnan(values)])
+    if levels.tolist() == [0, 1]:
+        return "bernoulli"
+    if len(levels) > _MANY_CODES and (levels != np.round(levels)).any():
+        return "gaussian"
+    raise question(
+        f"what are the numbers in {y!r}: codes of choices, counts, or amounts",
+        [f"{level:g}" for level in levels],
+        "--family categorical (codes 0, 1, ...), poisson (counts) or gaussian (amounts)",
+        file,
+    )

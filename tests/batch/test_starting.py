@@ -1,0 +1,428 @@
+"""From a folder, by a first recipe that is run as written, to a report that finds what was planted.
+
+A correlation of 0.8 says that most of a pattern is found; what was drawn at random is below 0.5 in
+99 of 100 patterns of the size here (20 numbers or more).
+"""
+
+import html
+import os
+import textwrap
+import tomllib
+from datetime import UTC, datetime
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import neuroml
+from neuroml import cli
+from neuroml.batch import check, report, run, start_recipe
+from neuroml.batch.fitting import fit_recipe, prepare
+from neuroml.batch.sources import open_source
+from neuroml.exceptions import DataError
+from neuroml.simulate import make_switching_choices, make_switching_spikes
+
+FOUND = 0.8
+DOCS = Path(__file__).parents[2] / "tutorials" / "docs"
+RATE_HZ, N_GROUPS, N_EACH, N_ALONE = 10.0, 3, 5, 4
+
+
+class Bomb:
+    """Leaves a file behind if a pickle of it is loaded."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.file),)
+
+
+def fluorescence(seed, n_times):
+    """Traces (cell, time) of three assemblies and of cells on their own, and their neuropil."""
+    rng = np.random.default_rng(seed)
+    n_cells = N_GROUPS * N_EACH + N_ALONE
+    fired = rng.random((n_cells, n_times)) < 0.1 / RATE_HZ
+    for group in range(N_GROUPS):
+        for at in rng.integers(0, n_times, int(n_times / RATE_HZ / 8)):
+            own = slice(group * N_EACH, (group + 1) * N_EACH)
+            fired[own, at] |= rng.random(N_EACH) < 0.8
+    decay = np.exp(-np.arange(60) / (0.6 * RATE_HZ))
+    calcium = np.array([np.convolve(row, decay)[:n_times] for row in fired.astype(float)])
+    neuropil = 50 + rng.normal(0, 3, n_times) + rng.normal(0, 1, calcium.shape)
+    raw = 100 + 60 * calcium + rng.normal(0, 6, calcium.shape) + 0.7 * neuropil
+    return raw, neuropil
+
+
+def plane(folder, seed, n_times=1000):
+    """A plane folder of Suite2p whose last three regions are no cells."""
+    rng = np.random.default_rng(seed)
+    raw, neuropil = fluorescence(seed, n_times)
+    dirt = 100 + rng.normal(0, 6, (3, n_times))
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "F.npy", np.vstack([raw, dirt]).astype(np.float32))
+    np.save(folder / "Fneu.npy", np.vstack([neuropil, dirt / 2]).astype(np.float32))
+    np.save(folder / "spks.npy", np.vstack([raw, dirt]).clip(0).astype(np.float32))
+    flags = np.r_[np.ones(len(raw)), np.zeros(3)]
+    np.save(folder / "iscell.npy", np.column_stack([flags, flags]))
+    bomb = Bomb(folder / "ops_was_loaded")
+    np.save(folder / "ops.npy", np.array(bomb, dtype=object), allow_pickle=True)
+
+
+def finish(recipe, out):
+    """Check and run a recipe as it stands; the models by job, and the page."""
+    checked, jobs = check(recipe)
+    records = list(run(checked, out))
+    assert [record["status"] for record in records] == ["done"] * len(jobs), records
+    assert not [note for record in records for note in record["warnings"] if "may be raw" in note]
+    page = html.unescape(report(out).read_text())
+    models = {j.name: neuroml.load(out / "jobs" / j.name / "model.safetensors") for j in jobs}
+    return models, page
+
+
+def assert_assemblies(model):
+    """Every planted assembly has a component that loads on its cells and on no others."""
+    loadings = model[-1].cp_.factors[1]
+    for group in range(N_GROUPS):
+        members = np.zeros(len(loadings))
+        members[group * N_EACH : (group + 1) * N_EACH] = 1
+        found = [np.corrcoef(members, column)[0, 1] for column in loadings.T]
+        assert max(found) > FOUND
+
+
+def assert_couplings(model, truth):
+    """The coupling matrices of the states are those that were planted, in some order."""
+    orders = permutations(range(len(truth)))
+    found = [np.corrcoef(model.weights_[list(o)].ravel(), truth.ravel())[0, 1] for o in orders]
+    assert max(found) > FOUND
+
+
+class TestSuite2p:
+    def test_assemblies(self, tmp_path):
+        plane(tmp_path / "mouse1" / "suite2p" / "plane0", seed=1)
+        text = start_recipe("suite2p", tmp_path, out=tmp_path / "recipe.toml", rate_hz=RATE_HZ)
+        assert text == (tmp_path / "recipe.toml").read_text()
+        models, page = finish(tmp_path / "recipe.toml", tmp_path / "out")
+        assert_assemblies(models["sub-plane0"])
+        assert "subtract_neuropil" in page and "delta_f_over_f" in page
+        assert "3 of 22 regions that Suite2p marks as no cell" in page
+        assert not list(tmp_path.rglob("ops_was_loaded"))
+
+    def test_without_a_rate_it_counts_in_samples_and_says_so(self, tmp_path):
+        plane(tmp_path / "plane0", seed=0, n_times=300)
+        text = start_recipe("suite2p", tmp_path, out=tmp_path / "recipe.toml")
+        recipe, jobs = check(tmp_path / "recipe.toml")
+        assert "The frame rate is not known" in text and "time counts samples" in text
+        assert "window_s" not in text
+        recording, _ = open_source(recipe.data, recipe.where).read(jobs[0].keys[0])
+        assert recording.attrs["time_axis"] == "samples" and recording.attrs["rate_hz"] is None
+
+    def test_two_mice_do_not_collide(self, tmp_path):
+        for mouse in ("mouse1", "mouse2"):
+            plane(tmp_path / mouse / "suite2p" / "plane0", seed=0, n_times=300)
+        start_recipe("suite2p", tmp_path, out=tmp_path / "recipe.toml", rate_hz=RATE_HZ)
+        jobs = check(tmp_path / "recipe.toml")[1]
+        assert [job.name for job in jobs] == ["sub-mouse1", "sub-mouse2"]
+
+    def test_bins(self, tmp_path):
+        plane(tmp_path, seed=0, n_times=300)
+        content = tomllib.loads(start_recipe("suite2p", tmp_path, rate_hz=RATE_HZ, bin_s=0.5))
+        assert content["prepare"][-1] == {"use": "bin_time", "bin_s": 0.5}
+        assert content["fit"]["steps"][0]["window"] == 300 / 5 // 12
+        with pytest.raises(DataError, match="bins of seconds need a rate.*--rate-hz"):
+            start_recipe("suite2p", tmp_path, bin_s=0.5)
+
+    def test_a_combined_folder_repeats_the_planes(self, tmp_path):
+        for name in ("plane0", "plane1", "combined"):
+            plane(tmp_path / name, seed=0, n_times=300)
+        text = start_recipe("suite2p", tmp_path, out=tmp_path / "recipe.toml")
+        assert tomllib.loads(text)["data"]["files"] == ["plane0", "plane1"] and "combined" in text
+        assert len(check(tmp_path / "recipe.toml")[1]) == 2
+
+    def test_what_the_values_allow(self, tmp_path):
+        """Without neuropil where it would leave nothing, without cells that never vary."""
+        plane(tmp_path, seed=0, n_times=300)
+        F = np.load(tmp_path / "F.npy")
+        F[0] = 100
+        np.save(tmp_path / "F.npy", F)
+        np.save(tmp_path / "Fneu.npy", 2 * F)
+        text = start_recipe("suite2p", tmp_path, out=tmp_path / "recipe.toml", rate_hz=RATE_HZ)
+        content = tomllib.loads(text)
+        assert content["data"]["options"]["on_nan"] == "drop_units"
+        assert [step["use"] for step in content["prepare"]] == ["delta_f_over_f"]
+
+
+def sorted_folder(folder, spikes, bin_samples, rate_hz, params=True):
+    """A folder of Kilosort in which units 0, 1, ... are good, the next is mua, the last is noise."""
+    rng = np.random.default_rng(0)
+    counts = np.column_stack([spikes, rng.poisson(0.2, (len(spikes), 2))]).astype(int)
+    bins, units = np.nonzero(counts)
+    repeats = counts[bins, units]
+    bins, units = np.repeat(bins, repeats), np.repeat(units, repeats)
+    times = np.floor((bins + rng.random(len(bins))) * bin_samples).astype(np.uint64)
+    order = np.argsort(times, kind="stable")
+    folder.mkdir(parents=True)
+    np.save(folder / "spike_times.npy", times[order][:, None])
+    np.save(folder / "spike_clusters.npy", units[order].astype(np.int32))
+    labels = ["good"] * spikes.shape[1] + ["mua", "good"]
+    rows = [f"{i}\t{label}\n" for i, label in enumerate(labels)]
+    (folder / "cluster_KSLabel.tsv").write_text("cluster_id\tKSLabel\n" + "".join(rows))
+    # by hand, one was found to be noise
+    (folder / "cluster_group.tsv").write_text(f"cluster_id\tgroup\n{len(labels) - 1}\tnoise\n")
+    if params:
+        (folder / "params.py").write_text(
+            f"import os\nos.mkdir({str(folder / 'params_was_run')!r})\n"
+            f"dat_path = 'raw.bin'\nsample_rate = {rate_hz}\n"
+        )
+
+
+@pytest.fixture(scope="module")
+def population():
+    return make_switching_spikes(
+        5, 2, n_sessions=1, n_bins=3000, connected=0.6, rate=0.3, stay=0.99, random_state=0
+    )
+
+
+class TestKilosort:
+    def test_couplings(self, tmp_path, population):
+        sorted_folder(tmp_path / "probe", population.spikes, 300, 30000.0)
+        start_recipe("kilosort", tmp_path / "probe", out=tmp_path / "recipe.toml", bin_s=0.01)
+        models, page = finish(tmp_path / "recipe.toml", tmp_path / "out")
+        assert_couplings(models["sub-probe"], population.weights)
+        assert "2 of 7 clusters, which are not labeled good (5 good, 1 mua, 1 noise)" in page
+        assert not (tmp_path / "probe" / "params_was_run").exists()
+
+    def test_the_rate_is_asked_for_and_taken_once(self, tmp_path, population):
+        sorted_folder(tmp_path / "a", population.spikes[:500], 300, 30000.0, params=False)
+        with pytest.raises(DataError, match="how many samples are a second.*--rate-hz"):
+            start_recipe("kilosort", tmp_path / "a")
+        text = start_recipe("kilosort", tmp_path / "a", out=tmp_path / "r.toml", rate_hz=30000.0)
+        assert tomllib.loads(text)["data"]["options"]["time_unit_s"] == 1 / 30000
+        check(tmp_path / "r.toml")
+        sorted_folder(tmp_path / "b", population.spikes[:500], 300, 30000.0)
+        with pytest.raises(DataError, match="given twice"):
+            start_recipe("kilosort", tmp_path / "b", rate_hz=30000.0)
+
+
+def mice(n_mice, n_sessions, n_trials):
+    """Choices of mice that are engaged, biased to the left or biased to the right by turns."""
+    parts = []
+    for mouse in range(n_mice):
+        data = make_switching_choices(n_sessions, n_trials, 3, random_state=mouse)
+        stimulus = data.X[:, 0]
+        table = {
+            "mouse": f"m{mouse}",
+            "session": data.sessions,
+            "trial": np.tile(np.arange(n_trials), n_sessions),
+            "stimulus": stimulus,
+            "choice": np.where(data.y == 1, "right", "left"),
+            "rewarded": ((stimulus > 0) == (data.y == 1)).astype(int),
+        }
+        parts.append(pd.DataFrame(table))
+    return pd.concat(parts)
+
+
+class TestTrials:
+    def test_three_strategies_of_eight_mice(self, tmp_path):
+        mice(8, 2, 80).to_csv(tmp_path / "trials.csv", index=False)
+        text = start_recipe("trials", tmp_path / "trials.csv", out=tmp_path / "r.toml", y="choice")
+        data = tomllib.loads(text)["data"]
+        assert data["options"] == {
+            "y": "choice",
+            "subject": "mouse",
+            "session": "session",
+            "inputs": ["stimulus"],
+            "lags": {"choice": 1},
+            "reward": "rewarded",
+        }
+        assert data["inputs"] == ["stimulus", "previous_choice", "win_stay_lose_switch"]
+        models, page = finish(tmp_path / "r.toml", tmp_path / "out")
+        model = models["cohort"]
+        left, engaged, right = np.argsort(model.intercept_[:, 0])
+        assert model.intercept_[left, 0] < -1 and model.intercept_[right, 0] > 1
+        slopes = model.weights_[:, 0, 0]
+        assert slopes[engaged] > 2 and slopes[engaged] > max(slopes[left], slopes[right])
+        table = pd.read_csv(tmp_path / "out" / "evaluation.csv").set_index("model")
+        assert table["difference"]["SwitchingGLM"] > 0 and "Does it predict" in page
+
+    @pytest.mark.parametrize(
+        ("change", "options", "asked"),
+        [
+            ({}, {}, "which column is to be explained.*'choice'.*--y COLUMN"),
+            ({"rat": 1}, {"y": "choice"}, "which column is the subject.*'mouse', 'rat'.*--subject"),
+            ({"n": 0}, {"y": "n"}, "what are the numbers in 'n'.*--family categorical.*poisson"),
+        ],
+    )
+    def test_what_is_open_is_asked(self, tmp_path, change, options, asked):
+        table = mice(2, 2, 30).assign(**change)
+        if "n" in table:
+            table["n"] = np.arange(len(table)) % 4
+        table.to_csv(tmp_path / "trials.csv", index=False)
+        with pytest.raises(DataError, match=asked):
+            start_recipe("trials", tmp_path / "trials.csv", **options)
+
+    @pytest.mark.parametrize(
+        ("y", "options", "family"),
+        [
+            ("choice", {}, "bernoulli"),
+            ("rewarded", {}, "bernoulli"),
+            ("rt", {}, "gaussian"),
+            ("n", {"family": "poisson"}, "poisson"),
+            ("port", {}, "categorical"),
+            ("choice", {"subject": "rat"}, "bernoulli"),
+        ],
+    )
+    def test_every_y_has_a_valid_recipe(self, tmp_path, y, options, family):
+        table = mice(2, 2, 30)
+        at = np.arange(len(table))
+        table = table.assign(rt=0.3 + at % 7 / 10, n=at % 4)
+        table["port"] = np.array(["a", "b", "c"])[at % 3]
+        if "subject" in options:
+            table["rat"] = table["mouse"]
+        table.to_csv(tmp_path / "trials.csv", index=False)
+        text = start_recipe(
+            "trials", tmp_path / "trials.csv", out=tmp_path / "r.toml", y=y, **options
+        )
+        content = tomllib.loads(text)
+        assert content["fit"]["steps"][-1]["family"] == family
+        assert y not in content["data"]["inputs"]
+        recipe, jobs = check(tmp_path / "r.toml")
+        recording, _ = open_source(recipe.data, recipe.where).read(jobs[0].keys[0])
+        assert set(recipe.data.inputs) <= set(recording["feature"].values.tolist())
+
+
+@pytest.fixture(scope="module")
+def nwb_file(tmp_path_factory):
+    """Raw fluorescence and its dF/F in containers of their own, and two units."""
+    pynwb = pytest.importorskip("pynwb")
+    from pynwb import ophys
+
+    file = pynwb.NWBFile("test", "id", datetime(2020, 1, 1, tzinfo=UTC))
+    device = file.create_device("scope")
+    plane_of = file.create_imaging_plane(
+        name="plane",
+        optical_channel=ophys.OpticalChannel(
+            name="green", description="green light", emission_lambda=500.0
+        ),
+        description="plane",
+        device=device,
+        excitation_lambda=600.0,
+        indicator="GCaMP6f",
+        location="V1",
+    )
+    module = file.create_processing_module("ophys", "calcium")
+    segmentation = ophys.ImageSegmentation()
+    module.add(segmentation)
+    regions = segmentation.create_plane_segmentation(
+        name="regions", description="cells", imaging_plane=plane_of
+    )
+    raw, neuropil = fluorescence(3, 1000)
+    for at in range(len(raw)):
+        regions.add_roi(pixel_mask=[(at, at, 1.0)])
+    raw = raw - 0.7 * neuropil
+    relative = raw / np.percentile(raw, 20, axis=1, keepdims=True) - 1
+    for container, values in ((ophys.Fluorescence(), raw), (ophys.DfOverF(), relative)):
+        module.add(container)
+        rois = regions.create_roi_table_region(description="all", region=[*range(len(raw))])
+        series = ophys.RoiResponseSeries(
+            name=type(container).__name__.lower(), data=values.T, rois=rois, unit="n.a.", rate=10.0
+        )
+        container.add_roi_response_series(series)
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        file.add_unit(spike_times=np.sort(rng.uniform(0, 20, 200)))
+    path = tmp_path_factory.mktemp("nwb") / "day1.nwb"
+    with pynwb.NWBHDF5IO(str(path), "w") as io:
+        io.write(file)
+    return path
+
+
+class TestNwb:
+    def test_several_series_are_asked_about(self, nwb_file):
+        told = "which data.*'dfoverf', 'fluorescence', 'units'.*--series NAME.*units: the spiking"
+        with pytest.raises(DataError, match=told):
+            start_recipe("nwb", nwb_file)
+
+    def test_assemblies_of_a_series(self, tmp_path, nwb_file):
+        start_recipe("nwb", nwb_file, out=tmp_path / "r.toml", series="dfoverf")
+        recipe, jobs = check(tmp_path / "r.toml")
+        source = open_source(recipe.data, recipe.where)
+        recordings = prepare(recipe, [source.read(key)[0] for key in jobs[0].keys])
+        model, _ = fit_recipe(recipe.candidates()["n_components=3"], recordings, [None])
+        assert_assemblies(model)
+
+    def test_the_container_says_what_a_series_is(self, tmp_path, nwb_file):
+        """dF/F is not divided by its baseline once more, whatever its unit says."""
+        relative = tomllib.loads(start_recipe("nwb", nwb_file, series="dfoverf"))
+        raw = tomllib.loads(start_recipe("nwb", nwb_file, series="fluorescence"))
+        assert "prepare" not in relative
+        assert [step["use"] for step in raw["prepare"]] == ["delta_f_over_f"]
+
+    def test_units(self, tmp_path, nwb_file):
+        start_recipe("nwb", nwb_file, out=tmp_path / "r.toml", series="units", bin_s=0.1)
+        recipe, jobs = check(tmp_path / "r.toml")
+        recording, _ = open_source(recipe.data, recipe.where).read(jobs[0].keys[0])
+        assert recording.signal.values.sum() == 400 and recipe.fit.steps[-1].use == (
+            "SwitchingPopulationGLM"
+        )
+
+
+def documented(kind, where, population, nwb_file):
+    """The recipe of the page on a kind, for the folder that the page describes."""
+    if kind == "suite2p":
+        for mouse in ("mouse1", "mouse2"):
+            plane(where / "mice" / mouse / "suite2p" / "plane0", seed=0, n_times=1500)
+        return start_recipe(kind, "mice", rate_hz=RATE_HZ)
+    if kind == "kilosort":
+        sorted_folder(where / "probe", population.spikes, 300, 30000.0)
+        return start_recipe(kind, "probe", bin_s=0.01)
+    if kind == "trials":
+        mice(8, 2, 80).to_csv(where / "trials.csv", index=False)
+        return start_recipe(kind, "trials.csv", y="choice")
+    (where / "day1.nwb").write_bytes(nwb_file.read_bytes())
+    return start_recipe(kind, "day1.nwb", series="dfoverf")
+
+
+@pytest.mark.parametrize("kind", ["suite2p", "kilosort", "nwb", "trials"])
+def test_the_docs_print_the_recipes(kind, tmp_path, monkeypatch, population, nwb_file):
+    monkeypatch.chdir(tmp_path)
+    text = documented(kind, tmp_path, population, nwb_file)
+    page = (DOCS / f"from_{kind}.rst").read_text()
+    assert textwrap.indent(text, "   ") in page
+
+
+@pytest.mark.parametrize("kind", ["suite2p", "kilosort", "nwb", "trials"])
+def test_nothing_is_found_in_an_empty_folder(kind, tmp_path):
+    with pytest.raises(DataError, match="there is no"):
+        start_recipe(kind, tmp_path)
+    with pytest.raises(DataError, match="no such file or folder"):
+        start_recipe(kind, tmp_path / "absent")
+
+
+def test_names_with_special_characters_and_folders_elsewhere(tmp_path):
+    folder = tmp_path / "data [2024] *é" / "plane0"
+    plane(folder, seed=0, n_times=300)
+    for out in (tmp_path / "near.toml", tmp_path / "recipes" / "far.toml"):
+        start_recipe("suite2p", tmp_path, out=out, rate_hz=RATE_HZ)
+        recipe, jobs = check(out)
+        assert len(jobs) == 1
+        assert list(open_source(recipe.data, recipe.where).files.values()) == [folder]
+
+
+def test_the_command_prints_or_writes_and_asks_by_an_error(tmp_path, monkeypatch, capsys):
+    mice(2, 2, 30).to_csv(tmp_path / "trials.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    printed = CliRunner().invoke(cli.app, ["init", "trials", "trials.csv", "--y", "choice"])
+    assert printed.exit_code == 0
+    assert tomllib.loads(printed.output)["data"]["files"] == ["trials.csv"]
+    told = ["init", "trials", "trials.csv", "--y", "choice", "--out", "recipe.toml"]
+    written = CliRunner().invoke(cli.app, told)
+    assert written.exit_code == 0 and "neuroml run recipe.toml" in written.output
+    assert (tmp_path / "recipe.toml").read_text() == printed.output
+    assert "is not written over" in str(CliRunner().invoke(cli.app, told).exception)
+    monkeypatch.setattr("sys.argv", ["neuroml", "init", "trials", "trials.csv"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2 and "--y COLUMN" in capsys.readouterr().err
