@@ -37,6 +37,7 @@ __all__ = [
     "align_outputs",
     "as_samples",
     "check_samples",
+    "code_names",
     "is_mapping",
     "join_sessions",
     "parts_of",
@@ -472,6 +473,34 @@ def check_samples(
 
 def _groups(groups: ArrayLike | None, n_samples: int) -> np.ndarray | None:
     return None if groups is None else check_labels(groups, n_samples, "groups")
+
+
+def code_names(y: Any) -> tuple[Any, np.ndarray | None]:
+    """Names of classes as numbers, in the same form, with the names; other targets as they are.
+
+    Raises
+    ------
+    DataError
+        If names are missing, or mixed with numbers.
+    """
+    parts = parts_of(y) if is_mapping(y) else None
+    if parts is None and isinstance(y, list | tuple) and len(y) and np.ndim(y[0]) == 1:
+        parts = dict(enumerate(y))
+    flat = [np.asarray(one) for one in (parts.values() if parts else [] if y is None else [y])]
+    if not any(_holds_names(one) for one in flat) or any(one.ndim != 1 for one in flat):
+        return y, None
+    flat = [check_labels(one, len(one), "y").astype(str) for one in flat]
+    names = np.unique(np.concatenate(flat))
+    coded = [np.searchsorted(names, one) for one in flat]
+    if parts is None:
+        return coded[0], names
+    return (dict(zip(parts, coded, strict=True)) if is_mapping(y) else coded), names
+
+
+def _holds_names(values: np.ndarray) -> bool:
+    if values.dtype == object:
+        return any(isinstance(value, str) for value in values.ravel())
+    return values.dtype.kind in "US"
 
 
 def join_sessions(part: Any, subject: Hashable, field: str = "X") -> Any:

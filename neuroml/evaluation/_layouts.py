@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from neuroml._core.cohort import Subject, pair_by_subject
 from neuroml._core.estimator import n_samples_of, safe_indexing
-from neuroml._core.samples import as_samples, is_mapping, parts_of
+from neuroml._core.samples import as_samples, code_names, parts_of
 from neuroml._core.validation import as_given, check_labels, check_sessions
 from neuroml.connectome import FiberTensor
 from neuroml.exceptions import DataError
@@ -101,7 +101,7 @@ def take_samples(X: Any, rows: np.ndarray) -> Any:
 
 def read_samples(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Rows:
     """Data whose units agree, in any form that estimators take."""
-    codes, names = _coded(y)
+    codes, names = code_names(y)
     given = as_samples(X, codes, sessions, groups)
     n_samples = n_samples_of(given.y if given.X is None else given.X)
     targets = given.y if names is None or given.y is None else names[given.y.astype(int)]
@@ -110,21 +110,6 @@ def read_samples(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike |
             "X and y differ in their rows", expected=n_samples, found=len(targets), field="y"
         )
     return Rows(given.X, targets, check_sessions(given.sessions, n_samples), given.groups)
-
-
-def _coded(y: Any) -> tuple[Any, np.ndarray | None]:
-    """Names of classes as numbers, in the same form, with the names; other targets as they are."""
-    parts = parts_of(y) if is_mapping(y) else None
-    if parts is None and isinstance(y, list | tuple) and len(y) and np.ndim(y[0]) == 1:
-        parts = dict(enumerate(y))
-    flat = [np.asarray(one) for one in (parts.values() if parts else [] if y is None else [y])]
-    if not flat or any(one.dtype.kind not in "OUS" or one.ndim != 1 for one in flat):
-        return y, None
-    names = np.unique(np.concatenate(flat).astype(str))
-    coded = [np.searchsorted(names, one.astype(str)) for one in flat]
-    if parts is None:
-        return coded[0], names
-    return (dict(zip(parts, coded, strict=True)) if is_mapping(y) else coded), names
 
 
 def read_array(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Rows:

@@ -30,6 +30,7 @@ from neuroml.connectome import (
 )
 from neuroml.data import SessionKFold
 from neuroml.decoding import (
+    BayesianDecoder,
     CrossSubjectDecoder,
     MindBridgeDecoder,
     RidgeDecoder,
@@ -54,6 +55,7 @@ SCORED = [case for case in ARRAYS if hasattr(case.values[0].estimator, "score")]
 METHODS = ("fit", "partial_fit", "predict", "predict_proba", "score", "transform")
 METHODS += ("inverse_transform", "decision_function")
 SCALERS = {
+    BayesianDecoder: MinMaxScaler(),  # counts
     NonnegativeCP: MinMaxScaler(),  # takes no negative values
     SwitchingPopulationGLM: FunctionTransformer(),  # counts
     WeightedSBM: FunctionTransformer(),  # a symmetric matrix
