@@ -40,6 +40,7 @@ __all__ = [
     "code_names",
     "is_mapping",
     "join_sessions",
+    "number_sessions",
     "parts_of",
     "subjects_of",
 ]
@@ -272,20 +273,26 @@ def _boundaries(
     X: Any, flat: list[tuple[Hashable, Any]], lengths: list[int]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Session of every sample, and its subject where that is known."""
-    sessions, n_sessions = [], 0
-    for (_, part), length in zip(flat, lengths, strict=True):
-        starts = np.zeros(1, dtype=int)
-        if isinstance(part, xr.Dataset) and "segment" in part:
-            starts = break_points(part["segment"].values)
-        ids = np.zeros(length, dtype=np.int64)
-        ids[starts[1:]] = 1
-        sessions.append(np.cumsum(ids) + n_sessions)
-        n_sessions += len(starts)
     keys: list[Any] | None = [key for key, _ in flat] if is_mapping(X) else None
     if keys is None and all(isinstance(part, xr.Dataset) for _, part in flat):
         keys = subjects_of([part for _, part in flat])
     groups = None if keys is None else _key_array(keys).repeat(lengths)
-    return np.concatenate(sessions), groups
+    return number_sessions([part for _, part in flat]), groups
+
+
+def number_sessions(parts: Sequence[Any]) -> np.ndarray:
+    """Session (n_samples,) of every sample of several arrays; a recording's segments are some."""
+    sessions, n_sessions = [], 0
+    for part in parts:
+        starts = np.zeros(1, dtype=int)
+        if isinstance(part, xr.Dataset) and "segment" in part:
+            starts = break_points(part["segment"].values)
+        recorded = isinstance(part, xr.Dataset)
+        ids = np.zeros(part.sizes["time"] if recorded else n_samples_of(as_given(part)), dtype=int)
+        ids[starts[1:]] = 1
+        sessions.append(np.cumsum(ids) + n_sessions)
+        n_sessions += len(starts)
+    return np.concatenate(sessions)
 
 
 def subjects_of(recordings: Sequence[xr.Dataset]) -> list[str] | None:

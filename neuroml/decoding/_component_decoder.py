@@ -1,7 +1,7 @@
 r"""A subject's linear decoder with a cohort prior: ridge, stacked with shared components.
 
 A subject's ridge regression gives two measurements of a sample: its targets and its shared
-components (`_components`). Exact leave-one-out predictions, in closed form, tell how good each is.
+components (`_components`). Exact left-out predictions, in closed form, tell how good each is.
 The decoded components are modelled as :math:`\hat c = g c + \epsilon`, :math:`\epsilon \sim
 N(0, N)`. The gains are shrunk towards the cohort's, in the proportions of its decodability, with
 the weight of some tens of samples, so that a few rows of a new subject suffice.
@@ -9,7 +9,7 @@ the weight of some tens of samples, so that a few rows of a new subject suffice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -137,21 +137,20 @@ def fit_component_decoder(
         Whether predictions and scores use the cohort's components; without it they are plain ridge.
     """
     spectrum = voxels.spectrum
-    penalties = spectrum.default_alphas() if alphas is None else alphas
     truth = components.encode(y)
     latent_mean = truth.mean(axis=0)
 
     # two ridge regressions: to the targets, and to the components; weighted by the root of their
     # decodability, the components that brains carry best decide which penalty the latter has
     priority = np.sqrt(components.decodability)
-    direct = spectrum.solve(y, penalties)
-    latent = _unweighted(spectrum.solve(truth * priority, penalties), priority)
+    direct = spectrum.solve(y, alphas)
+    latent = _unweighted(spectrum.solve(truth * priority, alphas), priority)
 
-    # gains and noise of the decoded components, from leave-one-out predictions
+    # gains and noise of the decoded components, from left-out predictions
     left_out = latent.left_out - latent_mean
     gain, whitener = _measurement(left_out, truth - latent_mean, components.decodability)
 
-    # expected targets: both regressions, stacked by their leave-one-out predictions
+    # expected targets: both regressions, stacked by their left-out predictions
     by_component = left_out @ components.patterns.T
     by_target = direct.left_out - y.mean(axis=0)
     share = np.array([1.0, 0.0])
@@ -168,8 +167,8 @@ def fit_component_decoder(
         score_weights = _score_weights(predicted, y, left_out @ whitener, expected)
 
     # the way back: ridge from components to voxels
-    back = decompose(truth - latent_mean)
-    builder = back.solve(spectrum.X, back.default_alphas()).weights * voxels.scale
+    back = replace(decompose(truth - latent_mean), folds=spectrum.folds)
+    builder = back.solve(spectrum.X).weights * voxels.scale
 
     coef, intercept = voxels.affine(weights, y.mean(axis=0))
     latent_coef, latent_intercept = voxels.affine(latent.weights, np.zeros(len(gain)))
@@ -191,7 +190,7 @@ def fit_component_decoder(
 
 def _unweighted(fit: RidgeFit, priority: np.ndarray) -> RidgeFit:
     """Undo the weighting of targets by which the penalty was chosen."""
-    return RidgeFit(fit.weights / priority, fit.alpha, fit.errors, fit.left_out / priority)
+    return replace(fit, weights=fit.weights / priority, left_out=fit.left_out / priority)
 
 
 def _measurement(
@@ -236,7 +235,7 @@ def gains(decoded: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def _score_weights(
     predicted: np.ndarray, y: np.ndarray, decoded: np.ndarray, expected: np.ndarray
 ) -> np.ndarray:
-    """Weights of the two scores, from how well leave-one-out predictions pick their own targets.
+    """Weights of the two scores, from how well left-out predictions pick their own targets.
 
     Parameters
     ----------

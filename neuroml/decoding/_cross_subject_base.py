@@ -20,9 +20,11 @@ from neuroml._core.cohort import (
     check_known,
     check_subject,
     map_subjects,
+    sessions_by_subject,
 )
 from neuroml._core.estimator import Estimator, TableOutputMixin, check_option, validated_fit
 from neuroml._core.validation import one_array
+from neuroml.decoding._held_out_folds import held_out_folds
 from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.exceptions import DataError
 
@@ -38,6 +40,7 @@ class CrossSubjectBase(
     coordinates of the targets, latents, scores of candidates.
     """
 
+    cv: str = "auto"
     heads: dict[str, int] | None
     target_rank: int | None
     center_targets: bool
@@ -47,8 +50,16 @@ class CrossSubjectBase(
         """Refuse settings that cannot be used here, before anything is changed."""
 
     @abstractmethod
-    def _fit_subjects(self, X: dict[Subject, np.ndarray], y: dict[Subject, np.ndarray]) -> None:
-        """Fit all subjects' voxels (n_samples_s, n_voxels_s) to coordinates of the targets."""
+    def _fit_subjects(
+        self,
+        X: dict[Subject, np.ndarray],
+        y: dict[Subject, np.ndarray],
+        folds: dict[Subject, np.ndarray | None],
+    ) -> None:
+        """Fit all subjects' voxels (n_samples_s, n_voxels_s) to coordinates of the targets.
+
+        ``folds`` has the samples that are left out together, as `held_out_folds` gives them.
+        """
 
     @abstractmethod
     def _predict_coordinates(self, X: np.ndarray, subject: Subject) -> np.ndarray:
@@ -69,7 +80,7 @@ class CrossSubjectBase(
         """Scores (n_samples, n_candidates) of candidates (n_candidates, n_coordinates)."""
 
     @validated_fit
-    def fit(self, X: Any, y: Any, *, groups: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: Any, *, sessions: Any = None, groups: ArrayLike | None = None) -> Self:
         """Fit the part that subjects share and the part that each has alone.
 
         Parameters
@@ -81,6 +92,9 @@ class CrossSubjectBase(
             array is the subject 0, or has several with ``groups``.
         y : like X
             Targets (n_samples_s, n_targets) or (n_samples_s,).
+        sessions : array-like of shape (n_rows,), or dict or list of such, optional
+            Session of each row, in the form of X; a subject's list of sessions, and recordings with
+            gaps, say it themselves. Used where samples are left out to choose penalties.
         groups : array-like of shape (n_rows,), optional
             The subject of each row of one array.
 
@@ -111,7 +125,10 @@ class CrossSubjectBase(
             center=self.center_targets,
         )
         self.target_space_ = vars(space)
-        self._fit_subjects(data, {s: space.encode(part) for s, part in columns.items()})
+        n_rows = {s: len(part) for s, part in data.items()}
+        known = sessions_by_subject(X, sessions, groups, n_rows)
+        folds = {s: held_out_folds(self.cv, columns[s], known[s]) for s in data}
+        self._fit_subjects(data, {s: space.encode(part) for s, part in columns.items()}, folds)
         return self
 
     def _extended(
@@ -121,8 +138,9 @@ class CrossSubjectBase(
         subject: Subject,
         strategy: str,
         strategies: tuple[str, ...],
-    ) -> tuple[Self, np.ndarray, np.ndarray]:
-        """A copy that knows the subject's voxels, checked data, and coordinates of the targets."""
+        sessions: Any,
+    ) -> tuple[Self, np.ndarray, np.ndarray, np.ndarray | None]:
+        """A copy that knows the subject's voxels, checked data, coordinates of targets, folds."""
         check_is_fitted(self)
         self._check_settings()
         check_option(strategy, strategies, "strategy")
@@ -131,7 +149,10 @@ class CrossSubjectBase(
             extended, {subject: X}, {subject: y}, needs_y=True, extend=True
         )
         extended.n_constant_ = self.n_constant_ | warn_constant(data)
-        return extended, data[subject], self._encode_targets(targets[subject])
+        given = None if sessions is None else {subject: sessions}
+        known = sessions_by_subject({subject: X}, given, None, {subject: len(data[subject])})
+        folds = held_out_folds(self.cv, targets[subject], known[subject])
+        return extended, data[subject], self._encode_targets(targets[subject]), folds
 
     def predict(
         self, X: Any, *, subject: Subject | None = None, groups: ArrayLike | None = None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neuroml._core.cohort import Subject, pair_by_subject
+from neuroml._core.cohort import Subject, pair_by_subject, sessions_by_subject
 from neuroml._core.estimator import n_samples_of, safe_indexing
-from neuroml._core.samples import as_samples, code_names, parts_of
+from neuroml._core.samples import as_samples, code_names
 from neuroml._core.validation import as_given, check_labels, check_sessions
 from neuroml.connectome import FiberTensor
 from neuroml.exceptions import DataError
@@ -152,43 +152,6 @@ def read_subjects(X: Any, y: Any, sessions: Any, groups: ArrayLike | None) -> di
     if y is None:
         raise DataError("decoders are compared on targets", expected="y=", found="None", field="y")
     data, targets = pair_by_subject(X, y, groups)
-    parts = parts_of(X)
-    labels: Mapping[Any, Any]
-    if isinstance(sessions, Mapping):
-        labels = sessions
-        if set(labels) != set(data):
-            raise DataError(
-                "sessions and data are of other subjects",
-                expected=f"sessions of {list(data)}",
-                found=list(labels),
-                field="sessions",
-            )
-    elif sessions is not None and parts is None:
-        every = check_labels(sessions, n_samples_of(X), "sessions")
-        subjects = None if groups is None else np.asarray(groups)
-        labels = {s: every if subjects is None else every[subjects == s] for s in data}
-    elif sessions is not None:
-        raise DataError(
-            "the sessions of several subjects are labels of each subject's rows",
-            expected="sessions={subject: labels}",
-            found=type(sessions).__name__,
-            field="sessions",
-        )
-    else:
-        labels = {s: _own_sessions(part) for s, part in (parts or {}).items()}
-    return {
-        s: Rows(data[s], np.asarray(targets[s]), _labels_of(labels.get(s), n_samples_of(data[s])))
-        for s in data
-    }
-
-
-def _labels_of(labels: Any, n_samples: int) -> np.ndarray:
-    return check_sessions(labels, n_samples)
-
-
-def _own_sessions(part: Any) -> np.ndarray | None:
-    """Which of its own arrays each row of a subject comes from."""
-    inner = parts_of(part)
-    if inner is None:
-        return None
-    return np.repeat(np.arange(len(inner)), [n_samples_of(as_given(one)) for one in inner.values()])
+    n_rows = {s: n_samples_of(part) for s, part in data.items()}
+    labels = sessions_by_subject(X, sessions, groups, n_rows)
+    return {s: Rows(data[s], np.asarray(targets[s]), labels[s]) for s in data}
