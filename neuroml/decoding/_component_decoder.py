@@ -13,21 +13,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neuroml.decoding._candidate_scores import cosine_scores, measurement_scores, mixing_weights
+from neuroml.decoding._candidate_scores import (
+    cosine_scores,
+    measurement_model,
+    measurement_scores,
+    mixing_weights,
+)
 from neuroml.decoding._components import Components
 from neuroml.decoding._ridge_path import RidgeFit, Voxels, decompose, stacking_weights
 
 __all__ = ["ComponentDecoder", "fit_component_decoder"]
 
 # Measured: `constants` in tests/benchmarks/decoding/cross_subject.py (worlds 1234 and 1235, small).
-# Weight of the cohort's profile of gains, in rows. Top-1 retrieval of a new subject from 70 rows is
-# 23.7 % with 0, 24.9 % with 10, 25.2 % with 30, 25.7 % with 100 and 25.4 % with 300 rows; from 200
-# rows on it is the same within 0.1 points.
-_PRIOR_ROWS = 30.0
-# Shrinkage of the noise's covariance towards its diagonal. From 70 rows, top-1 is 10.1 % with 0,
-# 23.6 % with 0.4, 25.2 % with 0.6, 26.0 % with 0.8 and 25.6 % with 1; from 540 rows, 64.8 % with 0
-# and 67.2 to 68.6 % from 0.4 to 1: what matters is that it is at least about one half.
-_DIAGONAL_SHARE = 0.6
 # Two weights need few rows; the scores of 1000 rows for 1000 candidates take 8 MB each.
 _MIXING_ROWS = 1000
 # The cosine's inverse temperature is searched from 5, under a prior so flat that going to 50 costs
@@ -148,7 +145,7 @@ def fit_component_decoder(
 
     # gains and noise of the decoded components, from left-out predictions
     left_out = latent.left_out - latent_mean
-    gain, whitener = _measurement(left_out, truth - latent_mean, components.decodability)
+    gain, whitener = measurement_model(left_out, truth - latent_mean, components.decodability)
 
     # expected targets: both regressions, stacked by their left-out predictions
     by_component = left_out @ components.patterns.T
@@ -191,45 +188,6 @@ def fit_component_decoder(
 def _unweighted(fit: RidgeFit, priority: np.ndarray) -> RidgeFit:
     """Undo the weighting of targets by which the penalty was chosen."""
     return replace(fit, weights=fit.weights / priority, left_out=fit.left_out / priority)
-
-
-def _measurement(
-    left_out: np.ndarray, truth: np.ndarray, decodability: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gains of the decoded components, and the whitener of their noise.
-
-    Parameters
-    ----------
-    left_out, truth : ndarray of shape (n_samples, n_components)
-        Leave-one-out predictions and the truth, both centered.
-    decodability : ndarray of shape (n_components,)
-    """
-    # the subject's own gains, and the multiple of the cohort's profile that is nearest to them
-    own = gains(left_out, truth)
-    profile = decodability * (own @ decodability) / (decodability @ decodability)
-    # posterior mean of each gain: least squares with _PRIOR_ROWS further rows that have the
-    # profile's gain, since components have about unit variance
-    power = (truth**2).sum(axis=0)
-    gain = (power * own + _PRIOR_ROWS * profile) / (power + _PRIOR_ROWS)
-    # covariance of the noise, shrunk towards its diagonal; variances near zero are lifted to 1e-6
-    # of the largest, and to 1e-12 where all are zero, so that the inverse exists
-    residual = left_out - gain * truth
-    noise = residual.T @ residual / len(truth)
-    level = np.diag(np.maximum(np.diag(noise), 1e-6 * np.diag(noise).max() + 1e-12))
-    shrunk = (1 - _DIAGONAL_SHARE) * noise + _DIAGONAL_SHARE * level
-    return gain, np.linalg.cholesky(np.linalg.inv(shrunk))
-
-
-def gains(decoded: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Gain (n_components,), not below zero, of decoded = gain * truth + noise, by least squares.
-
-    Parameters
-    ----------
-    decoded, truth : ndarray of shape (n_samples, n_components)
-        Samples that the decoder was not fitted to.
-    """
-    power = np.maximum((truth**2).sum(axis=0), 1e-12)
-    return np.maximum((decoded * truth).sum(axis=0) / power, 0.0)
 
 
 def _score_weights(

@@ -15,16 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import (
     Subject,
-    align_targets,
     check_cohort,
     check_known,
-    check_subject,
     map_subjects,
     sessions_by_subject,
 )
 from neuroml._core.estimator import Estimator, TableOutputMixin, check_option, validated_fit
 from neuroml._core.validation import one_array
+from neuroml.decoding._candidate_scores import cosine_scores
 from neuroml.decoding._held_out_folds import held_out_folds
+from neuroml.decoding._retrieval import RetrievalMixin
 from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.exceptions import DataError
 
@@ -32,7 +32,12 @@ __all__ = ["CrossSubjectBase", "TargetSpace", "fit_target_space"]
 
 
 class CrossSubjectBase(
-    CohortRegressorMixin, ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator, ABC
+    RetrievalMixin,
+    CohortRegressorMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TableOutputMixin,
+    Estimator,
+    ABC,
 ):
     """Fitting, adapting, predicting and retrieving, around a model of the targets' coordinates.
 
@@ -77,7 +82,7 @@ class CrossSubjectBase(
     def _score_coordinates(
         self, X: np.ndarray, gallery: np.ndarray, subject: Subject
     ) -> np.ndarray:
-        """Scores (n_samples, n_candidates) of candidates (n_candidates, n_coordinates)."""
+        """Log-likelihoods (n_samples, n_candidates) given candidates' coordinates."""
 
     @validated_fit
     def fit(self, X: Any, y: Any, *, sessions: Any = None, groups: ArrayLike | None = None) -> Self:
@@ -244,47 +249,17 @@ class CrossSubjectBase(
         """
         return self.inverse_transform(self.transform(X, subject=source), subject=target)
 
-    def score_candidates(
-        self, X: ArrayLike, gallery: ArrayLike, *, subject: Subject | None = None
+    @property
+    def _target_shape(self) -> tuple[int, ...]:
+        return (len(self._space.mean),) if self.target_ndim_ == 2 else ()
+
+    def _score_gallery(
+        self, X: np.ndarray, gallery: np.ndarray, subject: Subject, by: str
     ) -> np.ndarray:
-        """Score every candidate against every sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_voxels)
-        gallery : array-like of shape (n_candidates, n_targets)
-        subject : hashable, optional
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_candidates)
-            Larger is better.
-        """
-        known, checked = check_subject(self, X, subject)
-        given = one_array(align_targets(self, gallery, field="gallery"), "gallery")
-        candidates = self._encode_targets(check_array(given, ensure_2d=self.target_ndim_ == 2))
-        return self._score_coordinates(checked, candidates, known)
-
-    def retrieve(
-        self, X: ArrayLike, gallery: ArrayLike, *, subject: Subject | None = None, k: int = 1
-    ) -> np.ndarray:
-        """Find the k best candidates of each sample, best first.
-
-        Parameters
-        ----------
-        X, gallery, subject
-            As in `score_candidates`.
-        k : int, default=1
-
-        Returns
-        -------
-        ndarray of int of shape (n_samples, k)
-            Rows of the gallery.
-        """
-        scores = self.score_candidates(X, gallery, subject=subject)
-        if not 1 <= k <= scores.shape[1]:
-            raise ValueError(f"k must lie between 1 and the {scores.shape[1]} candidates, got {k}.")
-        return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        candidates = self._encode_targets(gallery)
+        if by == "cosine":
+            return cosine_scores(self._predict_coordinates(X, subject), candidates)
+        return self._score_coordinates(X, candidates, subject)
 
     def _encode_targets(self, targets: np.ndarray) -> np.ndarray:
         """Coordinates of targets, which must have the columns of fit."""

@@ -123,13 +123,15 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         prior = problem.spectrum.solve(parts, alphas, odds / max(np.median(odds), 1e-12))
         # both decoders' left-out predictions, stacked
         center = shared.decode(parts.mean(axis=0) / norms)
+        by_cohort = shared.decode(prior.left_out / norms)
         own, cohort = stacking_weights(
-            [plain.left_out - Y.mean(axis=0), shared.decode(prior.left_out / norms) - center],
-            Y - Y.mean(axis=0),
+            [plain.left_out - Y.mean(axis=0), by_cohort - center], Y - Y.mean(axis=0)
         )
         # the weights are made to add up to one, so that predictions are not shrunk twice
         weight = cohort / (own + cohort) if cohort > 0 else 0.0  # plain ridge if both are useless
         self.cohort_weight_ = {**self.cohort_weight_, subject: float(weight)}
         mapped_back = (prior.weights / norms) @ shared.patterns.T
         weights = (1 - weight) * plain.weights + weight * mapped_back
-        return replace(plain, weights=weights), weight * center + (1 - weight) * Y.mean(axis=0)
+        left_out = (1 - weight) * plain.left_out + weight * by_cohort
+        mixed = replace(plain, weights=weights, left_out=left_out)
+        return mixed, weight * center + (1 - weight) * Y.mean(axis=0)

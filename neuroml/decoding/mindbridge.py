@@ -256,6 +256,22 @@ class MindBridgeDecoder(CrossSubjectBase):
         are those of four subjects with 8559 rows (13 200) and of 500 rows of a new subject (2000).
         Give ``source=`` to `adapt` for the published reset-tuning.
 
+        The network, its losses and their gradients are those of the release. What differs:
+
+        - Voxels are standardized before they are pooled; the release pools them as they come, so
+          that there the most variable voxel of a window stands for it most of the time.
+        - The release multiplies its learning rate of 1.5e-4 by the number of processes and steps
+          its schedule once in each: with eight, the peak is 1.2e-3 at 1,600 rows a step, the rate
+          has decayed by step 1,647 of 13,200, and the rest is idle. Here the schedule lasts for
+          ``max_steps`` and the peak is ``learning_rate``, as in the release with one process.
+        - The warm-up is that of pretraining, 2 of 600 epochs; in adaptation the release warms up
+          for 2 of 200.
+        - With one subject, the release builds no voxels and has no reconstruction loss; here they
+          are trained unless ``alpha_rec=0``.
+        - The release keeps the last rows of an epoch as a smaller batch, split over subjects in
+          equal parts, whosever the rows are; here each step draws ``batch_size`` rows of each.
+        - "resize" pooling is left out.
+
         Parameters
         ----------
         **overrides
@@ -289,7 +305,7 @@ class MindBridgeDecoder(CrossSubjectBase):
             "max_steps": 13_200,
             "adapt_steps": 2000,
             "learning_rate": 1.5e-4,
-            "warmup": 0.01,
+            "warmup": 2 / 600,
         }
         return cls(**(settings | overrides))
 
@@ -548,7 +564,8 @@ class MindBridgeDecoder(CrossSubjectBase):
     def _score_coordinates(
         self, X: np.ndarray, gallery: np.ndarray, subject: Subject
     ) -> np.ndarray:
-        return cosine_scores(self._run(X, subject)[1], gallery)
+        # the likelihood of the contrastive loss: the softmax of these over all candidates
+        return cosine_scores(self._run(X, subject)[1], gallery) / self.temperature
 
     @property
     def _n_features_out(self) -> int:

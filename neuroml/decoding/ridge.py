@@ -14,7 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject, check_cohort, map_subjects, sessions_by_subject
 from neuroml._core.estimator import Estimator, Interval, StrOptions, validated_fit
+from neuroml.decoding._candidate_scores import Readout, fit_readout
 from neuroml.decoding._held_out_folds import CV_OPTIONS, held_out_folds
+from neuroml.decoding._retrieval import RetrievalMixin
 from neuroml.decoding._ridge_path import RidgeFit, Spectrum, Voxels, check_penalties
 from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.exceptions import DataError
@@ -40,7 +42,7 @@ class Problem:
         return self.y.reshape(len(self.y), -1).astype(self.spectrum.X.dtype, copy=False)
 
 
-class RidgeDecoder(CohortRegressorMixin, Estimator):
+class RidgeDecoder(RetrievalMixin, CohortRegressorMixin, Estimator):
     r"""Ridge regression per subject, the penalty chosen by the error of left-out samples.
 
     :math:`\hat W = \arg\min_W \|Y - XW\|^2 + \alpha \|W\|^2` with centered :math:`Y` and
@@ -78,6 +80,10 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         Mean squared error of every penalty, of left-out samples.
     alphas_ : dict of ndarray of shape (n_alphas,)
         The penalties that were tried.
+    readouts_ : dict of dict of ndarray
+        By subject: mean and axes of the components of the targets that the brain carries, and gain
+        and whitener (of the noise) of predictions, from left-out samples. Candidates are scored by
+        them; below some 100 samples the cosine finds more.
     n_constant_ : dict of int
         Constant voxels by subject: they get no weight.
     n_voxels_ : dict of int
@@ -165,6 +171,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         self.alpha_: dict[Subject, float] = {}
         self.cv_errors_: dict[Subject, np.ndarray] = {}
         self.alphas_: dict[Subject, np.ndarray] = {}
+        self.readouts_: dict[Subject, dict[str, np.ndarray]] = {}
         n_rows = {s: len(part) for s, part in data.items()}
         known = sessions_by_subject(X, sessions, groups, n_rows)
         problems = {s: self._problem(part, targets[s], known[s]) for s, part in data.items()}
@@ -201,7 +208,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
             extended, {subject: X}, {subject: y}, needs_y=True, extend=True
         )
         self._check_same_targets(targets[subject], subject)
-        for name in ("coef_", "intercept_", "alpha_", "alphas_", "cv_errors_"):
+        for name in ("coef_", "intercept_", "alpha_", "alphas_", "cv_errors_", "readouts_"):
             setattr(extended, name, dict(getattr(self, name)))
         extended.n_constant_ = self.n_constant_ | warn_constant(data)
         given = None if sessions is None else {subject: sessions}
@@ -211,7 +218,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         return extended
 
     def _check_same_targets(self, y: np.ndarray, subject: Subject) -> None:
-        expected = next(iter(self.coef_.values())).shape[:-1]
+        expected = self._target_shape
         if y.shape[1:] != expected:
             raise DataError(
                 "other targets than in fit",
@@ -238,6 +245,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         self.alpha_[subject] = fit.alpha
         self.alphas_[subject] = fit.alphas
         self.cv_errors_[subject] = fit.errors
+        self.readouts_[subject] = vars(fit_readout(fit.left_out, problem.targets))
 
     def _solve(
         self,
@@ -247,8 +255,21 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         """The fit for standardized voxels, and its prediction for the mean voxel pattern."""
         fit = problem.spectrum.solve(problem.targets, check_penalties(self.alphas))
         if self.rank is not None:
-            fit = replace(fit, weights=_truncated(problem.spectrum.X, fit.weights, self.rank))
+            kept = _leading_directions(problem.spectrum.X @ fit.weights, self.rank)
+            mean = problem.targets.mean(axis=0)
+            left_out = mean + (fit.left_out - mean) @ kept @ kept.T
+            fit = replace(fit, weights=fit.weights @ kept @ kept.T, left_out=left_out)
         return fit, problem.targets.mean(axis=0)
+
+    @property
+    def _target_shape(self) -> tuple[int, ...]:
+        return next(iter(self.coef_.values())).shape[:-1]
+
+    def _score_gallery(
+        self, X: np.ndarray, gallery: np.ndarray, subject: Subject, by: str
+    ) -> np.ndarray:
+        predicted = X @ np.atleast_2d(self.coef_[subject]).T + self.intercept_[subject]
+        return Readout(**self.readouts_[subject]).score(predicted, gallery, by)
 
     def predict(
         self,
@@ -291,10 +312,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         return tags
 
 
-def _truncated(X: np.ndarray, weights: np.ndarray, rank: int) -> np.ndarray:
-    """Weights whose predictions span only their ``rank`` strongest directions over targets."""
+def _leading_directions(fitted: np.ndarray, rank: int) -> np.ndarray:
+    """The ``rank`` strongest directions (n_targets, rank) of fitted targets."""
     # reduced-rank regression: project on the leading eigenvectors of the fitted targets' covariance
-    fitted = X @ weights
-    _, axes = np.linalg.eigh(fitted.T @ fitted)
-    kept = axes[:, -rank:]
-    return weights @ kept @ kept.T
+    return np.linalg.eigh(fitted.T @ fitted)[1][:, -rank:]
