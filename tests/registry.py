@@ -25,6 +25,7 @@ from neuroml.connectome import (
     WeightedSBM,
 )
 from neuroml.decoding import (
+    BayesianDecoder,
     CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
     MindBridgeDecoder,
@@ -135,6 +136,7 @@ TWO_DIMENSIONAL = [
             "check_methods_sample_order_invariance": _SINGLE,
         },
     ),
+    Entry(BayesianDecoder()),
     Entry(CrossSubjectDecoder()),
     Entry(HierarchicalRidgeDecoder()),
     Entry(ProcrustesAligner()),

@@ -17,12 +17,19 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.samples import is_mapping, join_sessions, parts_of, subjects_of
+from neuroml._core.samples import (
+    is_mapping,
+    join_sessions,
+    number_sessions,
+    parts_of,
+    subjects_of,
+)
 from neuroml._core.validation import (
     align_columns,
     as_given,
     as_numbers,
     check_labels,
+    check_sessions,
     check_table,
     list_some,
     names_of,
@@ -43,6 +50,7 @@ __all__ = [
     "looks_transposed",
     "map_subjects",
     "pair_by_subject",
+    "sessions_by_subject",
 ]
 
 Subject = Hashable
@@ -146,6 +154,62 @@ def pair_by_subject(
     for key, part in parts.items():
         targets.setdefault(part.attrs.get("subject", ""), []).append(named[key])
     return data, {s: join_sessions(part, s, "y") for s, part in targets.items()}
+
+
+def sessions_by_subject(
+    X: Any, sessions: Any, groups: ArrayLike | None, n_rows: dict[Subject, int]
+) -> dict[Subject, np.ndarray]:
+    """Session of every row of every subject, as integers 0, 1, ... in order of appearance.
+
+    Parameters
+    ----------
+    X, groups
+        As `by_subject` takes them. A subject's own list of arrays is its sessions, and so are the
+        segments of a recording.
+    sessions : array-like of shape (n_rows,), or dict or list of such, or None
+        Labels in the form of X: of one array's rows, or of each subject's.
+    n_rows : dict of int
+        Rows of each subject.
+
+    Raises
+    ------
+    DataError
+        If sessions are of other subjects than X, or are not contiguous within a subject.
+    """
+    parts = parts_of(X)
+    labels: Mapping[Any, Any]
+    if sessions is None:
+        labels = _own_sessions(X, parts)
+    elif parts is None:
+        every = check_labels(sessions, sum(n_rows.values()), "sessions")
+        subjects = None if groups is None else check_labels(groups, len(every), "groups")
+        labels = {s: every if subjects is None else every[subjects == s] for s in n_rows}
+    else:
+        listed = isinstance(sessions, list | tuple) and not is_mapping(X)
+        labels = dict(enumerate(sessions)) if listed else sessions
+        if not isinstance(labels, Mapping) or set(labels) != set(n_rows):
+            raise DataError(
+                "the sessions of several subjects are labels of each subject's rows",
+                expected=f"sessions in the form of X, of the subjects {list_some(list(n_rows))}",
+                found=list_some(list(labels)) if isinstance(labels, Mapping) else "one array",
+                fix="sessions={subject: labels}",
+                field="sessions",
+            )
+    return {s: check_sessions(labels.get(s), n) for s, n in n_rows.items()}
+
+
+def _own_sessions(X: Any, parts: Mapping[Any, Any] | None) -> dict[Subject, np.ndarray]:
+    """Sessions of the subjects that are given as lists of them, or as recordings."""
+    if parts is None:
+        return {0: number_sessions([X])} if isinstance(X, xr.Dataset) else {}
+    if all(isinstance(part, xr.Dataset) for part in parts.values()) and not is_mapping(X):
+        parts = _recordings_by_subject(list(parts.values()))
+    found = {}
+    for subject, part in parts.items():
+        inner = parts_of(part)
+        if inner is not None or isinstance(part, xr.Dataset):
+            found[subject] = number_sessions([part] if inner is None else list(inner.values()))
+    return found
 
 
 def _in_parts(X: Any, y: Any) -> bool:

@@ -37,8 +37,10 @@ __all__ = [
     "align_outputs",
     "as_samples",
     "check_samples",
+    "code_names",
     "is_mapping",
     "join_sessions",
+    "number_sessions",
     "parts_of",
     "subjects_of",
 ]
@@ -271,20 +273,26 @@ def _boundaries(
     X: Any, flat: list[tuple[Hashable, Any]], lengths: list[int]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Session of every sample, and its subject where that is known."""
-    sessions, n_sessions = [], 0
-    for (_, part), length in zip(flat, lengths, strict=True):
-        starts = np.zeros(1, dtype=int)
-        if isinstance(part, xr.Dataset) and "segment" in part:
-            starts = break_points(part["segment"].values)
-        ids = np.zeros(length, dtype=np.int64)
-        ids[starts[1:]] = 1
-        sessions.append(np.cumsum(ids) + n_sessions)
-        n_sessions += len(starts)
     keys: list[Any] | None = [key for key, _ in flat] if is_mapping(X) else None
     if keys is None and all(isinstance(part, xr.Dataset) for _, part in flat):
         keys = subjects_of([part for _, part in flat])
     groups = None if keys is None else _key_array(keys).repeat(lengths)
-    return np.concatenate(sessions), groups
+    return number_sessions([part for _, part in flat]), groups
+
+
+def number_sessions(parts: Sequence[Any]) -> np.ndarray:
+    """Session (n_samples,) of every sample of several arrays; a recording's segments are some."""
+    sessions, n_sessions = [], 0
+    for part in parts:
+        starts = np.zeros(1, dtype=int)
+        if isinstance(part, xr.Dataset) and "segment" in part:
+            starts = break_points(part["segment"].values)
+        recorded = isinstance(part, xr.Dataset)
+        ids = np.zeros(part.sizes["time"] if recorded else n_samples_of(as_given(part)), dtype=int)
+        ids[starts[1:]] = 1
+        sessions.append(np.cumsum(ids) + n_sessions)
+        n_sessions += len(starts)
+    return np.concatenate(sessions)
 
 
 def subjects_of(recordings: Sequence[xr.Dataset]) -> list[str] | None:
@@ -472,6 +480,34 @@ def check_samples(
 
 def _groups(groups: ArrayLike | None, n_samples: int) -> np.ndarray | None:
     return None if groups is None else check_labels(groups, n_samples, "groups")
+
+
+def code_names(y: Any) -> tuple[Any, np.ndarray | None]:
+    """Names of classes as numbers, in the same form, with the names; other targets as they are.
+
+    Raises
+    ------
+    DataError
+        If names are missing, or mixed with numbers.
+    """
+    parts = parts_of(y) if is_mapping(y) else None
+    if parts is None and isinstance(y, list | tuple) and len(y) and np.ndim(y[0]) == 1:
+        parts = dict(enumerate(y))
+    flat = [np.asarray(one) for one in (parts.values() if parts else [] if y is None else [y])]
+    if not any(_holds_names(one) for one in flat) or any(one.ndim != 1 for one in flat):
+        return y, None
+    flat = [check_labels(one, len(one), "y").astype(str) for one in flat]
+    names = np.unique(np.concatenate(flat))
+    coded = [np.searchsorted(names, one) for one in flat]
+    if parts is None:
+        return coded[0], names
+    return (dict(zip(parts, coded, strict=True)) if is_mapping(y) else coded), names
+
+
+def _holds_names(values: np.ndarray) -> bool:
+    if values.dtype == object:
+        return any(isinstance(value, str) for value in values.ravel())
+    return values.dtype.kind in "US"
 
 
 def join_sessions(part: Any, subject: Hashable, field: str = "X") -> Any:

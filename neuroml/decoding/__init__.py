@@ -1,6 +1,7 @@
 """Cross-subject decoding: subjects with voxels of their own, one space of targets."""
 
 from neuroml.decoding import metrics
+from neuroml.decoding.bayesian_decoder import BayesianDecoder
 from neuroml.decoding.cross_subject import CrossSubjectDecoder
 from neuroml.decoding.hierarchical import HierarchicalRidgeDecoder
 from neuroml.decoding.mindbridge import MindBridgeDecoder
@@ -11,6 +12,7 @@ from neuroml.decoding.scoring import cross_subject_score
 from neuroml.decoding.shared_response import SharedResponseModel
 
 __all__ = [
+    "BayesianDecoder",
     "CrossSubjectDecoder",
     "HierarchicalRidgeDecoder",
     "MindBridgeDecoder",

@@ -1,7 +1,7 @@
 r"""A subject's linear decoder with a cohort prior: ridge, stacked with shared components.
 
 A subject's ridge regression gives two measurements of a sample: its targets and its shared
-components (`_components`). Exact leave-one-out predictions, in closed form, tell how good each is.
+components (`_components`). Exact left-out predictions, in closed form, tell how good each is.
 The decoded components are modelled as :math:`\hat c = g c + \epsilon`, :math:`\epsilon \sim
 N(0, N)`. The gains are shrunk towards the cohort's, in the proportions of its decodability, with
 the weight of some tens of samples, so that a few rows of a new subject suffice.
@@ -9,25 +9,22 @@ the weight of some tens of samples, so that a few rows of a new subject suffice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neuroml.decoding._candidate_scores import cosine_scores, measurement_scores, mixing_weights
+from neuroml.decoding._candidate_scores import (
+    cosine_scores,
+    measurement_model,
+    measurement_scores,
+    mixing_weights,
+)
 from neuroml.decoding._components import Components
 from neuroml.decoding._ridge_path import RidgeFit, Voxels, decompose, stacking_weights
 
 __all__ = ["ComponentDecoder", "fit_component_decoder"]
 
 # Measured: `constants` in tests/benchmarks/decoding/cross_subject.py (worlds 1234 and 1235, small).
-# Weight of the cohort's profile of gains, in rows. Top-1 retrieval of a new subject from 70 rows is
-# 23.7 % with 0, 24.9 % with 10, 25.2 % with 30, 25.7 % with 100 and 25.4 % with 300 rows; from 200
-# rows on it is the same within 0.1 points.
-_PRIOR_ROWS = 30.0
-# Shrinkage of the noise's covariance towards its diagonal. From 70 rows, top-1 is 10.1 % with 0,
-# 23.6 % with 0.4, 25.2 % with 0.6, 26.0 % with 0.8 and 25.6 % with 1; from 540 rows, 64.8 % with 0
-# and 67.2 to 68.6 % from 0.4 to 1: what matters is that it is at least about one half.
-_DIAGONAL_SHARE = 0.6
 # Two weights need few rows; the scores of 1000 rows for 1000 candidates take 8 MB each.
 _MIXING_ROWS = 1000
 # The cosine's inverse temperature is searched from 5, under a prior so flat that going to 50 costs
@@ -137,21 +134,20 @@ def fit_component_decoder(
         Whether predictions and scores use the cohort's components; without it they are plain ridge.
     """
     spectrum = voxels.spectrum
-    penalties = spectrum.default_alphas() if alphas is None else alphas
     truth = components.encode(y)
     latent_mean = truth.mean(axis=0)
 
     # two ridge regressions: to the targets, and to the components; weighted by the root of their
     # decodability, the components that brains carry best decide which penalty the latter has
     priority = np.sqrt(components.decodability)
-    direct = spectrum.solve(y, penalties)
-    latent = _unweighted(spectrum.solve(truth * priority, penalties), priority)
+    direct = spectrum.solve(y, alphas)
+    latent = _unweighted(spectrum.solve(truth * priority, alphas), priority)
 
-    # gains and noise of the decoded components, from leave-one-out predictions
+    # gains and noise of the decoded components, from left-out predictions
     left_out = latent.left_out - latent_mean
-    gain, whitener = _measurement(left_out, truth - latent_mean, components.decodability)
+    gain, whitener = measurement_model(left_out, truth - latent_mean, components.decodability)
 
-    # expected targets: both regressions, stacked by their leave-one-out predictions
+    # expected targets: both regressions, stacked by their left-out predictions
     by_component = left_out @ components.patterns.T
     by_target = direct.left_out - y.mean(axis=0)
     share = np.array([1.0, 0.0])
@@ -168,8 +164,8 @@ def fit_component_decoder(
         score_weights = _score_weights(predicted, y, left_out @ whitener, expected)
 
     # the way back: ridge from components to voxels
-    back = decompose(truth - latent_mean)
-    builder = back.solve(spectrum.X, back.default_alphas()).weights * voxels.scale
+    back = replace(decompose(truth - latent_mean), folds=spectrum.folds)
+    builder = back.solve(spectrum.X).weights * voxels.scale
 
     coef, intercept = voxels.affine(weights, y.mean(axis=0))
     latent_coef, latent_intercept = voxels.affine(latent.weights, np.zeros(len(gain)))
@@ -191,52 +187,13 @@ def fit_component_decoder(
 
 def _unweighted(fit: RidgeFit, priority: np.ndarray) -> RidgeFit:
     """Undo the weighting of targets by which the penalty was chosen."""
-    return RidgeFit(fit.weights / priority, fit.alpha, fit.errors, fit.left_out / priority)
-
-
-def _measurement(
-    left_out: np.ndarray, truth: np.ndarray, decodability: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gains of the decoded components, and the whitener of their noise.
-
-    Parameters
-    ----------
-    left_out, truth : ndarray of shape (n_samples, n_components)
-        Leave-one-out predictions and the truth, both centered.
-    decodability : ndarray of shape (n_components,)
-    """
-    # the subject's own gains, and the multiple of the cohort's profile that is nearest to them
-    own = gains(left_out, truth)
-    profile = decodability * (own @ decodability) / (decodability @ decodability)
-    # posterior mean of each gain: least squares with _PRIOR_ROWS further rows that have the
-    # profile's gain, since components have about unit variance
-    power = (truth**2).sum(axis=0)
-    gain = (power * own + _PRIOR_ROWS * profile) / (power + _PRIOR_ROWS)
-    # covariance of the noise, shrunk towards its diagonal; variances near zero are lifted to 1e-6
-    # of the largest, and to 1e-12 where all are zero, so that the inverse exists
-    residual = left_out - gain * truth
-    noise = residual.T @ residual / len(truth)
-    level = np.diag(np.maximum(np.diag(noise), 1e-6 * np.diag(noise).max() + 1e-12))
-    shrunk = (1 - _DIAGONAL_SHARE) * noise + _DIAGONAL_SHARE * level
-    return gain, np.linalg.cholesky(np.linalg.inv(shrunk))
-
-
-def gains(decoded: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Gain (n_components,), not below zero, of decoded = gain * truth + noise, by least squares.
-
-    Parameters
-    ----------
-    decoded, truth : ndarray of shape (n_samples, n_components)
-        Samples that the decoder was not fitted to.
-    """
-    power = np.maximum((truth**2).sum(axis=0), 1e-12)
-    return np.maximum((decoded * truth).sum(axis=0) / power, 0.0)
+    return replace(fit, weights=fit.weights / priority, left_out=fit.left_out / priority)
 
 
 def _score_weights(
     predicted: np.ndarray, y: np.ndarray, decoded: np.ndarray, expected: np.ndarray
 ) -> np.ndarray:
-    """Weights of the two scores, from how well leave-one-out predictions pick their own targets.
+    """Weights of the two scores, from how well left-out predictions pick their own targets.
 
     Parameters
     ----------

@@ -15,14 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import (
     Subject,
-    align_targets,
     check_cohort,
     check_known,
-    check_subject,
     map_subjects,
+    sessions_by_subject,
 )
 from neuroml._core.estimator import Estimator, TableOutputMixin, check_option, validated_fit
 from neuroml._core.validation import one_array
+from neuroml.decoding._candidate_scores import cosine_scores
+from neuroml.decoding._held_out_folds import held_out_folds
+from neuroml.decoding._retrieval import RetrievalMixin
 from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.exceptions import DataError
 
@@ -30,7 +32,12 @@ __all__ = ["CrossSubjectBase", "TargetSpace", "fit_target_space"]
 
 
 class CrossSubjectBase(
-    CohortRegressorMixin, ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator, ABC
+    RetrievalMixin,
+    CohortRegressorMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TableOutputMixin,
+    Estimator,
+    ABC,
 ):
     """Fitting, adapting, predicting and retrieving, around a model of the targets' coordinates.
 
@@ -38,6 +45,7 @@ class CrossSubjectBase(
     coordinates of the targets, latents, scores of candidates.
     """
 
+    cv: str = "auto"
     heads: dict[str, int] | None
     target_rank: int | None
     center_targets: bool
@@ -47,8 +55,16 @@ class CrossSubjectBase(
         """Refuse settings that cannot be used here, before anything is changed."""
 
     @abstractmethod
-    def _fit_subjects(self, X: dict[Subject, np.ndarray], y: dict[Subject, np.ndarray]) -> None:
-        """Fit all subjects' voxels (n_samples_s, n_voxels_s) to coordinates of the targets."""
+    def _fit_subjects(
+        self,
+        X: dict[Subject, np.ndarray],
+        y: dict[Subject, np.ndarray],
+        folds: dict[Subject, np.ndarray | None],
+    ) -> None:
+        """Fit all subjects' voxels (n_samples_s, n_voxels_s) to coordinates of the targets.
+
+        ``folds`` has the samples that are left out together, as `held_out_folds` gives them.
+        """
 
     @abstractmethod
     def _predict_coordinates(self, X: np.ndarray, subject: Subject) -> np.ndarray:
@@ -66,10 +82,10 @@ class CrossSubjectBase(
     def _score_coordinates(
         self, X: np.ndarray, gallery: np.ndarray, subject: Subject
     ) -> np.ndarray:
-        """Scores (n_samples, n_candidates) of candidates (n_candidates, n_coordinates)."""
+        """Log-likelihoods (n_samples, n_candidates) given candidates' coordinates."""
 
     @validated_fit
-    def fit(self, X: Any, y: Any, *, groups: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: Any, *, sessions: Any = None, groups: ArrayLike | None = None) -> Self:
         """Fit the part that subjects share and the part that each has alone.
 
         Parameters
@@ -81,6 +97,9 @@ class CrossSubjectBase(
             array is the subject 0, or has several with ``groups``.
         y : like X
             Targets (n_samples_s, n_targets) or (n_samples_s,).
+        sessions : array-like of shape (n_rows,), or dict or list of such, optional
+            Session of each row, in the form of X; a subject's list of sessions, and recordings with
+            gaps, say it themselves. Used where samples are left out to choose penalties.
         groups : array-like of shape (n_rows,), optional
             The subject of each row of one array.
 
@@ -111,7 +130,10 @@ class CrossSubjectBase(
             center=self.center_targets,
         )
         self.target_space_ = vars(space)
-        self._fit_subjects(data, {s: space.encode(part) for s, part in columns.items()})
+        n_rows = {s: len(part) for s, part in data.items()}
+        known = sessions_by_subject(X, sessions, groups, n_rows)
+        folds = {s: held_out_folds(self.cv, columns[s], known[s]) for s in data}
+        self._fit_subjects(data, {s: space.encode(part) for s, part in columns.items()}, folds)
         return self
 
     def _extended(
@@ -121,8 +143,9 @@ class CrossSubjectBase(
         subject: Subject,
         strategy: str,
         strategies: tuple[str, ...],
-    ) -> tuple[Self, np.ndarray, np.ndarray]:
-        """A copy that knows the subject's voxels, checked data, and coordinates of the targets."""
+        sessions: Any,
+    ) -> tuple[Self, np.ndarray, np.ndarray, np.ndarray | None]:
+        """A copy that knows the subject's voxels, checked data, coordinates of targets, folds."""
         check_is_fitted(self)
         self._check_settings()
         check_option(strategy, strategies, "strategy")
@@ -131,7 +154,10 @@ class CrossSubjectBase(
             extended, {subject: X}, {subject: y}, needs_y=True, extend=True
         )
         extended.n_constant_ = self.n_constant_ | warn_constant(data)
-        return extended, data[subject], self._encode_targets(targets[subject])
+        given = None if sessions is None else {subject: sessions}
+        known = sessions_by_subject({subject: X}, given, None, {subject: len(data[subject])})
+        folds = held_out_folds(self.cv, targets[subject], known[subject])
+        return extended, data[subject], self._encode_targets(targets[subject]), folds
 
     def predict(
         self, X: Any, *, subject: Subject | None = None, groups: ArrayLike | None = None
@@ -223,47 +249,17 @@ class CrossSubjectBase(
         """
         return self.inverse_transform(self.transform(X, subject=source), subject=target)
 
-    def score_candidates(
-        self, X: ArrayLike, gallery: ArrayLike, *, subject: Subject | None = None
+    @property
+    def _target_shape(self) -> tuple[int, ...]:
+        return (len(self._space.mean),) if self.target_ndim_ == 2 else ()
+
+    def _score_gallery(
+        self, X: np.ndarray, gallery: np.ndarray, subject: Subject, by: str
     ) -> np.ndarray:
-        """Score every candidate against every sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_voxels)
-        gallery : array-like of shape (n_candidates, n_targets)
-        subject : hashable, optional
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_candidates)
-            Larger is better.
-        """
-        known, checked = check_subject(self, X, subject)
-        given = one_array(align_targets(self, gallery, field="gallery"), "gallery")
-        candidates = self._encode_targets(check_array(given, ensure_2d=self.target_ndim_ == 2))
-        return self._score_coordinates(checked, candidates, known)
-
-    def retrieve(
-        self, X: ArrayLike, gallery: ArrayLike, *, subject: Subject | None = None, k: int = 1
-    ) -> np.ndarray:
-        """Find the k best candidates of each sample, best first.
-
-        Parameters
-        ----------
-        X, gallery, subject
-            As in `score_candidates`.
-        k : int, default=1
-
-        Returns
-        -------
-        ndarray of int of shape (n_samples, k)
-            Rows of the gallery.
-        """
-        scores = self.score_candidates(X, gallery, subject=subject)
-        if not 1 <= k <= scores.shape[1]:
-            raise ValueError(f"k must lie between 1 and the {scores.shape[1]} candidates, got {k}.")
-        return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        candidates = self._encode_targets(gallery)
+        if by == "cosine":
+            return cosine_scores(self._predict_coordinates(X, subject), candidates)
+        return self._score_coordinates(X, candidates, subject)
 
     def _encode_targets(self, targets: np.ndarray) -> np.ndarray:
         """Coordinates of targets, which must have the columns of fit."""

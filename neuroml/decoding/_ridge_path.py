@@ -1,4 +1,4 @@
-"""Ridge regression for many penalties at once, with exact leave-one-out predictions."""
+"""Ridge regression for many penalties at once, with exact predictions of left-out samples."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ __all__ = [
 ]
 
 
+# A penalty at the end of the default grid goes on for three decades, six penalties, at most twice:
+# a billion times the mean eigenvalue leaves the mean, and a billionth plain least squares.
+_EXTENSION, _MAX_EXTENSIONS = 6, 2
+
+
 @dataclass(frozen=True)
 class RidgeFit:
-    """The ridge regression with the smallest leave-one-out error.
+    """The ridge regression with the smallest error of left-out samples.
 
     Attributes
     ----------
@@ -33,14 +38,18 @@ class RidgeFit:
         For centered features.
     alpha : float
         The chosen penalty.
+    alphas : ndarray of shape (n_alphas,)
+        The penalties that were tried, in ascending order unless they were given.
     errors : ndarray of shape (n_alphas,)
-        Mean squared leave-one-out error of every penalty.
+        Mean squared error of every penalty, of left-out samples.
     left_out : ndarray of shape (n_samples, n_targets)
-        Prediction for every sample from all others, the mean of the targets included.
+        Prediction for every sample from the samples of other folds, the mean of the targets
+        included.
     """
 
     weights: np.ndarray
     alpha: float
+    alphas: np.ndarray
     errors: np.ndarray
     left_out: np.ndarray
 
@@ -56,11 +65,14 @@ class Spectrum:
     left : ndarray of shape (n_samples, m), m = min(n_samples, n_features)
     values : ndarray of shape (m,)
         Squared singular values.
+    folds : tuple of ndarray of int
+        Rows that are left out together; empty where each is left out alone.
     """
 
     X: np.ndarray
     left: np.ndarray
     values: np.ndarray
+    folds: tuple[np.ndarray, ...] = ()
 
     def default_alphas(self) -> np.ndarray:
         """Twenty penalties, from a thousandth to a thousand times the mean eigenvalue."""
@@ -68,17 +80,20 @@ class Spectrum:
         # so a penalty that halves the weights along an average direction lies inside the range
         return np.geomspace(1e-3, 1e3, 20) * max(self.values.sum() / len(self.X), 1e-12)
 
-    def solve(self, Y: np.ndarray, alphas: np.ndarray, odds: np.ndarray | float = 1.0) -> RidgeFit:
-        r"""Choose the penalty by leave-one-out error, the same for all targets.
+    def solve(
+        self, Y: np.ndarray, alphas: np.ndarray | None = None, odds: np.ndarray | float = 1.0
+    ) -> RidgeFit:
+        r"""Choose the penalty by the error of left-out samples, the same for all targets.
 
-        The leave-one-out error of sample i, with the intercept fitted anew without it, is
-        :math:`(y_i - \hat y_i) / (1 - h_{ii})` with :math:`h_{ii} = 1/n + \sum_k u_{ik}^2
-        s_k^2 / (s_k^2 + \alpha)` [1]_.
+        With the intercept fitted anew without them, samples B that are left out together miss by
+        :math:`(I - H_{BB})^{-1} (Y_B - \hat Y_B)`, where :math:`H = 1/n + U \,\mathrm{diag}(s^2 /
+        (s^2 + \alpha)) U^T`; one by itself misses by :math:`(y_i - \hat y_i) / (1 - h_{ii})` [1]_.
 
         Parameters
         ----------
         Y : ndarray of shape (n_samples, n_targets)
-        alphas : ndarray of shape (n_alphas,)
+        alphas : ndarray of shape (n_alphas,), optional
+            None: `default_alphas`, and more beyond an end at which the best one lies.
         odds : ndarray of shape (n_targets,) or float, default=1.0
             Factors on the penalty, one for each target.
 
@@ -91,46 +106,120 @@ class Spectrum:
         .. [1] T. Hastie, R. Tibshirani, J. Friedman (2009). The Elements of Statistical Learning,
            section 7.10.1.
         """
-        centered = Y - Y.mean(axis=0)
-        projected = self.left.T @ centered  # U^T Y
-        values, squares = self.values[:, None], self.left**2
-        best = np.inf
-        errors = np.empty(len(alphas))
-        for i, alpha in enumerate(alphas):
-            # the hat matrix is 1/n + U diag(shrinkage) U^T
-            shrinkage = values / (values + alpha * np.atleast_1d(odds))
-            kept = 1 - 1 / len(Y) - squares @ shrinkage  # 1 - h_ii
-            # a sample that its own prediction follows exactly has kept = 0 up to rounding
-            missed = (centered - self.left @ (shrinkage * projected)) / np.maximum(kept, 1e-10)
-            errors[i] = np.mean(missed**2)
-            if errors[i] < best:
-                best, chosen, residual = errors[i], float(alpha), missed
-        if not np.isfinite(best):
+        path = _Path(self, Y, np.atleast_1d(odds))
+        grid = self.default_alphas() if alphas is None else alphas
+        errors = np.array([path.consider(float(alpha)) for alpha in grid])
+        for _ in range(_MAX_EXTENSIONS if alphas is None else 0):
+            at = int(np.searchsorted(grid, path.alpha))
+            if 0 < at < len(grid) - 1:
+                break
+            more = grid[at] * np.geomspace(1e-3, 1, _EXTENSION, endpoint=False)
+            more = more if at == 0 else grid[at] ** 2 / more[::-1]
+            found = np.array([path.consider(float(alpha)) for alpha in more])
+            grid = np.sort(np.r_[grid, more])
+            errors = np.r_[found, errors] if at == 0 else np.r_[errors, found]
+        if not np.isfinite(path.error):
             raise DataError(
-                "no penalty has a finite leave-one-out error",
+                "no penalty has a finite error of left-out samples",
                 expected="values whose squares are finite",
                 found=f"targets up to {np.abs(Y).max():.3g}, features up to "
                 f"{np.abs(self.X).max():.3g}",
                 fix="Rescale the data.",
             )
         # W = X^T (X X^T + alpha)^-1 Y = X^T U (s^2 + alpha)^-1 U^T Y
-        dual = self.left @ (projected / (values + chosen * np.atleast_1d(odds)))
-        return RidgeFit(self.X.T @ dual, chosen, errors, Y - residual)
+        penalties = path.alpha * np.atleast_1d(odds)
+        dual = self.left @ (path.projected / (self.values[:, None] + penalties))
+        weights = self.X.T @ dual
+        return RidgeFit(weights, path.alpha, np.asarray(grid), errors, Y - path.missed)
 
 
-def decompose(X: np.ndarray) -> Spectrum:
-    """Decompose centered features (n_samples, n_features) by their smaller Gram matrix."""
+class _Path:
+    """One regression as its penalty changes: the best one so far, and what left-out samples miss.
+
+    Attributes
+    ----------
+    projected : ndarray of shape (m, n_targets)
+        The centered targets along the left singular vectors.
+    alpha, error : float
+    missed : ndarray of shape (n_samples, n_targets)
+    """
+
+    def __init__(self, spectrum: Spectrum, Y: np.ndarray, odds: np.ndarray) -> None:
+        self.spectrum, self.odds = spectrum, odds
+        self.centered = Y - Y.mean(axis=0)
+        self.projected = spectrum.left.T @ self.centered  # U^T Y
+        self.alpha, self.error, self.missed = 1.0, np.inf, self.centered
+        # H_BB = A diag(shrinkage, 1) A^T with A = (U_B, 1/sqrt(n)); A^T A serves all penalties
+        ones = np.full((len(Y), 1), len(Y) ** -0.5, dtype=spectrum.left.dtype)
+        with_mean = np.hstack([spectrum.left, ones]) if spectrum.folds else spectrum.left
+        self.blocks = [with_mean[rows] for rows in spectrum.folds]
+        self.grams = [A.T @ A if len(A) > A.shape[1] else None for A in self.blocks]
+
+    def consider(self, alpha: float) -> float:
+        """The mean squared error of left-out samples with a penalty, which is kept if best."""
+        values, left = self.spectrum.values[:, None], self.spectrum.left
+        shrinkage = values / (values + alpha * self.odds)
+        residual = self.centered - left @ (shrinkage * self.projected)
+        if not self.spectrum.folds:
+            kept = 1 - 1 / len(residual) - left**2 @ shrinkage  # 1 - h_ii
+            # a sample that its own prediction follows exactly has kept = 0 up to rounding
+            missed = residual / np.maximum(kept, 1e-10)
+        else:
+            missed = np.empty_like(residual)
+            for rows, A, gram in zip(self.spectrum.folds, self.blocks, self.grams, strict=True):
+                missed[rows] = self._without(shrinkage, residual[rows], A, gram)
+        error = float(np.mean(missed**2))
+        if error < self.error:
+            self.alpha, self.error, self.missed = alpha, error, missed
+        return error
+
+    @staticmethod
+    def _without(
+        shrinkage: np.ndarray, residual: np.ndarray, A: np.ndarray, gram: np.ndarray | None
+    ) -> np.ndarray:
+        """(I - H_BB)^-1 times the residuals of a fold, by the smaller of two systems."""
+        missed = np.empty_like(residual)
+        # all targets at once where they share the penalty
+        shared = shrinkage.shape[1] == 1
+        for k in range(shrinkage.shape[1]):
+            own = slice(None) if shared else slice(k, k + 1)
+            roots = np.sqrt(np.append(shrinkage[:, k], 1.0).astype(A.dtype))
+            if gram is None:
+                W = A * roots
+                missed[:, own] = _solve_near_identity(W @ W.T, residual[:, own])
+                continue
+            # (I - W W^T)^-1 = I + W (I - W^T W)^-1 W^T
+            inner = _solve_near_identity(
+                roots[:, None] * gram * roots, roots[:, None] * (A.T @ residual[:, own])
+            )
+            missed[:, own] = residual[:, own] + A @ (roots[:, None] * inner)
+        return missed
+
+
+def _solve_near_identity(H: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """(I - H)^-1 right; what H follows exactly is singular up to rounding, and stays finite."""
+    return np.linalg.solve((1 + 1e-12) * np.eye(len(H), dtype=H.dtype) - H, right)
+
+
+def decompose(X: np.ndarray, folds: np.ndarray | None = None) -> Spectrum:
+    """Decompose centered features (n_samples, n_features) by their smaller Gram matrix.
+
+    ``folds`` (n_samples,) says which samples are left out together; None leaves out one at a time.
+    """
+    groups: tuple[np.ndarray, ...] = ()
+    if folds is not None and np.bincount(folds).max() > 1:
+        groups = tuple(np.flatnonzero(folds == k) for k in np.unique(folds))
     n_samples, n_features = X.shape
     if n_samples <= n_features:
         # X X^T = U s^2 U^T gives the left vectors directly
         values, left = eigh(X @ X.T)
-        return Spectrum(X, left, np.maximum(values, 0.0))
+        return Spectrum(X, left, np.maximum(values, 0.0), groups)
     # X^T X = V s^2 V^T, then U = X V / s
     values, right = eigh(X.T @ X)
     values = np.maximum(values, 0.0)
     # squared singular values below 1e-14 of the largest are rounding: their vectors would be noise
     scale = np.sqrt(np.where(values > values[-1] * 1e-14, values, np.inf))
-    return Spectrum(X, X @ (right / scale), values)
+    return Spectrum(X, X @ (right / scale), values, groups)
 
 
 @dataclass(frozen=True)
@@ -148,11 +237,16 @@ class Voxels:
     scale: np.ndarray
 
     @classmethod
-    def of(cls, X: np.ndarray, *, standardize: bool = True) -> Voxels:
-        """Center (n_samples, n_voxels), divide by standard deviations if asked, and decompose."""
+    def of(
+        cls, X: np.ndarray, folds: np.ndarray | None = None, *, standardize: bool = True
+    ) -> Voxels:
+        """Center (n_samples, n_voxels), divide by standard deviations if asked, and decompose.
+
+        ``folds`` (n_samples,) as in `decompose`.
+        """
         mean, scale = voxel_scaling(X)
         scale = scale if standardize else np.ones_like(scale)
-        return cls(decompose((X - mean) / scale), mean, scale)
+        return cls(decompose((X - mean) / scale, folds), mean, scale)
 
     def affine(self, weights: np.ndarray, center: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients (n_voxels, n_targets) and intercept for voxels in their own units.
@@ -168,8 +262,10 @@ class Voxels:
         return coef, center - self.mean @ coef
 
 
-def check_penalties(alphas: ArrayLike) -> np.ndarray:
-    """Penalties (n_alphas,), refused unless all are positive."""
+def check_penalties(alphas: ArrayLike | None) -> np.ndarray | None:
+    """Penalties (n_alphas,), refused unless all are positive; None stays."""
+    if alphas is None:
+        return None
     values = np.atleast_1d(np.asarray(alphas, dtype=float))
     if not (np.isfinite(values) & (values > 0)).all() or values.ndim > 1 or not values.size:
         raise DataError(
@@ -179,7 +275,7 @@ def check_penalties(alphas: ArrayLike) -> np.ndarray:
 
 
 def stacking_weights(predictions: Sequence[np.ndarray], targets: np.ndarray) -> np.ndarray:
-    """Non-negative least-squares weights of several decoders' leave-one-out predictions [1]_.
+    """Non-negative least-squares weights of several decoders' predictions of left-out samples [1]_.
 
     Parameters
     ----------

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neuroml._core.cohort import Subject
-from neuroml._core.estimator import Interval
+from neuroml._core.estimator import Interval, StrOptions
 from neuroml.decoding._component_decoder import ComponentDecoder, fit_component_decoder
 from neuroml.decoding._components import Components, explained, shared_components
 from neuroml.decoding._cross_subject_base import CrossSubjectBase
+from neuroml.decoding._held_out_folds import CV_OPTIONS
 from neuroml.decoding._ridge_path import Voxels, check_penalties
 
 __all__ = ["CrossSubjectDecoder"]
@@ -28,10 +29,10 @@ class CrossSubjectDecoder(CrossSubjectBase):
 
     Subjects may differ in voxels, rows and stimuli. What they share are directions of the target
     space that brains carry: :math:`M a = \lambda C a` with the covariance C of the targets and the
-    part M of it that leave-one-out predictions explain, averaged over subjects. A sample is then a
+    part M of it that left-out predictions explain, averaged over subjects. A sample is then a
     noisy measurement of a few dozen components, whose gains and noise can be estimated from few
     rows of a new subject, and a candidate is scored by its likelihood. This is combined with the
-    subject's plain ridge regression by weights that leave-one-out predictions decide. Everything
+    subject's plain ridge regression by weights that left-out predictions decide. Everything
     is in closed form.
 
     Parameters
@@ -48,6 +49,8 @@ class CrossSubjectDecoder(CrossSubjectBase):
         thousands of targets, since (n_targets, n_targets) matrices are formed.
     center_targets : bool, default=True
         Subtract the mean of the training targets first, so that a constant scores nothing.
+    cv : {"auto", "sessions", "blocks", "loo"}, default="auto"
+        What is left out to choose penalties, gains and weights, as in `RidgeDecoder`.
 
     Attributes
     ----------
@@ -98,6 +101,7 @@ class CrossSubjectDecoder(CrossSubjectBase):
         "heads": [dict, None],
         "target_rank": [Interval(Integral, 1, None, closed="left"), None],
         "center_targets": ["boolean"],
+        "cv": [StrOptions(set(CV_OPTIONS))],
     }
     _former_parameters = {
         "readout": "The network that readout='network' trained is MindBridgeDecoder now.",
@@ -111,22 +115,29 @@ class CrossSubjectDecoder(CrossSubjectBase):
         heads: dict[str, int] | None = None,
         target_rank: int | None = None,
         center_targets: bool = True,
+        cv: str = "auto",
     ) -> None:
         self.n_components = n_components
         self.alphas = alphas
         self.heads = heads
         self.target_rank = target_rank
         self.center_targets = center_targets
+        self.cv = cv
 
-    def _fit_subjects(self, X: dict[Subject, np.ndarray], y: dict[Subject, np.ndarray]) -> None:
+    def _fit_subjects(
+        self,
+        X: dict[Subject, np.ndarray],
+        y: dict[Subject, np.ndarray],
+        folds: dict[Subject, np.ndarray | None],
+    ) -> None:
         """Find the cohort's components, every subject's map to them, and its decoder."""
-        alphas = self._penalties()
-        voxels = {s: Voxels.of(part) for s, part in X.items()}
-        # the part of each subject's targets that its own ridge explains, by leave-one-out
-        parts = {}
-        for s, part in voxels.items():
-            penalties = part.spectrum.default_alphas() if alphas is None else alphas
-            parts[s] = explained(y[s], part.spectrum.solve(y[s], penalties).left_out)
+        alphas = check_penalties(self.alphas)
+        voxels = {s: Voxels.of(part, folds[s]) for s, part in X.items()}
+        # the part of each subject's targets that its own ridge explains, left-out samples say
+        parts = {
+            s: explained(y[s], part.spectrum.solve(y[s], alphas).left_out)
+            for s, part in voxels.items()
+        }
         shared = self._shared_components(y, parts)
         self.components_ = vars(shared)
         self.maps_, self.decoders_ = {}, {}
@@ -156,6 +167,7 @@ class CrossSubjectDecoder(CrossSubjectBase):
         *,
         subject: Subject,
         strategy: Literal["auto", "ridge"] = "auto",
+        sessions: ArrayLike | None = None,
     ) -> CrossSubjectDecoder:
         """Return a new model that also knows another subject, or knows one from other data.
 
@@ -165,8 +177,9 @@ class CrossSubjectDecoder(CrossSubjectBase):
         y : array-like of shape (n_samples, n_targets) or (n_samples,)
         subject : hashable
         strategy : {"auto", "ridge"}, default="auto"
-            "auto" uses the cohort as far as leave-one-out predictions favor it; "ridge" is the
+            "auto" uses the cohort as far as left-out predictions favor it; "ridge" is the
             subject's own ridge regression, the baseline.
+        sessions : array-like of shape (n_samples,), optional
 
         Returns
         -------
@@ -178,13 +191,15 @@ class CrossSubjectDecoder(CrossSubjectBase):
         DataError
             If X and y do not fit together or with the targets of fit, or there is no such strategy.
         """
-        extended, voxels, coordinates = self._extended(X, y, subject, strategy, ("auto", "ridge"))
+        extended, voxels, coordinates, folds = self._extended(
+            X, y, subject, strategy, ("auto", "ridge"), sessions
+        )
         decoder = vars(
             fit_component_decoder(
-                Voxels.of(voxels),
+                Voxels.of(voxels, folds),
                 coordinates,
                 Components(**self.components_),
-                self._penalties(),
+                check_penalties(self.alphas),
                 use_cohort=strategy == "auto",
             )
         )
@@ -209,6 +224,3 @@ class CrossSubjectDecoder(CrossSubjectBase):
     @property
     def _n_features_out(self) -> int:
         return len(next(iter(self.maps_.values()))["latent_mean"])
-
-    def _penalties(self) -> np.ndarray | None:
-        return None if self.alphas is None else check_penalties(self.alphas)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neuroml._core.cohort import Subject
-from neuroml._core.estimator import Interval
+from neuroml._core.estimator import Interval, StrOptions
 from neuroml.decoding._components import Components, explained, shared_components
-from neuroml.decoding._ridge_path import RidgeFit, stacking_weights
+from neuroml.decoding._held_out_folds import CV_OPTIONS
+from neuroml.decoding._ridge_path import RidgeFit, check_penalties, stacking_weights
 from neuroml.decoding.ridge import Problem, RidgeDecoder
 
 __all__ = ["HierarchicalRidgeDecoder"]
@@ -22,13 +23,13 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
 
     Voxels differ between subjects, but the targets do not: some directions of their space can be
     decoded from brains and others cannot. The cohort gives uncorrelated directions :math:`a_k` and
-    the share :math:`\lambda_k` of variance that leave-one-out predictions explain, the mean over
+    the share :math:`\lambda_k` of variance that left-out predictions explain, the mean over
     subjects. A subject's decoder predicts these components with the prior
     :math:`w_k \sim N(0, \tau_k^2)`, in which a component with a larger :math:`\lambda_k` may have
     larger weights: its penalty is :math:`\alpha (1 - \lambda_k) / \lambda_k`, and :math:`\alpha` is
     chosen for each subject. The covariance of the cohort's targets maps components to targets. The
     result is averaged with the subject's plain ridge decoder, by weights that are fitted to the
-    leave-one-out predictions of both. A subject that shares nothing with the cohort is decoded by
+    left-out predictions of both. A subject that shares nothing with the cohort is decoded by
     plain ridge.
 
     Parameters
@@ -41,10 +42,12 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         Fraction of the mean variance of the targets below which a direction counts as noise.
     standardize : bool, default=True
         Divide voxels by their standard deviation in the training data of the subject.
+    cv : {"auto", "sessions", "blocks", "loo"}, default="auto"
+        As in `RidgeDecoder`; of the penalties and of the weights of both decoders.
 
     Attributes
     ----------
-    coef_, intercept_, alpha_, cv_errors_, n_constant_, n_voxels_, voxel_names_ : dict
+    coef_, intercept_, alpha_, alphas_, cv_errors_, n_constant_, n_voxels_, voxel_names_ : dict
         By subject, as in `RidgeDecoder`.
     target_names_ : list of str
         Names of the columns of y; absent where they have none.
@@ -77,6 +80,7 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, None, closed="neither")],
         "standardize": ["boolean"],
+        "cv": [StrOptions(set(CV_OPTIONS))],
     }
     _former_parameters = {"rank": None}
 
@@ -87,14 +91,16 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         n_components: int = 60,
         shrinkage: float = 0.01,
         standardize: bool = True,
+        cv: str = "auto",
     ) -> None:
         self.alphas = alphas
         self.standardize = standardize
+        self.cv = cv
         self.n_components = n_components
         self.shrinkage = shrinkage
 
     def _learn_cohort(self, problems: list[Problem]) -> None:
-        fits = [p.spectrum.solve(p.targets, self._penalties(p.spectrum)) for p in problems]
+        fits = [p.spectrum.solve(p.targets, check_penalties(self.alphas)) for p in problems]
         found = shared_components(
             [p.targets for p in problems],
             [explained(p.targets, fit.left_out) for p, fit in zip(problems, fits, strict=True)],
@@ -111,19 +117,21 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         norms = np.maximum(np.linalg.norm(shared.patterns, axis=0), 1e-12)
         # penalty of each component: noise over signal, (1 - lambda) / lambda, divided by the median
         odds = (1 - shared.decodability) / shared.decodability
-        alphas, Y = self._penalties(problem.spectrum), problem.targets
+        alphas, Y = check_penalties(self.alphas), problem.targets
         plain = problem.spectrum.solve(Y, alphas)
         parts = shared.encode(Y) * norms
         prior = problem.spectrum.solve(parts, alphas, odds / max(np.median(odds), 1e-12))
-        # both decoders' leave-one-out predictions, stacked
+        # both decoders' left-out predictions, stacked
         center = shared.decode(parts.mean(axis=0) / norms)
+        by_cohort = shared.decode(prior.left_out / norms)
         own, cohort = stacking_weights(
-            [plain.left_out - Y.mean(axis=0), shared.decode(prior.left_out / norms) - center],
-            Y - Y.mean(axis=0),
+            [plain.left_out - Y.mean(axis=0), by_cohort - center], Y - Y.mean(axis=0)
         )
         # the weights are made to add up to one, so that predictions are not shrunk twice
         weight = cohort / (own + cohort) if cohort > 0 else 0.0  # plain ridge if both are useless
         self.cohort_weight_ = {**self.cohort_weight_, subject: float(weight)}
         mapped_back = (prior.weights / norms) @ shared.patterns.T
         weights = (1 - weight) * plain.weights + weight * mapped_back
-        return replace(plain, weights=weights), weight * center + (1 - weight) * Y.mean(axis=0)
+        left_out = (1 - weight) * plain.left_out + weight * by_cohort
+        mixed = replace(plain, weights=weights, left_out=left_out)
+        return mixed, weight * center + (1 - weight) * Y.mean(axis=0)

@@ -21,6 +21,7 @@ from neuroml._core.parallel import spawn_generators
 from neuroml._core.torch_state import own_torch_state, seeded
 from neuroml.decoding._candidate_scores import cosine_scores
 from neuroml.decoding._cross_subject_base import CrossSubjectBase
+from neuroml.decoding._held_out_folds import held_out_folds
 from neuroml.decoding._pooling import pool, unpool
 from neuroml.decoding._ridge_path import Voxels, check_penalties
 from neuroml.decoding._subjects import voxel_scaling
@@ -255,6 +256,22 @@ class MindBridgeDecoder(CrossSubjectBase):
         are those of four subjects with 8559 rows (13 200) and of 500 rows of a new subject (2000).
         Give ``source=`` to `adapt` for the published reset-tuning.
 
+        The network, its losses and their gradients are those of the release. What differs:
+
+        - Voxels are standardized before they are pooled; the release pools them as they come, so
+          that there the most variable voxel of a window stands for it most of the time.
+        - The release multiplies its learning rate of 1.5e-4 by the number of processes and steps
+          its schedule once in each: with eight, the peak is 1.2e-3 at 1,600 rows a step, the rate
+          has decayed by step 1,647 of 13,200, and the rest is idle. Here the schedule lasts for
+          ``max_steps`` and the peak is ``learning_rate``, as in the release with one process.
+        - The warm-up is that of pretraining, 2 of 600 epochs; in adaptation the release warms up
+          for 2 of 200.
+        - With one subject, the release builds no voxels and has no reconstruction loss; here they
+          are trained unless ``alpha_rec=0``.
+        - The release keeps the last rows of an epoch as a smaller batch, split over subjects in
+          equal parts, whosever the rows are; here each step draws ``batch_size`` rows of each.
+        - "resize" pooling is left out.
+
         Parameters
         ----------
         **overrides
@@ -288,7 +305,7 @@ class MindBridgeDecoder(CrossSubjectBase):
             "max_steps": 13_200,
             "adapt_steps": 2000,
             "learning_rate": 1.5e-4,
-            "warmup": 0.01,
+            "warmup": 2 / 600,
         }
         return cls(**(settings | overrides))
 
@@ -296,7 +313,12 @@ class MindBridgeDecoder(CrossSubjectBase):
         resolve_device(self.device)
 
     @own_torch_state()
-    def _fit_subjects(self, X: dict[Subject, np.ndarray], y: dict[Subject, np.ndarray]) -> None:
+    def _fit_subjects(
+        self,
+        X: dict[Subject, np.ndarray],
+        y: dict[Subject, np.ndarray],
+        folds: dict[Subject, np.ndarray | None],  # noqa: ARG002
+    ) -> None:
         """Train embedders, builders, translator and heads on all subjects."""
         self.subjects_ = list(X)
         self.linear_embedders_ = [False] * len(X)
@@ -318,6 +340,7 @@ class MindBridgeDecoder(CrossSubjectBase):
         subject: Subject,
         strategy: Literal["auto", "reset", "full", "ridge"] = "auto",
         source: tuple[Any, Any] | None = None,
+        sessions: ArrayLike | None = None,
     ) -> MindBridgeDecoder:
         """Return a new model that also knows another subject, or knows one from other data.
 
@@ -333,6 +356,8 @@ class MindBridgeDecoder(CrossSubjectBase):
             builders are trained or a source is given, otherwise "ridge", which decodes better.
         source : (X, y) of known subjects, optional
             Rows of one of these join every step, as more negatives and for the cycle.
+        sessions : array-like of shape (n_samples,), optional
+            For the penalty of "ridge".
 
         Returns
         -------
@@ -346,16 +371,24 @@ class MindBridgeDecoder(CrossSubjectBase):
             a source subject is not known.
         """
         strategies = ("auto", "reset", "full", "ridge")
-        extended, voxels, coordinates = self._extended(X, y, subject, strategy, strategies)
+        extended, voxels, coordinates, folds = self._extended(
+            X, y, subject, strategy, strategies, sessions
+        )
         trains_builder = self.alpha_rec or self.alpha_cyc or source is not None
         if strategy == "auto":
             strategy = "reset" if trains_builder else "ridge"
-        extended._add_subject(voxels, coordinates, subject, strategy, source)
+        extended._add_subject(voxels, coordinates, subject, strategy, source, folds)
         return extended
 
     @own_torch_state()
     def _add_subject(
-        self, X: np.ndarray, y: np.ndarray, subject: Subject, strategy: str, source: Any
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        subject: Subject,
+        strategy: str,
+        source: Any,
+        folds: np.ndarray | None,
     ) -> None:
         """Place a subject in a copy of the network and fit it in one of the ways of `adapt`."""
         is_known, linear = subject in self.subjects_, strategy == "ridge"
@@ -370,7 +403,7 @@ class MindBridgeDecoder(CrossSubjectBase):
             with seeded(spawn_generators(self.random_state, 4)[2]):
                 self.network_.reset_subject(number, self._n_inputs(X.shape[1]), linear=linear)
         if linear:
-            self._fit_embedder(X, y, subject)
+            self._fit_embedder(X, y, subject, folds)
         else:
             self._tune(number, {subject: X}, {subject: y}, source, frozen=strategy == "reset")
         self.calibration_ = self.calibration_ | {subject: self._calibrated(X, y, subject)}
@@ -484,18 +517,21 @@ class MindBridgeDecoder(CrossSubjectBase):
     ) -> dict[str, np.ndarray]:
         """The translator, inverted at the targets: ridge from coordinates to latents."""
         latents = np.concatenate([self._transform_subject(part, s) for s, part in X.items()])
-        known = Voxels.of(np.concatenate(list(y.values())).astype(np.float64))
-        fitted = known.spectrum.solve(latents, known.spectrum.default_alphas())
+        # whole subjects are left out, whose samples follow each other in time
+        subjects = np.repeat(np.arange(len(y)), [len(part) for part in y.values()])
+        pooled = np.concatenate(list(y.values())).astype(np.float64)
+        known = Voxels.of(pooled, held_out_folds("auto", pooled, subjects))
+        fitted = known.spectrum.solve(latents)
         coef, intercept = known.affine(fitted.weights, latents.mean(axis=0))
         return {"coef": coef, "intercept": intercept}
 
-    def _fit_embedder(self, X: np.ndarray, y: np.ndarray, subject: Subject) -> None:
+    def _fit_embedder(
+        self, X: np.ndarray, y: np.ndarray, subject: Subject, folds: np.ndarray | None
+    ) -> None:
         """Fit a linear embedder, in closed form, to the latents that belong to the targets."""
         latents = y @ self.latent_map_["coef"] + self.latent_map_["intercept"]
-        voxels = Voxels.of(self._inputs(X, subject))
-        given = self.alphas
-        alphas = voxels.spectrum.default_alphas() if given is None else check_penalties(given)
-        fitted = voxels.spectrum.solve(latents, alphas)
+        voxels = Voxels.of(self._inputs(X, subject), folds)
+        fitted = voxels.spectrum.solve(latents, check_penalties(self.alphas))
         coef, intercept = voxels.affine(fitted.weights, latents.mean(axis=0))
         self.network_.set_linear_embedder(self.subjects_.index(subject), coef, intercept)
 
@@ -528,7 +564,8 @@ class MindBridgeDecoder(CrossSubjectBase):
     def _score_coordinates(
         self, X: np.ndarray, gallery: np.ndarray, subject: Subject
     ) -> np.ndarray:
-        return cosine_scores(self._run(X, subject)[1], gallery)
+        # the likelihood of the contrastive loss: the softmax of these over all candidates
+        return cosine_scores(self._run(X, subject)[1], gallery) / self.temperature
 
     @property
     def _n_features_out(self) -> int:

@@ -19,10 +19,12 @@ from neuroml._core.estimator import (
     HasMethods,
     Interval,
     WeightedScoreMixin,
+    metadata_keywords,
     validated_meta_fit,
 )
-from neuroml._core.validation import check_table
+from neuroml._core.validation import check_sessions, check_table
 from neuroml._core.warn import each_warning_once
+from neuroml.decoding._held_out_folds import block_folds, session_folds
 from neuroml.decoding.ridge import RidgeDecoder
 from neuroml.exceptions import DataError
 
@@ -44,8 +46,9 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
     prototypes : dict of array-like of shape (n_targets,) or None, default=None
         The embedding of every class. None takes indicators, one dimension for each class.
     cv : int, default=5
-        Interleaved parts of the training samples, each decoded by an estimator fitted to the
-        others, on which the temperature is found.
+        Parts of the training samples, each decoded by an estimator fitted to the others, on which
+        the temperature is found: whole sessions where there are as many; else contiguous blocks of
+        each class, since neighbors in time are alike.
 
     Attributes
     ----------
@@ -87,7 +90,9 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
 
     @validated_meta_fit
     @each_warning_once()
-    def fit(self, X: ArrayLike, y: ArrayLike) -> PrototypeClassifier:
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, *, sessions: ArrayLike | None = None
+    ) -> PrototypeClassifier:
         """Fit the estimator to the prototypes of the labels, then the temperature.
 
         Parameters
@@ -96,6 +101,8 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
             An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
         y : array-like of shape (n_samples,)
             Labels.
+        sessions : array-like of shape (n_samples,), optional
+            Handed on to an estimator that takes them, as `RidgeDecoder` does.
 
         Returns
         -------
@@ -111,13 +118,16 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
         self.classes_, self.prototypes_ = self._gather(np.unique(y))
         truth = np.searchsorted(self.classes_, y)
         targets = self.prototypes_[truth]
-        self.estimator_ = self._decoder().fit(samples, targets)
-        held_out = self._held_out(np.asarray(samples), targets)
+        known = None if sessions is None else check_sessions(sessions, len(targets))
+        self.estimator_ = self._fitted(samples, targets, known)
+        held_out = self._held_out(np.asarray(samples), targets, known)
         self.temperature_ = _best_temperature(self._scores(held_out), truth)
         return self
 
-    def _decoder(self) -> Any:
-        return RidgeDecoder() if self.estimator is None else clone(self.estimator)
+    def _fitted(self, X: Any, targets: np.ndarray, sessions: np.ndarray | None) -> Any:
+        decoder = RidgeDecoder() if self.estimator is None else clone(self.estimator)
+        takes = sessions is not None and "sessions" in metadata_keywords(type(decoder), "fit")
+        return decoder.fit(X, targets, **({"sessions": sessions} if takes else {}))
 
     def _gather(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.prototypes is None:
@@ -137,14 +147,20 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
             )
         return classes, table
 
-    def _held_out(self, X: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def _held_out(
+        self, X: np.ndarray, targets: np.ndarray, sessions: np.ndarray | None
+    ) -> np.ndarray:
         """Embedding of every training sample, decoded by an estimator that was not fitted to it."""
         decoded = np.empty(targets.shape)
-        fold = np.arange(len(X)) % self.cv
-        for k in range(min(self.cv, len(X))):
+        if sessions is not None and sessions[-1] + 1 >= self.cv:
+            fold = session_folds(sessions, self.cv)
+        else:
+            fold = block_folds(targets, self.cv)
+        for k in np.unique(fold):
             train, test = fold != k, fold == k
+            own = None if sessions is None else sessions[train]
             few = train.sum() < 2
-            model = self.estimator_ if few else self._decoder().fit(X[train], targets[train])
+            model = self.estimator_ if few else self._fitted(X[train], targets[train], own)
             decoded[test] = model.predict(X[test])
         return decoded
 

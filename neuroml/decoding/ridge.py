@@ -12,8 +12,11 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.cohort import Subject, check_cohort, map_subjects
-from neuroml._core.estimator import Estimator, Interval, validated_fit
+from neuroml._core.cohort import Subject, check_cohort, map_subjects, sessions_by_subject
+from neuroml._core.estimator import Estimator, Interval, StrOptions, validated_fit
+from neuroml.decoding._candidate_scores import Readout, fit_readout
+from neuroml.decoding._held_out_folds import CV_OPTIONS, held_out_folds
+from neuroml.decoding._retrieval import RetrievalMixin
 from neuroml.decoding._ridge_path import RidgeFit, Spectrum, Voxels, check_penalties
 from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
 from neuroml.exceptions import DataError
@@ -39,24 +42,32 @@ class Problem:
         return self.y.reshape(len(self.y), -1).astype(self.spectrum.X.dtype, copy=False)
 
 
-class RidgeDecoder(CohortRegressorMixin, Estimator):
-    r"""Ridge regression per subject, the penalty chosen by leave-one-out error.
+class RidgeDecoder(RetrievalMixin, CohortRegressorMixin, Estimator):
+    r"""Ridge regression per subject, the penalty chosen by the error of left-out samples.
 
     :math:`\hat W = \arg\min_W \|Y - XW\|^2 + \alpha \|W\|^2` with centered :math:`Y` and
     standardized :math:`X`. One decomposition of the training data serves all penalties, and the
-    exact leave-one-out error, in closed form as well, chooses among them [1]_. This is the baseline
-    for every cross-subject model.
+    exact error of left-out samples, in closed form as well, chooses among them [1]_. Neighbors in
+    time are alike, so that a sample which is left out alone is known from them: sessions or blocks
+    of time are left out as a whole. This is the baseline for every cross-subject model.
 
     Parameters
     ----------
     alphas : array-like of shape (n_alphas,) or None, default=None
         Penalties to choose from, the same one for all targets of a subject. None: twenty, from a
-        thousandth to a thousand times the mean eigenvalue of the covariance of the voxels.
+        thousandth to a thousand times the mean eigenvalue of the covariance of the voxels, and more
+        where the best one lies at an end.
     rank : int or None, default=None
         Reduced-rank regression: number of dimensions of the predictions that are kept, those with
         the largest fitted variance.
     standardize : bool, default=True
         Divide voxels by their standard deviation in the training data of the subject.
+    cv : {"auto", "sessions", "blocks", "loo"}, default="auto"
+        What is left out to choose the penalty: each session; five contiguous blocks of time (of
+        each value of the targets, where these are a few that come back, such as codes of classes);
+        or each sample. "auto" takes sessions where there are two or more, of which none holds more
+        than half of the samples; else blocks where the autocorrelation time of the targets exceeds
+        one sample by more than chance; else samples.
 
     Attributes
     ----------
@@ -66,7 +77,13 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
     alpha_ : dict of float
         The penalty chosen, on the scale of the standardized voxels.
     cv_errors_ : dict of ndarray of shape (n_alphas,)
-        Mean squared leave-one-out error of every penalty.
+        Mean squared error of every penalty, of left-out samples.
+    alphas_ : dict of ndarray of shape (n_alphas,)
+        The penalties that were tried.
+    readouts_ : dict of dict of ndarray
+        By subject: mean and axes of the components of the targets that the brain carries, and gain
+        and whitener (of the noise) of predictions, from left-out samples. Candidates are scored by
+        them; below some 100 samples the cosine finds more.
     n_constant_ : dict of int
         Constant voxels by subject: they get no weight.
     n_voxels_ : dict of int
@@ -96,6 +113,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         "alphas": ["array-like", None],
         "rank": [Interval(Integral, 1, None, closed="left"), None],
         "standardize": ["boolean"],
+        "cv": [StrOptions(set(CV_OPTIONS))],
     }
 
     def __init__(
@@ -104,13 +122,17 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         *,
         rank: int | None = None,
         standardize: bool = True,
+        cv: str = "auto",
     ) -> None:
         self.alphas = alphas
         self.rank = rank
         self.standardize = standardize
+        self.cv = cv
 
     @validated_fit
-    def fit(self, X: Any, y: Any, *, groups: ArrayLike | None = None) -> RidgeDecoder:
+    def fit(
+        self, X: Any, y: Any, *, sessions: Any = None, groups: ArrayLike | None = None
+    ) -> RidgeDecoder:
         """Fit one decoder for each subject.
 
         Parameters
@@ -122,6 +144,9 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
             array is the subject 0, or has several with ``groups``.
         y : like X
             Targets (n_samples_s, n_targets) or (n_samples_s,).
+        sessions : array-like of shape (n_rows,), or dict or list of such, optional
+            Session of each row, in the form of X; a subject's list of sessions, and recordings with
+            gaps, say it themselves. Used where samples are left out to choose the penalty.
         groups : array-like of shape (n_rows,), optional
             The subject of each row of one array.
 
@@ -145,13 +170,19 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         self.intercept_: dict[Subject, np.ndarray] = {}
         self.alpha_: dict[Subject, float] = {}
         self.cv_errors_: dict[Subject, np.ndarray] = {}
-        problems = {s: self._problem(part, targets[s]) for s, part in data.items()}
+        self.alphas_: dict[Subject, np.ndarray] = {}
+        self.readouts_: dict[Subject, dict[str, np.ndarray]] = {}
+        n_rows = {s: len(part) for s, part in data.items()}
+        known = sessions_by_subject(X, sessions, groups, n_rows)
+        problems = {s: self._problem(part, targets[s], known[s]) for s, part in data.items()}
         self._learn_cohort(list(problems.values()))
         for subject, problem in problems.items():
             self._fit_subject(subject, problem)
         return self
 
-    def adapt(self, X: ArrayLike, y: ArrayLike, *, subject: Subject) -> RidgeDecoder:
+    def adapt(
+        self, X: ArrayLike, y: ArrayLike, *, subject: Subject, sessions: Any = None
+    ) -> RidgeDecoder:
         """Return a new model that also knows another subject, or knows one from other data.
 
         Parameters
@@ -159,6 +190,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         X : array-like of shape (n_samples, n_voxels)
         y : array-like of shape (n_samples, n_targets) or (n_samples,)
         subject : hashable
+        sessions : array-like of shape (n_samples,), optional
 
         Returns
         -------
@@ -176,14 +208,17 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
             extended, {subject: X}, {subject: y}, needs_y=True, extend=True
         )
         self._check_same_targets(targets[subject], subject)
-        for name in ("coef_", "intercept_", "alpha_", "cv_errors_"):
+        for name in ("coef_", "intercept_", "alpha_", "alphas_", "cv_errors_", "readouts_"):
             setattr(extended, name, dict(getattr(self, name)))
         extended.n_constant_ = self.n_constant_ | warn_constant(data)
-        extended._fit_subject(subject, self._problem(data[subject], targets[subject]))
+        given = None if sessions is None else {subject: sessions}
+        known = sessions_by_subject({subject: X}, given, None, {subject: len(data[subject])})
+        problem = self._problem(data[subject], targets[subject], known[subject])
+        extended._fit_subject(subject, problem)
         return extended
 
     def _check_same_targets(self, y: np.ndarray, subject: Subject) -> None:
-        expected = next(iter(self.coef_.values())).shape[:-1]
+        expected = self._target_shape
         if y.shape[1:] != expected:
             raise DataError(
                 "other targets than in fit",
@@ -193,8 +228,9 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
                 field="y",
             )
 
-    def _problem(self, X: np.ndarray, y: np.ndarray) -> Problem:
-        return Problem(Voxels.of(X, standardize=self.standardize), y)
+    def _problem(self, X: np.ndarray, y: np.ndarray, sessions: np.ndarray) -> Problem:
+        folds = held_out_folds(self.cv, y, sessions)
+        return Problem(Voxels.of(X, folds, standardize=self.standardize), y)
 
     def _learn_cohort(self, problems: list[Problem]) -> None:
         """Learn what subjects share, in decoders with a cohort prior."""
@@ -207,7 +243,9 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         self.coef_[subject] = coef[0] if flat else coef
         self.intercept_[subject] = intercept[0] if flat else intercept
         self.alpha_[subject] = fit.alpha
+        self.alphas_[subject] = fit.alphas
         self.cv_errors_[subject] = fit.errors
+        self.readouts_[subject] = vars(fit_readout(fit.left_out, problem.targets))
 
     def _solve(
         self,
@@ -215,15 +253,23 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         problem: Problem,
     ) -> tuple[RidgeFit, np.ndarray]:
         """The fit for standardized voxels, and its prediction for the mean voxel pattern."""
-        fit = problem.spectrum.solve(problem.targets, self._penalties(problem.spectrum))
+        fit = problem.spectrum.solve(problem.targets, check_penalties(self.alphas))
         if self.rank is not None:
-            fit = replace(fit, weights=_truncated(problem.spectrum.X, fit.weights, self.rank))
+            kept = _leading_directions(problem.spectrum.X @ fit.weights, self.rank)
+            mean = problem.targets.mean(axis=0)
+            left_out = mean + (fit.left_out - mean) @ kept @ kept.T
+            fit = replace(fit, weights=fit.weights @ kept @ kept.T, left_out=left_out)
         return fit, problem.targets.mean(axis=0)
 
-    def _penalties(self, spectrum: Spectrum) -> np.ndarray:
-        if self.alphas is None:
-            return spectrum.default_alphas()
-        return check_penalties(self.alphas)
+    @property
+    def _target_shape(self) -> tuple[int, ...]:
+        return next(iter(self.coef_.values())).shape[:-1]
+
+    def _score_gallery(
+        self, X: np.ndarray, gallery: np.ndarray, subject: Subject, by: str
+    ) -> np.ndarray:
+        predicted = X @ np.atleast_2d(self.coef_[subject]).T + self.intercept_[subject]
+        return Readout(**self.readouts_[subject]).score(predicted, gallery, by)
 
     def predict(
         self,
@@ -266,10 +312,7 @@ class RidgeDecoder(CohortRegressorMixin, Estimator):
         return tags
 
 
-def _truncated(X: np.ndarray, weights: np.ndarray, rank: int) -> np.ndarray:
-    """Weights whose predictions span only their ``rank`` strongest directions over targets."""
+def _leading_directions(fitted: np.ndarray, rank: int) -> np.ndarray:
+    """The ``rank`` strongest directions (n_targets, rank) of fitted targets."""
     # reduced-rank regression: project on the leading eigenvectors of the fitted targets' covariance
-    fitted = X @ weights
-    _, axes = np.linalg.eigh(fitted.T @ fitted)
-    kept = axes[:, -rank:]
-    return weights @ kept @ kept.T
+    return np.linalg.eigh(fitted.T @ fitted)[1][:, -rank:]

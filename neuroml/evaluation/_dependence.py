@@ -7,57 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from neuroml._core.dependence import autocorrelation_time
 from neuroml._core.validation import as_numbers, session_slices
 from neuroml._core.warn import warn_caller
 from neuroml.evaluation._layouts import Rows
 
-__all__ = ["autocorrelation_time", "warn_of_neighbors"]
+__all__ = ["memory_of", "warn_of_neighbors"]
 
-# The columns that are looked at, spread over all: their median changes little with more.
-_MAX_COLUMNS = 50
-# Correlations below this end the sum: beyond, estimates are noise (about 1/sqrt(400) samples).
-_NEGLIGIBLE = 0.05
 # Contiguous blocks have a few such samples at their ends; interleaved folds have nearly all.
 _TOLERATED = 0.2
-
-
-def autocorrelation_time(values: Any, sessions: np.ndarray) -> float:
-    r"""Median over columns of the integrated autocorrelation time, in samples.
-
-    .. math:: \tau = 1 + 2 \sum_{k \ge 1} \rho_k
-
-    summed until the autocorrelation falls below 0.05; 1 for independent samples. Lags are within
-    sessions.
-
-    Parameters
-    ----------
-    values : array-like of shape (n_samples, ...)
-        Numbers; constant columns are left out.
-    sessions : ndarray of int of shape (n_samples,)
-    """
-    table = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
-    some = np.linspace(0, table.shape[1] - 1, min(_MAX_COLUMNS, table.shape[1]), dtype=int)
-    table = table[:, some]
-    centered = np.nan_to_num(table - np.nanmean(table, axis=0))
-    power = (centered**2).sum(axis=0)
-    centered = centered[:, power > 0]
-    if not centered.size:
-        return 1.0
-    slices = session_slices(sessions)
-    longest = max(part.stop - part.start for part in slices)
-    tau, active = np.ones(centered.shape[1]), np.ones(centered.shape[1], dtype=bool)
-    for lag in range(1, longest // 2):
-        product = sum(
-            (centered[part][lag:] * centered[part][:-lag]).sum(axis=0)
-            for part in slices
-            if part.stop - part.start > lag
-        )
-        rho = product / power[power > 0]
-        active &= rho > _NEGLIGIBLE
-        if not active.any():
-            break
-        tau[active] += 2 * rho[active]
-    return float(np.median(tau))
 
 
 def memory_of(rows: Rows) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import clone
 
 from neuroml._core.cohort import Subject
+from neuroml._core.estimator import metadata_keywords
 from neuroml.evaluation._dependence import warn_of_neighbors
 from neuroml.evaluation._fitted import (
     Alone,
@@ -219,7 +220,7 @@ class CohortDesign:
             for s in test:
                 one = fitted
                 if s in adapt:
-                    one = fitted.adapt(adapt[s].X, adapt[s].y, subject=s)
+                    one = _adapt(fitted, adapt[s], s)
                 models[s] = one, s
         seconds = time.perf_counter() - start
         parts = [(s, Fitted(one, None, name), test[s]) for s, (one, name) in models.items()]
@@ -252,9 +253,20 @@ def design_of(
 
 
 def _fit_cohort(model: Any, parts: Mapping[Subject, Rows]) -> Any:
+    sessions = {s: rows.sessions for s, rows in parts.items()}
+    known = {"sessions": sessions} if _takes_sessions(model, "fit") else {}
     return clone(model).fit(
-        {s: rows.X for s, rows in parts.items()}, {s: rows.y for s, rows in parts.items()}
+        {s: rows.X for s, rows in parts.items()}, {s: rows.y for s, rows in parts.items()}, **known
     )
+
+
+def _adapt(model: Any, rows: Rows, subject: Subject) -> Any:
+    known = {"sessions": rows.sessions} if _takes_sessions(model, "adapt") else {}
+    return model.adapt(rows.X, rows.y, subject=subject, **known)
+
+
+def _takes_sessions(model: Any, method: str) -> bool:
+    return "sessions" in metadata_keywords(type(model), method)
 
 
 @dataclass(frozen=True)

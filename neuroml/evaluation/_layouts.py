@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neuroml._core.cohort import Subject, pair_by_subject
+from neuroml._core.cohort import Subject, pair_by_subject, sessions_by_subject
 from neuroml._core.estimator import n_samples_of, safe_indexing
-from neuroml._core.samples import as_samples, is_mapping, parts_of
+from neuroml._core.samples import as_samples, code_names
 from neuroml._core.validation import as_given, check_labels, check_sessions
 from neuroml.connectome import FiberTensor
 from neuroml.exceptions import DataError
@@ -101,7 +101,7 @@ def take_samples(X: Any, rows: np.ndarray) -> Any:
 
 def read_samples(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Rows:
     """Data whose units agree, in any form that estimators take."""
-    codes, names = _coded(y)
+    codes, names = code_names(y)
     given = as_samples(X, codes, sessions, groups)
     n_samples = n_samples_of(given.y if given.X is None else given.X)
     targets = given.y if names is None or given.y is None else names[given.y.astype(int)]
@@ -110,21 +110,6 @@ def read_samples(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike |
             "X and y differ in their rows", expected=n_samples, found=len(targets), field="y"
         )
     return Rows(given.X, targets, check_sessions(given.sessions, n_samples), given.groups)
-
-
-def _coded(y: Any) -> tuple[Any, np.ndarray | None]:
-    """Names of classes as numbers, in the same form, with the names; other targets as they are."""
-    parts = parts_of(y) if is_mapping(y) else None
-    if parts is None and isinstance(y, list | tuple) and len(y) and np.ndim(y[0]) == 1:
-        parts = dict(enumerate(y))
-    flat = [np.asarray(one) for one in (parts.values() if parts else [] if y is None else [y])]
-    if not flat or any(one.dtype.kind not in "OUS" or one.ndim != 1 for one in flat):
-        return y, None
-    names = np.unique(np.concatenate(flat).astype(str))
-    coded = [np.searchsorted(names, one.astype(str)) for one in flat]
-    if parts is None:
-        return coded[0], names
-    return (dict(zip(parts, coded, strict=True)) if is_mapping(y) else coded), names
 
 
 def read_array(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Rows:
@@ -167,43 +152,6 @@ def read_subjects(X: Any, y: Any, sessions: Any, groups: ArrayLike | None) -> di
     if y is None:
         raise DataError("decoders are compared on targets", expected="y=", found="None", field="y")
     data, targets = pair_by_subject(X, y, groups)
-    parts = parts_of(X)
-    labels: Mapping[Any, Any]
-    if isinstance(sessions, Mapping):
-        labels = sessions
-        if set(labels) != set(data):
-            raise DataError(
-                "sessions and data are of other subjects",
-                expected=f"sessions of {list(data)}",
-                found=list(labels),
-                field="sessions",
-            )
-    elif sessions is not None and parts is None:
-        every = check_labels(sessions, n_samples_of(X), "sessions")
-        subjects = None if groups is None else np.asarray(groups)
-        labels = {s: every if subjects is None else every[subjects == s] for s in data}
-    elif sessions is not None:
-        raise DataError(
-            "the sessions of several subjects are labels of each subject's rows",
-            expected="sessions={subject: labels}",
-            found=type(sessions).__name__,
-            field="sessions",
-        )
-    else:
-        labels = {s: _own_sessions(part) for s, part in (parts or {}).items()}
-    return {
-        s: Rows(data[s], np.asarray(targets[s]), _labels_of(labels.get(s), n_samples_of(data[s])))
-        for s in data
-    }
-
-
-def _labels_of(labels: Any, n_samples: int) -> np.ndarray:
-    return check_sessions(labels, n_samples)
-
-
-def _own_sessions(part: Any) -> np.ndarray | None:
-    """Which of its own arrays each row of a subject comes from."""
-    inner = parts_of(part)
-    if inner is None:
-        return None
-    return np.repeat(np.arange(len(inner)), [n_samples_of(as_given(one)) for one in inner.values()])
+    n_rows = {s: n_samples_of(part) for s, part in data.items()}
+    labels = sessions_by_subject(X, sessions, groups, n_rows)
+    return {s: Rows(data[s], np.asarray(targets[s]), labels[s]) for s in data}

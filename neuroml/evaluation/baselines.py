@@ -39,6 +39,7 @@ __all__ = [
     "for_classifiers",
     "for_decoders",
     "for_populations",
+    "for_positions",
     "for_responses",
     "for_windows",
     "plain",
@@ -262,6 +263,13 @@ def for_classifiers(model: Any, data: Data) -> dict[str, Any]:
     }
     kind = type(last_step(model))
     return {name: one for name, one in found.items() if type(one) is not kind}
+
+
+def for_positions(model: Any, data: Data) -> dict[str, Any]:
+    """Ridge regression and the mean of positions, or plain classifiers of labels."""
+    if isinstance(data, Rows) and np.asarray(data.y).dtype.kind != "f":
+        return for_classifiers(model, data)
+    return {"ridge": RidgeDecoder(), "mean": DummyRegressor()}
 
 
 def plain(model: Any, data: Data) -> dict[str, Any]:

@@ -40,6 +40,7 @@ _OTHER = Defaults(("score",), baselines.plain, "permutation")
 
 DEFAULTS: dict[str, Defaults] = {
     "ActiveDendriteClassifier": _CLASSIFIER,
+    "BayesianDecoder": Defaults(("score",), baselines.for_positions, "circular-shift"),
     "CrossSubjectDecoder": _DECODER,
     "DynamicConnectome": Defaults(
         ("explained_share",), baselines.for_windows, "matched-covariance"

@@ -169,7 +169,7 @@ def plot_decodability(model: BaseEstimator, *, ax: Axes | None = None) -> Axes:
 
 @in_house_style
 def plot_penalties(model: BaseEstimator, *, ax: Axes | None = None) -> Axes:
-    """Draw every subject's leave-one-out error over the penalties, as a multiple of its smallest.
+    """Draw each subject's error of left-out samples over penalties, as a multiple of the smallest.
 
     Parameters
     ----------

@@ -38,6 +38,7 @@ from neuroml.connectome import (
     WeightedSBM,
 )
 from neuroml.decoding import (
+    BayesianDecoder,
     CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
     MindBridgeDecoder,
@@ -140,6 +141,12 @@ INPUTS = {
         two="tensor",
         quick={"max_epochs": 2},
         computes_in=np.float32,
+    ),
+    BayesianDecoder: Inputs(
+        VALUES,
+        TARGETS[:, 0],
+        lambda model, X, y, **kw: (model.predict(X, **kw), model.predict_proba(X, **kw)),
+        two="sessions",
     ),
     CrossSubjectDecoder: Inputs(VALUES, TARGETS, predict, two="subjects"),
     MindBridgeDecoder: Inputs(VALUES, TARGETS, predict, two="subjects", quick={"max_steps": 2}),

@@ -4,7 +4,8 @@ import numpy as np
 from scipy.stats import multivariate_normal
 
 from neuroml.decoding import RidgeDecoder
-from neuroml.decoding._component_decoder import ComponentDecoder, fit_component_decoder, gains
+from neuroml.decoding._candidate_scores import gains
+from neuroml.decoding._component_decoder import ComponentDecoder, fit_component_decoder
 from neuroml.decoding._components import explained, shared_components
 from neuroml.decoding._ridge_path import Voxels
 

@@ -70,6 +70,7 @@ def test_published_runs_small_with_all_its_switches(cohort):
         90,
         cohort.X["s3"].shape[1],
     )
+    assert model.warmup == 2 / 600  # of the epochs of pretraining
     assert model.alpha_cos == "mse" and model.noisy_cycle and not model.linear_builder
     with pytest.raises(TypeError):
         MindBridgeDecoder.published(nonsense=1)
