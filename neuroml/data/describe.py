@@ -394,6 +394,9 @@ def _try_runs(report: FileReport) -> None:
         try:
             n_events += run.events is not None
             report.facts += [f"Not used: {note}." for note in run.notes]
+            if is_surface_file(run.path):
+                describe_surface(run.path)
+                continue
             image = open_series(run.path)
             stated_tr(partial(tr_of, image, None, file=run.path), run.path)
         except DataError as error:

@@ -415,6 +415,18 @@ def surfaces(raw, tmp_path):
 
 def test_volumes_and_surfaces_of_one_run(surfaces, atlas):
     root, folder = surfaces
+    assert describe_file(root).ok
+    (root / "sub-01/func/sub-01_task-x_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz").rename(
+        folder / "kept.nii.gz"
+    )
+    for path in (root / "sub-01/func").glob("*.gii"):
+        path.rename(folder / path.name)
+    assert describe_file(root).ok  # of grayordinates alone
+    for path in folder.glob("*.func.gii"):
+        path.rename(root / "sub-01/func" / path.name)
+    (folder / "kept.nii.gz").rename(
+        root / "sub-01/func/sub-01_task-x_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
+    )
     assert read_bids(root, labels=atlas).recordings[0].attrs["space"] == "MNI152NLin2009cAsym"
     for chosen in (
         {"space": "fsLR"},

@@ -188,3 +188,15 @@ def test_the_space_of_a_header(volumes, code, space):
     back = to_image([1, 2, 3], run)
     assert back.header["sform_code"] == (code or 2)  # without a code no affine is stored
     np.testing.assert_allclose(back.header.get_best_affine(), image.affine)
+
+
+@pytest.mark.parametrize(("moved", "is_told"), [(40.0, True), (0.01, False)])
+def test_sform_and_qform_of_other_spaces_are_told_apart(volumes, moved, is_told):
+    image = nibabel.Nifti1Image(volumes[0], volumes[1])
+    elsewhere = volumes[1].copy()
+    elsewhere[0, 3] += moved
+    image.set_sform(volumes[1], 4)
+    image.set_qform(elsewhere, 1)
+    run = read_fmri(image, labels=nibabel.Nifti1Image(volumes[2], volumes[1]), tr_s=2.0)
+    notes = [note for note in run.attrs["dropped"] if "40 mm away from the sform (code 4)" in note]
+    assert len(notes) == len(run.attrs["dropped"]) == is_told
