@@ -189,8 +189,8 @@ def sessions_by_subject(
         labels = dict(enumerate(sessions)) if listed else sessions
         if not isinstance(labels, Mapping) or set(labels) != set(n_rows):
             raise DataError(
-                "the sessions of several subjects are labels of each subject's rows",
-                expected=f"sessions in the form of X, of the subjects {list_some(list(n_rows))}",
+                "sessions and data are of other subjects",
+                expected=f"labels in the form of X, of the subjects {list_some(list(n_rows))}",
                 found=list_some(list(labels)) if isinstance(labels, Mapping) else "one array",
                 fix="sessions={subject: labels}",
                 field="sessions",

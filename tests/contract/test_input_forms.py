@@ -6,6 +6,7 @@ come in, in five ways, and compared with what the plain array gives.
 
 import copy
 import functools
+import inspect
 import linecache
 import time
 import warnings
@@ -415,7 +416,12 @@ def expected_of_two(entry, folder):
         "subjects": lambda one: None if one is None else dict(zip("ab", halves(one), strict=True)),
         "tensor": lambda one: None if one is None else np.stack(halves(one)),
     }[inputs.two]
-    return (outcome("direct", entry, (given(X), given(y)), folder),) * 2
+    together = outcome("direct", entry, (given(X), given(y)), folder)
+    if "sessions" not in inspect.signature(type(entry.estimator).fit).parameters:
+        return together, together
+    sessions = {subject: np.repeat([0, 1], 10) for subject in "ab"}
+    model = model_of(entry).fit(given(X), given(y), sessions=sessions)
+    return together, (values_of(inputs.output(model, given(X), given(y))), None)
 
 
 def cells(entry, folder):
