@@ -36,7 +36,7 @@ print(data.spikes.shape, "bins x units;", f"{data.spikes.mean():.2f} spikes per 
 # Fit
 # ---
 #
-# Sessions are passed by name, so that history never crosses a border. The one-hot prior knows that a
+# Sessions are passed by name, so that history never crosses a border. With the one-hot prior a
 # connection is inhibitory, absent or excitatory, here with one sign in all states, as the data have
 # it. Several random starts guard against poor optima; what they reached is kept.
 
