@@ -36,12 +36,18 @@ print(data.spikes.shape, "bins x units;", f"{data.spikes.mean():.2f} spikes per 
 # Fit
 # ---
 #
-# Sessions are passed by name, so that history never crosses a border. The one-hot prior holds a
-# connection's sign the same in all states. Several random starts guard against poor optima; what
-# they reached is kept.
+# Sessions are passed by name, so that history never crosses a border. With the one-hot prior a
+# connection is inhibitory, absent or excitatory, here with one sign in all states, as the data have
+# it. Several random starts guard against poor optima; what they reached is kept.
 
 model = SwitchingPopulationGLM(
-    3, link="sigmoid", shared_intercept=True, prior="one-hot", n_init=5, random_state=0
+    3,
+    link="sigmoid",
+    shared_intercept=True,
+    prior="one-hot",
+    sign_sharing="signs",
+    n_init=5,
+    random_state=0,
 )
 model.fit(data.spikes[train], sessions=data.sessions[train])
 print(f"converged: {model.converged_} after {model.n_iter_} iterations")
