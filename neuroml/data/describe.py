@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,10 +13,9 @@ import nibabel as nib
 import numpy as np
 
 from neuroml.data._arrays import ARRAY_SUFFIXES, existing_file, list_arrays
-from neuroml.data._bids_names import stated_tr
 from neuroml.data._caiman import is_caiman
 from neuroml.data._matrix import is_matrix
-from neuroml.data._nifti import image_problems, is_image, open_series, parse_image, tr_of
+from neuroml.data._nifti import image_problems, is_image, parse_image
 from neuroml.data._nwb import has_units, list_roi_series
 from neuroml.data._phy import is_phy
 from neuroml.data._readers_tried import FileReport, as_problem, try_one, try_readers
@@ -274,14 +273,9 @@ def _try_runs(report: FileReport) -> None:
     runs, _ = find_runs(report.path)
     n_events = 0
     for run in runs:
-        try:
+        problems = list(run.find_problems())
+        report.problems += [str(problem) for problem in problems]
+        with contextlib.suppress(DataError):  # told among the problems
             n_events += run.events is not None
             report.facts += [f"Not used: {note}." for note in run.notes]
-            if is_surface_file(run.path):
-                describe_surface(run.path)
-                continue
-            image = open_series(run.path)
-            stated_tr(partial(tr_of, image, None, file=run.path), run.path)
-        except DataError as error:
-            report.problems.append(str(error.at(file=run.path)))
     report.facts.append(f"It has {len(runs)} functional runs, {n_events} of them with events.")
