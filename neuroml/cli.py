@@ -222,6 +222,27 @@ def init_nwb(
     _start("nwb", path, out, series=series, bin_s=bin_s)
 
 
+@init_app.command(name="fmriprep", epilog="Example: neuroml init fmriprep fmriprep --task rest")
+def init_fmriprep(
+    path: StartArgument,
+    out: OutOption = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="An atlas; else each run's brain mask.")
+    ] = None,
+    space: Annotated[str | None, typer.Option(help="Of the images.")] = None,
+    task: Annotated[str | None, typer.Option(help="Which one.")] = None,
+    entity: Annotated[
+        list[str] | None, typer.Option(help="NAME=LABEL, such as res=2; repeatable.")
+    ] = None,
+    raw: Annotated[Path | None, typer.Option(help="The data set with the events.")] = None,
+    column: Annotated[str | None, typer.Option(help="Of the events, to decode.")] = None,
+    model: Annotated[str | None, typer.Option(help="decoding or connectivity.")] = None,
+) -> None:
+    """Trial types or dynamic connectivity, from derivatives of fMRIPrep."""
+    options = {"labels": labels, "space": space, "task": task, "entities": entity or ()}
+    _start("fmriprep", path, out, **options, raw=raw, column=column, model=model)
+
+
 @init_app.command(name="trials", epilog="Example: neuroml init trials trials.csv --y choice")
 def init_trials(
     path: StartArgument,

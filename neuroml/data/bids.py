@@ -23,7 +23,7 @@ from neuroml.data.events import read_events
 from neuroml.data.fmri import check_run, read_fmri
 from neuroml.exceptions import DataError
 
-__all__ = ["BRAIN", "Run", "find_runs", "list_images", "read_bids"]
+__all__ = ["BRAIN", "Run", "find_candidates", "find_runs", "read_bids"]
 
 _OF_A_RUN = ("sub", "ses", "task", "acq", "ce", "dir", "rec", "run")
 _OF_A_KEY = (*_OF_A_RUN[2:], "echo", "part", "hemi")
@@ -211,13 +211,30 @@ def find_runs(
     """
     folder = Path(folder)
     home = _raw_folder(folder, raw)
-    paths = list_images(folder)
-    chosen = _chosen(paths, dict(entities or {}), folder)
+    paths = _images(folder)
+    chosen = _one_per_run(_candidates(paths, dict(entities or {}), folder), folder)
     siblings: dict[str, list[Path]] = {}
     for path in paths:
         siblings.setdefault(entities_of(path)["sub"], []).append(path)
     runs = [Run(path, _key(parts), home, siblings[parts["sub"]]) for path, parts in chosen.items()]
     return runs, _participants(home, [run.key[0] for run in runs])
+
+
+def find_candidates(
+    folder: Path, entities: Mapping[str, Any]
+) -> dict[tuple[str, ...], list[dict[str, str]]]:
+    """Entities of all files that `find_runs` would choose from, by run.
+
+    A run with several is a question to the user; "extension" is told beside the entities.
+    """
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for path, parts in _candidates(_images(folder), dict(entities), folder).items():
+        found.setdefault(_run_of(parts), []).append({**parts, "extension": _extension(path)})
+    return found
+
+
+def _run_of(parts: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(plain_label(name, parts.get(name, "")) for name in _OF_A_RUN)
 
 
 def _raw_folder(folder: Path, raw: Path | str | None) -> Path:
@@ -229,8 +246,7 @@ def _raw_folder(folder: Path, raw: Path | str | None) -> Path:
     return folder
 
 
-def list_images(folder: Path) -> list[Path]:
-    """All functional images of a data set, by name."""
+def _images(folder: Path) -> list[Path]:
     found = [*folder.glob("sub-*/func/sub-*_bold.*"), *folder.glob("sub-*/ses-*/func/sub-*_bold.*")]
     return sorted(path for path in found if _extension(path) in (*_VOLUMES, *_SURFACES))
 
@@ -239,8 +255,10 @@ def _extension(path: Path) -> str:
     return "." + path.name.partition(".")[2]
 
 
-def _chosen(paths: list[Path], wanted: dict[str, Any], folder: Path) -> dict[Path, dict[str, str]]:
-    """Files of the wanted runs with their entities, one file per run."""
+def _candidates(
+    paths: list[Path], wanted: dict[str, Any], folder: Path
+) -> dict[Path, dict[str, str]]:
+    """Files of the wanted runs with their entities."""
     endings = wanted.get("extension")
     named = {name: label for name, label in wanted.items() if name != "extension"}
     files = {
@@ -265,9 +283,13 @@ def _chosen(paths: list[Path], wanted: dict[str, Any], folder: Path) -> dict[Pat
             fix="Check the folder, and entities=.",
             file=folder,
         )
+    return files
+
+
+def _one_per_run(files: dict[Path, dict[str, str]], folder: Path) -> dict[Path, dict[str, str]]:
     by_run: dict[tuple[str, ...], Path] = {}
     for path, parts in files.items():
-        run = tuple(plain_label(name, parts.get(name, "")) for name in _OF_A_RUN)
+        run = _run_of(parts)
         if run in by_run:
             raise _more_than_one(by_run[run], path, folder)
         by_run[run] = path

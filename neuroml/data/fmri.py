@@ -200,8 +200,16 @@ def _from_image(
     return replace(series, space=space_of(image, path), notes=notes), rate_hz, stream.sha256
 
 
-def check_run(path: Path, *, confounds: Any = None, tr_s: float | None = None) -> None:
+def check_run(
+    path: Path, *, confounds: Any = None, tr_s: float | None = None
+) -> tuple[int, float] | None:
     """Open what `read_fmri` would read, but for the values: header, sidecars and confounds.
+
+    Returns
+    -------
+    n_volumes : int
+    tr_s : float
+        Repetition time (s). None in place of both for surfaces, whose values would have to be read.
 
     Raises
     ------
@@ -210,12 +218,12 @@ def check_run(path: Path, *, confounds: Any = None, tr_s: float | None = None) -
     """
     if is_surface_file(path):
         describe_surface(path)
-        return
+        return None
     image = open_series(path)
-    if tr_s is None:
-        stated_tr(lambda: tr_of(image, None, file=path), path)
+    seconds = stated_tr(lambda: tr_of(image, None, file=path), path) if tr_s is None else tr_s
     if isinstance(confounds, Mapping):
         _from_fmriprep(confounds, path, image.shape[3])
+    return image.shape[3], seconds
 
 
 @contextmanager

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from neuroml._core.files import atomic_write
-from neuroml.batch.starting import kilosort, nwb, suite2p, trials
+from neuroml.batch.starting import fmriprep, kilosort, nwb, suite2p, trials
 from neuroml.exceptions import DataError
 
 __all__ = ["STARTERS", "start_recipe"]
 
 STARTERS: dict[str, Callable[..., str]] = {
+    "fmriprep": fmriprep.recipe_for,
     "kilosort": kilosort.recipe_for,
     "nwb": nwb.recipe_for,
     "suite2p": suite2p.recipe_for,

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from neuroml.batch.starting.writing import Section
 
-__all__ = ["assemblies", "couplings", "strategies"]
+__all__ = ["assemblies", "couplings", "strategies", "trial_types"]
 
 _WINDOW_S, _WINDOW_SAMPLES = 10.0, 200
 _HISTORY_S = 0.1
 
 
-def assemblies(rate_hz: float | None, n_samples: int) -> list[Section]:
+def assemblies(
+    rate_hz: float | None,
+    n_samples: int,
+    *,
+    units: str = "cells",
+    window_s: float = _WINDOW_S,
+    before: Sequence[Section] = (),
+) -> list[Section]:
     """Groups of units whose correlation comes and goes.
 
     Parameters
@@ -21,12 +29,19 @@ def assemblies(rate_hz: float | None, n_samples: int) -> list[Section]:
         Of the samples that the model sees.
     n_samples : int
         Length of the shortest recording, which the windows have to fit into.
+    units : str
+        What they are, in the plural.
+    window_s : float
+        Length of the windows, if a rate is known.
+    before : sequence of Section
+        Steps that come first.
     """
-    wanted = _WINDOW_SAMPLES if rate_hz is None else round(_WINDOW_S * rate_hz)
+    wanted = _WINDOW_SAMPLES if rate_hz is None else round(window_s * rate_hz)
     window = max(min(wanted, n_samples // 12), 2)
     length = "the rate is not known" if rate_hz is None else f"{window / rate_hz:.3g} s"
     return [
         Section("[fit]", {"scope": "recording", "random_state": 0}),
+        *before,
         Section(
             "[[fit.steps]]",
             {
@@ -38,13 +53,13 @@ def assemblies(rate_hz: float | None, n_samples: int) -> list[Section]:
                 "discard_diagonal": True,
             },
             notes={"window": f"samples: {length}", "stride": "samples"},
-            comment="Correlations between all pairs of cells in windows of time.",
+            comment=f"Correlations between all pairs of {units} in windows of time.",
         ),
         Section(
             "[[fit.steps]]",
             {"use": "NonnegativeCP", "n_init": 3},
             notes={"n_init": "random starts"},
-            comment="Non-negative components: assemblies of cells, and when each was active.",
+            comment=f"Non-negative components: assemblies of {units}, and when each was active.",
         ),
         Section(
             "[select]",
@@ -53,6 +68,37 @@ def assemblies(rate_hz: float | None, n_samples: int) -> list[Section]:
             "of the best. For a number of your own, put n_components under the step and leave "
             "this out. [evaluate] with cv = 3 would put the model beside NMF, PCA and others, and "
             "choose anew in each fold: that takes several times as long.",
+        ),
+    ]
+
+
+def trial_types(n_subjects: int, n_runs: int) -> list[Section]:
+    """A decoder of the labels of events.
+
+    Parameters
+    ----------
+    n_subjects, n_runs : int
+        How many there are in all; decides what is held out.
+    """
+    held_out = ("subjects", "each left out once: the model has not seen who is tested")
+    if n_subjects == 1:
+        held_out = ("sessions", "folds of runs") if n_runs > 1 else ("blocks", "blocks of time")
+    return [
+        Section(
+            "[fit]",
+            {"scope": "cohort" if n_subjects > 1 else "subject", "random_state": 0},
+            notes={"scope": "one model for all subjects" if n_subjects > 1 else ""},
+        ),
+        Section(
+            "[[fit.steps]]",
+            {"use": "PrototypeClassifier"},
+            comment="Ridge regression decodes an indicator of each label; the nearest label wins.",
+        ),
+        Section(
+            "[evaluate]",
+            {"cv": held_out[0]},
+            notes={"cv": held_out[1]},
+            comment="Accuracy beside logistic regression and the most frequent label.",
         ),
     ]
 

@@ -13,7 +13,7 @@ from typing import Any
 from neuroml._core.validation import list_some
 from neuroml.exceptions import DataError
 
-__all__ = ["Section", "names_from", "question", "write_recipe"]
+__all__ = ["Section", "name_from", "names_from", "question", "write_recipe"]
 
 _WIDTH = 100
 
@@ -91,12 +91,13 @@ def _key(name: str) -> str:
 
 def names_from(paths: Sequence[Path], where: Path) -> list[str]:
     """Paths as a recipe in the folder ``where`` names them, each matching itself alone."""
-    names = []
-    for path in paths:
-        full, base = path.resolve(), where.resolve()
-        shown = full.relative_to(base) if full.is_relative_to(base) else full
-        names.append(glob.escape(shown.as_posix()))
-    return names
+    return [glob.escape(name_from(path, where)) for path in paths]
+
+
+def name_from(path: Path, where: Path) -> str:
+    """The name of one file or folder that is no pattern."""
+    full, base = path.resolve(), where.resolve()
+    return (full.relative_to(base) if full.is_relative_to(base) else full).as_posix()
 
 
 def question(text: str, found: Sequence[str], answers: str, file: Path) -> DataError:
