@@ -171,10 +171,11 @@ class Run:
         DataError
             If there is none.
         """
-        own = _without(entities_of(self.path), ("desc", "echo", "part"))
+        of_image = ("desc", "echo", "part")  # a mask is of all of them
+        own = _without(entities_of(self.path), of_image)
         for path in sorted(self.path.parent.glob(f"sub-{self.key[0]}_*_mask.nii*")):
             parts = entities_of(path)
-            if parts.get("desc") == "brain" and _without(parts, ("desc",)) == own:
+            if parts.get("desc") == "brain" and _without(parts, of_image) == own:
                 return path
         raise DataError(
             "the run has no brain mask beside it",

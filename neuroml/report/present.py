@@ -78,6 +78,9 @@ def draw(model: BaseEstimator, context: Context) -> list[Panel]:
     kind = type(last_step(model))
     known = presenter(kind)
     panels = [] if known is None else known.draw(model, context)
+    from neuroml.report.panels.brain import brain_maps  # with matplotlib, which tables do without
+
+    panels = [*panels, *brain_maps(model, context)]
     said = without_figures(kind) or (
         f"No figure of {kind.__name__} applies to this model's parameters."
     )

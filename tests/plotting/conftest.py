@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from sklearn.linear_model import Ridge
 
 from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
 from neuroml.connectome import AffinityTensor, DynamicConnectome, NonnegativeCP, select_rank
+from neuroml.data import read_fmri
 from neuroml.decoding import CrossSubjectDecoder, RidgeDecoder
 from neuroml.evaluation import evaluate
 from neuroml.plotting import Comparison
@@ -54,6 +56,16 @@ def evaluation():
 @cache
 def factorization():
     return NonnegativeCP(2, n_init=2, tol=1e-3, random_state=0).fit(RNG(0).uniform(size=(20, 5, 5)))
+
+
+@cache
+def regions():
+    values = RNG(0).normal(size=(4, 4, 4, 9)).astype(np.float32)
+    atlas = (1 + np.arange(64) % 3).reshape(4, 4, 4).astype(np.int16)
+    image, labels = (
+        nibabel.Nifti1Image(one, np.diag([20.0, 20, 20, 1])) for one in (values, atlas)
+    )
+    return read_fmri(image, labels=labels, tr_s=2.0).assign_attrs(space="MNI152NLin6Asym")
 
 
 @cache
@@ -179,6 +191,9 @@ def cases():
         "plot_blocks": Case((matrix, labels), named={"value_label": "correlation"}),
         "plot_connectogram": Case((matrix, labels), named={"unit_names": names}),
         "plot_brain": Case((matrix, labels, RNG(0).uniform(-40, 40, (5, 3)))),
+        "plot_brain_map": Case(
+            (RNG(0).normal(size=(2, 3)), regions()), named={"map_names": ["a", "b"]}
+        ),
         "plot_unit_traces": Case(
             (RNG(0).normal(size=(50, 5)), labels),
             named={

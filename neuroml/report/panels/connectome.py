@@ -169,10 +169,12 @@ def _brain(model: DynamicConnectome, context: Context, component: int) -> Panel:
 
 def _places(context: Context) -> np.ndarray | None:
     """Coordinates of the units in MNI space (n_units, 3) in mm, if they have them."""
-    units = context.recordings[0]["unit"].coords
-    if not {"x", "y", "z", "space"} <= set(units) or len(context.columns) != units["unit"].size:
+    recording = context.recordings[0]
+    units = recording["unit"].coords
+    if not {"x", "y", "z"} <= set(units) or len(context.columns) != units["unit"].size:
         return None
-    space = np.atleast_1d(units["space"].values)
+    own = recording.attrs.get("space", "")  # of an image; a table may say it of each unit
+    space = np.atleast_1d(units["space"].values) if "space" in units else [own]
     if not all(str(name).startswith("MNI") for name in space):
         return None
     return np.column_stack([units[axis].values for axis in "xyz"])
