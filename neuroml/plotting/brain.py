@@ -101,7 +101,9 @@ def plot_brain_map(
     for row, name in enumerate(names):
         place = (0.0, 1 - (row + 1) / n_maps, 1.0, 1 / n_maps)
         one = nib.Nifti1Image(maps[..., row], image.affine)
-        draw(one, figure=figure, axes=place, title=name if n_maps > 1 else None, **options)
+        display = draw(one, figure=figure, axes=place, **options)
+        if n_maps > 1:
+            display.title(name, size=9, color="k", bgcolor="none")
     return figure
 
 

@@ -42,17 +42,17 @@ def _maps_of(
     """Names of maps, their values (n_maps, n_units), and what they are."""
     step: Any = last_step(model)
     if hasattr(step, "cp_"):
-        labels = [list(map(str, names)) for _, names in context.axes]
-        if units not in labels:
+        axes = [list(map(str, labels)) for _, labels in context.axes]
+        if units not in axes:
             return None
-        loadings = step.cp_.factors[labels.index(units)].T
+        loadings = step.cp_.factors[axes.index(units)].T
         names = [f"component {r}" for r in range(len(loadings))]
         return names, loadings, "Loadings of the units on each component, in the brain."
     weights = _weights(step)
     if weights is None or list(map(str, context.columns)) != units:
         return None
-    labels = getattr(step, "classes_", context.outputs)
-    names = [str(name) for name in labels] if len(labels) == len(weights) else []
+    labels = [str(name) for name in getattr(step, "classes_", context.outputs)]
+    names = labels if len(labels) == len(weights) else []
     return (
         names or [f"output {k}" for k in range(len(weights))],
         weights,

@@ -1,0 +1,57 @@
+"""What is drawn in the brain, and why something is not."""
+
+import nibabel
+import numpy as np
+import pytest
+from sklearn.utils import Bunch
+
+from neuroml.data import make_recording, read_fmri, stack
+from neuroml.decoding import PrototypeClassifier
+from neuroml.exceptions import DataError
+from neuroml.plotting import plot_brain_map
+from neuroml.report import Context, draw
+
+
+@pytest.fixture(scope="module")
+def run():
+    values = np.random.default_rng(0).normal(size=(4, 4, 4, 20)).astype(np.float32)
+    image, atlas = (
+        nibabel.Nifti1Image(one, np.diag([20.0, 20, 20, 1]))
+        for one in (values, np.repeat([1, 2], 32).reshape(4, 4, 4).astype(np.int16))
+    )
+    return read_fmri(image, labels=atlas, tr_s=2.0)
+
+
+def test_values_reach_the_picture(run):
+    figure = plot_brain_map([3.0, np.nan], run)
+    drawn = np.ma.concatenate(
+        [image.get_array().ravel() for a in figure.axes for image in a.images]
+    )
+    assert drawn.max() == 3.0 and (np.ma.masked_equal(drawn, 0).compressed() == 3.0).all()
+
+
+def test_why_nothing_is_drawn(run):
+    with pytest.raises(DataError, match="all values are 0"):
+        plot_brain_map([0.0, 0.0], run)
+    with pytest.raises(DataError, match="does not know where"):
+        plot_brain_map([1.0], make_recording(np.zeros((3, 1)), modality="fmri"))
+    surface = run.assign_attrs(image='{"form": "gifti", "shape": [2], "structure": ""}')
+    with pytest.raises(DataError, match="mesh of a surface does not travel"):
+        plot_brain_map([1.0, 2.0], surface.assign_coords(image_index=("unit", [0, 1])))
+
+
+def classified(recording):
+    labels = np.where(recording["signal"].values[:, 0] > 0, "a", "b")
+    arrays = stack([recording])
+    context = Context.of([recording], [None], Bunch(**{**arrays, "y": labels}), ["label"])
+    return draw(PrototypeClassifier().fit(arrays.X, labels), context)
+
+
+def test_a_report_shows_weights_or_says_why_not(run):
+    (panel,) = classified(run)
+    assert panel.name == "brain_map" and panel.figure is not None
+    lost = run.assign_coords(image_index=("unit", [1.0, np.nan]))
+    (panel,) = classified(lost)
+    assert panel.figure is None and "not drawn: " in panel.caption and "no place" in panel.caption
+    (panel,) = classified(run.assign_attrs(image=""))
+    assert panel.figure is None and "brain" not in panel.caption
