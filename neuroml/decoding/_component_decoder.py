@@ -20,7 +20,7 @@ from neuroml.decoding._candidate_scores import (
     mixing_weights,
 )
 from neuroml.decoding._components import Components
-from neuroml.decoding._ridge_path import RidgeFit, Voxels, decompose, stacking_weights
+from neuroml.decoding._ridge_path import RidgeFit, Spectrum, Voxels, decompose, stacking_weights
 
 __all__ = ["ComponentDecoder", "fit_component_decoder", "pooled_weights"]
 
@@ -151,22 +151,12 @@ def fit_component_decoder(
     gain, whitener = measurement_model(left_out, truth - latent_mean, components.decodability)
 
     # expected targets: the regressions, stacked by their left-out predictions
-    centered = y - y.mean(axis=0)
     found = [(direct.left_out - y.mean(axis=0), direct.weights)]
     if use_cohort:
         found.append((left_out @ components.patterns.T, latent.weights @ components.patterns.T))
-    if use_cohort and pooled is not None:
-        # ridge around the cohort's map, and that map alone, which is what no data would leave
-        offset = spectrum.X @ pooled
-        rest = spectrum.solve(centered - offset, alphas)
-        found += [(offset + rest.left_out, pooled + rest.weights), (offset, pooled)]
-    share = np.eye(len(found))[0]
-    if use_cohort:
-        prior = None if pooled is None else np.eye(len(found))[-1]
-        stacked = stacking_weights([one for one, _ in found], centered, prior)
-        share = stacked if stacked.any() else share  # ridge where nothing can be predicted
-    weights = sum(s * one for s, (_, one) in zip(share, found, strict=True))
-    predicted = y.mean(axis=0) + sum(s * one for s, (one, _) in zip(share, found, strict=True))
+    around = pooled if use_cohort else None
+    expected_y, weights = _stacked(found, spectrum, y - y.mean(axis=0), around, alphas)
+    predicted = y.mean(axis=0) + expected_y
 
     # how candidates are scored: by the cosine with what is expected, and by the components
     score_weights = np.array([1.0, 0.0])
@@ -194,6 +184,35 @@ def fit_component_decoder(
         builder=builder,
         builder_mean=voxels.mean,
     )
+
+
+def _stacked(
+    found: list[tuple[np.ndarray, np.ndarray]],
+    spectrum: Spectrum,
+    centered: np.ndarray,
+    pooled: np.ndarray | None,
+    alphas: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Stack regressions, given as left-out predictions and weights: the same of the result.
+
+    The first is taken alone where nothing can be predicted.
+    """
+    prior = None
+    if pooled is not None:
+        # ridge around the cohort's map, and that map alone, which is what no data would leave
+        offset = spectrum.X @ pooled
+        rest = spectrum.solve(centered - offset, alphas)
+        found = [*found, (offset + rest.left_out, pooled + rest.weights), (offset, pooled)]
+        prior = np.eye(len(found))[-1]
+    share = np.eye(len(found))[0]
+    if len(found) > 1:
+        stacked = stacking_weights([one for one, _ in found], centered, prior)
+        share = stacked if stacked.any() else share
+    predictions, weights = (
+        sum(s * part for s, part in zip(share, parts, strict=True))
+        for parts in zip(*found, strict=True)
+    )
+    return np.asarray(predictions), np.asarray(weights)
 
 
 def pooled_weights(
