@@ -45,6 +45,8 @@ class Problem(NamedTuple):
     starts : ndarray of int of shape (n_sessions + 1,)
         First bins of sessions, and the number of bins.
     prior : ChainPrior
+    held : frozenset of str
+        Parameters of the chain (fields of `Chain`) that fits leave as they are.
     """
 
     observations: Observations[Any, Any]
@@ -52,6 +54,7 @@ class Problem(NamedTuple):
     transition_inputs: np.ndarray
     starts: np.ndarray
     prior: ChainPrior
+    held: frozenset[str] = frozenset()
 
 
 class Model(NamedTuple):
@@ -113,6 +116,7 @@ def em_step(problem: Problem, state: EMState) -> tuple[EMState, float]:
         problem.starts,
         problem.prior,
     )
+    chain = chain._replace(**{name: getattr(state.model.chain, name) for name in problem.held})
     emissions, log_prob = problem.observations.m_step(
         state.model.emissions, problem.design, resp, state.log_prob
     )
