@@ -84,13 +84,15 @@ class SwitchingModel(Estimator):
         self.restart_objectives_ = np.array([one.objective for one in every])
         return every
 
-    def _keep(self, problem: Problem, best: FitTrace[Model]) -> None:
-        """Set the fitted attributes, with states in falling order of occupancy."""
+    def _keep(self, problem: Problem, best: FitTrace[Model], *, reorder: bool = True) -> None:
+        """Set the fitted attributes, with states in falling order of occupancy if unnamed."""
         occupancy = smooth_model(problem, best.state).posterior.mean(axis=0)
-        order = np.argsort(-occupancy, kind="stable")
+        order = np.argsort(-occupancy, kind="stable") if reorder else np.arange(len(occupancy))
         model = best.state.of_states(order)
         self.occupancy_ = occupancy[order]
         self.initial_proba_, self.transition_matrix_ = model.chain[:2]
+        if problem.prior.allowed is not None:
+            self.transition_matrix_ = np.where(problem.prior.allowed, self.transition_matrix_, 0.0)
         self._store(model)
         self.objective_trace_ = np.array(best.trace)
         self.converged_ = best.converged
@@ -104,7 +106,7 @@ class SwitchingModel(Estimator):
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> np.ndarray:
-        """Return the most probable path of states (Viterbi).
+        """Return the hidden states, not the observations: their most probable path (Viterbi).
 
         Parameters
         ----------

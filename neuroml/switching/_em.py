@@ -47,6 +47,8 @@ class Problem(NamedTuple):
     prior : ChainPrior
     held : frozenset of str
         Parameters of the chain (fields of `Chain`) that fits leave as they are.
+    known : ndarray of int of shape (n_bins,), optional
+        States that are known; -1 is unknown.
     """
 
     observations: Observations[Any, Any]
@@ -55,6 +57,7 @@ class Problem(NamedTuple):
     starts: np.ndarray
     prior: ChainPrior
     held: frozenset[str] = frozenset()
+    known: np.ndarray | None = None
 
 
 class Model(NamedTuple):
@@ -86,6 +89,9 @@ def smooth_model(problem: Problem, model: Model, log_prob: np.ndarray | None = N
     """E-step; ``log_prob`` are the log-probabilities (K, T) if they are known."""
     if log_prob is None:
         log_prob = problem.observations.log_prob(model.emissions, problem.design)
+    if problem.known is not None:
+        others = problem.known != np.arange(len(log_prob))[:, None]
+        log_prob = np.where(others & (problem.known >= 0), -np.inf, log_prob)
     return smooth_chain(model.chain, log_prob, problem.transition_inputs, problem.starts)
 
 
@@ -135,7 +141,9 @@ def fit_em(problem: Problem, model: Model, max_iter: int, tol: float) -> FitTrac
 def fit_single_state(problem: Problem, max_iter: int, tol: float) -> Any:
     """Parameters of the one-state model: a generalized linear model of all bins."""
     start = Model(problem.observations.start(problem.design), start_chain(1))
-    alone = problem._replace(transition_inputs=problem.transition_inputs[:, :0])
+    prior = problem.prior._replace(allowed=None)
+    inputs = problem.transition_inputs[:, :0]
+    alone = problem._replace(transition_inputs=inputs, prior=prior, known=None)
     return fit_em(alone, start, max_iter, tol).state.emissions
 
 
@@ -151,5 +159,6 @@ def fit_from_random_start(
     emissions = glm
     if n_states > 1:
         emissions = problem.observations.random_start(glm, problem.design, n_states, rng)
-    chain = start_chain(n_states, problem.transition_inputs.shape[1])
+    n_inputs, allowed = problem.transition_inputs.shape[1], problem.prior.allowed
+    chain = start_chain(n_states, n_inputs, allowed=allowed)
     return fit_em(problem, Model(emissions, chain), max_iter, tol)

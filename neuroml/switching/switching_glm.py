@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from copy import deepcopy
 from numbers import Integral, Real
 from pathlib import Path
@@ -38,7 +38,8 @@ from neuroml.switching import inference
 from neuroml.switching._base import SwitchingModel, chain_arguments
 from neuroml.switching._bootstrap import AXES, fingerprint, open_folder, refits, tidy
 from neuroml.switching._chain import Chain, ChainPrior, given_array, given_chain
-from neuroml.switching._em import Model, Problem, fit_from_random_start, fit_single_state
+from neuroml.switching._constraints import check_fixed, check_mask, check_states
+from neuroml.switching._em import Model, Problem, fit_em, fit_from_random_start, fit_single_state
 from neuroml.switching._observations.base import (
     Design,
     Emissions,
@@ -121,6 +122,9 @@ class SwitchingGLM(SwitchingModel):
         Columns of X that drive the transitions into a bin; None leaves transitions constant.
     transition_ridge : float, default=1.0
         Precision of the normal prior of the weights of transitions.
+    transition_mask : array-like of bool of shape (n_states, n_states), or None, default=None
+        False forbids a transition, from row to column (a left-right chain is ``np.triu``). States
+        then keep the order of the mask. None allows all.
     concentration : float, default=1.0
         Concentration of the Dirichlet prior of every row of the transition matrix and of the first
         state; 1 is flat, 2 adds one pseudo-transition to each.
@@ -253,6 +257,7 @@ class SwitchingGLM(SwitchingModel):
         "emission_columns": ["array-like", None],
         "transition_columns": ["array-like", None],
         "transition_ridge": [Interval(Real, 0, None, closed="left")],
+        "transition_mask": ["array-like", None],
         "concentration": [Interval(Real, 1, None, closed="left")],
         "stickiness": [Interval(Real, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
@@ -276,6 +281,7 @@ class SwitchingGLM(SwitchingModel):
         emission_columns: ArrayLike | None = None,
         transition_columns: ArrayLike | None = None,
         transition_ridge: float = 1.0,
+        transition_mask: ArrayLike | None = None,
         concentration: float = 1.0,
         stickiness: float = 0.0,
         n_init: int = 10,
@@ -295,6 +301,7 @@ class SwitchingGLM(SwitchingModel):
         self.emission_columns = emission_columns
         self.transition_columns = transition_columns
         self.transition_ridge = transition_ridge
+        self.transition_mask = transition_mask
         self.concentration = concentration
         self.stickiness = stickiness
         self.n_init = n_init
@@ -311,6 +318,9 @@ class SwitchingGLM(SwitchingModel):
         *,
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        states: ArrayLike | None = None,
+        init: SwitchingGLM | None = None,
+        fixed: Sequence[str] = (),
     ) -> SwitchingGLM:
         """Fit to all sessions at once.
 
@@ -327,6 +337,17 @@ class SwitchingGLM(SwitchingModel):
         groups : array-like of shape (n_bins,), optional
             Subject of each bin, the same one throughout a session. Subjects that a dict or
             recordings name are known without.
+        states : array-like of int of shape (n_bins,), optional
+            States that are known, 0 to n_states - 1, and -1 where they are not. States then keep
+            these numbers.
+        init : SwitchingGLM, optional
+            A fitted model, or one `from_parameters`, at which the fit starts in place of random
+            starts. States keep its order. Of subjects' own weights it gives the cohort's alone.
+        fixed : sequence of str, optional
+            Parameters that stay as they are in ``init``, by the names of the fitted attributes
+            without the underscore: "weights", "intercept", "covariances", "dispersions",
+            "transition_matrix", "initial_proba", "transition_weights". The last three alone where
+            subjects have weights of their own.
 
         Returns
         -------
@@ -336,7 +357,7 @@ class SwitchingGLM(SwitchingModel):
         ------
         DataError
             If y is outside the family, nothing is observed, sessions are not contiguous, or one has
-            several subjects.
+            several subjects; if states are none, or ``init`` is another kind of model.
 
         Warns
         -----
@@ -350,19 +371,24 @@ class SwitchingGLM(SwitchingModel):
         subjects = check_subjects(given.groups, problem.starts)
         codes = self._take_subjects(subjects)
         glm = fit_single_state(problem, _GLM_MAX_ITER, _GLM_TOL)
-        tasks = [
-            (problem, glm, self.n_states, rng, self.max_iter, self.tol)
-            for rng in spawn_generators(self.random_state, self.n_init if self.n_states > 1 else 1)
-        ]
-        every = self._restarts(fit_from_random_start, tasks)
+        self._set_if(_WITH_CLASSES, "n_classes_", glm.weights.shape[1] + 1)
+        problem = self._constrained(problem, states, init, fixed)
+        if init is None:
+            rngs = spawn_generators(self.random_state, self.n_init if self.n_states > 1 else 1)
+            starts = [(problem, glm, self.n_states, rng, self.max_iter, self.tol) for rng in rngs]
+            every = self._restarts(fit_from_random_start, starts)
+        else:
+            start = self._start(init, glm)
+            every = self._restarts(fit_em, [(problem, start, self.max_iter, self.tol)])
         if codes is not None:
             problem = self._by_subject(problem, codes)
             pooled = every[best_restart(every, name=type(self).__name__)].state
             every = [fit_cohort(problem, pooled, self.max_iter, self.tol)]
-        self._keep(problem, select_restart(every, name=type(self).__name__)[0])
+        named = states is not None or init is not None or self.transition_mask is not None
+        best = select_restart(every, name=type(self).__name__)[0]
+        self._keep(problem, best, reorder=not named)
         self.glm_weights_, self.glm_intercept_ = self._split(glm.weights)
         self._set_noise("glm_", glm.noise)
-        self._set_if(_WITH_CLASSES, "n_classes_", glm.weights.shape[1] + 1)
         self._keep_subjects(problem, subjects)
         return self
 
@@ -841,6 +867,55 @@ class SwitchingGLM(SwitchingModel):
     def _by_subject(self, problem: Problem, codes: np.ndarray, *, learns: bool = True) -> Problem:
         return by_subject(problem, self.pooling, codes, learns=learns)
 
+    def _constrained(
+        self,
+        problem: Problem,
+        states: ArrayLike | None,
+        init: SwitchingGLM | None,
+        fixed: Sequence[str],
+    ) -> Problem:
+        """The problem with states that are known, and with parameters that are held."""
+        noise = [_NOISE[self.family]] if self.family in _NOISE else []
+        known = ["weights", "intercept", *noise, "transition_matrix", "initial_proba"]
+        chain, emissions = check_fixed(fixed, [*known, "transition_weights"], init)
+        if emissions:
+            self._only_complete("a fit that holds parameters of the observations")
+        family: Any = problem.observations
+        return problem._replace(
+            observations=family.holding(emissions),
+            held=chain,
+            known=check_states(states, self.n_states, problem.starts, problem.prior.allowed),
+        )
+
+    def _start(self, init: SwitchingGLM, glm: Emissions) -> Model:
+        """The model to start at, which must be one of this kind."""
+        if not isinstance(init, SwitchingGLM):
+            raise DataError(
+                "init is no model", expected="a SwitchingGLM", found=type(init).__name__,
+                field="init",
+            )  # fmt: skip
+        check_is_fitted(init)
+        emissions = init._emissions("")
+        chain = Chain(init.initial_proba_, init.transition_matrix_, init.transition_weights_)
+        own = (self.family, self.n_states, self.fit_intercept, *glm.weights.shape[1:],
+               count_columns(self.transition_columns))  # fmt: skip
+        theirs = (init.family, init.n_states, init.fit_intercept, *emissions.weights.shape[1:],
+                  len(chain.weights))  # fmt: skip
+        if own != theirs:
+            words = "family, n_states, fit_intercept, outputs, inputs, transition inputs"
+            raise DataError(
+                "init is another kind of model",
+                expected=f"{own} ({words})",
+                found=theirs,
+                field="init",
+            )
+        allowed = check_mask(self.transition_mask, self.n_states)
+        if allowed is not None:
+            matrix = chain.matrix * allowed
+            total = matrix.sum(axis=1, keepdims=True)
+            chain = chain._replace(matrix=matrix / np.where(total > 0, total, 1.0))
+        return Model(emissions, chain)
+
     def _only_complete(self, what: str) -> None:
         """Refuse what is defined for weights that all subjects share."""
         if self.pooling != "complete":
@@ -875,8 +950,11 @@ class SwitchingGLM(SwitchingModel):
             Design(np.ascontiguousarray(inputs.T), targets, self.fit_intercept),
             np.empty((len(X), 0)) if onward is None else onward,
             np.append(break_points(labels), len(X)).astype(np.int64),
-            ChainPrior(self.concentration, self.stickiness, self.transition_ridge),
-        )
+            ChainPrior(
+                self.concentration, self.stickiness, self.transition_ridge,
+                check_mask(self.transition_mask, self.n_states),
+            ),
+        )  # fmt: skip
 
     def _check_no_inputs(self, *, reset: bool) -> None:
         if not self.fit_intercept:

@@ -146,6 +146,7 @@ class Family(Observations[Emissions, Design]):
     """
 
     max_outputs: int | None = None
+    held: frozenset[str] = frozenset()  # of "weights", "intercept" and "noise": not fitted
 
     def __init__(self, ridge: float = 0.0) -> None:
         self.ridge = ridge
@@ -251,6 +252,22 @@ class Family(Observations[Emissions, Design]):
             precision[-1] = 0.0
         return precision
 
+    def holding(self, held: frozenset[str]) -> Self:
+        """The same family, of which fits leave these parameters as they are."""
+        holding = copy(self)
+        holding.held = held
+        return holding
+
+    def free_part(
+        self, gradient: np.ndarray, hessian: np.ndarray, design: Design
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gradients (..., n) and Hessians (..., n, n) whose steps leave out what is held."""
+        is_intercept = np.zeros(len(design.inputs), dtype=bool)
+        is_intercept[-1:] = design.has_intercept
+        free = np.where(is_intercept, "intercept" not in self.held, "weights" not in self.held)
+        free = np.tile(free, hessian.shape[-1] // len(free))
+        return gradient * free, hessian * free * free[:, None] + np.diag(~free)
+
     def log_prior(self, emissions: Emissions, design: Design) -> float:
         return float(self.log_priors(emissions, design).sum())
 
@@ -269,7 +286,8 @@ class NewtonFamily(Family):
     def newton_direction(self, emissions: Emissions, design: Design, resp: np.ndarray) -> Emissions:
         """Where weights and the logarithm of the noise should go under resp (K, T)."""
         gradient, hessian = self.curvature(emissions, design, resp)
-        steps = solve_damped(hessian, gradient.reshape(hessian.shape[:-1]))
+        flat, hessian = self.free_part(gradient.reshape(hessian.shape[:-1]), hessian, design)
+        steps = solve_damped(hessian, flat)
         return Emissions(steps.reshape(gradient.shape), np.zeros_like(emissions.noise))
 
     def m_step(

@@ -220,8 +220,10 @@ class Gaussian(Family):
                 for of_state in zip(emissions.weights, resp, strict=True)
             ]
         )
-        scatters, counts = self._moments(weights, design, resp)
-        updated = Emissions(weights, self._covariances(scatters, counts))
+        noise = emissions.noise
+        if "noise" not in self.held:
+            noise = self._covariances(*self._moments(weights, design, resp))
+        updated = Emissions(weights, noise)
         return updated, self.log_prob(updated, design)
 
     def gradient(
@@ -302,7 +304,8 @@ class Gaussian(Family):
             diagonal = np.einsum("ff->f", gram)
             diagonal += self.precision(design)
             diagonal += _JITTER * (1e-3 + diagonal)
-            weights[group] += np.linalg.solve(gram, gradient[group].T).T
+            free, gram = self.free_part(gradient[group], gram, design)
+            weights[group] += np.linalg.solve(gram, free.T).T
         return weights
 
     def _moments(

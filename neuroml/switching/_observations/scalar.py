@@ -251,6 +251,8 @@ class NegativeBinomial(Poisson):
 
     def newton_direction(self, emissions: Emissions, design: Design, resp: np.ndarray) -> Emissions:
         weights = super().newton_direction(emissions, design, resp).weights
+        if "noise" in self.held:
+            return Emissions(weights, np.zeros_like(emissions.noise))
         gradient, hessian = self._log_dispersion_derivatives(emissions, design, resp)
         # Newton where the objective is concave, uphill elsewhere; at most by a factor of e.
         step = np.where(hessian < 0, -gradient / np.minimum(hessian, -1e-12), np.sign(gradient))
