@@ -10,8 +10,11 @@ from numpy.typing import ArrayLike
 
 from neuroml._core.validation import list_some
 from neuroml.exceptions import DataError
+from neuroml.switching._chain import Chain
+from neuroml.switching._em import Problem
+from neuroml.switching._observations.base import Emissions, Family
 
-__all__ = ["check_fixed", "check_mask", "check_states"]
+__all__ = ["check_fixed", "check_mask", "check_states", "count_parameters"]
 
 # Names of attributes, without their underscores, and what they are in a chain or a family.
 _CHAIN = {
@@ -130,3 +133,36 @@ def check_states(
                 field="states",
             )
     return known.astype(np.int64)
+
+
+def count_parameters(
+    problem: Problem, family: Family, emissions: Emissions, chain: Chain, n_subjects: int = 1
+) -> int:
+    """Number of parameters that a fit learned, with those of every subject.
+
+    Parameters
+    ----------
+    problem : Problem
+    family : Family
+        With what it held.
+    emissions : Emissions
+        Of one subject.
+    chain : Chain
+    n_subjects : int
+        Subjects that have emissions of their own.
+    """
+    n_states, n_outputs, n_inputs = emissions.weights.shape
+    has_intercept = bool(problem.design.whole.has_intercept if n_subjects > 1
+                         else problem.design.has_intercept)  # fmt: skip
+    counts = {
+        "weights": n_states * n_outputs * (n_inputs - has_intercept),
+        "intercept": n_states * n_outputs * has_intercept,
+        "noise": family.free_noise(emissions.noise).size,
+    }
+    own = sum(n for name, n in counts.items() if name not in family.held)
+    allowed = problem.prior.allowed
+    onward = n_states * (n_states - 1) if allowed is None else int(allowed.sum()) - n_states
+    shared = {
+        "matrix": onward, "initial": n_states - 1, "weights": len(chain.weights) * onward,
+    }  # fmt: skip
+    return n_subjects * own + sum(n for name, n in shared.items() if name not in problem.held)

@@ -38,8 +38,14 @@ from neuroml.switching import inference
 from neuroml.switching._base import SwitchingModel, chain_arguments
 from neuroml.switching._bootstrap import AXES, fingerprint, open_folder, refits, tidy
 from neuroml.switching._chain import Chain, ChainPrior, given_array, given_chain
-from neuroml.switching._constraints import check_fixed, check_mask, check_states
+from neuroml.switching._constraints import (
+    check_fixed,
+    check_mask,
+    check_states,
+    count_parameters,
+)
 from neuroml.switching._em import Model, Problem, fit_em, fit_from_random_start, fit_single_state
+from neuroml.switching._null_models import predicted_states
 from neuroml.switching._observations.base import (
     Design,
     Emissions,
@@ -184,6 +190,9 @@ class SwitchingGLM(SwitchingModel):
     restart_objectives_ : ndarray of shape (n_init,)
         Where every start ended, on the same scale; larger is better. A wide range means local
         maxima.
+    n_parameters_ : int
+        Numbers that the fit learned. Absent with partial pooling, where subjects' own weights count
+        in part.
     n_iter_ : int
     converged_ : bool
     n_outputs_ : int
@@ -387,10 +396,120 @@ class SwitchingGLM(SwitchingModel):
         named = states is not None or init is not None or self.transition_mask is not None
         best = select_restart(every, name=type(self).__name__)[0]
         self._keep(problem, best, reorder=not named)
+        self._count(problem)
         self.glm_weights_, self.glm_intercept_ = self._split(glm.weights)
         self._set_noise("glm_", glm.noise)
         self._keep_subjects(problem, subjects)
         return self
+
+    def predict_mean(
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike | None = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Return what is expected of each bin given the bins before it in the session.
+
+        The probability of a choice (Bernoulli: of 1; categorical: of every class), the rate of
+        counts, or the mean of real outputs: means of the states by their one-step-ahead
+        probabilities.
+
+        Parameters
+        ----------
+        X, sessions, groups
+            As in `predict`.
+        y : array-like, optional
+            As in `fit`; None means that every observation is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_bins,), (n_bins, n_outputs) or (n_bins, n_classes)
+        """
+        problem, model = self._arrange(X, y, sessions, groups), self._model()
+        family: Any = problem.observations
+        log_prob = family.log_prob(model.emissions, problem.design)
+        states = predicted_states(problem, model, log_prob)
+        mean = np.einsum("tk,kmt->tm", states, family.mean(model.emissions, problem.design))
+        return mean[:, 0] if mean.shape[1] == 1 else mean
+
+    def aic(
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> float:
+        """Return Akaike's information criterion of the training data; smaller is better.
+
+        It misleads where states are chosen by it: with a state too many, parameters are not
+        identified, so that a state more costs less than two for each of them, and too many are
+        chosen. So does a strong prior. Held-out sessions (`neuroml.switching.select_by_sessions`)
+        have neither fault.
+
+        Parameters
+        ----------
+        X, y, sessions, groups
+            The training data.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        DataError
+            As `fit`, and with partial pooling, where the number of parameters is not known.
+        """
+        return self._criterion(X, y, sessions, groups)[0]
+
+    def bic(
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> float:
+        """Return the Bayesian information criterion of the training data; smaller is better.
+
+        It misleads as `aic` does where parameters are not identified, but the other way: it takes
+        all observed bins for independent, and each state for seen in all of them, so that it misses
+        rare states in few data.
+
+        Parameters
+        ----------
+        X, y, sessions, groups
+            The training data.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        DataError
+            As `aic`.
+        """
+        return self._criterion(X, y, sessions, groups)[1]
+
+    def _criterion(self, X: Any, y: Any, sessions: Any, groups: Any) -> tuple[float, float]:
+        check_is_fitted(self)
+        if not hasattr(self, "n_parameters_"):
+            raise DataError(
+                "the number of parameters is not known",
+                expected="pooling='complete' or 'none'",
+                found=f"pooling={self.pooling!r}, where subjects' own weights count in part",
+                fix="Compare scores of held-out sessions.",
+                field="pooling",
+            )
+        problem = self._arrange(X, self._required(y), sessions, groups)
+        n_observed = self._some(problem.design.n_observed, "observed bin")
+        deviance = -2.0 * self._filter(problem)[1]
+        cost = self.n_parameters_
+        return deviance + 2.0 * cost, float(deviance + np.log(n_observed) * cost)
 
     def adapt(
         self,
@@ -743,6 +862,7 @@ class SwitchingGLM(SwitchingModel):
         model.n_features_in_ = check_columns(
             n_weights, n_features, model.emission_columns, model.transition_columns
         )
+        model.n_parameters_ = 0
         model._set_if(_WITH_CLASSES, "n_classes_", n_outputs + 1)
         model.n_outputs_ = 1 if model.family == "categorical" else n_outputs
         return model
@@ -915,6 +1035,19 @@ class SwitchingGLM(SwitchingModel):
             total = matrix.sum(axis=1, keepdims=True)
             chain = chain._replace(matrix=matrix / np.where(total > 0, total, 1.0))
         return Model(emissions, chain)
+
+    def _count(self, problem: Problem) -> None:
+        """Set `n_parameters_`, where it is known."""
+        self.__dict__.pop("n_parameters_", None)
+        if self.pooling == "partial":
+            return
+        observations: Any = problem.observations
+        subjects = self._of_subjects()
+        own = self._emissions("") if subjects is None else subjects.of(0)
+        n_subjects = 1 if subjects is None else len(self.subjects_)
+        family: Family = observations if subjects is None else observations.family
+        chain = self._model().chain
+        self.n_parameters_ = count_parameters(problem, family, own, chain, n_subjects)
 
     def _only_complete(self, what: str) -> None:
         """Refuse what is defined for weights that all subjects share."""

@@ -109,3 +109,38 @@ def test_another_kind_of_model_is_no_start():
     two = SwitchingGLM.from_parameters(np.zeros((2, 1, 1)), np.zeros((2, 1)), np.eye(2))
     with pytest.raises(DataError, match="init is another kind of model"):
         model("bernoulli").fit(X, Y["bernoulli"], init=two)
+
+
+def test_expected_observations_are_means_over_states(fitted):
+    y = Y[fitted.family]
+    found = fitted.predict_mean(X, y, sessions=SESSIONS)
+    if fitted.family == "categorical":
+        np.testing.assert_allclose(found.sum(axis=1), 1.0)
+        seen = np.take_along_axis(found, y.astype(int)[:, None], axis=1)
+        score = np.log(seen).mean()
+    elif fitted.family == "bernoulli":
+        score = np.log(np.where(y == 1, found, 1 - found)).mean()
+    else:
+        # with errors of their own size, expectations beat the mean of all
+        assert np.mean((y - found) ** 2) < np.var(y)
+        return
+    assert score == pytest.approx(fitted.score(X, y, sessions=SESSIONS))
+
+
+def test_information_criteria_count_what_was_learned():
+    y = Y["gaussian"]
+    one = model(n_init=1, max_iter=5).fit(X, y, sessions=SESSIONS)
+    assert one.n_parameters_ == 3 * 3 + 3 * 2 + 2  # weight, intercept, variance; chain; start
+    deviance = -2 * 240 * one.score(X, y, sessions=SESSIONS)
+    assert one.aic(X, y, sessions=SESSIONS) == pytest.approx(deviance + 2 * 17)
+    assert one.bic(X, y, sessions=SESSIONS) == pytest.approx(deviance + np.log(240) * 17)
+    settings = {"sessions": SESSIONS, "init": one, "fixed": ["covariances", "initial_proba"]}
+    assert model(max_iter=1).fit(X, y, **settings).n_parameters_ == 17 - 3 - 2
+    chain = model(transition_mask=LEFT_RIGHT, max_iter=1).fit(X, y, sessions=SESSIONS)
+    assert chain.n_parameters_ == 17 - 3
+    groups = np.where(SESSIONS < 3, "a", "b")
+    own = model(pooling="none", max_iter=1).fit(X, y, sessions=SESSIONS, groups=groups)
+    assert own.n_parameters_ == 17 + 9
+    partial = model(pooling="partial", max_iter=1).fit(X, y, sessions=SESSIONS, groups=groups)
+    with pytest.raises(DataError, match="number of parameters is not known"):
+        partial.aic(X, y, sessions=SESSIONS, groups=groups)

@@ -199,6 +199,10 @@ class Family(Observations[Emissions, Design]):
         """Derivative of the expected log-probability and prior by weights and `free_noise`."""
 
     @abstractmethod
+    def mean(self, emissions: Emissions, design: Design) -> np.ndarray:
+        """Expected targets (K, M, T); probabilities of all classes (K, C, T) where there are."""
+
+    @abstractmethod
     def draw(
         self,
         emissions: Emissions,

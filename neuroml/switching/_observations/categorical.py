@@ -83,6 +83,10 @@ class Categorical(NewtonFamily):
             gradient[k] += (residual[1:] * observed[k]) @ design.inputs.T
         return gradient, np.empty(0)
 
+    def mean(self, emissions: Emissions, design: Design) -> np.ndarray:
+        every = [_log_probabilities(weights, design.inputs) for weights in emissions.weights]
+        return np.exp(np.stack(every))
+
     def draw(
         self,
         emissions: Emissions,

@@ -174,6 +174,14 @@ class _Cohort(Observations[CohortEmissions, CohortDesign]):
             out[:, bins] = self.family.log_prob(emissions.of(subject), own)
         return out
 
+    def mean(self, emissions: CohortEmissions, design: CohortDesign) -> np.ndarray:
+        """Expected targets (K, M, T), as the family's."""
+        parts = [self.family.mean(emissions.of(part.subject), part.design) for part in design.parts]
+        out = np.empty((*parts[0].shape[:2], len(design.subjects)))
+        for part, found in zip(design.parts, parts, strict=True):
+            out[:, :, part.bins] = found
+        return out
+
     def draw(
         self,
         emissions: CohortEmissions,

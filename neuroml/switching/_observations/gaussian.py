@@ -264,6 +264,9 @@ class Gaussian(Family):
         np.exp(diagonals, out=diagonals)
         return np.broadcast_to(factors @ factors.transpose(0, 2, 1), like.shape).copy()
 
+    def mean(self, emissions: Emissions, design: Design) -> np.ndarray:
+        return np.asarray(emissions.weights @ design.inputs)
+
     def draw(
         self,
         emissions: Emissions,

@@ -151,6 +151,9 @@ class Bernoulli(_ScalarFamily):
     def constants(self, noise: np.ndarray, targets: np.ndarray) -> np.ndarray | float:  # noqa: ARG002
         return 0.0
 
+    def mean(self, emissions: Emissions, design: Design) -> np.ndarray:
+        return np.asarray(expit(emissions.weights @ design.inputs))
+
     def draw(
         self,
         emissions: Emissions,
@@ -203,6 +206,9 @@ class Poisson(_ScalarFamily):
 
     def intercept(self, mean: np.ndarray, n: np.ndarray) -> np.ndarray:
         return np.log(mean + 0.5 / n)
+
+    def mean(self, emissions: Emissions, design: Design) -> np.ndarray:
+        return np.asarray(np.exp(np.minimum(emissions.weights @ design.inputs, _LARGEST_LOG_RATE)))
 
     def constants(self, noise: np.ndarray, targets: np.ndarray) -> np.ndarray | float:  # noqa: ARG002
         return -np.nan_to_num(gammaln(targets + 1.0)).sum(axis=0)
