@@ -10,6 +10,7 @@ from sklearn.metrics import get_scorer_names
 
 from neuroml._core.validation import did_you_mean
 from neuroml.batch.vocabulary import estimator_classes, has_y, step_names
+from neuroml.evaluation._fitted import takes_subjects
 from neuroml.evaluation._scorers import OWN_SCORES, SCORERS, predicts_states
 from neuroml.evaluation.defaults import defaults_of_class
 from neuroml.evaluation.nulls import KINDS
@@ -115,7 +116,7 @@ def _baseline_faults(baselines: Any, step_faults: StepFaults) -> Iterator[str]:
 
 
 def _adapt_faults(evaluate: dict[str, Any], kind: type[BaseEstimator] | None) -> Iterator[str]:
-    if "n_adapt" in evaluate and kind is not None and not hasattr(kind, "adapt"):
+    if "n_adapt" in evaluate and kind is not None and not takes_subjects(kind):
         yield f"evaluate.n_adapt: {kind.__name__} does not adapt to new subjects; leave it out"
 
 

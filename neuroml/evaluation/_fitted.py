@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -103,7 +104,10 @@ def fit_rows(model: Any, rows: Rows) -> tuple[Any, float]:
 
 def takes_subjects(model: Any) -> bool:
     """Whether a model is fitted to several subjects with units of their own."""
-    return hasattr(model, "adapt")
+    if not hasattr(model, "adapt"):
+        return False
+    # others that adapt to subjects have units in common, and groups= in the place of subject=
+    return "subject" in inspect.signature(model.predict).parameters
 
 
 @dataclass(frozen=True)

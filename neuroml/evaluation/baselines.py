@@ -90,7 +90,7 @@ class MemorylessMixture(Estimator):
 
     def fit(self, X: ArrayLike | None, y: ArrayLike) -> MemorylessMixture:
         """Fit with every sample as a session of its own, whose first state is drawn."""
-        self.model_ = clone(self.model).set_params(transition_columns=None)
+        self.model_ = clone(self.model).set_params(transition_columns=None, pooling="complete")
         self.model_.fit(X, y, sessions=np.arange(len(y)))  # type: ignore[arg-type]
         self.converged_ = self.model_.converged_
         return self
@@ -101,10 +101,11 @@ class MemorylessMixture(Estimator):
 
 
 def plain_glm(model: SwitchingGLM) -> SwitchingGLM:
-    """One state, no inputs: the rate, share of choices or mean of the training data."""
+    """One state, no inputs: the rate, share of choices or mean of all the training data."""
     return clone(model).set_params(
         n_states=1,
         n_init=1,
+        pooling="complete",
         emission_columns=[],
         transition_columns=None,
         fit_intercept=True,

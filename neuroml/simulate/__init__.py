@@ -6,7 +6,7 @@ from neuroml.simulate.decoding import make_cohort
 from neuroml.simulate.dendrites import add_pattern_noise, make_patterns, unite_patterns
 from neuroml.simulate.graphs import LFR_SETTINGS, make_planted_weights, make_weighted_lfr
 from neuroml.simulate.stimuli import make_chirp, make_moving_bars, make_pink_stimuli
-from neuroml.simulate.switching import make_switching_choices
+from neuroml.simulate.switching import make_switching_choices, make_switching_cohort
 from neuroml.simulate.switching_spikes import make_switching_spikes
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "make_responses",
     "make_retina",
     "make_switching_choices",
+    "make_switching_cohort",
     "make_switching_spikes",
     "make_weighted_lfr",
     "unite_patterns",

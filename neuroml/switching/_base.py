@@ -39,7 +39,9 @@ class SwitchingModel(Estimator):
     initial_proba_: np.ndarray
 
     @abstractmethod
-    def _arrange(self, X: Any, y: Any, sessions: ArrayLike | None) -> Problem:
+    def _arrange(
+        self, X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None = None
+    ) -> Problem:
         """Check data against the fitted model, and arrange them."""
 
     @abstractmethod
@@ -82,13 +84,15 @@ class SwitchingModel(Estimator):
         self.restart_objectives_ = np.array([one.objective for one in every])
         return every
 
-    def _keep(self, problem: Problem, best: FitTrace[Model]) -> None:
-        """Set the fitted attributes, with states in falling order of occupancy."""
+    def _keep(self, problem: Problem, best: FitTrace[Model], *, reorder: bool = True) -> None:
+        """Set the fitted attributes, with states in falling order of occupancy if unnamed."""
         occupancy = smooth_model(problem, best.state).posterior.mean(axis=0)
-        order = np.argsort(-occupancy, kind="stable")
+        order = np.argsort(-occupancy, kind="stable") if reorder else np.arange(len(occupancy))
         model = best.state.of_states(order)
         self.occupancy_ = occupancy[order]
         self.initial_proba_, self.transition_matrix_ = model.chain[:2]
+        if problem.prior.allowed is not None:
+            self.transition_matrix_ = np.where(problem.prior.allowed, self.transition_matrix_, 0.0)
         self._store(model)
         self.objective_trace_ = np.array(best.trace)
         self.converged_ = best.converged
@@ -100,13 +104,14 @@ class SwitchingModel(Estimator):
         y: Any = None,
         *,
         sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> np.ndarray:
-        """Return the most probable path of states (Viterbi).
+        """Return the hidden states, not the observations: their most probable path (Viterbi).
 
         Parameters
         ----------
-        X, sessions
-            As in `fit`.
+        X, sessions, groups
+            As in `fit`; groups are needed where subjects have weights of their own.
         y : array-like, optional
             As in `fit`; None means that every observation is missing.
 
@@ -114,7 +119,7 @@ class SwitchingModel(Estimator):
         -------
         ndarray of int of shape (n_bins,)
         """
-        problem, model = self._arrange(X, y, sessions), self._model()
+        problem, model = self._arrange(X, y, sessions, groups), self._model()
         log_prob = problem.observations.log_prob(model.emissions, problem.design)
         return inference.viterbi(log_prob.T, *chain_arguments(problem, model.chain))[0]
 
@@ -124,19 +129,20 @@ class SwitchingModel(Estimator):
         y: Any = None,
         *,
         sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return the probability of every state given all observations of the session.
 
         Parameters
         ----------
-        X, y, sessions
+        X, y, sessions, groups
             As in `predict`.
 
         Returns
         -------
         ndarray of shape (n_bins, n_states)
         """
-        problem = self._arrange(X, y, sessions)
+        problem = self._arrange(X, y, sessions, groups)
         return smooth_model(problem, self._model()).posterior
 
     def filter_proba(
@@ -145,19 +151,20 @@ class SwitchingModel(Estimator):
         y: Any = None,
         *,
         sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return the probability of every state given the observations up to the same bin.
 
         Parameters
         ----------
-        X, y, sessions
+        X, y, sessions, groups
             As in `predict`.
 
         Returns
         -------
         ndarray of shape (n_bins, n_states)
         """
-        return self._filter(self._arrange(X, y, sessions))[0]
+        return self._filter(self._arrange(X, y, sessions, groups))[0]
 
     def score(
         self,
@@ -165,13 +172,14 @@ class SwitchingModel(Estimator):
         y: Any,
         *,
         sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Return the mean log-likelihood, nats per observed bin, normalizing constants included.
 
         Parameters
         ----------
-        X, y, sessions
+        X, y, sessions, groups
             As in `fit`.
         sample_weight : array-like of shape (n_bins,), optional
             Weights of the bins in the mean; each bin has its log-likelihood given those before it
@@ -186,7 +194,7 @@ class SwitchingModel(Estimator):
         DataError
             As `fit`, and if nothing is observed, or there are no usable weights.
         """
-        problem = self._arrange(X, self._required(y), sessions)
+        problem = self._arrange(X, self._required(y), sessions, groups)
         n_observed = self._some(problem.design.n_observed, "observed bin")
         if sample_weight is None:
             return self._filter(problem)[1] / n_observed
@@ -200,6 +208,7 @@ class SwitchingModel(Estimator):
         y: Any,
         *,
         sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         null: str = "glm",
         random_state: RandomState = None,
     ) -> float:
@@ -209,7 +218,7 @@ class SwitchingModel(Estimator):
 
         Parameters
         ----------
-        X, y, sessions
+        X, y, sessions, groups
             As in `fit`.
         null : {"glm", "shuffled"}
             The one-state model of the training data, or this model with its one-step-ahead state
@@ -229,7 +238,7 @@ class SwitchingModel(Estimator):
             If ``null`` is unknown.
         """
         check_option(null, NULLS, "null")
-        problem = self._arrange(X, self._required(y), sessions)
+        problem = self._arrange(X, self._required(y), sessions, groups)
         glm = self._glm() if null == "glm" else None
         if null == "glm" and glm is None:
             raise DataError(

@@ -50,17 +50,21 @@ class Chain(NamedTuple):
 
 
 class ChainPrior(NamedTuple):
-    """Dirichlet concentration (>= 1), pseudo-counts of staying, precision of the input weights."""
+    """Dirichlet concentration (>= 1), pseudo-counts of staying, precision of the input weights.
+
+    ``allowed`` (K, K) are the transitions that exist; None is all of them.
+    """
 
     concentration: float = 1.0
     stickiness: float = 0.0
     ridge: float = 1.0
+    allowed: np.ndarray | None = None
 
     def pseudo_counts(self, n_states: int) -> np.ndarray:
         """Transitions (K, K) that the prior adds to those expected from the data."""
-        return np.full((n_states, n_states), self.concentration - 1.0) + self.stickiness * np.eye(
-            n_states
-        )
+        counts = np.full((n_states, n_states), self.concentration - 1.0)
+        counts += self.stickiness * np.eye(n_states)
+        return counts if self.allowed is None else counts * self.allowed
 
 
 class Smoothed(NamedTuple):
@@ -131,11 +135,16 @@ def given_chain(
     )
 
 
-def start_chain(n_states: int, n_inputs: int = 0, stay: float = 0.95) -> Chain:
+def start_chain(
+    n_states: int, n_inputs: int = 0, stay: float = 0.95, allowed: np.ndarray | None = None
+) -> Chain:
     """A chain that stays with probability ``stay`` and has no favorite state."""
     away = (1.0 - stay) / max(n_states - 1, 1)
     matrix = np.full((n_states, n_states), away)
     np.fill_diagonal(matrix, stay if n_states > 1 else 1.0)
+    if allowed is not None:
+        # a fit sees no transition where there is this floor, so that it stays where it is
+        matrix = _normalized(matrix * allowed)
     return Chain(
         np.full(n_states, 1.0 / n_states), matrix, np.zeros((n_inputs, n_states, n_states))
     )

@@ -45,6 +45,10 @@ class Problem(NamedTuple):
     starts : ndarray of int of shape (n_sessions + 1,)
         First bins of sessions, and the number of bins.
     prior : ChainPrior
+    held : frozenset of str
+        Parameters of the chain (fields of `Chain`) that fits leave as they are.
+    known : ndarray of int of shape (n_bins,), optional
+        States that are known; -1 is unknown.
     """
 
     observations: Observations[Any, Any]
@@ -52,6 +56,8 @@ class Problem(NamedTuple):
     transition_inputs: np.ndarray
     starts: np.ndarray
     prior: ChainPrior
+    held: frozenset[str] = frozenset()
+    known: np.ndarray | None = None
 
 
 class Model(NamedTuple):
@@ -83,6 +89,9 @@ def smooth_model(problem: Problem, model: Model, log_prob: np.ndarray | None = N
     """E-step; ``log_prob`` are the log-probabilities (K, T) if they are known."""
     if log_prob is None:
         log_prob = problem.observations.log_prob(model.emissions, problem.design)
+    if problem.known is not None:
+        others = problem.known != np.arange(len(log_prob))[:, None]
+        log_prob = np.where(others & (problem.known >= 0), -np.inf, log_prob)
     return smooth_chain(model.chain, log_prob, problem.transition_inputs, problem.starts)
 
 
@@ -113,6 +122,7 @@ def em_step(problem: Problem, state: EMState) -> tuple[EMState, float]:
         problem.starts,
         problem.prior,
     )
+    chain = chain._replace(**{name: getattr(state.model.chain, name) for name in problem.held})
     emissions, log_prob = problem.observations.m_step(
         state.model.emissions, problem.design, resp, state.log_prob
     )
@@ -131,7 +141,9 @@ def fit_em(problem: Problem, model: Model, max_iter: int, tol: float) -> FitTrac
 def fit_single_state(problem: Problem, max_iter: int, tol: float) -> Any:
     """Parameters of the one-state model: a generalized linear model of all bins."""
     start = Model(problem.observations.start(problem.design), start_chain(1))
-    alone = problem._replace(transition_inputs=problem.transition_inputs[:, :0])
+    prior = problem.prior._replace(allowed=None)
+    inputs = problem.transition_inputs[:, :0]
+    alone = problem._replace(transition_inputs=inputs, prior=prior, known=None)
     return fit_em(alone, start, max_iter, tol).state.emissions
 
 
@@ -147,5 +159,6 @@ def fit_from_random_start(
     emissions = glm
     if n_states > 1:
         emissions = problem.observations.random_start(glm, problem.design, n_states, rng)
-    chain = start_chain(n_states, problem.transition_inputs.shape[1])
+    n_inputs, allowed = problem.transition_inputs.shape[1], problem.prior.allowed
+    chain = start_chain(n_states, n_inputs, allowed=allowed)
     return fit_em(problem, Model(emissions, chain), max_iter, tol)

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from neuroml.switching._chain import filter_chain, transitions
 from neuroml.switching._em import Model, Problem
 
-__all__ = ["NULLS", "bits_per_event", "log_predictive"]
+__all__ = ["NULLS", "bits_per_event", "log_predictive", "predicted_states"]
 
 NULLS = ("glm", "shuffled")
 
@@ -30,7 +30,7 @@ def bits_per_event(
         For the shuffle.
     """
     log_prob = problem.observations.log_prob(model.emissions, problem.design)
-    predicted = _predicted_states(problem, model, log_prob)
+    predicted = predicted_states(problem, model, log_prob)
     gain = _mixture(log_prob, predicted).sum()
     if glm is not None:
         gain -= problem.observations.log_prob(glm, problem.design).sum()
@@ -42,10 +42,10 @@ def bits_per_event(
 def log_predictive(problem: Problem, model: Model) -> np.ndarray:
     """Log-probability of every bin's observations given those before it in the session (T,)."""
     log_prob = problem.observations.log_prob(model.emissions, problem.design)
-    return _mixture(log_prob, _predicted_states(problem, model, log_prob))
+    return _mixture(log_prob, predicted_states(problem, model, log_prob))
 
 
-def _predicted_states(problem: Problem, model: Model, log_prob: np.ndarray) -> np.ndarray:
+def predicted_states(problem: Problem, model: Model, log_prob: np.ndarray) -> np.ndarray:
     """Probability of every state given the past alone (T, K); log_prob is (K, T)."""
     filtered, _ = filter_chain(model.chain, log_prob, problem.transition_inputs, problem.starts)
     onward = transitions(model.chain, problem.transition_inputs)

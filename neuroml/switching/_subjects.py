@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from neuroml._core.validation import list_some
 from neuroml._core.warn import warn_caller
+from neuroml.exceptions import DataError
 from neuroml.switching._labels import of_sessions
 
-__all__ = ["check_subjects", "occupancy_by_subject", "warn_of_subjects"]
+__all__ = [
+    "check_subjects",
+    "code_subjects",
+    "needed_subjects",
+    "occupancy_by_subject",
+    "warn_of_subjects",
+]
 
 # A state is one subject's if that subject spends at least this share of its bins there, and has at
 # least this share of the state where all subjects count alike. A convention, not tuned: lower, and
@@ -33,6 +41,48 @@ def check_subjects(groups: np.ndarray | None, starts: np.ndarray) -> np.ndarray 
     if groups is not None:
         of_sessions(starts, groups, "groups", "subject")
     return groups
+
+
+def needed_subjects(groups: np.ndarray | None, pooling: str) -> np.ndarray:
+    """Subject of every bin, which must be known where subjects have weights of their own.
+
+    Raises
+    ------
+    DataError
+        If groups are None.
+    """
+    if groups is None:
+        raise DataError(
+            "the subject of each bin is not known",
+            expected=f"groups=, as subjects have weights of their own with pooling={pooling!r}",
+            found="None",
+            fix="Pass groups= (one label for each bin), or a dict with one entry per subject.",
+            field="groups",
+        )
+    return groups
+
+
+def code_subjects(groups: np.ndarray | None, known: np.ndarray, pooling: str) -> np.ndarray:
+    """Place of every bin's subject among those that were fitted (T,).
+
+    Raises
+    ------
+    DataError
+        If groups are None, or some subjects were not fitted.
+    """
+    places = pd.Index(known).get_indexer(pd.Index(needed_subjects(groups, pooling)))
+    if (places < 0).any():
+        others = pd.unique(np.asarray(groups)[places < 0]).tolist()
+        raise DataError(
+            "some subjects are not among those that were fitted",
+            expected=list_some(known.tolist()),
+            found=list_some(others),
+            fix="Give each new subject weights of its own with adapt(X, y, subject=...)"
+            if pooling == "partial"
+            else "Fit with them, or with pooling='partial' and then adapt(X, y, subject=...)",
+            field="groups",
+        )
+    return np.asarray(places)
 
 
 def occupancy_by_subject(posterior: np.ndarray, groups: np.ndarray) -> pd.DataFrame:

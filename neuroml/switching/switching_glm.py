@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from copy import deepcopy
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,31 @@ from neuroml._core.estimator import (
     check_option,
     validated_fit,
 )
-from neuroml._core.iteration import select_restart
+from neuroml._core.iteration import best_restart, select_restart
 from neuroml._core.parallel import RandomState, show_progress, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.samples import Samples, align_outputs, as_samples
-from neuroml._core.validation import check_sessions, check_table, column_indices
+from neuroml._core.validation import (
+    check_labels,
+    check_sessions,
+    check_table,
+    column_indices,
+    list_some,
+)
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.switching import inference
 from neuroml.switching._base import SwitchingModel, chain_arguments
 from neuroml.switching._bootstrap import AXES, fingerprint, open_folder, refits, tidy
 from neuroml.switching._chain import Chain, ChainPrior, given_array, given_chain
-from neuroml.switching._em import Model, Problem, fit_from_random_start, fit_single_state
+from neuroml.switching._constraints import (
+    check_fixed,
+    check_mask,
+    check_states,
+    count_parameters,
+)
+from neuroml.switching._em import Model, Problem, fit_em, fit_from_random_start, fit_single_state
+from neuroml.switching._null_models import predicted_states
 from neuroml.switching._observations.base import (
     Design,
     Emissions,
@@ -41,15 +55,34 @@ from neuroml.switching._observations.base import (
     count_columns,
 )
 from neuroml.switching._observations.categorical import Categorical
+from neuroml.switching._observations.cohort import CohortEmissions, spread
 from neuroml.switching._observations.gaussian import COVARIANCE_TYPES, Gaussian
 from neuroml.switching._observations.scalar import Bernoulli, NegativeBinomial, Poisson
+from neuroml.switching._pooling import (
+    POOLINGS,
+    WITHOUT_PARTIAL,
+    adapt_subject,
+    by_subject,
+    fit_cohort,
+)
 from neuroml.switching._standard_errors import error_bars, session_clusters
-from neuroml.switching._subjects import check_subjects
+from neuroml.switching._subjects import check_subjects, code_subjects, needed_subjects
 
 __all__ = ["FAMILIES", "SwitchingGLM"]
 
 FAMILIES = ("bernoulli", "categorical", "gaussian", "poisson", "negative_binomial")
 _NOISE = {"gaussian": "covariances", "negative_binomial": "dispersions"}
+# Attributes that a fit without subjects of their own does not have.
+_OF_SUBJECTS = (
+    "subjects_",
+    "subject_weights_",
+    "subject_intercept_",
+    "weight_variance_",
+    "intercept_variance_",
+    "subject_weights_std_",
+    "subject_intercept_std_",
+    *(f"subject_{name}_" for name in _NOISE.values()),
+)
 _WITH_CLASSES = ("bernoulli", "categorical")
 # The one-state model is a reference and a start: it is fitted to the last digit.
 _GLM_MAX_ITER, _GLM_TOL = 200, 1e-12
@@ -78,6 +111,11 @@ class SwitchingGLM(SwitchingModel):
     ridge : float, default=0.01
         Precision of the normal prior of the weights, not of the intercepts (1 / sigma^2; for
         Gaussian outputs in units of the noise).
+    pooling : {"complete", "partial", "none"}, default="complete"
+        What the subjects (``groups`` of `fit`) share. All share the chain. "complete": the weights
+        too. "none": every subject has its own. "partial": every subject has its own, normal around
+        the cohort's, with a variance of each coefficient that is learned (see Notes). The last two
+        begin at the pooled fit, so that their states are the same in all subjects.
     rate_prior : float, default=0.01
         Weight of the gamma prior of rates, for counts: in every state ``rate_prior * n_bins /
         n_states`` bins in which a unit fires at its mean rate. It keeps a state in which a unit was
@@ -90,6 +128,9 @@ class SwitchingGLM(SwitchingModel):
         Columns of X that drive the transitions into a bin; None leaves transitions constant.
     transition_ridge : float, default=1.0
         Precision of the normal prior of the weights of transitions.
+    transition_mask : array-like of bool of shape (n_states, n_states), or None, default=None
+        False forbids a transition, from row to column (a left-right chain is ``np.triu``). States
+        then keep the order of the mask. None allows all.
     concentration : float, default=1.0
         Concentration of the Dirichlet prior of every row of the transition matrix and of the first
         state; 1 is flat, 2 adds one pseudo-transition to each.
@@ -109,6 +150,21 @@ class SwitchingGLM(SwitchingModel):
     weights_ : ndarray of shape (n_states, n_outputs, n_emission_inputs)
         States in falling order of occupancy. Categorical: one row for each class but 0.
     intercept_ : ndarray of shape (n_states, n_outputs)
+    subjects_ : ndarray of shape (n_subjects,)
+        Those with weights of their own, in the order in which they come. This and the next four
+        without complete pooling; `weights_` and `intercept_` are then the cohort's (``pooling=
+        "none"``: the mean over subjects).
+    subject_weights_ : ndarray of shape (n_subjects, n_states, n_outputs, n_emission_inputs)
+    subject_intercept_ : ndarray of shape (n_subjects, n_states, n_outputs)
+    weight_variance_ : ndarray of shape (n_states, n_outputs, n_emission_inputs)
+        Variance of the subjects' weights around the cohort's. Partial pooling only.
+    intercept_variance_ : ndarray of shape (n_states, n_outputs)
+        That of their intercepts. Partial pooling only.
+    subject_weights_std_, subject_intercept_std_ : ndarray
+        Posterior standard deviations, shaped as `subject_weights_` and `subject_intercept_`, under
+        the learned variances and chain. Partial pooling only.
+    subject_covariances_, subject_dispersions_ : ndarray
+        The noise of every subject (first axis). No pooling only, for families that have noise.
     covariances_ : ndarray of shape (n_states, n_outputs, n_outputs)
         Covariances of the noise. Gaussian only.
     dispersions_ : ndarray of shape (n_states, n_outputs)
@@ -134,6 +190,9 @@ class SwitchingGLM(SwitchingModel):
     restart_objectives_ : ndarray of shape (n_init,)
         Where every start ended, on the same scale; larger is better. A wide range means local
         maxima.
+    n_parameters_ : int
+        Numbers that the fit learned. Absent with partial pooling, where subjects' own weights count
+        in part.
     n_iter_ : int
     converged_ : bool
     n_outputs_ : int
@@ -159,6 +218,17 @@ class SwitchingGLM(SwitchingModel):
     \bar x` at the mean input, :math:`c` the pseudo-bins of ``rate_prior``, and the mean count
     :math:`\bar y_m` with half a spike added to the sum. Without inputs a state's rate is then
     :math:`(\sum_t \gamma_{tk} y_{tm} + c \bar y_m) / (\sum_t \gamma_{tk} + c)`.
+
+    Partial pooling: weights and intercepts of subject s are normal around the cohort's. Those of
+    subjects and cohort have the highest penalized likelihood under the variances, which solve the
+    equation of empirical Bayes, v = mean over subjects of squared deviation and its posterior
+    variance, with the observed information, and with the cohort's own uncertainty. A variance of
+    zero is complete pooling, a large one none; each coefficient has its own in each state, which
+    is held toward that over all states with the weight of two subjects. `n_iter_` counts steps of
+    the variances, each with a whole fit under them; `objective_trace_` then holds the evidence by
+    Laplace's approximation, which a step may lower a little, and `restart_objectives_` is still
+    that of the pooled starts. The ridge holds the cohort's weights, and Gaussian noise is common to
+    all subjects.
 
     The first fit in a new environment compiles its loops, which takes 2 to 4 seconds on one thread;
     the machine code is kept on disk.
@@ -190,11 +260,13 @@ class SwitchingGLM(SwitchingModel):
         "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
         "covariance_prior": [Interval(Real, 0, None, closed="left")],
         "ridge": [Interval(Real, 0, None, closed="left")],
+        "pooling": [StrOptions(set(POOLINGS))],
         "rate_prior": [Interval(Real, 0, None, closed="left")],
         "fit_intercept": ["boolean"],
         "emission_columns": ["array-like", None],
         "transition_columns": ["array-like", None],
         "transition_ridge": [Interval(Real, 0, None, closed="left")],
+        "transition_mask": ["array-like", None],
         "concentration": [Interval(Real, 1, None, closed="left")],
         "stickiness": [Interval(Real, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
@@ -212,11 +284,13 @@ class SwitchingGLM(SwitchingModel):
         covariance_type: str = "full",
         covariance_prior: float = 1.0,
         ridge: float = 0.01,
+        pooling: str = "complete",
         rate_prior: float = 0.01,
         fit_intercept: bool = True,
         emission_columns: ArrayLike | None = None,
         transition_columns: ArrayLike | None = None,
         transition_ridge: float = 1.0,
+        transition_mask: ArrayLike | None = None,
         concentration: float = 1.0,
         stickiness: float = 0.0,
         n_init: int = 10,
@@ -230,11 +304,13 @@ class SwitchingGLM(SwitchingModel):
         self.covariance_type = covariance_type
         self.covariance_prior = covariance_prior
         self.ridge = ridge
+        self.pooling = pooling
         self.rate_prior = rate_prior
         self.fit_intercept = fit_intercept
         self.emission_columns = emission_columns
         self.transition_columns = transition_columns
         self.transition_ridge = transition_ridge
+        self.transition_mask = transition_mask
         self.concentration = concentration
         self.stickiness = stickiness
         self.n_init = n_init
@@ -251,6 +327,9 @@ class SwitchingGLM(SwitchingModel):
         *,
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        states: ArrayLike | None = None,
+        init: SwitchingGLM | None = None,
+        fixed: Sequence[str] = (),
     ) -> SwitchingGLM:
         """Fit to all sessions at once.
 
@@ -267,6 +346,17 @@ class SwitchingGLM(SwitchingModel):
         groups : array-like of shape (n_bins,), optional
             Subject of each bin, the same one throughout a session. Subjects that a dict or
             recordings name are known without.
+        states : array-like of int of shape (n_bins,), optional
+            States that are known, 0 to n_states - 1, and -1 where they are not. States then keep
+            these numbers.
+        init : SwitchingGLM, optional
+            A fitted model, or one `from_parameters`, at which the fit starts in place of random
+            starts. States keep its order. Of subjects' own weights it gives the cohort's alone.
+        fixed : sequence of str, optional
+            Parameters that stay as they are in ``init``, by the names of the fitted attributes
+            without the underscore: "weights", "intercept", "covariances", "dispersions",
+            "transition_matrix", "initial_proba", "transition_weights". The last three alone where
+            subjects have weights of their own.
 
         Returns
         -------
@@ -276,7 +366,7 @@ class SwitchingGLM(SwitchingModel):
         ------
         DataError
             If y is outside the family, nothing is observed, sessions are not contiguous, or one has
-            several subjects.
+            several subjects; if states are none, or ``init`` is another kind of model.
 
         Warns
         -----
@@ -288,24 +378,220 @@ class SwitchingGLM(SwitchingModel):
         given = as_samples(X, self._required(y), sessions, groups)
         problem = self._problem(X, y, given, reset=True)
         subjects = check_subjects(given.groups, problem.starts)
+        codes = self._take_subjects(subjects)
         glm = fit_single_state(problem, _GLM_MAX_ITER, _GLM_TOL)
-        tasks = [
-            (problem, glm, self.n_states, rng, self.max_iter, self.tol)
-            for rng in spawn_generators(self.random_state, self.n_init if self.n_states > 1 else 1)
-        ]
-        every = self._restarts(fit_from_random_start, tasks)
-        self._keep(problem, select_restart(every, name=type(self).__name__)[0])
+        self._set_if(_WITH_CLASSES, "n_classes_", glm.weights.shape[1] + 1)
+        problem = self._constrained(problem, states, init, fixed)
+        if init is None:
+            rngs = spawn_generators(self.random_state, self.n_init if self.n_states > 1 else 1)
+            starts = [(problem, glm, self.n_states, rng, self.max_iter, self.tol) for rng in rngs]
+            every = self._restarts(fit_from_random_start, starts)
+        else:
+            start = self._start(init, glm)
+            every = self._restarts(fit_em, [(problem, start, self.max_iter, self.tol)])
+        if codes is not None:
+            problem = self._by_subject(problem, codes)
+            pooled = every[best_restart(every, name=type(self).__name__)].state
+            every = [fit_cohort(problem, pooled, self.max_iter, self.tol)]
+        named = states is not None or init is not None or self.transition_mask is not None
+        best = select_restart(every, name=type(self).__name__)[0]
+        self._keep(problem, best, reorder=not named)
+        self._count(problem)
         self.glm_weights_, self.glm_intercept_ = self._split(glm.weights)
         self._set_noise("glm_", glm.noise)
-        self._set_if(_WITH_CLASSES, "n_classes_", glm.weights.shape[1] + 1)
         self._keep_subjects(problem, subjects)
         return self
+
+    def predict_mean(
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike | None = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Return what is expected of each bin given the bins before it in the session.
+
+        The probability of a choice (Bernoulli: of 1; categorical: of every class), the rate of
+        counts, or the mean of real outputs: means of the states by their one-step-ahead
+        probabilities.
+
+        Parameters
+        ----------
+        X, sessions, groups
+            As in `predict`.
+        y : array-like, optional
+            As in `fit`; None means that every observation is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_bins,), (n_bins, n_outputs) or (n_bins, n_classes)
+        """
+        problem, model = self._arrange(X, y, sessions, groups), self._model()
+        family: Any = problem.observations
+        log_prob = family.log_prob(model.emissions, problem.design)
+        states = predicted_states(problem, model, log_prob)
+        mean = np.einsum("tk,kmt->tm", states, family.mean(model.emissions, problem.design))
+        return mean[:, 0] if mean.shape[1] == 1 else mean
+
+    def aic(
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> float:
+        """Return Akaike's information criterion of the training data; smaller is better.
+
+        It misleads where states are chosen by it: with a state too many, parameters are not
+        identified, so that a state more costs less than two for each of them, and too many are
+        chosen. So does a strong prior. Held-out sessions (`neuroml.switching.select_by_sessions`)
+        have neither fault.
+
+        Parameters
+        ----------
+        X, y, sessions, groups
+            The training data.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        DataError
+            As `fit`, and with partial pooling, where the number of parameters is not known.
+        """
+        return self._criterion(X, y, sessions, groups)[0]
+
+    def bic(
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> float:
+        """Return the Bayesian information criterion of the training data; smaller is better.
+
+        It misleads as `aic` does where parameters are not identified, but the other way: it takes
+        all observed bins for independent, and each state for seen in all of them, so that it misses
+        rare states in few data.
+
+        Parameters
+        ----------
+        X, y, sessions, groups
+            The training data.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        DataError
+            As `aic`.
+        """
+        return self._criterion(X, y, sessions, groups)[1]
+
+    def _criterion(self, X: Any, y: Any, sessions: Any, groups: Any) -> tuple[float, float]:
+        check_is_fitted(self)
+        if not hasattr(self, "n_parameters_"):
+            raise DataError(
+                "the number of parameters is not known",
+                expected="pooling='complete' or 'none'",
+                found=f"pooling={self.pooling!r}, where subjects' own weights count in part",
+                fix="Compare scores of held-out sessions.",
+                field="pooling",
+            )
+        problem = self._arrange(X, self._required(y), sessions, groups)
+        n_observed = self._some(problem.design.n_observed, "observed bin")
+        deviance = -2.0 * self._filter(problem)[1]
+        cost = self.n_parameters_
+        return deviance + 2.0 * cost, float(deviance + np.log(n_observed) * cost)
+
+    def adapt(
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        subject: Hashable,
+        sessions: ArrayLike | None = None,
+    ) -> SwitchingGLM:
+        """Return a model that knows one subject more, from few of its trials.
+
+        The new subject's weights have the highest penalized likelihood under the learned variances
+        around the cohort's weights. What the cohort has learned stays as it is.
+
+        Parameters
+        ----------
+        X, y, sessions
+            As in `fit`, of the new subject alone.
+        subject : hashable
+            Its name, by which ``groups`` of later calls refer to it.
+
+        Returns
+        -------
+        SwitchingGLM
+            A copy with the subject at the end of `subjects_`; this model is as it was.
+
+        Raises
+        ------
+        DataError
+            As `fit`; without partial pooling; or if the subject is known already.
+
+        Warns
+        -----
+        NotConvergedWarning
+            If it had not converged after ``max_iter`` iterations.
+        """
+        check_is_fitted(self)
+        known = pd.Index(self._adaptable())
+        if subject in known:
+            raise DataError(
+                "the subject is known already",
+                expected=f"another name than {list_some(known.tolist())}",
+                found=repr(subject),
+                field="subject",
+            )
+        grown = known.append(pd.Index([subject])).to_numpy()
+        check_labels(grown, len(grown), "subject")
+        problem = self._problem(X, y, as_samples(X, self._required(y), sessions), reset=False)
+        self._some(problem.design.n_observed, "observed bin")
+        alone = self._by_subject(
+            problem, np.zeros(len(problem.transition_inputs), int), learns=False
+        )
+        ended = adapt_subject(alone, self._model(), self.max_iter, self.tol)
+        found = select_restart([ended], name=type(self).__name__)[0].state.emissions
+        model = deepcopy(self)
+        model.subjects_ = grown
+        for name, value in zip(
+            ("weights", "intercept", "weights_std", "intercept_std"),
+            (*self._split(found.subjects.weights), *self._split(found.std)),
+            strict=True,
+        ):
+            known_values = getattr(self, f"subject_{name}_")
+            setattr(model, f"subject_{name}_", np.concatenate([known_values, value]))
+        return model
+
+    def _adaptable(self) -> np.ndarray:
+        """The known subjects, of a model that has learned how subjects differ."""
+        if self.pooling != "partial":
+            raise DataError(
+                "how subjects differ was not learned",
+                expected="a model that was fitted with pooling='partial'",
+                found=f"pooling={self.pooling!r}",
+                field="pooling",
+            )
+        return self.subjects_
 
     def sample(
         self,
         X: ArrayLike | None = None,
         *,
         sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         random_state: RandomState = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw states and observations.
@@ -315,6 +601,8 @@ class SwitchingGLM(SwitchingModel):
         X : array-like of shape (n_bins, n_features), list of such, or None
             For a model without inputs, ``sessions`` gives the number of bins.
         sessions : array-like of shape (n_bins,), optional
+        groups : array-like of shape (n_bins,), optional
+            Subject of each bin, needed where subjects have weights of their own.
         random_state : int, RandomState, Generator or None
 
         Returns
@@ -328,7 +616,7 @@ class SwitchingGLM(SwitchingModel):
         missing = (
             None if X is not None else np.full((len(np.asarray(sessions)), self.n_outputs_), np.nan)
         )
-        problem = self._arrange(X, missing, sessions)
+        problem = self._arrange(X, missing, sessions, groups)
         model = self._model()
         path, noise = spawn_generators(random_state, 2)
         states = inference.sample_states(
@@ -336,7 +624,8 @@ class SwitchingGLM(SwitchingModel):
             *chain_arguments(problem, model.chain),
             random_state=path,
         )
-        y = self._family().draw(model.emissions, states, problem.design.inputs, noise).T
+        family: Any = problem.observations
+        y = family.draw(model.emissions, states, problem.design, noise).T
         return (y[:, 0] if y.shape[1] == 1 else y), states
 
     def standard_errors(
@@ -391,6 +680,7 @@ class SwitchingGLM(SwitchingModel):
         UserWarning
             If there are fewer than 20 clusters.
         """
+        self._only_complete("a standard error")
         if cov is not None:
             check_option(cov, ("observed", "sandwich"), "cov")
         problem = self._arrange(X, self._required(y), sessions)
@@ -478,6 +768,7 @@ class SwitchingGLM(SwitchingModel):
         >>> weights.groupby(["state", "feature"])["value"].std().shape
         (6,)
         """
+        self._only_complete("a bootstrap")
         problem, model = self._arrange(X, self._required(y), sessions), self._model()
         n_sessions = len(problem.starts) - 1
         if n < 1 or n_sessions < 2:
@@ -551,6 +842,7 @@ class SwitchingGLM(SwitchingModel):
         """
         model = cls(n_states=len(np.atleast_1d(np.asarray(weights))), **parameters)
         model._validate_params()
+        model._only_complete("a model from given parameters")
         k = model.n_states
         model.weights_ = given_array("weights", weights, (k, "n_outputs", "n_features"))
         model.intercept_ = given_array("intercept", intercept, model.weights_.shape[:2])
@@ -570,6 +862,7 @@ class SwitchingGLM(SwitchingModel):
         model.n_features_in_ = check_columns(
             n_weights, n_features, model.emission_columns, model.transition_columns
         )
+        model.n_parameters_ = 0
         model._set_if(_WITH_CLASSES, "n_classes_", n_outputs + 1)
         model.n_outputs_ = 1 if model.family == "categorical" else n_outputs
         return model
@@ -653,9 +946,119 @@ class SwitchingGLM(SwitchingModel):
             "transition_weights": {"feature": chosen["transition_columns"]},
         }
 
-    def _arrange(self, X: Any, y: Any, sessions: ArrayLike | None) -> Problem:
+    def _arrange(
+        self, X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None = None
+    ) -> Problem:
         check_is_fitted(self)
-        return self._problem(X, y, as_samples(X, y, sessions), reset=False)
+        given = as_samples(X, y, sessions, groups)
+        problem = self._problem(X, y, given, reset=False)
+        subjects = check_subjects(given.groups, problem.starts)
+        if self.pooling == "complete":
+            return problem
+        return self._by_subject(problem, code_subjects(subjects, self.subjects_, self.pooling))
+
+    def _take_subjects(self, groups: np.ndarray | None) -> np.ndarray | None:
+        """Set `subjects_`, and return each bin's place among them; None if weights are shared."""
+        for name in _OF_SUBJECTS:  # of an earlier fit
+            self.__dict__.pop(name, None)
+        if self.pooling == "complete":
+            return None
+        if self.pooling == "partial" and self.family in WITHOUT_PARTIAL:
+            raise DataError(
+                f"the family {self.family!r} cannot be pooled partially",
+                expected=f"one of {[one for one in FAMILIES if one not in WITHOUT_PARTIAL]}",
+                found=self.family,
+                fix="Use pooling='complete' or 'none', or family='poisson'.",
+                field="pooling",
+            )
+        groups = needed_subjects(groups, self.pooling)
+        subjects = pd.unique(groups)
+        if self.pooling == "partial" and len(subjects) < 2:
+            raise DataError(
+                "how subjects differ cannot be learned from one",
+                expected="two subjects or more with pooling='partial'",
+                found=subjects.tolist(),
+                fix="Use pooling='complete'.",
+                field="groups",
+            )
+        self.subjects_ = subjects
+        return code_subjects(groups, subjects, self.pooling)
+
+    def _by_subject(self, problem: Problem, codes: np.ndarray, *, learns: bool = True) -> Problem:
+        return by_subject(problem, self.pooling, codes, learns=learns)
+
+    def _constrained(
+        self,
+        problem: Problem,
+        states: ArrayLike | None,
+        init: SwitchingGLM | None,
+        fixed: Sequence[str],
+    ) -> Problem:
+        """The problem with states that are known, and with parameters that are held."""
+        noise = [_NOISE[self.family]] if self.family in _NOISE else []
+        known = ["weights", "intercept", *noise, "transition_matrix", "initial_proba"]
+        chain, emissions = check_fixed(fixed, [*known, "transition_weights"], init)
+        if emissions:
+            self._only_complete("a fit that holds parameters of the observations")
+        family: Any = problem.observations
+        return problem._replace(
+            observations=family.holding(emissions),
+            held=chain,
+            known=check_states(states, self.n_states, problem.starts, problem.prior.allowed),
+        )
+
+    def _start(self, init: SwitchingGLM, glm: Emissions) -> Model:
+        """The model to start at, which must be one of this kind."""
+        if not isinstance(init, SwitchingGLM):
+            raise DataError(
+                "init is no model", expected="a SwitchingGLM", found=type(init).__name__,
+                field="init",
+            )  # fmt: skip
+        check_is_fitted(init)
+        emissions = init._emissions("")
+        chain = Chain(init.initial_proba_, init.transition_matrix_, init.transition_weights_)
+        own = (self.family, self.n_states, self.fit_intercept, *glm.weights.shape[1:],
+               count_columns(self.transition_columns))  # fmt: skip
+        theirs = (init.family, init.n_states, init.fit_intercept, *emissions.weights.shape[1:],
+                  len(chain.weights))  # fmt: skip
+        if own != theirs:
+            words = "family, n_states, fit_intercept, outputs, inputs, transition inputs"
+            raise DataError(
+                "init is another kind of model",
+                expected=f"{own} ({words})",
+                found=theirs,
+                field="init",
+            )
+        allowed = check_mask(self.transition_mask, self.n_states)
+        if allowed is not None:
+            matrix = chain.matrix * allowed
+            total = matrix.sum(axis=1, keepdims=True)
+            chain = chain._replace(matrix=matrix / np.where(total > 0, total, 1.0))
+        return Model(emissions, chain)
+
+    def _count(self, problem: Problem) -> None:
+        """Set `n_parameters_`, where it is known."""
+        self.__dict__.pop("n_parameters_", None)
+        if self.pooling == "partial":
+            return
+        observations: Any = problem.observations
+        subjects = self._of_subjects()
+        own = self._emissions("") if subjects is None else subjects.of(0)
+        n_subjects = 1 if subjects is None else len(self.subjects_)
+        family: Family = observations if subjects is None else observations.family
+        chain = self._model().chain
+        self.n_parameters_ = count_parameters(problem, family, own, chain, n_subjects)
+
+    def _only_complete(self, what: str) -> None:
+        """Refuse what is defined for weights that all subjects share."""
+        if self.pooling != "complete":
+            raise DataError(
+                f"{what} is not defined where subjects have weights of their own",
+                expected="pooling='complete'",
+                found=f"pooling={self.pooling!r}",
+                fix="Fit with pooling='complete', or one subject at a time.",
+                field="pooling",
+            )
 
     def _problem(self, X: Any, y: Any, given: Samples, *, reset: bool) -> Problem:
         """Check and arrange data, given and as samples; ``reset`` is True in fit."""
@@ -680,8 +1083,11 @@ class SwitchingGLM(SwitchingModel):
             Design(np.ascontiguousarray(inputs.T), targets, self.fit_intercept),
             np.empty((len(X), 0)) if onward is None else onward,
             np.append(break_points(labels), len(X)).astype(np.int64),
-            ChainPrior(self.concentration, self.stickiness, self.transition_ridge),
-        )
+            ChainPrior(
+                self.concentration, self.stickiness, self.transition_ridge,
+                check_mask(self.transition_mask, self.n_states),
+            ),
+        )  # fmt: skip
 
     def _check_no_inputs(self, *, reset: bool) -> None:
         if not self.fit_intercept:
@@ -714,10 +1120,27 @@ class SwitchingGLM(SwitchingModel):
 
     def _model(self) -> Model:
         chain = Chain(self.initial_proba_, self.transition_matrix_, self.transition_weights_)
-        return Model(self._emissions(""), chain)
+        return Model(self._of_subjects() or self._emissions(""), chain)
 
-    def _glm(self) -> Emissions | None:
-        return self._emissions("glm_") if hasattr(self, "glm_weights_") else None
+    def _of_subjects(self) -> CohortEmissions | None:
+        """Emissions of every subject, or None where they share them."""
+        if self.pooling == "complete":
+            return None
+        alike = self._emissions("")
+        emissions = spread(alike, len(self.subjects_))
+        noise = getattr(self, f"subject_{_NOISE.get(self.family)}_", emissions.subjects.noise)
+        weights = self._joined(self.subject_weights_, self.subject_intercept_)
+        if self.pooling == "partial":
+            variance = self._joined(self.weight_variance_, self.intercept_variance_)
+            std = self._joined(self.subject_weights_std_, self.subject_intercept_std_)
+            emissions = emissions._replace(variance=variance, std=std)
+        return emissions._replace(subjects=Emissions(weights, noise))
+
+    def _glm(self) -> Emissions | CohortEmissions | None:
+        if not hasattr(self, "glm_weights_"):
+            return None
+        glm = self._emissions("glm_")
+        return glm if self.pooling == "complete" else spread(glm, len(self.subjects_))
 
     def _events(self, problem: Problem) -> tuple[float, str]:
         if self.family in ("poisson", "negative_binomial"):
@@ -732,20 +1155,38 @@ class SwitchingGLM(SwitchingModel):
         names = (_noise_name(family, prefix) for family in _NOISE)
         noise = next((getattr(self, name) for name in names if hasattr(self, name)), None)
         noise = self._family().given_noise(noise, weights)
+        return Emissions(self._joined(weights, intercept), noise)
+
+    def _joined(self, weights: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+        """The inverse of `_split`."""
         if self.fit_intercept:
-            weights = np.concatenate([weights, intercept[:, :, None]], axis=2)
-        return Emissions(weights, noise)
+            return np.concatenate([weights, intercept[..., None]], axis=-1)
+        return weights
 
     def _split(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weights (K, M, F) as weights of inputs and intercepts (K, M), which are 0 without one."""
+        """Weights (..., F) as weights of inputs and intercepts (...), which are 0 without one."""
         if self.fit_intercept:
-            return weights[:, :, :-1], weights[:, :, -1]
-        return weights, np.zeros(weights.shape[:2])
+            return weights[..., :-1], weights[..., -1]
+        return weights, np.zeros(weights.shape[:-1])
 
     def _store(self, model: Model) -> None:
-        self.weights_, self.intercept_ = self._split(model.emissions.weights)
-        self._set_noise("", model.emissions.noise)
         self.transition_weights_ = model.chain.weights
+        emissions = model.emissions
+        if isinstance(emissions, CohortEmissions):
+            self._store_subjects(emissions)
+            emissions = Emissions(emissions.mean, emissions.subjects.noise.mean(axis=0))
+        self.weights_, self.intercept_ = self._split(emissions.weights)
+        self._set_noise("", emissions.noise)
+
+    def _store_subjects(self, emissions: CohortEmissions) -> None:
+        self.subject_weights_, self.subject_intercept_ = self._split(emissions.subjects.weights)
+        if self.pooling == "partial":
+            variances = self._split(emissions.variance)
+            self.weight_variance_, self.intercept_variance_ = variances
+            std = self._split(emissions.std)
+            self.subject_weights_std_, self.subject_intercept_std_ = std
+        elif self.family in _NOISE:
+            setattr(self, f"subject_{_NOISE[self.family]}_", emissions.subjects.noise)
 
     def _set_noise(self, prefix: str, noise: np.ndarray) -> None:
         for family in _NOISE:

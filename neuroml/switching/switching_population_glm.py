@@ -339,22 +339,37 @@ class SwitchingPopulationGLM(SwitchingModel):
         return self
 
     def predict(
-        self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
+        self,
+        spikes: ArrayLike,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return the most probable path of states (n_bins,) through each session (Viterbi)."""
-        return super().predict(spikes, y, sessions=sessions)
+        return super().predict(spikes, y, sessions=sessions, groups=groups)
 
     def predict_proba(
-        self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
+        self,
+        spikes: ArrayLike,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return the posterior of the states (n_bins, n_states) given whole sessions."""
-        return super().predict_proba(spikes, y, sessions=sessions)
+        return super().predict_proba(spikes, y, sessions=sessions, groups=groups)
 
     def filter_proba(
-        self, spikes: ArrayLike, y: Any = None, *, sessions: ArrayLike | None = None
+        self,
+        spikes: ArrayLike,
+        y: Any = None,
+        *,
+        sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return the probability of the states (n_bins, n_states) given the bins up to then."""
-        return super().filter_proba(spikes, y, sessions=sessions)
+        return super().filter_proba(spikes, y, sessions=sessions, groups=groups)
 
     def score(
         self,
@@ -362,6 +377,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         y: Any = None,
         *,
         sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Return the mean log-likelihood in nats per bin, summed over units, constants included.
@@ -371,6 +387,8 @@ class SwitchingPopulationGLM(SwitchingModel):
         spikes : array-like of shape (n_bins, n_units) or list of such
         y : ignored
         sessions : array-like of shape (n_bins,), optional
+        groups : array-like of shape (n_bins,), optional
+            Subjects, whose model is the same.
         sample_weight : array-like of shape (n_bins,), optional
             Weights of the bins in the mean; each bin has its log-likelihood given those before it
             in the session.
@@ -385,7 +403,9 @@ class SwitchingPopulationGLM(SwitchingModel):
             If counts are negative, fractional or missing, sessions are not contiguous, or
             there are no usable weights.
         """
-        return super().score(spikes, y, sessions=sessions, sample_weight=sample_weight)
+        return super().score(
+            spikes, y, sessions=sessions, groups=groups, sample_weight=sample_weight
+        )
 
     def score_bits(
         self,
@@ -393,6 +413,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         y: Any = None,
         *,
         sessions: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         null: str = "glm",
         random_state: RandomState = None,
     ) -> float:
@@ -403,6 +424,8 @@ class SwitchingPopulationGLM(SwitchingModel):
         spikes : array-like of shape (n_bins, n_units) or list of such
         y : ignored
         sessions : array-like of shape (n_bins,), optional
+        groups : array-like of shape (n_bins,), optional
+            Subjects, whose model is the same.
         null : {"glm", "shuffled"}
             The one-state model of the training data, or this model with its one-step-ahead state
             probabilities shuffled over bins: what it gains from knowing when states occur.
@@ -421,7 +444,7 @@ class SwitchingPopulationGLM(SwitchingModel):
             As `score`, and if there is no spike.
         """
         return super().score_bits(
-            spikes, y, sessions=sessions, null=null, random_state=random_state
+            spikes, y, sessions=sessions, groups=groups, null=null, random_state=random_state
         )
 
     def sample(
@@ -580,9 +603,11 @@ class SwitchingPopulationGLM(SwitchingModel):
     def _functions(self) -> np.ndarray:
         return basis_functions(self.basis, self.n_basis, self.n_lags)
 
-    def _arrange(self, X: Any, y: Any, sessions: ArrayLike | None) -> Problem:
+    def _arrange(
+        self, X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None = None
+    ) -> Problem:
         check_is_fitted(self)
-        given = check_samples(self, X, sessions=sessions, reset=False)
+        given = check_samples(self, X, sessions=sessions, groups=groups, reset=False)
         check_counts(given.X)
         return self._problem(given.X, given.sessions)
 

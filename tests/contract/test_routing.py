@@ -144,7 +144,7 @@ def test_requests_of_a_step_survive_the_saver(choices, tmp_path):
         steps = make_pipeline(StandardScaler(), quiet).fit(choices.X, choices.y)
         neuroml.save(steps, tmp_path / "m.safetensors")
         back = neuroml.load(tmp_path / "m.safetensors")
-        assert back[-1].get_metadata_routing().fit.requests == {"sessions": False}
+        assert back[-1].get_metadata_routing().fit.requests["sessions"] is False
         given = (choices.X, choices.y)
         assert back.score(*given, sessions=choices.sessions) == pytest.approx(
             steps.score(*given, sessions=choices.sessions), abs=1e-12
@@ -159,9 +159,9 @@ def test_a_subclass_says_otherwise():
             return super().score(X, y)
 
     asked = Quiet().get_metadata_routing()
-    assert asked.fit.requests == {"sessions": False}
+    assert asked.fit.requests["sessions"] is False
     assert asked.score.requests == {}
-    assert asked.predict.requests == {"sessions": True, "y": True}
+    assert asked.predict.requests == {"sessions": True, "groups": True, "y": True}
 
 
 @pytest.mark.parametrize("entry", ARRAYS)

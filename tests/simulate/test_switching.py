@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neuroml.simulate import make_switching_choices
+from neuroml.simulate import make_switching_choices, make_switching_cohort
 
 
 def test_same_seed_same_choices():
@@ -39,3 +39,27 @@ def test_states_stay_as_long_as_asked():
 def test_says_how_many_strategies_there_are():
     with pytest.raises(ValueError, match="from 1 to 5, not 6"):
         make_switching_choices(n_states=6)
+
+
+def test_a_cohort_without_deviations_is_subjects_that_are_alike():
+    data = make_switching_cohort(3, 2, 40, 2, deviation=0.0, random_state=0)
+    assert (data.subject_weights == data.weights).all()
+    assert (data.subject_intercept == data.intercept).all()
+    assert data.X.shape == (240, 3)
+    assert np.unique(data.sessions).tolist() == list(range(6))
+    assert data.groups[::80].tolist() == ["s00", "s01", "s02"]
+
+
+def test_deviations_of_a_cohort_are_those_asked_for():
+    data = make_switching_cohort(400, 1, 2, 2, deviation=(0.8, 0.0, 0.3), random_state=0)
+    weights = (data.subject_weights - data.weights)[:, :, 0]
+    # 800 normal numbers: the standard error of a standard deviation is 2.5 %
+    assert weights[:, :, 0].std() == pytest.approx(0.8, rel=0.1)
+    assert not weights[:, :, 1:].any()
+    assert (data.subject_intercept - data.intercept).std() == pytest.approx(0.3, rel=0.1)
+
+
+@pytest.mark.parametrize("deviation", [-1.0, (1.0, 2.0), np.nan, np.inf])
+def test_deviations_that_are_none_are_refused(deviation):
+    with pytest.raises(ValueError, match="deviation is one number or three"):
+        make_switching_cohort(2, deviation=deviation)

@@ -28,9 +28,13 @@ __all__ = [
     "check_targets",
     "count_columns",
     "refuse_targets",
+    "solve_damped",
 ]
 
 _MAX_BACKTRACKS = 25  # 2^-25 is 3e-8: a smaller part of a Newton step changes nothing
+# Relative damping of a Hessian's diagonal (and absolute, a thousandth of it, for inputs that are
+# silent): enough for float64 to invert it, too little to change a step.
+_JITTER = 1e-9
 # Random starts: the standard deviation of a weight's noise, relative to one that moves the
 # predictor by one unit, is itself drawn from here, so that starts differ in how far they are from
 # the one-state model. A choice, not tuned; `restart_objectives_` shows how it fares.
@@ -142,6 +146,7 @@ class Family(Observations[Emissions, Design]):
     """
 
     max_outputs: int | None = None
+    held: frozenset[str] = frozenset()  # of "weights", "intercept" and "noise": not fitted
 
     def __init__(self, ridge: float = 0.0) -> None:
         self.ridge = ridge
@@ -151,6 +156,37 @@ class Family(Observations[Emissions, Design]):
         flat = copy(self)
         flat.ridge = 0.0
         return flat
+
+    def of_subjects(self) -> Self:
+        """What every subject of a cohort has by itself: the likelihood, and priors of its bins."""
+        flat = copy(self)
+        flat.ridge = 0.0
+        return flat
+
+    def of_cohort(self) -> Self:
+        """What is left of the prior for what subjects share."""
+        return copy(self)
+
+    def pooled_noise(
+        self,
+        emissions: Emissions,
+        parts: list[tuple[np.ndarray, Design, np.ndarray]],  # noqa: ARG002
+        mean: np.ndarray,  # noqa: ARG002
+        whole: Design,  # noqa: ARG002
+    ) -> np.ndarray:
+        """M-step of the noise that subjects share: that of most families is nothing.
+
+        Parameters
+        ----------
+        emissions : Emissions
+        parts : list of (weights (K, M, F), Design, responsibilities (K, T))
+            Of every subject.
+        mean : ndarray of shape (K, M, F)
+            The weights that the ridge holds.
+        whole : Design
+            Of all subjects.
+        """
+        return emissions.noise
 
     @abstractmethod
     def check(self, targets: np.ndarray) -> None:
@@ -163,14 +199,18 @@ class Family(Observations[Emissions, Design]):
         """Derivative of the expected log-probability and prior by weights and `free_noise`."""
 
     @abstractmethod
+    def mean(self, emissions: Emissions, design: Design) -> np.ndarray:
+        """Expected targets (K, M, T); probabilities of all classes (K, C, T) where there are."""
+
+    @abstractmethod
     def draw(
         self,
         emissions: Emissions,
         states: np.ndarray,
-        inputs: np.ndarray,
+        design: Design,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        """Random targets (M, T) given states (T,) and inputs (F, T)."""
+        """Random targets (M, T) given states (T,) and those of a design."""
 
     def random_start(
         self, glm: Emissions, design: Design, n_states: int, rng: np.random.Generator
@@ -194,12 +234,43 @@ class Family(Observations[Emissions, Design]):
         """The inverse of `free_noise`."""
         return like
 
+    @abstractmethod
+    def curvature(
+        self, emissions: Emissions, design: Design, resp: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient (K, M, F) and negative Hessian (K, B, n, n) by the weights, with the prior.
+
+        Weights of a state fall into B blocks of n that do not change each other's gradient.
+        """
+
+    def ridge_blocks(self, emissions: Emissions, design: Design) -> np.ndarray:
+        """What the ridge adds to the blocks of `curvature`: (K, B, n, n)."""
+        n_states, n_outputs, _ = emissions.weights.shape
+        blocks = np.diag(self.precision(design))
+        return np.broadcast_to(blocks, (n_states, n_outputs, *blocks.shape))
+
     def precision(self, design: Design) -> np.ndarray:
         """Prior precision of each input's weight (F,)."""
         precision = np.full(len(design.inputs), self.ridge)
         if design.has_intercept:
             precision[-1] = 0.0
         return precision
+
+    def holding(self, held: frozenset[str]) -> Self:
+        """The same family, of which fits leave these parameters as they are."""
+        holding = copy(self)
+        holding.held = held
+        return holding
+
+    def free_part(
+        self, gradient: np.ndarray, hessian: np.ndarray, design: Design
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gradients (..., n) and Hessians (..., n, n) whose steps leave out what is held."""
+        is_intercept = np.zeros(len(design.inputs), dtype=bool)
+        is_intercept[-1:] = design.has_intercept
+        free = np.where(is_intercept, "intercept" not in self.held, "weights" not in self.held)
+        free = np.tile(free, hessian.shape[-1] // len(free))
+        return gradient * free, hessian * free * free[:, None] + np.diag(~free)
 
     def log_prior(self, emissions: Emissions, design: Design) -> float:
         return float(self.log_priors(emissions, design).sum())
@@ -216,9 +287,12 @@ class Family(Observations[Emissions, Design]):
 class NewtonFamily(Family):
     """A family without a closed form for its weights: one damped Newton step per M-step."""
 
-    @abstractmethod
     def newton_direction(self, emissions: Emissions, design: Design, resp: np.ndarray) -> Emissions:
         """Where weights and the logarithm of the noise should go under resp (K, T)."""
+        gradient, hessian = self.curvature(emissions, design, resp)
+        flat, hessian = self.free_part(gradient.reshape(hessian.shape[:-1]), hessian, design)
+        steps = solve_damped(hessian, flat)
+        return Emissions(steps.reshape(gradient.shape), np.zeros_like(emissions.noise))
 
     def m_step(
         self, emissions: Emissions, design: Design, resp: np.ndarray, log_prob: np.ndarray
@@ -344,6 +418,14 @@ def refuse_targets(problem: str, expected: str, bad: np.ndarray, targets: np.nda
         found=f"{int(bad.sum())} others, the first {targets[unit, t]:g} at bin {t}, output {unit}",
         field="y",
     )
+
+
+def solve_damped(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Newton steps (..., n) of negative Hessians (..., n, n), which may be singular."""
+    n = hessian.shape[-1]
+    diagonal = np.einsum("...ii->...i", hessian)
+    damping = (_JITTER * (1e-3 + diagonal))[..., None] * np.eye(n)
+    return np.asarray(np.linalg.solve(hessian + damping, gradient[..., None])[..., 0])
 
 
 def _moved(emissions: Emissions, direction: Emissions, step_size: np.ndarray) -> Emissions:

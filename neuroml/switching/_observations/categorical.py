@@ -11,8 +11,6 @@ from neuroml.switching._observations.base import Design, Emissions, NewtonFamily
 
 __all__ = ["Categorical"]
 
-_JITTER = 1e-9  # relative damping of the Hessian: silent inputs, saturated classes
-
 
 class Categorical(NewtonFamily):
     """One output 0, 1, ..., C - 1; weights (K, C - 1, F) of all classes but 0, against class 0."""
@@ -50,24 +48,29 @@ class Categorical(NewtonFamily):
             out[k] = np.where(seen, log_probabilities[labels, np.arange(len(seen))], 0.0)
         return out
 
-    def newton_direction(self, emissions: Emissions, design: Design, resp: np.ndarray) -> Emissions:
+    def curvature(
+        self, emissions: Emissions, design: Design, resp: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         gradient, _ = self.gradient(emissions, design, resp)
         n_states, n_free, n_inputs = emissions.weights.shape
-        steps = np.empty_like(emissions.weights)
         observed = resp * design.observed
+        hessian = np.empty((n_states, n_free, n_inputs, n_free, n_inputs))
         for k in range(n_states):
             probabilities = np.exp(_log_probabilities(emissions.weights[k], design.inputs))[1:]
             # Block (a, b) of the Hessian: X diag(p_a (1[a = b] - p_b)) X^T; then the prior.
-            hessian = np.empty((n_free, n_inputs, n_free, n_inputs))
             for a in range(n_free):
                 for b in range(n_free):
                     of_bins = probabilities[a] * (float(a == b) - probabilities[b])
-                    hessian[a, :, b] = (design.inputs * (observed[k] * of_bins)) @ design.inputs.T
-            flat = hessian.reshape(n_free * n_inputs, -1)
-            diagonal = np.einsum("ff->f", flat)
-            diagonal += np.tile(self.precision(design), n_free) + _JITTER * (1e-3 + diagonal)
-            steps[k] = np.linalg.solve(flat, gradient[k].ravel()).reshape(n_free, n_inputs)
-        return Emissions(steps, np.zeros_like(emissions.noise))
+                    hessian[k, a, :, b] = (
+                        design.inputs * (observed[k] * of_bins)
+                    ) @ design.inputs.T
+        blocks = hessian.reshape(n_states, 1, n_free * n_inputs, n_free * n_inputs)
+        return gradient, blocks + self.ridge_blocks(emissions, design)
+
+    def ridge_blocks(self, emissions: Emissions, design: Design) -> np.ndarray:
+        n_states, n_free, _ = emissions.weights.shape
+        blocks = np.diag(np.tile(self.precision(design), n_free))
+        return np.broadcast_to(blocks, (n_states, 1, *blocks.shape))
 
     def gradient(
         self, emissions: Emissions, design: Design, resp: np.ndarray
@@ -80,14 +83,18 @@ class Categorical(NewtonFamily):
             gradient[k] += (residual[1:] * observed[k]) @ design.inputs.T
         return gradient, np.empty(0)
 
+    def mean(self, emissions: Emissions, design: Design) -> np.ndarray:
+        every = [_log_probabilities(weights, design.inputs) for weights in emissions.weights]
+        return np.exp(np.stack(every))
+
     def draw(
         self,
         emissions: Emissions,
         states: np.ndarray,
-        inputs: np.ndarray,
+        design: Design,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        eta = np.einsum("tcf,ft->ct", emissions.weights[states], inputs)
+        eta = np.einsum("tcf,ft->ct", emissions.weights[states], design.inputs)
         eta = np.vstack([np.zeros(len(states)), eta])
         return (eta + rng.gumbel(size=eta.shape)).argmax(axis=0)[None].astype(np.float64)
 

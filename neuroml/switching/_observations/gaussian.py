@@ -49,6 +49,53 @@ class Gaussian(Family):
         flat.strength = 0.0
         return flat
 
+    def of_subjects(self) -> Self:
+        flat = super().of_subjects()
+        flat.strength = 0.0
+        return flat
+
+    def pooled_noise(
+        self,
+        emissions: Emissions,  # noqa: ARG002 - the noise has a closed form
+        parts: list[tuple[np.ndarray, Design, np.ndarray]],
+        mean: np.ndarray,
+        whole: Design,
+    ) -> np.ndarray:
+        flat = self.of_subjects()
+        every = [flat._moments(*part) for part in parts]
+        scatters = sum(scatter for scatter, _ in every)
+        counts = sum(count for _, count in every) + self.strength + self._n_penalized(whole)
+        priors = np.stack([self._prior_scatter(weights, whole) for weights in mean])
+        return self._covariances(scatters + priors, np.asarray(counts))
+
+    def curvature(
+        self, emissions: Emissions, design: Design, resp: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        seen = ~np.isnan(design.targets)
+        gradient = np.empty_like(emissions.weights)
+        grams = np.empty((*gradient.shape, gradient.shape[2]))
+        inverse = np.linalg.inv(emissions.noise)
+        for k, weights in enumerate(emissions.weights):
+            residual = np.nan_to_num(design.targets - weights @ design.inputs)
+            by_mean = (residual * resp[k]) @ design.inputs.T - weights * self.precision(design)
+            gradient[k] = inverse[k] @ by_mean
+            for m, known in enumerate(seen):
+                grams[k, m] = (design.inputs * (resp[k] * known)) @ design.inputs.T
+        return gradient, self._blocks(inverse, grams) + self.ridge_blocks(emissions, design)
+
+    def ridge_blocks(self, emissions: Emissions, design: Design) -> np.ndarray:
+        grams = super().ridge_blocks(emissions, design)
+        return self._blocks(np.linalg.inv(emissions.noise), grams)
+
+    def _blocks(self, inverse: np.ndarray, grams: np.ndarray) -> np.ndarray:
+        """Kronecker products of precisions (K, M, M) and Gram matrices (K, M, F, F)."""
+        n_states, m, f, _ = grams.shape
+        if self._independent:
+            return np.einsum("kmm->km", inverse)[:, :, None, None] * grams
+        # outputs that depend on each other are missing together, so that they share their Gram
+        blocks = np.einsum("kmn,kfg->kmfng", inverse, grams[:, 0])
+        return blocks.reshape(n_states, 1, m * f, m * f)
+
     def check(self, targets: np.ndarray) -> None:
         refuse_targets("y is infinite", "finite numbers", np.isinf(targets), targets)
         missing = np.isnan(targets)
@@ -173,8 +220,10 @@ class Gaussian(Family):
                 for of_state in zip(emissions.weights, resp, strict=True)
             ]
         )
-        scatters, counts = self._moments(weights, design, resp)
-        updated = Emissions(weights, self._covariances(scatters, counts))
+        noise = emissions.noise
+        if "noise" not in self.held:
+            noise = self._covariances(*self._moments(weights, design, resp))
+        updated = Emissions(weights, noise)
         return updated, self.log_prob(updated, design)
 
     def gradient(
@@ -215,16 +264,19 @@ class Gaussian(Family):
         np.exp(diagonals, out=diagonals)
         return np.broadcast_to(factors @ factors.transpose(0, 2, 1), like.shape).copy()
 
+    def mean(self, emissions: Emissions, design: Design) -> np.ndarray:
+        return np.asarray(emissions.weights @ design.inputs)
+
     def draw(
         self,
         emissions: Emissions,
         states: np.ndarray,
-        inputs: np.ndarray,
+        design: Design,
         rng: np.random.Generator,
     ) -> np.ndarray:
         factors = np.linalg.cholesky(emissions.noise)[states]
         noise = rng.normal(size=(len(states), factors.shape[1]))
-        mean = np.einsum("tmf,ft->mt", emissions.weights[states], inputs)
+        mean = np.einsum("tmf,ft->mt", emissions.weights[states], design.inputs)
         return mean + np.einsum("tmn,tn->mt", factors, noise)
 
     @property
@@ -255,7 +307,8 @@ class Gaussian(Family):
             diagonal = np.einsum("ff->f", gram)
             diagonal += self.precision(design)
             diagonal += _JITTER * (1e-3 + diagonal)
-            weights[group] += np.linalg.solve(gram, gradient[group].T).T
+            free, gram = self.free_part(gradient[group], gram, design)
+            weights[group] += np.linalg.solve(gram, free.T).T
         return weights
 
     def _moments(

@@ -33,9 +33,6 @@ from neuroml.switching._observations.base import Design, Emissions, NewtonFamily
 
 __all__ = ["Bernoulli", "NegativeBinomial", "Poisson"]
 
-# Relative damping of a Hessian's diagonal (and absolute, a thousandth of it, for inputs that are
-# silent): enough for float64 to invert it, too little to change a step.
-_JITTER = 1e-9
 _LARGEST_DRAWN_MEAN = 1e12  # numpy draws no Poisson number above 9e18; float64 counts end at 9e15
 # At 1e-6 the distribution is a Poisson distribution for every mean that data can tell (the variance
 # of a mean of 1000 is 1001); at 1e3 nearly all counts are zero.
@@ -94,23 +91,21 @@ class _ScalarFamily(NewtonFamily):
         out += self.constants(emissions.noise, design.targets)
         return out
 
-    def newton_direction(self, emissions: Emissions, design: Design, resp: np.ndarray) -> Emissions:
+    def curvature(
+        self, emissions: Emissions, design: Design, resp: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         of_weights = np.diag(self.precision(design))
         _, by_mean, hessian_by_mean = self.at_mean_input(emissions, design)
+        gradient = by_mean[:, :, None] * design.mean_inputs - emissions.weights @ of_weights
         at_mean = np.outer(design.mean_inputs, design.mean_inputs)
-        steps = np.empty_like(emissions.weights)
-        for k in range(len(steps)):
-            # Derivatives by the predictor of every bin, then by the weights, with the priors.
-            by_eta, hessians = self._derivatives(emissions, design, resp, k)
-            gradient = by_eta @ design.inputs.T - emissions.weights[k] @ of_weights
-            gradient += np.outer(by_mean[k], design.mean_inputs)
-            for m, of_bins in enumerate(hessians):
-                hessian = (design.inputs * of_bins) @ design.inputs.T
-                hessian += of_weights + hessian_by_mean[k, m] * at_mean
-                diagonal = np.einsum("ff->f", hessian)
-                diagonal += _JITTER * (1e-3 + diagonal)
-                steps[k, m] = np.linalg.solve(hessian, gradient[m])
-        return Emissions(steps, np.zeros_like(emissions.noise))
+        hessian = of_weights + hessian_by_mean[:, :, None, None] * at_mean
+        for k in range(len(gradient)):
+            # Derivatives by the predictor of every bin, then by the weights.
+            by_eta, of_bins = self._derivatives(emissions, design, resp, k)
+            gradient[k] += by_eta @ design.inputs.T
+            for m, of_output in enumerate(of_bins):
+                hessian[k, m] += (design.inputs * of_output) @ design.inputs.T
+        return gradient, hessian
 
     def gradient(
         self, emissions: Emissions, design: Design, resp: np.ndarray
@@ -156,14 +151,17 @@ class Bernoulli(_ScalarFamily):
     def constants(self, noise: np.ndarray, targets: np.ndarray) -> np.ndarray | float:  # noqa: ARG002
         return 0.0
 
+    def mean(self, emissions: Emissions, design: Design) -> np.ndarray:
+        return np.asarray(expit(emissions.weights @ design.inputs))
+
     def draw(
         self,
         emissions: Emissions,
         states: np.ndarray,
-        inputs: np.ndarray,
+        design: Design,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        rate = expit(_predictor(emissions, states, inputs))
+        rate = expit(_predictor(emissions, states, design.inputs))
         return (rng.random(rate.shape) < rate).astype(np.float64)
 
 
@@ -188,6 +186,11 @@ class Poisson(_ScalarFamily):
         flat.rate_prior = 0.0
         return flat
 
+    def of_cohort(self) -> Self:
+        shared = super().of_cohort()
+        shared.rate_prior = 0.0  # bins of every subject have their own
+        return shared
+
     def at_mean_input(
         self, emissions: Emissions, design: Design
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -204,6 +207,9 @@ class Poisson(_ScalarFamily):
     def intercept(self, mean: np.ndarray, n: np.ndarray) -> np.ndarray:
         return np.log(mean + 0.5 / n)
 
+    def mean(self, emissions: Emissions, design: Design) -> np.ndarray:
+        return np.asarray(np.exp(np.minimum(emissions.weights @ design.inputs, _LARGEST_LOG_RATE)))
+
     def constants(self, noise: np.ndarray, targets: np.ndarray) -> np.ndarray | float:  # noqa: ARG002
         return -np.nan_to_num(gammaln(targets + 1.0)).sum(axis=0)
 
@@ -211,10 +217,10 @@ class Poisson(_ScalarFamily):
         self,
         emissions: Emissions,
         states: np.ndarray,
-        inputs: np.ndarray,
+        design: Design,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        return rng.poisson(_mean_count(emissions, states, inputs)).astype(np.float64)
+        return rng.poisson(_mean_count(emissions, states, design.inputs)).astype(np.float64)
 
 
 class NegativeBinomial(Poisson):
@@ -251,6 +257,8 @@ class NegativeBinomial(Poisson):
 
     def newton_direction(self, emissions: Emissions, design: Design, resp: np.ndarray) -> Emissions:
         weights = super().newton_direction(emissions, design, resp).weights
+        if "noise" in self.held:
+            return Emissions(weights, np.zeros_like(emissions.noise))
         gradient, hessian = self._log_dispersion_derivatives(emissions, design, resp)
         # Newton where the objective is concave, uphill elsewhere; at most by a factor of e.
         step = np.where(hessian < 0, -gradient / np.minimum(hessian, -1e-12), np.sign(gradient))
@@ -279,11 +287,11 @@ class NegativeBinomial(Poisson):
         self,
         emissions: Emissions,
         states: np.ndarray,
-        inputs: np.ndarray,
+        design: Design,
         rng: np.random.Generator,
     ) -> np.ndarray:
         r = 1.0 / emissions.noise[states].T
-        rate = rng.gamma(r, _mean_count(emissions, states, inputs) / r)
+        rate = rng.gamma(r, _mean_count(emissions, states, design.inputs) / r)
         return rng.poisson(np.minimum(rate, _LARGEST_DRAWN_MEAN)).astype(np.float64)
 
     def _log_dispersion_derivatives(

@@ -1,0 +1,168 @@
+"""Where a fit starts, and what it holds: given models, transitions, parameters and states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neuroml._core.validation import list_some
+from neuroml.exceptions import DataError
+from neuroml.switching._chain import Chain
+from neuroml.switching._em import Problem
+from neuroml.switching._observations.base import Emissions, Family
+
+__all__ = ["check_fixed", "check_mask", "check_states", "count_parameters"]
+
+# Names of attributes, without their underscores, and what they are in a chain or a family.
+_CHAIN = {
+    "transition_matrix": "matrix", "initial_proba": "initial", "transition_weights": "weights",
+}  # fmt: skip
+_EMISSIONS = {
+    "weights": "weights", "intercept": "intercept", "covariances": "noise", "dispersions": "noise",
+}  # fmt: skip
+
+
+def check_mask(mask: ArrayLike | None, n_states: int) -> np.ndarray | None:
+    """Allowed transitions (K, K), of which every state has one.
+
+    Raises
+    ------
+    DataError
+        If they are not bool, have another shape, or leave a state nowhere to go.
+    """
+    if mask is None:
+        return None
+    allowed = np.asarray(mask)
+    if allowed.dtype != bool or allowed.shape != (n_states, n_states):
+        raise DataError(
+            "transition_mask does not say which transitions are allowed",
+            expected=f"True or False, shape ({n_states}, {n_states}), from row to column",
+            found=f"{allowed.dtype}, shape {allowed.shape}",
+            field="transition_mask",
+        )
+    nowhere = np.flatnonzero(~allowed.any(axis=1))
+    if len(nowhere):
+        raise DataError(
+            "states lead nowhere",
+            expected="at least one True in each row",
+            found=f"none in rows {nowhere.tolist()}",
+            field="transition_mask",
+        )
+    return allowed
+
+
+def check_fixed(
+    fixed: Iterable[str], known: Iterable[str], init: Any
+) -> tuple[frozenset[str], frozenset[str]]:
+    """What the chain and the emissions hold, of the names of parameters.
+
+    Parameters
+    ----------
+    fixed : iterable of str
+    known : iterable of str
+        The model's parameters.
+    init : SwitchingGLM or None
+
+    Raises
+    ------
+    DataError
+        If there is no such parameter, or no model to take values from.
+    """
+    names = [fixed] if isinstance(fixed, str) else list(fixed)
+    known = [name for name in known if name in _CHAIN | _EMISSIONS]
+    others = [name for name in names if name not in known]
+    if others:
+        raise DataError(
+            "there is no such parameter to hold",
+            expected=f"some of {list_some(known)}",
+            found=list_some(others),
+            field="fixed",
+        )
+    if names and init is None:
+        raise DataError(
+            "the values of fixed parameters are not known",
+            expected="init=, a model that has them",
+            found=f"fixed={names} alone",
+            field="init",
+        )
+    chain = frozenset(_CHAIN[name] for name in names if name in _CHAIN)
+    return chain, frozenset(_EMISSIONS[name] for name in names if name in _EMISSIONS)
+
+
+def check_states(
+    states: ArrayLike | None, n_states: int, starts: np.ndarray, allowed: np.ndarray | None
+) -> np.ndarray | None:
+    """Known states (T,), -1 where unknown.
+
+    Raises
+    ------
+    DataError
+        If they are no states, or one follows another that may not lead to it.
+    """
+    if states is None:
+        return None
+    known, n_bins = np.asarray(states), int(starts[-1])
+    if known.shape != (n_bins,) or known.dtype.kind not in "iu":
+        raise DataError(
+            "states are not one whole number for each bin",
+            expected=f"integers from -1 (unknown) to {n_states - 1}, shape ({n_bins},)",
+            found=f"{known.dtype}, shape {known.shape}",
+            field="states",
+        )
+    bad = np.flatnonzero((known < -1) | (known >= n_states))
+    if len(bad):
+        raise DataError(
+            "there are no such states",
+            expected=f"-1 (unknown) to {n_states - 1}",
+            found=f"{known[bad[0]]} at bin {bad[0]}",
+            field="states",
+        )
+    if allowed is not None and n_bins > 1:
+        before, after = known[:-1], known[1:]
+        wrong = (before >= 0) & (after >= 0) & ~allowed[before, after]
+        wrong[starts[1:-1] - 1] = False  # from one session to the next
+        if wrong.any():
+            t = int(wrong.argmax())
+            raise DataError(
+                "states follow each other in a way that transition_mask forbids",
+                expected="transitions that are True in transition_mask",
+                found=f"{known[t]} to {known[t + 1]} at bin {t + 1}",
+                field="states",
+            )
+    return known.astype(np.int64)
+
+
+def count_parameters(
+    problem: Problem, family: Family, emissions: Emissions, chain: Chain, n_subjects: int = 1
+) -> int:
+    """Number of parameters that a fit learned, with those of every subject.
+
+    Parameters
+    ----------
+    problem : Problem
+    family : Family
+        With what it held.
+    emissions : Emissions
+        Of one subject.
+    chain : Chain
+    n_subjects : int
+        Subjects that have emissions of their own.
+    """
+    n_states, n_outputs, n_inputs = emissions.weights.shape
+    has_intercept = bool(problem.design.whole.has_intercept if n_subjects > 1
+                         else problem.design.has_intercept)  # fmt: skip
+    counts = {
+        "weights": n_states * n_outputs * (n_inputs - has_intercept),
+        "intercept": n_states * n_outputs * has_intercept,
+        "noise": family.free_noise(emissions.noise).size,
+    }
+    own = sum(n for name, n in counts.items() if name not in family.held)
+    allowed = problem.prior.allowed
+    onward = n_states * (n_states - 1) if allowed is None else int(allowed.sum()) - n_states
+    shared = {
+        "matrix": onward, "initial": n_states - 1, "weights": len(chain.weights) * onward,
+    }  # fmt: skip
+    return n_subjects * own + sum(n for name, n in shared.items() if name not in problem.held)
