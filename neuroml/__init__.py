@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from neuroml._core.persistence import load, save
 
 _PUBLIC = {"load": "neuroml._core.persistence", "save": "neuroml._core.persistence"}
-_FAMILIES = ("celltypes", "connectome", "decoding", "dendrites", "switching")
+_FAMILIES = (
+    "celltypes",
+    "connectome",
+    "decoding",
+    "dendrites",
+    "representation",
+    "switching",
+)
 """The packages that hold estimators."""
 _SUBMODULES = (
     *_FAMILIES,

@@ -14,7 +14,9 @@ import neuroml
 
 PACKAGE = Path(neuroml.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-FAMILIES = {"decoding", "switching", "connectome", "celltypes", "dendrites"}
+FAMILIES = {
+    "decoding", "switching", "connectome", "celltypes", "dendrites", "representation",
+}  # fmt: skip
 BELOW = ["exceptions", "_core", "data", "simulate"]
 ABOVE = ["evaluation", "plotting", "report", "batch", "cli"]
 LAYERS = [*BELOW, *sorted(FAMILIES), *ABOVE]

@@ -1,0 +1,83 @@
+"""What the functions of this family are given: tables of numbers, conditions, dichotomies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+
+from neuroml._core.validation import check_labels, one_array
+from neuroml.exceptions import DataError
+
+__all__ = ["as_dichotomies", "as_table", "codes_of", "condition_means", "same_rows"]
+
+
+def as_table(X: Any, field: str = "X") -> np.ndarray:
+    """Finite numbers (n_rows, n_columns)."""
+    return np.asarray(check_array(one_array(X, field), dtype=np.float64, input_name=field))
+
+
+def same_rows(X: np.ndarray, Y: np.ndarray, field: str = "Y") -> None:
+    """Refuse two tables about different samples."""
+    if len(X) != len(Y):
+        raise DataError(
+            "the two are about different samples",
+            expected=f"{len(X)} rows",
+            found=len(Y),
+            field=field,
+        )
+
+
+def codes_of(y: ArrayLike, n_samples: int, field: str = "y") -> tuple[np.ndarray, np.ndarray]:
+    """The conditions in sorted order, and the number of each sample's."""
+    labels = check_labels(np.asarray(one_array_of_labels(y)), n_samples, field)
+    names, codes = np.unique(labels, return_inverse=True)
+    if len(names) < 2:
+        raise DataError(
+            "there is only one condition",
+            expected="two or more",
+            found=names.tolist(),
+            field=field,
+        )
+    return names, codes.ravel()
+
+
+def one_array_of_labels(y: ArrayLike) -> np.ndarray:
+    values = getattr(y, "values", y)
+    return np.asarray(values)
+
+
+def condition_means(X: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Mean of every condition's samples (n_conditions, n_units)."""
+    n = int(codes.max()) + 1
+    counts = np.bincount(codes, minlength=n)
+    # a product with indicators: one pass over X, however many conditions there are
+    indicators = np.zeros((n, len(X)))
+    indicators[codes, np.arange(len(X))] = 1.0
+    return (indicators @ X) / counts[:, None]
+
+
+def as_dichotomies(labels: ArrayLike, n_conditions: int) -> np.ndarray:
+    """Truth values (n_dichotomies, n_conditions): the side of each condition."""
+    given = np.atleast_2d(np.asarray(labels))
+    if given.ndim != 2 or given.shape[1] != n_conditions:
+        raise DataError(
+            "labels do not match the conditions",
+            expected=f"the side of each of {n_conditions} conditions, in sorted order",
+            found=f"shape {np.shape(labels)}",
+            field="labels",
+        )
+    sides = []
+    for row in given:
+        names = np.unique(row)
+        if len(names) != 2:
+            raise DataError(
+                "a dichotomy has two sides",
+                expected="two values",
+                found=names.tolist()[:5],
+                field="labels",
+            )
+        sides.append(row == names[1])
+    return np.array(sides)

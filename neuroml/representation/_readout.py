@@ -1,0 +1,122 @@
+"""Linear discriminants of many dichotomies at once.
+
+The discriminant between two groups of conditions is Fisher's, :math:`S^{-1} (m_+ - m_-)` with the
+covariance S of samples around the mean of their group. It is the noise N around the mean of each
+condition, shrunk as Ledoit and Wolf say, which all dichotomies share, and the scatter of a group's
+conditions, which has few dimensions: once N is decomposed, a dichotomy costs a system of the size
+of the number of conditions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.covariance import ledoit_wolf_shrinkage
+
+from neuroml.representation._checks import condition_means
+
+__all__ = ["Discriminant", "Noise", "accuracy_of", "fit_discriminant"]
+
+# Of the mean variance, added to S so that units that never vary can be divided by.
+_LEAST = 1e-9
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The covariance of samples around their condition's mean, ready to divide by.
+
+    Attributes
+    ----------
+    residuals : ndarray of shape (n_samples, n_units)
+    share : float
+        Of the covariance that is replaced by its mean variance.
+    ridge : float
+        What is added to its diagonal; 0 where there is no noise at all.
+    factor : tuple or None
+        Cholesky factor of the covariance, or of the Gram matrix of samples if that is smaller.
+    """
+
+    residuals: np.ndarray
+    share: float
+    ridge: float
+    factor: Any
+
+    @classmethod
+    def of(cls, residuals: np.ndarray) -> Noise:
+        """Shrink and decompose."""
+        n, n_units = residuals.shape
+        scale = float((residuals**2).mean())
+        if scale <= 0:
+            return cls(residuals, 1.0, 0.0, None)
+        share = float(ledoit_wolf_shrinkage(residuals, assume_centered=True)) if n > 1 else 1.0
+        ridge = (share + _LEAST) * scale
+        if share >= 1:
+            return cls(residuals, 1.0, ridge, None)
+        if n_units <= n:
+            S = (1 - share) * (residuals.T @ residuals) / n + ridge * np.eye(n_units)
+            return cls(residuals, share, ridge, cho_factor(S))
+        gram = residuals @ residuals.T + ridge * n / (1 - share) * np.eye(n)
+        return cls(residuals, share, ridge, cho_factor(gram))
+
+    def divide(self, means: np.ndarray) -> np.ndarray:
+        """S^-1 applied to rows (n_rows, n_units)."""
+        if self.factor is None:  # all directions alike
+            return means / self.ridge if self.ridge else means
+        if self.residuals.shape[1] <= len(self.residuals):
+            return cho_solve(self.factor, means.T).T
+        # (a N^T N + r I)^-1 = (I - N^T (N N^T + r/a I)^-1 N) / r
+        inner = cho_solve(self.factor, self.residuals @ means.T)
+        return (means - inner.T @ self.residuals) / self.ridge
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """Condition means (n_conditions, n_units), and the same divided by the noise's covariance."""
+
+    means: np.ndarray
+    divided: np.ndarray
+
+    def project(
+        self, sides: np.ndarray, kept: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (n_units, n_dichotomies) and thresholds (n_dichotomies,).
+
+        Parameters
+        ----------
+        sides : ndarray of bool of shape (n_dichotomies, n_conditions)
+        kept : ndarray of bool of shape (n_conditions,), optional
+            Conditions that the discriminants may use.
+        """
+        plus, minus = sides.astype(float), (~sides).astype(float)
+        if kept is not None:
+            plus, minus = plus * kept, minus * kept
+        # how far conditions of one side lie apart, as a matrix D over conditions: S = N + M^T D M
+        n_kept = (plus + minus).sum(axis=1)[:, None, None]
+        D = (plus + minus)[:, :, None] * np.eye(sides.shape[1])
+        for side in (plus, minus):
+            D -= side[:, :, None] * side[:, None, :] / side.sum(axis=1)[:, None, None]
+            side /= side.sum(axis=1, keepdims=True)
+        # S^-1 M^T d = N^-1 M^T a with (I + D M N^-1 M^T) a = d, since both sides times S agree
+        inner = np.eye(sides.shape[1]) + D / n_kept @ (self.means @ self.divided.T)
+        weighed = np.linalg.solve(inner, (plus - minus)[:, :, None])[:, :, 0]
+        weights = (weighed @ self.divided).T
+        return weights, np.einsum("du,ud->d", (plus + minus) / 2 @ self.means, weights)
+
+
+def fit_discriminant(X: np.ndarray, codes: np.ndarray, n_conditions: int) -> Discriminant:
+    """Means of conditions and noise of samples; conditions without samples have a mean of zero."""
+    present, place = np.unique(codes, return_inverse=True)
+    means = np.zeros((n_conditions, X.shape[1]))
+    means[present] = condition_means(X, place.ravel())
+    return Discriminant(means, Noise.of(X - means[codes]).divide(means))
+
+
+def accuracy_of(
+    X: np.ndarray, codes: np.ndarray, sides: np.ndarray, weights: np.ndarray, cut: np.ndarray
+) -> np.ndarray:
+    """Share of samples on their own side, the mean over conditions (n_dichotomies,)."""
+    right = ((X @ weights > cut) == sides[:, codes].T).astype(float)
+    return condition_means(right, np.unique(codes, return_inverse=True)[1].ravel()).mean(axis=0)

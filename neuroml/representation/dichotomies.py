@@ -1,0 +1,349 @@
+"""What can be read out of conditions by lines: all splits in two, and how they generalize."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations, permutations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import linear_sum_assignment
+
+from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml.exceptions import DataError
+from neuroml.representation._checks import as_dichotomies, as_table, codes_of, condition_means
+from neuroml.representation._readout import Discriminant, Noise, accuracy_of, fit_discriminant
+from neuroml.representation.dissimilarity import parts_of_samples
+
+__all__ = [
+    "ccgp",
+    "cross_condition_accuracy",
+    "decoding_accuracy",
+    "dichotomies",
+    "noise_without",
+    "parallelism",
+    "parallelism_score",
+    "shattering_dimensionality",
+]
+
+# All pairings of seven conditions with seven are 5040; of eight, eight times as many.
+_MOST_EXACT = 7
+_N_STARTS = 50
+
+
+def dichotomies(
+    n_conditions: int, *, most: int | None = None, random_state: RandomState = 0
+) -> np.ndarray:
+    """All ways to split conditions into two halves.
+
+    Parameters
+    ----------
+    n_conditions : int
+        Even; of an odd number, one side has one more.
+    most : int, optional
+        If there are more, so many of them are drawn.
+    random_state : int, RandomState, Generator or None, default=0
+
+    Returns
+    -------
+    ndarray of bool of shape (n_dichotomies, n_conditions)
+        Each once: exchanging the two sides is the same dichotomy.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two conditions.
+
+    Examples
+    --------
+    >>> from neuroml.representation import dichotomies
+    >>> dichotomies(4).astype(int)
+    array([[1, 1, 0, 0],
+           [1, 0, 1, 0],
+           [1, 0, 0, 1]])
+    """
+    if n_conditions < 2:
+        raise DataError("too few conditions", expected="at least 2", found=n_conditions)
+    half = (n_conditions + 1) // 2
+    if most is not None and n_conditions > 16:  # 24,310 halves of 18: drawn, not listed
+        (rng,) = spawn_generators(random_state, 1)
+        drawn: dict[bytes, np.ndarray] = {}
+        while len(drawn) < most:
+            row = np.zeros(n_conditions, dtype=bool)
+            row[rng.permutation(n_conditions)[:half]] = True
+            row = row if row[0] or n_conditions % 2 else ~row
+            drawn[row.tobytes()] = row
+        return np.array(list(drawn.values()))
+    rows = []
+    for chosen in combinations(range(n_conditions), half):
+        # for an even number, the half with the first condition stands for both
+        if n_conditions % 2 or chosen[0] == 0:
+            row = np.zeros(n_conditions, dtype=bool)
+            row[list(chosen)] = True
+            rows.append(row)
+    found = np.array(rows)
+    if most is not None and len(found) > most:
+        (rng,) = spawn_generators(random_state, 1)
+        found = found[np.sort(rng.choice(len(found), most, replace=False))]
+    return found
+
+
+def parallelism_score(X: ArrayLike, labels: ArrayLike) -> float:
+    r"""How parallel the directions are that lead from one side of a dichotomy to the other.
+
+    Conditions of the two sides are paired. Each pair has a direction, and the score is the mean
+    cosine between the directions of all pairs, for the pairing in which it is largest [1]_: 1 for a
+    code in which a variable moves every condition alike.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_conditions, n_units)
+        One row per condition, such as the mean of its trials.
+    labels : array-like of shape (n_conditions,)
+        The side of each condition; both sides have equally many.
+
+    Returns
+    -------
+    float
+        The largest of all pairings is found exactly with up to 7 conditions a side; with more, by
+        local search from 50 starts, which is a lower bound. NaN if two conditions coincide.
+
+    Raises
+    ------
+    DataError
+        If the sides differ in size, or have only one condition.
+
+    References
+    ----------
+    .. [1] S. Bernardi, M. Benna, M. Rigotti, J. Munuera, S. Fusi, C. D. Salzman (2020). The
+       geometry of abstraction in the hippocampus and prefrontal cortex. Cell 183.
+
+    Examples
+    --------
+    >>> from neuroml.representation import parallelism_score
+    >>> square = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    >>> round(parallelism_score(square, [0, 0, 1, 1]), 6)
+    1.0
+    """
+    table = as_table(X)
+    (side,) = as_dichotomies(labels, len(table))
+    n = int(side.sum())
+    if 2 * n != len(side) or n < 2:
+        raise DataError(
+            "pairs need as many conditions on either side, and two or more",
+            expected="equal sides",
+            found=f"{n} and {len(side) - n} conditions",
+            field="labels",
+        )
+    return parallelism(table, side)
+
+
+def parallelism(means: np.ndarray, side: np.ndarray) -> float:
+    """`parallelism_score` of checked arguments."""
+    plus, minus = means[side], means[~side]
+    n = len(plus)
+    steps = plus[:, None] - minus[None]  # (n, n, n_units)
+    lengths = np.linalg.norm(steps, axis=2)
+    if (lengths <= 0).any():
+        return float("nan")
+    steps = steps / lengths[:, :, None]
+    flat = steps.reshape(n * n, -1)
+    cosines = (flat @ flat.T).reshape(n, n, n, n)  # between pair (i, a) and pair (j, b)
+    if n <= _MOST_EXACT:
+        orders = np.array(list(permutations(range(n))))
+    else:
+        orders = _searched(cosines)
+    i, j = np.triu_indices(n, 1)
+    values = cosines[i, orders[:, i], j, orders[:, j]].mean(axis=1)
+    return float(values.max())
+
+
+def _searched(cosines: np.ndarray) -> np.ndarray:
+    """Pairings that no exchange of the kind of Frank and Wolfe improves, from several starts."""
+    n = len(cosines)
+    rng = np.random.default_rng(0)
+    found = []
+    for start in range(_N_STARTS):
+        order = np.arange(n) if start == 0 else rng.permutation(n)
+        for _ in range(50):
+            # how well each pair goes with the pairs of the present pairing
+            fit = cosines[:, :, np.arange(n), order].sum(axis=2)
+            new = linear_sum_assignment(fit, maximize=True)[1]
+            if np.array_equal(new, order):
+                break
+            order = new
+        found.append(order)
+    return np.array(found)
+
+
+def ccgp(X: ArrayLike, y: ArrayLike, labels: ArrayLike) -> float:
+    """Cross-condition generalization performance of a dichotomy.
+
+    A linear discriminant learns the two sides from all conditions but one on either side, and is
+    tested on the trials of those two; the mean over all such choices [1]_. It is .5 on average for
+    conditions at random places, however well they can be decoded. With two conditions on either
+    side, they are held out in the pairs of their order, the first of both sides and the second of
+    both: name conditions so that these agree in the other variable.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_units)
+        Single trials.
+    y : array-like of shape (n_samples,)
+        The condition of each trial.
+    labels : array-like of shape (n_conditions,)
+        The side of each condition, conditions in sorted order.
+
+    Returns
+    -------
+    float
+        Mean accuracy over conditions.
+
+    Raises
+    ------
+    DataError
+        If a side has only one condition.
+
+    References
+    ----------
+    .. [1] S. Bernardi et al. (2020), as in `parallelism_score`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.representation import ccgp
+    >>> y = np.repeat([0, 1, 2, 3], 20)
+    >>> square = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> X = square[y] + 0.05 * np.random.default_rng(0).normal(size=(80, 2))
+    >>> ccgp(X, y, [0, 0, 1, 1]), ccgp(X, y, [0, 1, 1, 0]) < 0.5
+    (1.0, True)
+    """
+    table = as_table(X)
+    names, codes = codes_of(y, len(table))
+    (side,) = as_dichotomies(labels, len(names))
+    if min(side.sum(), (~side).sum()) < 2:
+        raise DataError(
+            "a side with one condition leaves none to learn from when it is held out",
+            expected="two or more conditions on each side",
+            found=f"{int(side.sum())} and {int((~side).sum())}",
+            field="labels",
+        )
+    return float(cross_condition_accuracy(table, codes, side[None])[0])
+
+
+def cross_condition_accuracy(
+    X: np.ndarray, codes: np.ndarray, sides: np.ndarray, noises: Mapping | None = None
+) -> np.ndarray:
+    """`ccgp` of several dichotomies (n_dichotomies, n_conditions), which share their fits.
+
+    ``noises`` has what `noise_without` returned, where it is known already.
+    """
+    n_conditions = sides.shape[1]
+    means = condition_means(X, codes)
+    if noises is None:
+        noises = noise_without(X - means[codes], codes, sides)
+    total, count = np.zeros(len(sides)), np.zeros(len(sides))
+    for (i, j), noise in noises.items():
+        asked = _held_out_together(sides, i, j)
+        kept = np.ones(n_conditions, dtype=bool)
+        kept[[i, j]] = False
+        weights, cut = Discriminant(means, noise.divide(means)).project(sides[asked], kept)
+        test = (codes == i) | (codes == j)
+        total[asked] += accuracy_of(X[test], codes[test], sides[asked], weights, cut)
+        count[asked] += 1
+    return total / count
+
+
+def _held_out_together(sides: np.ndarray, i: int, j: int) -> np.ndarray:
+    """Dichotomies (n_dichotomies,) whose two sides are tested on conditions i and j.
+
+    All pairs across the sides are; but with two conditions on either side, only the first with the
+    first and the second with the second. There, what is learned from two crossed conditions of a
+    factored code is a line through the other two.
+    """
+    apart = sides[:, i] != sides[:, j]
+    place = np.where(sides, np.cumsum(sides, axis=1), np.cumsum(~sides, axis=1))
+    few = (sides.sum(axis=1) == 2) & ((~sides).sum(axis=1) == 2)
+    return apart & (~few | (place[:, i] == place[:, j]))
+
+
+def noise_without(
+    residuals: np.ndarray, codes: np.ndarray, sides: np.ndarray
+) -> dict[tuple[int, int], Noise]:
+    """The noise of all samples but those of two conditions on different sides, by these two."""
+    pairs = [
+        (i, j)
+        for i, j in combinations(range(sides.shape[1]), 2)
+        if _held_out_together(sides, i, j).any()
+    ]
+    return {(i, j): Noise.of(residuals[(codes != i) & (codes != j)]) for i, j in pairs}
+
+
+def shattering_dimensionality(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    sessions: ArrayLike | None = None,
+    most: int = 1000,
+    random_state: RandomState = 0,
+) -> float:
+    """Mean accuracy with which lines tell the halves of all balanced dichotomies apart.
+
+    Linear discriminants are tested on trials that they were not fitted to: left-out sessions, or a
+    fifth of each condition. 1 where every split can be read out [1]_; .5 is chance.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_units)
+        Single trials.
+    y : array-like of shape (n_samples,)
+        The condition of each trial.
+    sessions : array-like of shape (n_samples,), optional
+        Left out in turn; each has every condition.
+    most : int, default=1000
+        If there are more dichotomies, so many of them are drawn.
+    random_state : int, RandomState, Generator or None, default=0
+        Draws them.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    DataError
+        If there is one condition, or one of them has only one trial.
+
+    References
+    ----------
+    .. [1] M. Rigotti, O. Barak, M. Warden, X.-J. Wang, N. Daw, E. Miller, S. Fusi (2013). The
+       importance of mixed selectivity in complex cognitive tasks. Nature 497.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.representation import shattering_dimensionality
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat(np.arange(4), 20)
+    >>> X = rng.normal(size=(4, 30))[y] + 0.1 * rng.normal(size=(80, 30))
+    >>> shattering_dimensionality(X, y)
+    1.0
+    """
+    table = as_table(X)
+    names, codes = codes_of(y, len(table))
+    parts = parts_of_samples(codes, names, sessions)
+    sides = dichotomies(len(names), most=most, random_state=random_state)
+    return float(decoding_accuracy(table, codes, sides, parts).mean())
+
+
+def decoding_accuracy(
+    X: np.ndarray, codes: np.ndarray, sides: np.ndarray, parts: np.ndarray
+) -> np.ndarray:
+    """Accuracy of each dichotomy on parts of the samples that are left out in turn."""
+    found = []
+    for k in range(int(parts.max()) + 1):
+        test = parts == k
+        model = fit_discriminant(X[~test], codes[~test], sides.shape[1])
+        weights, cut = model.project(sides)
+        found.append(accuracy_of(X[test], codes[test], sides, weights, cut))
+    return np.mean(found, axis=0)

@@ -1,0 +1,185 @@
+"""How far apart conditions are in the space of units."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neuroml._core.estimator import check_option
+from neuroml._core.validation import check_labels
+from neuroml.exceptions import DataError
+from neuroml.representation._checks import as_table, codes_of, condition_means
+
+__all__ = ["crossnobis", "representational_dissimilarity"]
+
+
+def representational_dissimilarity(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    metric: str = "euclidean",
+    sessions: ArrayLike | None = None,
+    precision: ArrayLike | None = None,
+) -> np.ndarray:
+    r"""Dissimilarity of every two conditions.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_units)
+    y : array-like of shape (n_samples,)
+        The condition of each sample.
+    metric : {"euclidean", "correlation", "crossnobis"}, default="euclidean"
+        "euclidean": mean over units of the squared difference of the conditions' means. Noise of
+        the means makes it too large. "correlation": 1 minus the correlation of the two means over
+        units. "crossnobis": the squared difference as the product of the differences in two
+        independent parts of the data, the mean over all sessions k and the rest,
+
+        .. math:: d_{ij} = \frac{1}{K p} \sum_k (m_i^k - m_j^k)^T P (m_i^{-k} - m_j^{-k}),
+
+        which is zero on average where conditions do not differ [1]_, and so can be negative.
+    sessions : array-like of shape (n_samples,), optional
+        For "crossnobis", independent parts of the data, in each of which every condition occurs.
+        Without them, samples take turns within their condition.
+    precision : array-like of shape (n_units, n_units), optional
+        P, the inverse of the noise's covariance, for "crossnobis"; the identity by default.
+
+    Returns
+    -------
+    ndarray of shape (n_conditions, n_conditions)
+        Symmetric with zeros on the diagonal; conditions in sorted order.
+
+    Raises
+    ------
+    DataError
+        If there is one condition, or a session lacks one.
+
+    References
+    ----------
+    .. [1] A. Walther, H. Nili, N. Ejaz, A. Alink, N. Kriegeskorte, J. Diedrichsen (2016).
+       Reliability of dissimilarity measures for multi-voxel pattern analysis. NeuroImage 137.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.representation import representational_dissimilarity
+    >>> X = [[0.0, 0.0], [2.0, 0.0], [0.0, 0.0], [2.0, 0.0]]
+    >>> representational_dissimilarity(X, ["a", "b", "a", "b"])
+    array([[0., 2.],
+           [2., 0.]])
+    """
+    check_option(metric, ("euclidean", "correlation", "crossnobis"), "metric")
+    table = as_table(X)
+    names, codes = codes_of(y, len(table))
+    if precision is not None and metric != "crossnobis":
+        raise DataError(
+            "only metric='crossnobis' takes the precision of the noise",
+            expected="precision=None",
+            found=f"metric={metric!r}",
+            field="precision",
+        )
+    if metric == "crossnobis":
+        parts = parts_of_samples(codes, names, sessions)
+        means = np.stack(
+            [condition_means(table[parts == k], codes[parts == k]) for k in range(parts.max() + 1)]
+        )
+        counts = np.stack([np.bincount(codes[parts == k]) for k in range(parts.max() + 1)])
+        weight = None if precision is None else _square(precision, table.shape[1])
+        return crossnobis(means, counts, weight)
+    means = condition_means(table, codes)
+    if metric == "euclidean":
+        return _distances(means @ means.T, means.shape[1])
+    centered = means - means.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(centered, axis=1)
+    flat = np.flatnonzero(norms <= 1e-12 * np.abs(means).max(initial=1e-300))
+    if len(flat):
+        raise DataError(
+            "a condition is the same in all units, so it correlates with nothing",
+            expected="means that vary over units",
+            found=f"condition {names[flat[0]].item()!r}",
+            field="X",
+        )
+    centered /= norms[:, None]
+    found = 1 - centered @ centered.T
+    np.fill_diagonal(found, 0.0)
+    return found
+
+
+def _square(precision: ArrayLike, n_units: int) -> np.ndarray:
+    given = as_table(precision, "precision")
+    if given.shape != (n_units, n_units):
+        raise DataError(
+            "the precision is of other units",
+            expected=f"shape ({n_units}, {n_units})",
+            found=f"shape {given.shape}",
+            field="precision",
+        )
+    return given
+
+
+def parts_of_samples(
+    codes: np.ndarray, names: np.ndarray, sessions: ArrayLike | None
+) -> np.ndarray:
+    """Independent parts 0, 1, ... of the samples, in each of which every condition occurs."""
+    n_conditions = len(names)
+    if sessions is None:
+        fewest = int(np.bincount(codes).min())
+        if fewest < 2:
+            raise DataError(
+                "conditions with one sample have no second part to be compared with",
+                expected="two or more samples of each condition",
+                found=f"{fewest} of {names[np.bincount(codes).argmin()].item()!r}",
+                field="y",
+            )
+        parts = np.empty(len(codes), dtype=int)
+        for c in range(n_conditions):
+            own = np.flatnonzero(codes == c)
+            parts[own] = np.arange(len(own)) % min(fewest, 5)
+        return parts
+    labels = check_labels(np.asarray(sessions), len(codes), "sessions")
+    found, parts = np.unique(labels, return_inverse=True)
+    parts = parts.ravel()
+    table = np.zeros((len(found), n_conditions), dtype=int)
+    np.add.at(table, (parts, codes), 1)
+    if len(found) < 2 or (table == 0).any():
+        session, condition = np.argwhere(table == 0)[0] if (table == 0).any() else (0, 0)
+        raise DataError(
+            "sessions are the independent parts that distances are products of",
+            expected="two or more sessions with every condition in each",
+            found=f"{len(found)} session(s)"
+            + (
+                f", none of condition {names[condition].item()!r} in {found[session].item()!r}"
+                if (table == 0).any()
+                else ""
+            ),
+            fix="Leave those conditions or sessions out.",
+            field="sessions",
+        )
+    return parts
+
+
+def crossnobis(
+    means: np.ndarray, counts: np.ndarray, precision: np.ndarray | None = None
+) -> np.ndarray:
+    """Cross-validated squared distances per unit, from the means of each part.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_parts, n_conditions, n_units)
+    counts : ndarray of int of shape (n_parts, n_conditions)
+        Samples behind each mean.
+    precision : ndarray of shape (n_units, n_units), optional
+    """
+    n_parts, _, n_units = means.shape
+    sums = means * counts[:, :, None]
+    rest = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)[:, :, None]
+    weighted = rest if precision is None else rest @ precision
+    products = np.einsum("kiu,kju->ij", means, weighted, optimize=True) / n_parts
+    return _distances((products + products.T) / 2, n_units)
+
+
+def _distances(products: np.ndarray, n_units: int) -> np.ndarray:
+    """Squared distances per unit from inner products."""
+    own = np.diag(products)
+    found = (own[:, None] + own - 2 * products) / n_units
+    np.fill_diagonal(found, 0.0)
+    return found
