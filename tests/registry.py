@@ -36,6 +36,7 @@ from neuroml.decoding import (
     SharedResponseModel,
 )
 from neuroml.dendrites import ActiveDendriteClassifier, KWinnersEncoder, SegmentBank
+from neuroml.representation import PopulationGeometry
 from neuroml.simulate import make_retina
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
@@ -147,7 +148,14 @@ TWO_DIMENSIONAL = [
     Entry(SharedResponseModel(1)),
 ]
 
+
+def _conditions() -> dict[str, Any]:
+    X = np.random.default_rng(0).normal(size=(24, 5))
+    return {"X": X, "y": np.arange(24) % 4}
+
+
 CONTRACT: list[Entry] = [
+    Entry(PopulationGeometry(4, n_bootstrap=2), fit_arguments=_conditions),
     Entry(FacetedStimuli(n_reference=60, n_seeds=20, n_steps=3), fit_arguments=_retina),
     Entry(MostDiscriminativeStimuli(3, n_reference=60, n_steps=5), fit_arguments=_retina),
     Entry(MindBridgeDecoder(hidden=8, max_steps=4), fit_arguments=_cohort),

@@ -36,6 +36,7 @@ from neuroml.plotting.decoding import (
 )
 from neuroml.plotting.dendrites import Comparison, plot_comparisons, plot_threshold_design
 from neuroml.plotting.evaluation import plot_evaluation
+from neuroml.plotting.representation import plot_geometry
 from neuroml.plotting.runs import (
     plot_component_agreement,
     plot_component_parameters,
@@ -74,6 +75,7 @@ __all__ = [
     "plot_evaluation",
     "plot_filters",
     "plot_gains",
+    "plot_geometry",
     "plot_intercepts",
     "plot_jobs",
     "plot_loadings",

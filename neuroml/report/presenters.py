@@ -59,6 +59,9 @@ PRESENTERS = {
     "neuroml.decoding.ProcrustesAligner": Presenter("decoding:tabulate", "decoding:draw"),
     "neuroml.decoding.RidgeDecoder": Presenter("decoding:tabulate", "decoding:draw"),
     "neuroml.decoding.SharedResponseModel": Presenter("decoding:tabulate", "decoding:draw"),
+    "neuroml.representation.PopulationGeometry": Presenter(
+        "representation:geometry", "representation:geometry"
+    ),
     "neuroml.switching.SwitchingGLM": Presenter("switching:tabulate", "switching:glm", _STATES),
     "neuroml.switching.SwitchingPopulationGLM": Presenter(
         "switching:tabulate", "switching:population_glm", _STATES

@@ -50,6 +50,7 @@ from neuroml.decoding import (
     SharedResponseModel,
 )
 from neuroml.dendrites import ActiveDendriteClassifier, KWinnersEncoder, SegmentBank
+from neuroml.representation import PopulationGeometry
 from neuroml.simulate import make_retina
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
@@ -172,6 +173,12 @@ INPUTS = {
     ),
     MostDiscriminativeStimuli: Inputs(
         VALUES[:3], None, lambda model, X, y: model.predict_proba(X), fit=_typed_by_stimuli
+    ),
+    PopulationGeometry: Inputs(
+        VALUES,
+        CLASSES,
+        lambda model, X, y: (model.condition_means_, model.dissimilarity_),
+        quick={"n_permutations": 2, "n_bootstrap": 2},
     ),
     AffinityTensor: Inputs(VALUES, two="sessions"),
     DynamicConnectome: Inputs(VALUES, two="sessions", quick={"max_iter": 20}),

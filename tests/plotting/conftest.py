@@ -16,6 +16,7 @@ from neuroml.data import read_fmri
 from neuroml.decoding import CrossSubjectDecoder, RidgeDecoder
 from neuroml.evaluation import evaluate
 from neuroml.plotting import Comparison
+from neuroml.representation import PopulationGeometry
 from neuroml.simulate import make_cohort, make_dynamic_communities, make_retina
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
@@ -100,6 +101,12 @@ def twin():
     retina = make_retina(["on_transient"], n_cells=2, n_frames=400, random_state=0)
     model = ResponseModel("linear", n_lags=5, max_epochs=30, patience=3, random_state=0)
     return model.fit(retina.stimuli, retina.responses)
+
+
+@cache
+def geometry():
+    X, y = RNG(0).normal(size=(40, 5)), np.arange(40) % 4
+    return PopulationGeometry(5, n_bootstrap=3, random_state=0).fit(X, y)
 
 
 @cache
@@ -240,6 +247,7 @@ def cases():
             (RNG(0).normal(size=(3, 2, 5)),),
             named={"label_names": names, "value_label": "weight", "component": "state"},
         ),
+        "plot_geometry": Case((geometry(),)),
         "plot_jobs": Case(([{"n_iter": 3}, {"n_iter": 5}],)),
     }
 
