@@ -317,7 +317,10 @@ def held_out_error(estimator: NonnegativeCP, layout: Layout, fold: Holdout) -> f
         asked = _within(_taken(tensor, fold.mode, fold.test, ~shown), places, fold.mode)
         factors = list(estimator.cp_.factors)
         factors[fold.mode] = estimator.transform(known)
-        parts.append((asked.values, _predicted(CPTensor((None, factors)), asked.index)))
+        model = _predicted(CPTensor((None, factors)), asked.index)
+        if estimator.background_ is not None:
+            model = model + estimator.background_[tuple(asked.index.T)][:, None]
+        parts.append((asked.values, model))
     targets, models = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
     return _relative(targets, models)
 

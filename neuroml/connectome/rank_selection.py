@@ -138,7 +138,7 @@ def select_rank(
     model = NonnegativeCP() if model is None else check_kind(model, (NonnegativeCP,), "model")
     layout = lay_out(tensor, time_mode, model.symmetric_modes)
     labels = _checked_groups(groups, layout.tensor.shape[-1])
-    holdout = _kind_of(holdout, layout, labels)
+    holdout = _kind_of(holdout, layout, labels, model.background)
     generators = spawn_generators(random_state, 1 + len(ranks))
     held, reach = hold_out(layout, holdout, n_folds, gap, labels, generators[0])
     folds, rows = np.empty((len(ranks), len(held))), []
@@ -172,12 +172,21 @@ def _checked_groups(groups: ArrayLike | None, length: int) -> np.ndarray | None:
     return labels
 
 
-def _kind_of(holdout: str, layout: Layout, groups: np.ndarray | None) -> str:
+def _kind_of(holdout: str, layout: Layout, groups: np.ndarray | None, background: str) -> str:
     """Which hold-out is meant, once it is known to go with the tensor."""
     check_option(holdout, ("auto", "subject", "time_block", "pair", "fiber"), "holdout")
     n_subjects = layout.n_subjects if groups is None else len(np.unique(groups))
     if holdout == "auto":
-        return "subject" if n_subjects >= 3 else "time_block"
+        # the background of another subject's pairs is its own, which nothing else tells
+        of_subjects = n_subjects >= 3 and background == "none"
+        return "subject" if of_subjects else "time_block"
+    if background != "none" and holdout != "time_block":
+        raise DataError(
+            "the background of what is held out would not be known",
+            expected="holdout='time_block' for a model with a background",
+            found=f"holdout={holdout!r}, background={background!r}",
+            field="holdout",
+        )
     fits = {
         "subject": n_subjects >= 2,
         "pair": layout.symmetric,
