@@ -105,6 +105,14 @@ def lay_out(given: Any, time_mode: int | None, symmetric_modes: tuple[int, int] 
         dense = given.to_dense()
     else:
         dense = as_numbers(as_given(given, "tensor"), "tensor").astype(np.float64)
+    if dense.ndim < 2 or np.isinf(dense).any() or np.isnan(dense).all():
+        raise DataError(
+            "this is no tensor whose rank could be chosen",
+            expected="two or more modes, finite numbers or NaN, some of them observed",
+            found=f"shape {dense.shape}, {int(np.isinf(dense).sum())} infinite, "
+            f"{int(np.isnan(dense).sum())} missing",
+            field="tensor",
+        )
     if time_mode is None:
         time_mode = next((k for k, name in enumerate(names) if name in ("time", "window")), None)
     pair = _symmetric_pair(dense, time_mode, symmetric_modes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -79,6 +80,7 @@ def select_rank(
         Non-negative, NaN for missing. Windows by regions by regions are recognized: of an array
         in which two modes can be exchanged, both entries of a pair are held out together.
     ranks : sequence of int
+        Rising: of ranks that do as well, the first is taken.
     holdout : {"auto", "subject", "time_block", "pair", "fiber"}, default="auto"
         "subject" and "time_block" leave out whole subjects, or stretches of time with a gap on
         either side. There, half of the fibers (pairs) say how strong each component is and the
@@ -111,9 +113,9 @@ def select_rank(
     Raises
     ------
     DataError
-        If a kind of ``holdout`` does not go with the tensor, it is not plain which mode is time,
-        nothing can be left out without losing an index altogether, the gap leaves nothing to fit,
-        or a fold leaves out nothing but zeros.
+        If ranks are not rising numbers from 1, a kind of ``holdout`` does not go with the tensor,
+        it is not plain which mode is time, nothing can be left out without losing an index
+        altogether, the gap leaves nothing to fit, or a fold leaves out nothing but zeros.
 
     Notes
     -----
@@ -135,6 +137,7 @@ def select_rank(
     >>> select_rank(tensor, [1, 2, 3], random_state=0).best_rank
     2
     """
+    _check_ranks(ranks)
     model = NonnegativeCP() if model is None else check_kind(model, (NonnegativeCP,), "model")
     layout = lay_out(tensor, time_mode, model.symmetric_modes)
     labels = _checked_groups(groups, layout.tensor.shape[-1])
@@ -156,6 +159,18 @@ def select_rank(
     table.insert(1, "held_out", folds.mean(axis=1))
     table.insert(2, "held_out_se", folds.std(axis=1, ddof=1) / np.sqrt(len(held)))
     return RankSelection(int(ranks[_choose(folds)]), table, folds, holdout, reach)
+
+
+def _check_ranks(ranks: Sequence[int]) -> None:
+    given = list(ranks)
+    whole = all(isinstance(rank, Integral) and rank >= 1 for rank in given)
+    if not given or not whole or given != sorted(set(given)):
+        raise DataError(
+            "these are no ranks to compare",
+            expected="rising whole numbers from 1, such as range(1, 6)",
+            found=given[:10],
+            field="ranks",
+        )
 
 
 def _checked_groups(groups: ArrayLike | None, length: int) -> np.ndarray | None:
