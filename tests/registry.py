@@ -26,6 +26,7 @@ from neuroml.connectome import (
 )
 from neuroml.decoding import (
     BayesianDecoder,
+    CrossSubjectClassifier,
     CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
     MindBridgeDecoder,
@@ -137,6 +138,7 @@ TWO_DIMENSIONAL = [
         },
     ),
     Entry(BayesianDecoder()),
+    Entry(CrossSubjectClassifier()),
     Entry(CrossSubjectDecoder()),
     Entry(HierarchicalRidgeDecoder()),
     Entry(ProcrustesAligner()),
