@@ -137,6 +137,7 @@ def select_rank(
     >>> select_rank(tensor, [1, 2, 3], random_state=0).best_rank
     2
     """
+    check_option(holdout, ("auto", "subject", "time_block", "pair", "fiber"), "holdout")
     _check_ranks(ranks)
     model = NonnegativeCP() if model is None else check_kind(model, (NonnegativeCP,), "model")
     layout = lay_out(tensor, time_mode, model.symmetric_modes)
@@ -189,7 +190,6 @@ def _checked_groups(groups: ArrayLike | None, length: int) -> np.ndarray | None:
 
 def _kind_of(holdout: str, layout: Layout, groups: np.ndarray | None, background: str) -> str:
     """Which hold-out is meant, once it is known to go with the tensor."""
-    check_option(holdout, ("auto", "subject", "time_block", "pair", "fiber"), "holdout")
     n_subjects = layout.n_subjects if groups is None else len(np.unique(groups))
     if holdout == "auto":
         # the background of another subject's pairs is its own, which nothing else tells
