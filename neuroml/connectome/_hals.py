@@ -12,6 +12,11 @@ with ridge :math:`\rho`, smoothness :math:`\mu` along the last mode, sparsity :m
 penalties are unchanged when scale moves from one factor to another, so that none can be reduced
 that way, and each is quadratic or linear in every single factor: every update of a column minimizes
 the objective exactly.
+
+A background :math:`B \ge 0` that is constant along the rows has its optimum in closed form, given
+the factors, and changes the normal equations by products of what they hold already, so that the
+data are not read once more. A background of rank one is a further component whose last factor is
+held.
 """
 
 from __future__ import annotations
@@ -30,11 +35,15 @@ from neuroml.connectome._fibers import Fibers
 from neuroml.connectome._rows import Rows
 
 __all__ = [
+    "Constant",
     "Gaps",
     "Iterate",
     "Penalty",
     "Problem",
+    "background_of",
+    "background_shift",
     "factorize",
+    "given_held",
     "normal_equations",
     "quadratic",
     "update_all",
@@ -76,8 +85,32 @@ class Gaps:
 
 
 @dataclass(frozen=True)
+class Constant:
+    """What a background that is constant along every row needs, each (n_rows,).
+
+    Attributes
+    ----------
+    sums, counts : array
+        Sum and number of the observed values of a row.
+    entries : array
+        Number of entries that read a row.
+    given : array, optional
+        The background, where it is not to be learned.
+    """
+
+    sums: Any
+    counts: Any
+    entries: Any
+    given: Any = None
+
+
+@dataclass(frozen=True)
 class Problem:
-    """A tensor to be factorized; ``rounding`` is what the objective's own error may reach."""
+    """A tensor to be factorized; ``rounding`` is what the objective's own error may reach.
+
+    With ``constant``, a background is taken off every row; with ``n_held``, so many last columns
+    of the last mode's factor stay as they are.
+    """
 
     fibers: Fibers
     rows: Rows
@@ -86,6 +119,8 @@ class Problem:
     gaps: Gaps
     penalty: Penalty
     rounding: float
+    constant: Constant | None = None
+    n_held: int = 0
 
     def relative(self, loss: float) -> float:
         """Root of the objective over the norm of the data."""
@@ -113,15 +148,72 @@ def update_all(problem: Problem, starts: Sequence[Factors]) -> list[tuple[list[A
     # first pass: X contracted with the last mode's factor serves the updates of all other modes
     contracted = problem.rows.along([factors[-1] for factors in starts])
     updated = [
-        _update_places(problem, factors, part)
+        _update_places(problem, factors, _less_along(problem, factors, part))
         for factors, part in zip(starts, contracted, strict=True)
     ]
     # second pass: X contracted with all other modes' factors gives the last mode and the objective
-    projected = problem.rows.across([_design(problem, factors) for factors in updated])
-    return [
-        _update_last(problem, factors, part)
-        for factors, part in zip(updated, projected, strict=True)
-    ]
+    designs = [_design(problem, factors) for factors in updated]
+    projected = problem.rows.across(designs)
+    results = []
+    for factors, design, part in zip(updated, designs, projected, strict=True):
+        background = background_of(problem, factors, design)
+        factors, loss = _update_last(
+            problem, factors, _less_across(problem, design, part, background)
+        )
+        results.append((factors, loss + background_shift(problem, background)))
+    return results
+
+
+def background_of(problem: Problem, factors: Factors, design: Any = None) -> Any:
+    """Compute the background of every row (n_rows,) that is best given the factors, or None.
+
+    b_f = max(0, mean over observed t and over the row's entries of (x_ft - sum_r d_fr c_tr))
+    """
+    constant = problem.constant
+    if constant is None or constant.given is not None:
+        return None if constant is None else constant.given
+    design = _design(problem, factors) if design is None else design
+    model = (design * _sums_of_last(problem, factors[-1])).sum(1) / constant.entries
+    return ((constant.sums - model) / constant.counts).clip(min=0)
+
+
+def background_shift(problem: Problem, background: Any) -> float:
+    """What the squared norm of the data changes by, when the background is taken off."""
+    if background is None:
+        return 0.0
+    constant = problem.constant
+    squares = constant.counts * background**2 - 2 * background * constant.sums  # type: ignore[union-attr]
+    return float((constant.entries * squares).sum())  # type: ignore[union-attr]
+
+
+def _sums_of_last(problem: Problem, last: Any) -> Any:
+    """Sum of the last mode's factor over what is observed in each row (n_rows, R)."""
+    gaps = problem.gaps
+    if not len(gaps.seen):
+        return last.sum(0)[None]
+    return problem.kernels.join([last.sum(0)[None], gaps.seen @ last])[gaps.which]
+
+
+def _less_along(problem: Problem, factors: Factors, contracted: Any) -> Any:
+    """(X - B) c from X c."""
+    background = background_of(problem, factors)
+    if background is None:
+        return contracted
+    return contracted - background[:, None] * _sums_of_last(problem, factors[-1])
+
+
+def _less_across(problem: Problem, design: Any, projected: Any, background: Any) -> Any:
+    """(X - B)^T d from X^T d."""
+    if background is None:
+        return projected
+    weighted, which = background[:, None] * design, problem.gaps.which
+    less = projected - weighted[which == 0].sum(0)
+    if not len(problem.gaps.seen):
+        return less
+    broken = problem.kernels.sum_by(
+        weighted[which > 0], which[which > 0] - 1, len(problem.gaps.seen)
+    )
+    return less - problem.gaps.seen.T @ broken
 
 
 def normal_equations(problem: Problem, factors: Factors, mode: int) -> tuple[Any, Any]:
@@ -132,10 +224,13 @@ def normal_equations(problem: Problem, factors: Factors, mode: int) -> tuple[Any
     ties the rows of the last mode together).
     """
     if mode == len(factors) - 1:
-        (projected,) = problem.rows.across([_design(problem, factors)])
-        return _last_equations(problem, factors, projected)
+        design = _design(problem, factors)
+        (projected,) = problem.rows.across([design])
+        background = background_of(problem, factors, design)
+        less = _less_across(problem, design, projected, background)
+        return _last_equations(problem, factors, less)
     (contracted,) = problem.rows.along([factors[-1]])
-    return _place_equations(problem, factors, mode, contracted)
+    return _place_equations(problem, factors, mode, _less_along(problem, factors, contracted))
 
 
 def _update_places(problem: Problem, factors: Factors, contracted: Any) -> list[Any]:
@@ -173,14 +268,29 @@ def _update_last(problem: Problem, factors: Factors, projected: Any) -> tuple[li
     """Update the last mode, and compute the objective from its normal equations."""
     kernels, smoothness = problem.kernels, problem.penalty.smoothness
     wanted, gram = _last_equations(problem, factors, projected)
+    free, asked, own = given_held(factors[-1], wanted, gram, problem.n_held)
+    free, asked, own = (kernels.array(part) for part in (free, asked, own))
     roughness = 0.0
     if smoothness:
         energy, _ = _energy_and_mass(factors[:-1])
-        last = _smooth_hals(factors[-1], wanted, gram, smoothness * energy, kernels)
-        roughness = float((smoothness * energy * ((last[1:] - last[:-1]) ** 2).sum(0)).sum())
+        energy = energy[: free.shape[1]]
+        free = _smooth_hals(free, asked, own, smoothness * energy, kernels)
+        roughness = float((smoothness * energy * ((free[1:] - free[:-1]) ** 2).sum(0)).sum())
     else:
-        last = kernels.hals(factors[-1], wanted, gram, N_PASSES)
+        free = kernels.hals(free, asked, own, N_PASSES)
+    held = factors[-1][:, free.shape[1] :]
+    last = kernels.array(kernels.join([free.T, held.T]).T) if problem.n_held else free
     return [*factors[:-1], last], quadratic(problem, wanted, gram, last) + roughness
+
+
+def given_held(factor: Any, wanted: Any, gram: Any, n_held: int) -> tuple[Any, Any, Any]:
+    """Free columns of a factor, with their normal equations given the last ones, which are held."""
+    if not n_held:
+        return factor, wanted, gram
+    held = factor[:, -n_held:]
+    mixed = gram[..., -n_held:, :-n_held]
+    explained = (held[:, :, None] * mixed).sum(1) if gram.ndim == 3 else held @ mixed
+    return factor[:, :-n_held], wanted[:, :-n_held] - explained, gram[..., :-n_held, :-n_held]
 
 
 def quadratic(problem: Problem, wanted: Any, gram: Any, factor: Any) -> float:

@@ -43,12 +43,14 @@ def pack(
     symmetric_modes: tuple[int, int] | None,
     *,
     check_unseen: bool = True,
+    along: int | None = None,
 ) -> Packed:
     """Arrange a tensor as rows and check it.
 
     Rows run along the mode with the fewest rows that have missing values, or the longest of such
-    modes. Rows that are missing throughout are left out. ``check_unseen`` refuses a tensor with an
-    index that is never observed, for which no factor could be learned.
+    modes; in an array, along the mode ``along`` if it is given. Rows that are missing throughout
+    are left out. ``check_unseen`` refuses a tensor with an index that is never observed, for which
+    no factor could be learned.
 
     Raises
     ------
@@ -75,20 +77,32 @@ def pack(
             tensor.shape,
         )
     else:
-        packed = _pack_dense(tensor, symmetric_modes)
+        packed = _pack_dense(tensor, symmetric_modes, along)
     _check_values(packed)
     if check_unseen:
         _check_unseen(packed)
     return packed
 
 
-def _pack_dense(tensor: np.ndarray, symmetric_modes: tuple[int, int] | None) -> Packed:
+def _pack_dense(
+    tensor: np.ndarray, symmetric_modes: tuple[int, int] | None, along: int | None
+) -> Packed:
     pair = _pair_of(tensor, symmetric_modes)
     # rows run along one of the modes that are not symmetric
     free = [mode for mode in range(tensor.ndim) if mode not in pair]
+    if along is not None:
+        if along not in free:
+            raise DataError(
+                "the background is constant in time, which is the first mode of an array",
+                expected="symmetric_modes without it, such as (1, 2)",
+                found=f"symmetric_modes={symmetric_modes}",
+                fix="Move time to the front.",
+                field="symmetric_modes",
+            )
+        free = [along]
     broken = _count_broken(tensor, free)
     last = min(free, key=lambda mode: (broken[mode], -tensor.shape[mode], -mode))
-    order = (*pair, *(mode for mode in free if mode != last), last)
+    order = (*pair, *(k for k in range(tensor.ndim) if k not in (*pair, last)), last)
     moved = tensor.transpose(order)
     if pair:
         # one row for (i, j) and (j, i)

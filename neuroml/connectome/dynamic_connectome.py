@@ -37,10 +37,12 @@ __all__ = ["DynamicConnectome"]
 class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
     """Motifs of connectivity with their time courses, loadings of subjects, and communities.
 
-    It takes three steps [1]_: `AffinityTensor` of all pairs of units, subjects and samples;
-    `NonnegativeCP` of that tensor; `WeightedSBM` of every component's matrix. Use the three by
-    themselves for options that are not among the parameters here; see `published` for the settings
-    of the paper.
+    It takes three steps, as in [1]_: `AffinityTensor` of all pairs of units, subjects and samples;
+    `NonnegativeCP` of that tensor; `WeightedSBM` of every component's matrix. Two of them are not
+    those of the paper: its block model is nested, with a hierarchy of blocks, and this one is not;
+    and the default affinity keeps the signs of derivatives, where the paper compares their absolute
+    values by a formula that it does not give. Use the three by themselves for options that are not
+    among the parameters here; see `published` for the settings of the paper, as far as known.
 
     Parameters
     ----------
@@ -58,6 +60,9 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         NaN in the motifs.
     ridge : float, default=1e-3
         Ridge penalty of `NonnegativeCP`.
+    background : {"none", "mean", "rank-one"}, default="none"
+        Connectivity that is there all the time in a subject, as in `NonnegativeCP`: taken off, it
+        fills no component.
     n_init : int, default=5
         Number of starts of the factorization.
     max_iter : int, default=500
@@ -137,6 +142,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         "stride": [Interval(Integral, 1, None, closed="left")],
         "min_subjects": [Interval(Integral, 1, None, closed="left")],
         "ridge": [Interval(Real, 0, None, closed="left")],
+        "background": [StrOptions({"none", "mean", "rank-one"})],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "max_blocks": [Interval(Integral, 1, None, closed="left")],
@@ -155,6 +161,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         stride: int = 1,
         min_subjects: int = 1,
         ridge: float = 1e-3,
+        background: str = "none",
         n_init: int = 5,
         max_iter: int = 500,
         max_blocks: int = 20,
@@ -169,6 +176,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         self.stride = stride
         self.min_subjects = min_subjects
         self.ridge = ridge
+        self.background = background
         self.n_init = n_init
         self.max_iter = max_iter
         self.max_blocks = max_blocks
@@ -265,6 +273,7 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
             n_init=self.n_init,
             max_iter=self.max_iter,
             ridge=self.ridge,
+            background=self.background,
             sample_mode=1,
             random_state=seeds[0],
         ).set_output(transform="default")

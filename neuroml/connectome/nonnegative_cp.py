@@ -27,13 +27,28 @@ from neuroml._core.estimator import (
 from neuroml._core.iteration import select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.validation import check_sample_weight, check_table, one_array
+from neuroml.connectome._background import (
+    background_map,
+    norm_of_change,
+    with_constant,
+    with_known,
+    with_profiles,
+)
 from neuroml.connectome._factors import (
     factor_match,
     nonnegative_loadings,
     normalize_cp,
     random_factors,
 )
-from neuroml.connectome._hals import Penalty, Problem, factorize, normal_equations, quadratic
+from neuroml.connectome._hals import (
+    Penalty,
+    Problem,
+    background_of,
+    background_shift,
+    factorize,
+    normal_equations,
+    quadratic,
+)
 from neuroml.connectome._packed import Packed, pack, unobserved
 from neuroml.connectome._problem import build_problem, kernels_for, squares_along
 from neuroml.connectome.tensors import FiberTensor
@@ -61,6 +76,9 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         + \rho \sum_r \lambda_r^2 + \sigma \sum_r \|u_r\|_1 \|v_r\|_1 \|w_r\|_1
         + \mu \sum_r \|u_r\|^2 \|v_r\|^2 \sum_t (w_{t+1,r} - w_{tr})^2 .
 
+    With a background, :math:`B_{pa} \ge 0`, constant in time, is added to the sum; it takes what is
+    there all the time, which otherwise takes a component or a part of each.
+
     No penalty changes when scale moves from one factor to another.
 
     Parameters
@@ -84,6 +102,10 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     smoothness : float, default=0
         :math:`\mu`, along the mode that fibers run along: the last one of a `FiberTensor`; in an
         array, the longest one along which no fiber is partly missing.
+    background : {"none", "mean", "rank-one"}, default="none"
+        "mean" is a map of its own, free but for being constant in time and not negative; "rank-one"
+        a further component whose time course is constant. Time is the last mode of a `FiberTensor`
+        and the first one of an array.
     init : tensorly CPTensor, optional
         Decomposition to start from, in place of random starts.
     sample_mode : int, default=0
@@ -101,6 +123,9 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     cp_ : tensorly CPTensor
         ``(weights, factors)``: weights (n_components,) in falling order, and for each mode of the
         tensor a factor (size, n_components) with columns of unit norm.
+    background_ : ndarray of the tensor's shape without time, or None
+        What is there all the time; NaN where nothing was observed. Its part of a time course is
+        determined by the ridge alone: without one, a component may hold some of it.
     reconstruction_err_ : float
         Norm of the residual over norm of the data, on observed entries.
     objective_trace_ : ndarray of shape (n_iter + 1,)
@@ -160,6 +185,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         "ridge": [Interval(Real, 0, None, closed="left")],
         "sparsity": [Interval(Real, 0, None, closed="left")],
         "smoothness": [Interval(Real, 0, None, closed="left")],
+        "background": [StrOptions({"none", "mean", "rank-one"})],
         "init": [CPTensor, tuple, None],
         "sample_mode": [Integral],
         "dtype": [StrOptions({"float32", "float64"})],
@@ -179,6 +205,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         ridge: float = 1e-3,
         sparsity: float = 0.0,
         smoothness: float = 0.0,
+        background: str = "none",
         init: CPTensor | None = None,
         sample_mode: int = 0,
         dtype: str = "float32",
@@ -193,6 +220,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         self.ridge = ridge
         self.sparsity = sparsity
         self.smoothness = smoothness
+        self.background = background
         self.init = init
         self.sample_mode = sample_mode
         self.dtype = dtype
@@ -223,18 +251,21 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         """
         kernels = kernels_for(self.device)
         tensor = self._check_tensor(X, reset=True)
-        packed = pack(tensor, self.symmetric_modes)
-        problem = self._problem(packed, kernels)
+        packed = pack(tensor, self.symmetric_modes, along=self._time_of(tensor))
+        problem = self._problem(packed, kernels, self.background)
         starts = [
             [problem.kernels.array(factors[mode]) for mode in packed.order]
-            for factors in self._starts(tensor.shape, float(np.sqrt(problem.squared_norm)))
+            for factors in self._starts(tensor.shape, norm_of_change(problem))
         ]
+        if problem.n_held:
+            starts = [with_constant(factors, problem) for factors in starts]
         best, every = select_restart(
             factorize(problem, starts, max_iter=self.max_iter, tol=self.tol),
             name=type(self).__name__,
         )
         found = [_as_cp(one.state.factors, packed, problem) for one in every]
         self.cp_ = _as_cp(best.state.factors, packed, problem)
+        self.background_ = background_map(best.state.factors, packed, problem)
         self.objective_trace_ = -np.array(best.trace)
         self.reconstruction_err_ = _relative_error(problem, best.state.factors)
         self.restart_objectives_ = np.array([-one.objective for one in every])
@@ -316,32 +347,67 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
                 found=tensor.shape,
                 field="X",
             )
-        packed = pack(tensor, self.symmetric_modes, check_unseen=False)
-        problem = replace(self._problem(packed, kernels_for(self.device)), penalty=Penalty())
-        factors = [problem.kernels.array(self.cp_.factors[k]) for k in packed.order]
+        packed = pack(tensor, self.symmetric_modes, check_unseen=False, along=self._time_of(tensor))
         place = packed.order.index(mode)
+        along_time = place == len(packed.order) - 1
+        # the background of new moments is known; that of new subjects is found with their loadings
+        kind = "mean" if self.background == "rank-one" and along_time else self.background
+        problem = replace(self._problem(packed, kernels_for(self.device), kind), penalty=Penalty())
+        if kind == "mean" and along_time:
+            problem = with_known(problem, packed, self.background_)
+        factors = [problem.kernels.array(self.cp_.factors[k]) for k in packed.order]
         factors[place] = problem.kernels.array(np.ones((tensor.shape[mode], self.n_components)))
-        wanted, gram = (
-            problem.kernels.to_numpy(part) for part in normal_equations(problem, factors, place)
-        )
-        loadings = nonnegative_loadings(wanted, gram + self.ridge * np.eye(self.n_components))
+        if problem.n_held:
+            factors = with_profiles(factors, self.background_, packed.order, place, problem)
+        loadings, wanted, gram, background = self._load(problem, factors, place)
         unknown = unobserved(packed, place)
         if sample_weight is None:
             loss = quadratic(problem, wanted, gram, loadings)
+            loss += background_shift(problem, background)
         else:
             counted = np.isin(np.arange(len(loadings)), unknown, invert=True)
             weights = check_sample_weight(sample_weight, len(loadings), counted)
-            squares = squares_along(problem, packed, place)
-            problem = replace(problem, squared_norm=float(weights @ squares))
+            # norm of the data, and of what is left of them without the background
+            norm, rest = (
+                float(weights @ squares_along(problem, packed, place, off))
+                for off in (None, background)
+            )
+            problem = replace(problem, squared_norm=norm)
             grams = np.broadcast_to(gram, (len(loadings), *gram.shape[-2:]))
             root = np.sqrt(weights)[:, None]
-            loss = quadratic(problem, wanted * root, grams, loadings * root)
+            loss = quadratic(problem, wanted * root, grams, loadings * root) + rest - norm
         loadings[unknown] = np.nan
-        return loadings, problem.relative(loss)
+        return loadings[:, : self.n_components], problem.relative(loss)
 
-    def _problem(self, packed: Packed, kernels: Any) -> Problem:
+    def _load(self, problem: Problem, factors: Any, place: int) -> tuple[Any, Any, Any, Any]:
+        """Loadings along one mode, their normal equations, and the background beside them.
+
+        Given the loadings the background is in closed form, and the other way round: a convex
+        problem, whose optimum the two reach by turns.
+        """
+        learned = problem.constant is not None and problem.constant.given is None
+        loadings = None
+        for _ in range(self.max_iter if learned else 1):
+            background = background_of(problem, factors)
+            wanted, gram = (
+                problem.kernels.to_numpy(part) for part in normal_equations(problem, factors, place)
+            )
+            before = loadings
+            loadings = nonnegative_loadings(wanted, gram + self.ridge * np.eye(gram.shape[-1]))
+            factors[place] = problem.kernels.array(loadings)
+            if before is not None and np.abs(loadings - before).max() <= 1e-6 * loadings.max():
+                break
+        return loadings, wanted, gram, background
+
+    def _time_of(self, tensor: Any) -> int | None:
+        """The mode of an array that rows must run along."""
+        return None if self.background == "none" or isinstance(tensor, FiberTensor) else 0
+
+    def _problem(self, packed: Packed, kernels: Any, background: str) -> Problem:
         penalty = Penalty(self.ridge, self.sparsity, self.smoothness)
-        return build_problem(packed, penalty, dtype=self.dtype, kernels=kernels)
+        return build_problem(
+            packed, penalty, dtype=self.dtype, kernels=kernels, background=background
+        )
 
     def _starts(self, shape: tuple[int, ...], norm: float) -> list[list[np.ndarray]]:
         """Factors to start from, one list per start, modes as in the tensor."""
@@ -406,7 +472,8 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
 
 def _as_cp(factors: Any, packed: Packed, problem: Problem) -> CPTensor:
     """The decomposition in normal form, modes as in the tensor."""
-    arrays = [problem.kernels.to_numpy(factor) for factor in factors]
+    n_components = factors[0].shape[1] - problem.n_held
+    arrays = [problem.kernels.to_numpy(factor)[:, :n_components] for factor in factors]
     return normalize_cp(CPTensor((None, [arrays[k] for k in np.argsort(packed.order)])))
 
 
@@ -415,4 +482,4 @@ def _relative_error(problem: Problem, factors: Any) -> float:
     bare = replace(problem, penalty=Penalty())
     wanted, gram = normal_equations(bare, factors, len(factors) - 1)
     loss = quadratic(bare, wanted, gram, factors[-1])
-    return problem.relative(loss)
+    return problem.relative(loss + background_shift(bare, background_of(bare, factors)))

@@ -174,8 +174,8 @@ def _patterns_of(model: Any) -> Patterns:
     if isinstance(last, WindowPatterns):
         return last.patterns_
     if isinstance(last, DynamicConnectome | NonnegativeCP):
-        cp = last.factorization_.cp_ if isinstance(last, DynamicConnectome) else last.cp_
-        factors = cp.factors
+        fitted = last.factorization_ if isinstance(last, DynamicConnectome) else last
+        factors, background = fitted.cp_.factors, fitted.background_
         if (
             isinstance(last, NonnegativeCP)
             and len(factors) == 3
@@ -183,10 +183,16 @@ def _patterns_of(model: Any) -> Patterns:
         ):  # windows, unit, unit: the outer product of the two, at each pair
             i, j = np.triu_indices(len(factors[1]), k=1)
             components = ((factors[1][i] * factors[2][j] + factors[1][j] * factors[2][i]) / 2).T
+            mean = None if background is None else (background[i, j] + background[j, i]) / 2
         else:
             pairs = factors[0] if _pairs_first(last) else factors[1]
             components = pairs.T
-        return Patterns(np.zeros(components.shape[1]), components, "nonnegative")
+            mean = background
+            if background is not None and background.ndim == 2:
+                # the mean over subjects: that of a new one is not known
+                mean = np.nanmean(background, axis=1)
+        mean = np.zeros(components.shape[1]) if mean is None else mean
+        return Patterns(mean, components, "nonnegative")
     raise DataError(
         "this model has no patterns of connectivity",
         expected="a model that ends in NonnegativeCP or DynamicConnectome",

@@ -114,4 +114,7 @@ def test_a_fold_that_leaves_out_only_zeros_is_no_score():
     tensor[0, :, :] = tensor[:, 0, :] = 1.0
     tensor[0, 0] = 2.0
     with pytest.raises(DataError, match="no finite held-out error"):
-        select_rank(tensor, [1, 2], n_folds=12, model=NonnegativeCP(n_init=1), random_state=0)
+        select_rank(
+            tensor, [1, 2], holdout="fiber", n_folds=12, model=NonnegativeCP(n_init=1),
+            random_state=0,
+        )  # fmt: skip

@@ -52,6 +52,9 @@ def test_a_cohort_is_drawn_with_its_events_and_its_brain(space, brain):
     loadings = table[(table.quantity == "loading") & (table.component == "1")]["value"]
     np.testing.assert_allclose(loadings, model.subject_loadings_[:, 1])
     assert (table.quantity == "community").sum() == 2 * 20
+    # whether other starts found the same components is told beside what they are
+    matches = table[table.quantity == "match"]["value"]
+    np.testing.assert_array_equal(matches, model.factorization_.restart_matches_)
 
 
 def test_a_graph():

@@ -49,8 +49,13 @@ def _labels(context: Context, quantity: str, component: str, labels: np.ndarray)
     return [(quantity, component, "unit", str(unit), float(label)) for unit, label in named]
 
 
+def _matches(matches: np.ndarray) -> list[Row]:
+    """How alike every start of a factorization is to the kept one, from 0 to 1."""
+    return [("match", "", "start", str(k), float(match)) for k, match in enumerate(matches)]
+
+
 def cohort(model: BaseEstimator, context: Context) -> pd.DataFrame:
-    """Communities of units, loadings of subjects and active intervals in samples."""
+    """Communities of units, loadings of subjects, active intervals, matches of starts."""
     model = last_step(model)
     rows: list[Row] = []
     for r, labels in enumerate(model.communities_):
@@ -61,15 +66,18 @@ def cohort(model: BaseEstimator, context: Context) -> pd.DataFrame:
     for r, start, stop in active.itertuples(index=False):
         rows += [("active", str(r), "start", str(start), float(start))]
         rows += [("active", str(r), "stop", str(start), float(stop))]
+    rows += _matches(model.factorization_.restart_matches_)
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 
 def loadings(model: BaseEstimator, context: Context) -> pd.DataFrame:
-    """Weights of components and their loadings on every mode."""
-    cp = last_step(model).cp_
+    """Weights of components and their loadings on every mode; matches of starts."""
+    factorization = last_step(model)
+    cp = factorization.cp_
     rows = [("weight", str(r), "", "", float(w)) for r, w in enumerate(cp.weights)]
     for (axis, labels), factor in zip(mode_labels(model, context), cp.factors, strict=True):
         for label, shares in zip(labels, factor, strict=True):
             name = f"{label:.3f}" if isinstance(label, float) else str(label)
             rows += [("loading", str(r), axis, name, float(v)) for r, v in enumerate(shares)]
+    rows += _matches(factorization.restart_matches_)
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
