@@ -29,7 +29,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 import neuroml
 from neuroml._core.recording import make_recording
-from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, ResponseModel
+from neuroml.celltypes import (
+    FacetedStimuli,
+    FunctionalTypes,
+    MostDiscriminativeStimuli,
+    ResponseModel,
+)
 from neuroml.connectome import (
     AffinityTensor,
     DynamicConnectome,
@@ -157,6 +162,12 @@ INPUTS = {
     SharedResponseModel: Inputs(VALUES, two="subjects", quick={"max_iter": 10}),
     PrototypeClassifier: Inputs(
         VALUES, CLASSES, lambda model, X, y: (model.predict(X), model.decision_function(X))
+    ),
+    FunctionalTypes: Inputs(
+        VALUES,
+        None,
+        lambda model, X, y: (model.labels_, model.predict_proba(X)),
+        quick={"n_init": 1, "n_bootstrap": 0},
     ),
     FacetedStimuli: Inputs(
         REFERENCE,
