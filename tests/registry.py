@@ -31,6 +31,7 @@ from neuroml.connectome import (
 )
 from neuroml.decoding import (
     BayesianDecoder,
+    CrossSubjectClassifier,
     CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
     MindBridgeDecoder,
@@ -142,6 +143,7 @@ TWO_DIMENSIONAL = [
         },
     ),
     Entry(BayesianDecoder()),
+    Entry(CrossSubjectClassifier()),
     Entry(CrossSubjectDecoder()),
     Entry(
         FunctionalTypes(2, "tied", n_init=1, n_bootstrap=2),

@@ -7,6 +7,7 @@ refuses anyway, so that no fault hides another.
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from neuroml._core.estimator import (
     validate_parameter_constraints,
 )
 from neuroml._core.validation import did_you_mean
-from neuroml.batch.preparing import find_preparation_faults
+from neuroml.batch.preparing import find_preparation_faults, misfit
 from neuroml.batch.score_checks import find_score_faults
-from neuroml.batch.vocabulary import FILE_OPTIONS, READERS, estimator_classes
+from neuroml.batch.vocabulary import READERS, estimator_classes, files_in, has_y
 from neuroml.data import clean, list_datasets
 
 __all__ = ["find_faults"]
@@ -49,6 +50,7 @@ def find_faults(content: dict[str, Any], where: Path) -> list[str]:
         *_source_faults(data),
         *_option_faults(data, where),
         *_trial_faults(data),
+        *_event_faults(data),
         *_stimulus_faults(data),
         *find_preparation_faults(content.get("prepare")),
         *_clean_faults(_table(content, "clean")),
@@ -64,18 +66,38 @@ def _table(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _source_faults(data: dict[str, Any]) -> Iterator[str]:
-    dataset, files = data.get("dataset"), data.get("files")
-    if (dataset is None) == (files is None):
-        yield "data: name either a dataset or files"
-    if files is not None and data.get("reader") is None:
+    dataset, files, folder = (data.get(name) for name in ("dataset", "files", "folder"))
+    if sum(one is not None for one in (dataset, files, folder)) != 1:
+        yield "data: name either a dataset or files, or a folder of BIDS"
+    if files is not None and data.get("reader") in (None, "bids"):
         yield "data: files need a reader: 'fmri', 'traces', 'spikes' or 'trials'"
+    if folder is not None and data.get("reader") != "bids":
+        yield "data.folder: a folder is for reader = 'bids'"
+    if "entities" in data and folder is None:
+        yield "data.entities: these choose files of a folder, with reader = 'bids'"
     if isinstance(dataset, str) and dataset not in list_datasets():
         hint = did_you_mean(dataset, list_datasets())
         yield f"data: there is no data set {dataset!r}{hint}"
-    if dataset is not None and files is None:
+    if dataset is not None and files is None and folder is None:
         for key in ("reader", "options"):
             if key in data:
                 yield f"data.{key}: a named data set has a reader of its own; this is for files"
+
+
+def _event_faults(data: dict[str, Any]) -> Iterator[str]:
+    events = data.get("events")
+    if not isinstance(events, dict):
+        return
+    for name in ("target", "stimuli"):
+        if data.get(name) is not None:
+            yield f"data.{name}: with events, y is their label; leave it out"
+    if data.get("files") is not None:
+        yield "data.events: files have none; this is for reader = 'bids', or a data set"
+    epoch = events.get("epoch_s")
+    if epoch is not None and "lag_s" in events:
+        yield "data.events: epoch_s counts from the onset; leave lag_s out, and shift epoch_s"
+    if isinstance(epoch, list) and len(epoch) == 2 and not epoch[0] <= epoch[1]:
+        yield f"data.events.epoch_s: {epoch} begins after it ends"
 
 
 def _option_faults(data: dict[str, Any], where: Path) -> Iterator[str]:
@@ -83,8 +105,11 @@ def _option_faults(data: dict[str, Any], where: Path) -> Iterator[str]:
     if not isinstance(reader, str) or reader not in READERS:
         return
     _, *parameters = inspect.signature(READERS[reader]).parameters.values()
-    known = [parameter.name for parameter in parameters if parameter.name != "key"]
-    for name in options:
+    known = [one.name for one in parameters if one.name not in ("key", "entities")]
+    kinds = typing.get_type_hints(READERS[reader])
+    for name, value in options.items():
+        if name in known and (reason := misfit(value, kinds[name])) is not None:
+            yield f"data.options.{name}: {value!r} does not fit ({reason})"
         if name not in known:
             yield (
                 f"data.options.{name}: read_{reader} has no such option"
@@ -93,10 +118,9 @@ def _option_faults(data: dict[str, Any], where: Path) -> Iterator[str]:
     for parameter in parameters:
         if parameter.default is parameter.empty and parameter.name not in options:
             yield f"data.options: read_{reader} needs {parameter.name}"
-    for name in FILE_OPTIONS.get(reader, ()):
-        file = options.get(name)
-        if isinstance(file, str) and not (where / file).is_file():
-            yield f"data.options.{name}: there is no file {str(where / file)!r}"
+    for name, file in files_in(reader, options, where).items():
+        if not file.exists():
+            yield f"data.options.{name}: there is no file {str(file)!r}"
 
 
 def _trial_faults(data: dict[str, Any]) -> Iterator[str]:
@@ -170,8 +194,8 @@ def _chain_faults(
         if not _takes_no_x(known[every[0]]):
             yield f"data.inputs: an empty list is no X, and {every[0]} needs one"
     if every and every[-1] in known and _needs_y(known[every[-1]]):
-        if data.get("target") is None and data.get("stimuli") is None:
-            yield f"data: {every[-1]} needs a y: name a target (or stimuli)"
+        if not has_y(data):
+            yield f"data: {every[-1]} needs a y: name a target (or stimuli, or events)"
 
 
 def _place_faults(kind: type[BaseEstimator], *, last: bool) -> Iterator[str]:

@@ -16,6 +16,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from neuroml._core.recording import key_of, name_of
 from neuroml._core.validation import list_some
+from neuroml.batch.labeling import label_rows
 from neuroml.batch.preparing import apply_preparation, warn_of_raw_fluorescence
 from neuroml.batch.recipe import DataSection, Recipe
 from neuroml.data import align_units, clean, stack
@@ -27,10 +28,15 @@ __all__ = ["build_model", "context_of", "fit_recipe", "prepare"]
 _TOLERANCE_S = 1e-6
 
 
-def prepare(recipe: Recipe, recordings: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+def prepare(
+    recipe: Recipe,
+    recordings: Sequence[xr.Dataset],
+    events: Sequence[pd.DataFrame | None] = (),
+) -> list[xr.Dataset]:
     """Prepare each recording, put all on one unit axis if the recipe asks for it, and clean them.
 
-    Raw fluorescence that is left after that is warned of.
+    Then events, one table per recording, make rows or labels of them, if the recipe says so. Raw
+    fluorescence that is left is warned of.
     """
     prepared = [
         apply_preparation(recipe.preparation, recording, key_of(recording), recipe.where)
@@ -41,6 +47,9 @@ def prepare(recipe: Recipe, recordings: Sequence[xr.Dataset]) -> list[xr.Dataset
     if recipe.clean is not None:
         prepared = [clean(recording, **recipe.clean) for recording in prepared]
     warn_of_raw_fluorescence(prepared)
+    if recipe.data.events is not None:
+        pairs = zip(prepared, events, strict=True)
+        prepared = [label_rows(recipe.data.events, *pair) for pair in pairs]
     return prepared
 
 
@@ -97,14 +106,14 @@ def context_of(
 
 
 def _stacked(section: DataSection, recordings: Sequence[xr.Dataset]) -> Bunch:
-    return stack(recordings, target=section.target, inputs=section.inputs, signal=section.signal)
+    return stack(recordings, target=section.y, inputs=section.inputs, signal=section.signal)
 
 
 def _output_names(section: DataSection, recording: xr.Dataset) -> list[str]:
     """Names of the columns of y: the target's own, or the units of the signal."""
     if section.target == section.signal:
         return [str(unit) for unit in recording["unit"].values]
-    return [section.target] if isinstance(section.target, str) else list(section.target or [])
+    return [section.y] if isinstance(section.y, str) else list(section.y or [])
 
 
 def _subjects(
@@ -129,7 +138,7 @@ def _subjects(
         units[0] if all(names == units[0] for names in units) else [],
         np.concatenate(sessions),
         {subject: part.X for subject, part in parts.items()},
-        None if section.target is None else {subject: part.y for subject, part in parts.items()},
+        None if section.y is None else {subject: part.y for subject, part in parts.items()},
         _output_names(section, ordered[0]),
         np.concatenate([part.groups for part in parts.values()]),
     )

@@ -21,6 +21,7 @@ __all__ = [
     "apply_preparation",
     "find_preparation_faults",
     "find_table_faults",
+    "misfit",
     "table_files",
     "warn_of_raw_fluorescence",
 ]
@@ -106,14 +107,14 @@ def _step_faults(step: dict[str, Any]) -> Iterator[str]:
                 f"{use} has no option {name!r}{did_you_mean(name, known)} "
                 f"(it has {', '.join(known)})"
             )
-        elif (reason := _misfit(value, kinds[name])) is not None:
+        elif (reason := misfit(value, kinds[name])) is not None:
             yield f"{use}: {name} = {value!r} does not fit ({reason})"
     for parameter in parameters:
         if parameter.default is parameter.empty and parameter.name not in step:
             yield f"{use} needs {parameter.name}"
 
 
-def _misfit(value: Any, kind: Any) -> str | None:
+def misfit(value: Any, kind: Any) -> str | None:
     """Why a value is not of the kind that a signature states, if so."""
     try:
         adapter = TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))

@@ -14,13 +14,14 @@ from sklearn.base import BaseEstimator, clone
 
 from neuroml._core.validation import did_you_mean
 from neuroml.batch.checks import find_faults
-from neuroml.batch.vocabulary import estimator_classes, step_names
+from neuroml.batch.vocabulary import LABEL, estimator_classes, step_names
 from neuroml.data import list_datasets, read_card
 from neuroml.exceptions import RecipeError
 
 __all__ = [
     "DataSection",
     "EvaluateSection",
+    "EventsSection",
     "FitSection",
     "PrepareStep",
     "Recipe",
@@ -36,8 +37,28 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class EventsSection(_Section):
+    """``[data.events]``: events make the rows, and their labels are y.
+
+    Attributes
+    ----------
+    label : str
+        The column of the events' tables that y is.
+    lag_s : float
+        Every sample is a row, with the label of the event that it falls into this long after, or
+        "rest" (`neuroml.data.labels_from_events`).
+    epoch_s : (float, float), optional
+        Every event is a row instead: the mean of each unit from the first to the second time
+        after the onset (`neuroml.data.epochs`).
+    """
+
+    label: str = "trial_type"
+    lag_s: float = 0.0
+    epoch_s: tuple[float, float] | None = None
+
+
 class DataSection(_Section):
-    """``[data]``: either a named data set, or files and the reader for them.
+    """``[data]``: a named data set, files and the reader for them, or a BIDS folder.
 
     Attributes
     ----------
@@ -45,8 +66,11 @@ class DataSection(_Section):
         A name from ``neuroml data list``.
     files : list of str
         Paths or glob patterns, relative to the recipe.
-    reader : {"fmri", "traces", "spikes", "trials"}
+    reader : {"bids", "fmri", "traces", "spikes", "trials"}
         Which of ``neuroml.data.read_*`` reads each file, with ``options`` as its arguments.
+    folder, entities : str, dict
+        For ``reader = "bids"`` the folder, relative to the recipe, and which of its files to take
+        (`neuroml.data.read_bids`); an empty label stands for files without the entity.
     subjects, sessions, runs : list of str
         Only these.
     signal : str
@@ -55,6 +79,8 @@ class DataSection(_Section):
         For models that need them: the y (a column, or "signal" for all units), the columns of X
         instead of the signal (an empty list is no X), the stimulus (then X is the frame shown at
         each sample and y the signal).
+    events : EventsSection
+        The labels of events as y, in place of a target.
     layout : {"stacked", "subjects"}
         One array of all samples, or, for models with a part for each subject (who may have units of
         their own), a dict of one array per subject; then there is one step only.
@@ -64,7 +90,9 @@ class DataSection(_Section):
 
     dataset: str | None = None
     files: list[str] | None = None
-    reader: Literal["fmri", "traces", "spikes", "trials"] | None = None
+    reader: Literal["bids", "fmri", "traces", "spikes", "trials"] | None = None
+    folder: str | None = None
+    entities: dict[str, str | int] = {}
     options: dict[str, Any] = {}
     subjects: list[str] | None = None
     sessions: list[str] | None = None
@@ -73,8 +101,14 @@ class DataSection(_Section):
     target: str | list[str] | None = None
     inputs: list[str] | None = None
     stimuli: str | None = None
+    events: EventsSection | None = None
     layout: Literal["stacked", "subjects"] = "stacked"
     shared_by: int | None = None
+
+    @property
+    def y(self) -> str | list[str] | None:
+        """What `neuroml.data.stack` takes as the target."""
+        return self.target if self.events is None else LABEL
 
 
 class _Use(BaseModel):
@@ -283,10 +317,12 @@ def _explain(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         sections: dict[str, type[BaseModel]] = {
             "data": DataSection,
+            "data.events": EventsSection,
             "fit": FitSection,
             "evaluate": EvaluateSection,
         }
-        section = sections[str(fault["loc"][0])] if len(fault["loc"]) > 1 else Recipe
+        above = ".".join(str(part) for part in fault["loc"][:-1])
+        section = sections[above] if above else Recipe
         known = [key for key in section.model_fields if key != "where"]
         hint = did_you_mean(str(fault["loc"][-1]), known)
         return f"{place}: unknown key{hint} (known: {', '.join(known)})"

@@ -43,7 +43,7 @@ from neuroml.batch.recipe import (
     refusal,
     validate_recipe,
 )
-from neuroml.batch.sources import Source, open_source, provenance
+from neuroml.batch.sources import Source, find_source_faults, open_source, provenance
 from neuroml.data import list_datasets
 from neuroml.evaluation._results import SUMMARY_COLUMNS
 from neuroml.exceptions import DataError, RecipeError
@@ -119,7 +119,7 @@ def plan(recipe: Recipe, source: Source | None = None) -> list[Job]:
 
 
 def check(name: Path | str) -> tuple[Recipe, list[Job]]:
-    """Read a recipe and list its jobs, without reading any recording.
+    """Read a recipe, open the headers of its images, and list its jobs; no values are read.
 
     Parameters
     ----------
@@ -152,7 +152,9 @@ def _data_faults(section: DataSection, steps: Any, where: Path) -> list[str]:
     if section.dataset not in (None, *list_datasets()):
         return []
     try:
-        return _key_faults(section, steps, open_source(section, where).keys(), where)
+        source = open_source(section, where)
+        faults = _key_faults(section, steps, source.keys(), where)
+        return faults or find_source_faults(source, _chosen(section, source.keys()))
     except DataError as error:
         return [f"data: {error}"]
 
@@ -404,8 +406,10 @@ def _fit_and_write(
     from neuroml.plotting import save_figure
 
     folder = out / "jobs" / job.name
-    recordings = prepare(recipe, [recording for recording, _ in pairs])
     all_events = [events for _, events in pairs]
+    recordings = prepare(recipe, [recording for recording, _ in pairs], all_events)
+    if recordings[0].attrs["time_axis"] == "trials":  # no clock, on which events could be drawn
+        all_events = [None] * len(pairs)
     # before the fit: it is done again after a kill, the finished fits of an evaluation are not
     scored = choose_and_score(recipe, recordings, all_events, folder / _PARTIAL, identity)
     model, context = fit_recipe(scored.recipe, recordings, all_events)

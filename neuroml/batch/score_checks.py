@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer_names
 
 from neuroml._core.validation import did_you_mean
-from neuroml.batch.vocabulary import estimator_classes, step_names
+from neuroml.batch.vocabulary import estimator_classes, has_y, step_names
 from neuroml.evaluation._scorers import OWN_SCORES, SCORERS, predicts_states
 from neuroml.evaluation.defaults import defaults_of_class
 from neuroml.evaluation.nulls import KINDS
@@ -89,7 +89,7 @@ def _null_faults(evaluate: dict[str, Any], content: dict[str, Any]) -> Iterator[
         hint = did_you_mean(null, known) if isinstance(null, str) else ""
         yield f"evaluate.null: there is no null {null!r}{hint} (known: {', '.join(known)})"
     data = _section(content, "data")
-    if null == "matched-covariance" and any(k in data for k in ("target", "stimuli")):
+    if null == "matched-covariance" and has_y(data):
         yield (
             "evaluate.null: 'matched-covariance' is for models of X alone; where there is a y, use "
             "'permutation' or 'circular-shift'"
@@ -140,15 +140,17 @@ def _scoring_faults(
     if kind is None:
         return
     data = _section(content, "data")
-    has_y = data.get("target") is not None or data.get("stimuli") is not None
-    before = [_class_of([step]) for step in steps[:-1]]
+    before, told = [_class_of([step]) for step in steps[:-1]], has_y(data)
     for name in names or defaults_of_class(kind).scoring:
-        if name in known and (reason := _unscorable(kind, before, name, has_y=has_y)) is not None:
+        if (
+            name in known
+            and (reason := _unscorable(kind, before, name, has_target=told)) is not None
+        ):
             yield f"{place}: {reason}"
 
 
 def _unscorable(
-    kind: type[BaseEstimator], before: list[Any], scoring: str, *, has_y: bool
+    kind: type[BaseEstimator], before: list[Any], scoring: str, *, has_target: bool
 ) -> str | None:
     """Why a chain cannot be given a score, if so."""
     name, windows = kind.__name__, defaults_of_class(kind).scoring == (_IN_WINDOWS,)
@@ -169,7 +171,7 @@ def _unscorable(
         return f"{name} predicts nothing, so it has no {scoring!r}"
     if (reason := predicts_states(kind, (scoring,))) is not None:
         return reason
-    return None if has_y else f"{scoring!r} compares predictions with a y: name a target"
+    return None if has_target else f"{scoring!r} compares predictions with a y: name a target"
 
 
 def _makes_windows(kind: type[BaseEstimator]) -> bool:

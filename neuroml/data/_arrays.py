@@ -37,6 +37,8 @@ ARRAY_SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5")
 MAX_EXPANSION = 1032
 """Deflate, the compression behind zip, gzip and mostly HDF5, expands a byte to no more."""
 _FREE_BYTES = 2**20
+_ANNEX, _LFS = b"/annex/objects/", b"version https://git-lfs"
+"""What files begin with that stand for content elsewhere."""
 _NESTED = "a cell or structure array of more than vectors of numbers: take those out in MATLAB"
 
 Kind = Literal["numbers", "text", "list", "other"]
@@ -75,12 +77,34 @@ class StoredArray:
 def existing_file(path: Path | str) -> Path:
     """Return the path if it is a file with content; raise DataError if not."""
     path = Path(path)
+    _check_downloaded(path)
     if not path.is_file():
         problem = "this is a folder, not a file" if path.is_dir() else "there is no such file"
         raise DataError(problem, fix="Check the path.", file=path)
     if path.stat().st_size == 0:
         raise DataError("the file is empty (0 bytes)", fix="Copy or save it again.", file=path)
     return path
+
+
+def _check_downloaded(path: Path) -> None:
+    """Refuse what stands for content that git-annex (DataLad) or Git LFS did not fetch."""
+    start = b""
+    if path.is_symlink() and not path.exists():
+        start = _ANNEX if _ANNEX.decode() in path.readlink().as_posix() else b""
+    elif path.is_file():
+        with path.open("rb") as file:
+            start = file.read(len(_LFS))
+    for mark, tool, command in (
+        (_ANNEX, "git-annex (DataLad)", "datalad get"),
+        (_LFS, "Git LFS", "git lfs pull --include"),
+    ):
+        if start.startswith(mark):
+            raise DataError(
+                f"this is a pointer of {tool}, whose content was not fetched",
+                expected="the file itself",
+                fix=f"Fetch it by '{command} {path.name}' in its folder.",
+                file=path,
+            )
 
 
 def list_arrays(path: Path | str) -> list[StoredArray]:

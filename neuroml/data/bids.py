@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 from sklearn.utils import Bunch
 
 from neuroml._core.recording import RecordingKey
@@ -19,14 +20,16 @@ from neuroml.data._regions import Units
 from neuroml.data._tables import read_text_table
 from neuroml.data._units import OnNaN, check_unique
 from neuroml.data.events import read_events
-from neuroml.data.fmri import read_fmri
+from neuroml.data.fmri import check_run, read_fmri
 from neuroml.exceptions import DataError
 
-__all__ = ["Run", "find_runs", "read_bids"]
+__all__ = ["BRAIN", "Run", "find_runs", "list_images", "read_bids"]
 
 _OF_A_RUN = ("sub", "ses", "task", "acq", "ce", "dir", "rec", "run")
 _OF_A_KEY = (*_OF_A_RUN[2:], "echo", "part", "hemi")
 """Echoes, parts and hemispheres are images of one run: which of them is a question to the user."""
+BRAIN = "brain"
+"""Stands for each run's own brain mask."""
 _VOLUMES = (".nii", ".nii.gz")
 _SURFACES = (".dtseries.nii", ".func.gii")
 
@@ -51,9 +54,11 @@ def read_bids(  # noqa: PLR0913 - what the runs share, as read_fmri takes it
     folder : path-like
         Holds ``sub-*/[ses-*/]func/*_bold.nii.gz``. Where there are files with ``desc-preproc``,
         only those are read. Surfaces (``*_bold.dtseries.nii``, ``*_bold.func.gii``) are read where
-        ``entities`` leave no volumes, such as by their space.
+        ``entities`` leave no volumes, such as by their space. Of echoes and the run that fMRIPrep
+        combined from them, the combined one is read.
     labels, mask, maps, units : optional
-        As for `read_fmri`.
+        As for `read_fmri`; ``mask="brain"`` is each run's own brain mask, as fMRIPrep writes it
+        beside the image (``*_desc-brain_mask.nii.gz``).
     confounds : mapping, optional
         Keywords of `nilearn.interfaces.fmriprep.load_confounds`.
     entities : mapping of str to str, int or None, optional
@@ -82,26 +87,15 @@ def read_bids(  # noqa: PLR0913 - what the runs share, as read_fmri takes it
     DataError
         If there is no run, one run has several files, for example in several spaces or of several
         echoes, a sidecar and the image's header state different repetition times, or the table of
-        participants spells or repeats the subjects' ids in another way than the folders.
+        participants repeats the subjects' ids, or spells them in another way than the folders by
+        more than zeros in front of a number.
     """
     found, participants = find_runs(folder, entities=entities, raw=raw)
     runs, failed = _with_events(found)
-    recordings = []
-    for run in runs:
-        recording = read_fmri(
-            run.path,
-            labels=labels,
-            mask=mask,
-            maps=maps,
-            units=units,
-            confounds=confounds,
-            tr_s=tr_s,
-            on_nan=on_nan,
-            key=run.key,
-        )
-        recordings.append(recording.assign_attrs(dropped=recording.attrs["dropped"] + run.notes))
+    options = {"labels": labels, "mask": mask, "maps": maps, "units": units}
+    options |= {"confounds": confounds, "tr_s": tr_s, "on_nan": on_nan}
     return Bunch(
-        recordings=recordings,
+        recordings=[run.read(**options) for run in runs],
         events=[run.events for run in runs],
         participants=participants,
         failed={path.name: str(error) for path, error in failed.items()},
@@ -162,6 +156,48 @@ class Run:
         """Tables of events that fit no run."""
         return self._found[1]
 
+    def read(self, *, mask: Any = None, **options: Any) -> xr.Dataset:
+        """The recording, with the options of `read_bids`."""
+        if isinstance(mask, str) and mask == BRAIN:
+            mask = self.brain_mask()
+        recording = read_fmri(self.path, mask=mask, key=self.key, **options)
+        return recording.assign_attrs(dropped=recording.attrs["dropped"] + self.notes)
+
+    def brain_mask(self) -> Path:
+        """The brain mask of the run on the image's grid.
+
+        Raises
+        ------
+        DataError
+            If there is none.
+        """
+        own = _without(entities_of(self.path), ("desc", "echo", "part"))
+        for path in sorted(self.path.parent.glob(f"sub-{self.key[0]}_*_mask.nii*")):
+            parts = entities_of(path)
+            if parts.get("desc") == "brain" and _without(parts, ("desc",)) == own:
+                return path
+        raise DataError(
+            "the run has no brain mask beside it",
+            expected="*_desc-brain_mask.nii.gz with the same entities",
+            fix="Pass mask= as a file.",
+            file=self.path,
+            field="mask",
+        )
+
+    def find_problems(
+        self, *, mask: Any = None, confounds: Any = None, tr_s: float | None = None
+    ) -> Iterator[DataError]:
+        """What `read` would refuse, as far as headers and tables tell it; no voxel is read."""
+        checks: list[Callable[[], Any]] = [lambda: self.events]
+        checks.append(lambda: check_run(self.path, confounds=confounds, tr_s=tr_s))
+        if isinstance(mask, str) and mask == BRAIN:
+            checks.append(self.brain_mask)
+        for one in checks:
+            try:
+                one()
+            except DataError as error:
+                yield error.at(file=self.path)
+
 
 def find_runs(
     folder: Path | str,
@@ -175,7 +211,7 @@ def find_runs(
     """
     folder = Path(folder)
     home = _raw_folder(folder, raw)
-    paths = _images(folder)
+    paths = list_images(folder)
     chosen = _chosen(paths, dict(entities or {}), folder)
     siblings: dict[str, list[Path]] = {}
     for path in paths:
@@ -193,7 +229,8 @@ def _raw_folder(folder: Path, raw: Path | str | None) -> Path:
     return folder
 
 
-def _images(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
+    """All functional images of a data set, by name."""
     found = [*folder.glob("sub-*/func/sub-*_bold.*"), *folder.glob("sub-*/ses-*/func/sub-*_bold.*")]
     return sorted(path for path in found if _extension(path) in (*_VOLUMES, *_SURFACES))
 
@@ -217,6 +254,8 @@ def _chosen(paths: list[Path], wanted: dict[str, Any], folder: Path) -> dict[Pat
     preproc = {path: parts for path, parts in files.items() if parts.get("desc") == "preproc"}
     if "desc" not in wanted:
         files = preproc or files
+    if "echo" not in wanted:
+        files = _combined(files)
     if not files:
         raise DataError(
             "there is no functional run in the folder",
@@ -233,6 +272,25 @@ def _chosen(paths: list[Path], wanted: dict[str, Any], folder: Path) -> dict[Pat
             raise _more_than_one(by_run[run], path, folder)
         by_run[run] = path
     return files
+
+
+def _combined(files: dict[Path, dict[str, str]]) -> dict[Path, dict[str, str]]:
+    """Files without the echoes of which another one, that fMRIPrep wrote, is the combination."""
+    whole = [
+        _without(parts, ("echo",))
+        for parts in files.values()
+        if "echo" not in parts and parts.get("desc") == "preproc"
+    ]
+    return {
+        path: parts
+        for path, parts in files.items()
+        if "echo" not in parts or _without(parts, ("echo",)) not in whole
+    }
+
+
+def _without(parts: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Entities but those named, counts without leading zeros."""
+    return {name: plain_label(name, of) for name, of in parts.items() if name not in names}
 
 
 def _has(parts: Mapping[str, str], name: str, label: Any) -> bool:
@@ -314,9 +372,22 @@ def _participants(home: Path, subjects: list[str]) -> pd.DataFrame:
             file=path,
         )
     names = table["participant_id"].astype(str).str.strip().str.removeprefix("sub-")
+    names = names.replace(_spellings(names.tolist(), subjects))
     check_unique(names[names.isin(subjects)].tolist(), file=path)
     _refuse_other_spellings(names, subjects, path)
     return rows.merge(table.assign(participant_id=names), on="participant_id", how="left")
+
+
+def _spellings(names: list[str], subjects: list[str]) -> dict[str, str]:
+    """Numbers with other zeros in front than the folders have, where each fits one folder alone."""
+    numbers = {one: int(one) for one in {*names, *subjects} if one.isdecimal()}
+    of_folders = {numbers[one]: one for one in subjects if one in numbers}
+    alone = [n for n in numbers.values() if sum(n == other for other in numbers.values()) == 2]
+    return {
+        one: of_folders[numbers[one]]
+        for one in names
+        if numbers.get(one) in alone and one not in subjects and numbers[one] in of_folders
+    }
 
 
 def _refuse_other_spellings(names: pd.Series, subjects: list[str], path: Path) -> None:

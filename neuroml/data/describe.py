@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
+import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-import xarray as xr
 
 from neuroml.data._arrays import ARRAY_SUFFIXES, existing_file, list_arrays
-from neuroml.data._bids_names import stated_tr
 from neuroml.data._caiman import is_caiman
 from neuroml.data._matrix import is_matrix
-from neuroml.data._nifti import image_problems, is_image, open_series, parse_image, tr_of
+from neuroml.data._nifti import image_problems, is_image, parse_image
 from neuroml.data._nwb import has_units, list_roi_series
 from neuroml.data._phy import is_phy
+from neuroml.data._readers_tried import FileReport, as_problem, try_one, try_readers
 from neuroml.data._surfaces import describe_surface, is_surface_file, write_full_mask
 from neuroml.data._tables import is_table, read_text_table
 from neuroml.data.bids import find_runs
@@ -33,58 +30,9 @@ from neuroml.exceptions import DataError
 
 __all__ = ["FileReport", "describe_file"]
 
-_NEEDED: dict[Any, dict[str, Any]] = {read_spikes: {"bin_s": 1.0}}
-"""What a reader cannot do without."""
-_ANSWERS: dict[str, dict[str, Any]] = {
-    "units_first": {"units_first": True},
-    "time_unit_s": {"time_unit_s": 1.0},
-    "signal": {"on_nan": "keep"},
-    "rate_hz": {"rate_hz": 1.0},
-    "pixdim[4]": {"tr_s": 1.0},
-    "RepetitionTime": {"tr_s": 1.0},
-    "VolumeTiming": {"tr_s": 1.0},
-    "SeriesStep": {"tr_s": 1.0},
-}
-"""By the field of an error, the option with which a reader goes on to what else may be wrong."""
-_PLAIN = str | int | float
 _MAX_IDS = 2000
 _SURFACE_SERIES = (".func.gii", ".time.gii", ".dtseries.nii", ".ptseries.nii")
 _NUISANCE = {"wm", "csf", "vent", "brain", "global", "white_matter", "global_signal", "trend"}
-
-
-@dataclass
-class FileReport:
-    """What `describe_file` found.
-
-    Attributes
-    ----------
-    path : Path
-    kind : str
-        What kind of file it is.
-    facts : list of str
-        What is in it, a sentence each.
-    problems : list of str
-        What is wrong with it and what to do, a sentence or two each.
-    advice : str
-        How to read it.
-    """
-
-    path: Path
-    kind: str = "unknown"
-    facts: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    advice: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing was found to be wrong."""
-        return not self.problems
-
-    def __str__(self) -> str:
-        lines = [f"{self.path}: {self.kind}", *(f"  {fact}" for fact in self.facts)]
-        lines += [f"  Problem: {problem}" for problem in self.problems]
-        lines += [] if self.problems else ["  Nothing wrong was found."]
-        return "\n".join(lines + ([f"  {self.advice}"] if self.advice else []))
 
 
 def describe_file(path: Path | str) -> FileReport:
@@ -122,7 +70,7 @@ def describe_file(path: Path | str) -> FileReport:
             existing_file(report.path)
             _describer(report.path)(report)
     except (DataError, ImportError) as error:
-        report.problems.append(_without_path(error))
+        report.problems.append(as_problem(error))
     return report
 
 
@@ -144,14 +92,6 @@ def _describer(path: Path) -> Callable[[FileReport], None]:
     )
 
 
-def _without_path(error: Exception) -> str:
-    """The message without the place, which the report names already."""
-    if isinstance(error, DataError):
-        text = str(DataError(**{**vars(error), "file": None}))
-        return text[0].upper() + text[1:]
-    return str(error)
-
-
 def _describe_image(report: FileReport) -> None:
     report.kind = "a brain image"
     image = parse_image(report.path)
@@ -160,7 +100,7 @@ def _describe_image(report: FileReport) -> None:
     report.facts.append(f"It has {size} voxels of {millimetres} mm, stored as {_dtype(image)}.")
     is_signal = math.prod(image.shape[3:]) > 1
     problems = list(image_problems(image, report.path))
-    report.problems += [_without_path(problem) for problem in problems]
+    report.problems += [as_problem(problem) for problem in problems]
     if is_signal:
         report.kind = "a series of brain images (fMRI)"
         report.facts.append(f"It has {' x '.join(map(str, image.shape[3:]))} volumes.")
@@ -175,7 +115,7 @@ def _try_series(report: FileReport, image: Any) -> None:
     varies = ~(data == data[..., :1]).all(axis=tuple(range(3, data.ndim)))
     report.facts.append(f"{int((~varies).sum())} of {varies.size} voxels never change.")
     inside = varies if varies.any() else ~varies
-    _try(report, [read_fmri], mask=nib.Nifti1Image(inside.astype(np.uint8), image.affine))
+    try_readers(report, [read_fmri], mask=nib.Nifti1Image(inside.astype(np.uint8), image.affine))
 
 
 def _try_regions(report: FileReport, image: Any) -> None:
@@ -185,13 +125,13 @@ def _try_regions(report: FileReport, image: Any) -> None:
     is_whole = bool(np.isfinite(ids).all()) and (ids == np.round(ids)).all()
     blank = nib.Nifti1Image(np.ones((*image.shape[:3], 1), np.float32), image.affine)
     options = {"tr_s": 1.0, "on_nan": "keep"}
-    as_mask = _tried(read_fmri, blank, **options, mask=report.path)
+    as_mask = try_one(read_fmri, blank, **options, mask=report.path)
     if not is_whole or len(ids) > _MAX_IDS:
         if as_mask.recording is None:
-            report.problems += [_without_path(error) for error in as_mask.errors]
+            report.problems += [as_problem(error) for error in as_mask.errors]
         return
-    as_labels = _tried(read_fmri, blank, **options, labels=report.path)
-    report.problems += [_without_path(error) for error in as_labels.errors]
+    as_labels = try_one(read_fmri, blank, **options, labels=report.path)
+    report.problems += [as_problem(error) for error in as_labels.errors]
     if len(ids) == 2 and as_mask.recording is not None:
         report.kind = "a mask"
         report.facts.append(f"{as_mask.recording.sizes['unit']} voxels are inside.")
@@ -209,7 +149,7 @@ def _describe_surface(report: FileReport) -> None:
         options: dict[str, Any] = {"tr_s": 1.0} if report.path.suffix == ".gii" else {}
         with TemporaryDirectory() as folder:
             mask = write_full_mask(report.path, Path(folder))
-            _try(report, [read_fmri], **options, **({} if mask is None else {"mask": mask}))
+            try_readers(report, [read_fmri], **options, **({} if mask is None else {"mask": mask}))
 
 
 def _dtype(image: Any) -> str:
@@ -234,7 +174,7 @@ def _describe_table(report: FileReport) -> None:
     is_text = [name for name in names if columns[name].dtype.kind not in "biuf"]
     if is_text:
         report.facts.append(f"Columns of text: {', '.join(is_text[:8])}.")
-    _try(report, [read_traces, read_fmri, read_spikes])
+    try_readers(report, [read_traces, read_fmri, read_spikes])
     nuisance = [name for name in names if name.lower() in _NUISANCE]
     if nuisance:
         report.facts.append(
@@ -251,7 +191,7 @@ def _describe_arrays(report: FileReport) -> None:
     if is_caiman(report.path):
         report.kind = "results of CaImAn"
         report.advice = "Read it with neuroml.data.read_traces(path)."
-        return _try(report, [read_traces])
+        return try_readers(report, [read_traces])
     report.kind = "a file of arrays"
     arrays = list_arrays(report.path)
     shown = ", ".join(map(str, arrays[:10])) + (", ..." if len(arrays) > 10 else "")
@@ -268,11 +208,15 @@ def _describe_arrays(report: FileReport) -> None:
         else "read_spikes(path, bin_s=...)."
     )
     for name in matrices:
-        _try(report, [read_traces, read_fmri], **({"variable": name} if len(matrices) > 1 else {}))
+        try_readers(
+            report, [read_traces, read_fmri], **({"variable": name} if len(matrices) > 1 else {})
+        )
     for name in lists:
-        _try(report, [read_spikes], **({"variable": name} if matrices or len(lists) > 1 else {}))
+        try_readers(
+            report, [read_spikes], **({"variable": name} if matrices or len(lists) > 1 else {})
+        )
     if not matrices and not lists and len(unreadable) < len(arrays):
-        _try(report, [read_spikes, read_traces])
+        try_readers(report, [read_spikes, read_traces])
 
 
 def _describe_nwb(report: FileReport) -> None:
@@ -282,78 +226,16 @@ def _describe_nwb(report: FileReport) -> None:
         report.problems.append(f"The series {name!r} cannot be read and is left out: {reason}.")
     for name, (times, units) in series.items():
         report.facts.append(f"Fluorescence series {name!r}: {times} times x {units} regions.")
-        _try(report, [read_traces], variable=name)
+        try_readers(report, [read_traces], variable=name)
     if has_units(report.path):
-        _try(report, [read_spikes])
+        try_readers(report, [read_spikes])
     elif not series:
-        _try(report, [read_traces, read_spikes])
+        try_readers(report, [read_traces, read_spikes])
     report.advice = "Read it with neuroml.data." + (
         f"read_traces(path{', variable=NAME' if len(series) > 1 else ''})."
         if series
         else "read_spikes(path, bin_s=...)."
     )
-
-
-@dataclass
-class _Trial:
-    """How a reader fared: what it returned, the errors on the way, the options it took."""
-
-    reader: Callable[..., xr.Dataset]
-    recording: xr.Dataset | None
-    errors: list[DataError]
-    options: dict[str, Any]
-
-    def __str__(self) -> str:
-        shown = {k: repr(v) if isinstance(v, _PLAIN) else "..." for k, v in self.options.items()}
-        options = "".join(f", {name}={value}" for name, value in shown.items())
-        call = f"{self.reader.__name__}(path{options})"
-        if self.recording is None:
-            return call
-        rate = self.recording.attrs["rate_hz"]
-        pace = "without a rate" if rate is None else f"at {rate:g} Hz, one every {1 / rate:g} s"
-        sizes = self.recording.sizes
-        if self.recording.attrs["modality"] == "spikes":
-            pace = f"{int(np.nansum(self.recording['signal']))} spikes, {pace}"
-        return f"{call} returns {sizes['time']} times x {sizes['unit']} units, {pace}."
-
-
-def _tried(reader: Callable[..., xr.Dataset], source: Any, **options: Any) -> _Trial:
-    """Read; after an error that an option answers, read again with the option to find more."""
-    errors: list[DataError] = []
-    while True:
-        try:
-            return _Trial(reader, reader(source, **options), errors, options)
-        except DataError as error:
-            errors.append(error)
-            answer = _ANSWERS.get(str(error.field), {})
-            if reader is read_traces and not answer and is_table(source):
-                answer = {"time": error.field}  # a clock among the columns, if it is one
-            takes = inspect.signature(reader).parameters.keys() - options.keys()
-            if not answer or None in answer.values() or not answer.keys() <= takes:
-                return _Trial(reader, None, errors, options)
-            options = options | answer
-
-
-def _try(report: FileReport, readers: list[Callable[..., xr.Dataset]], **options: Any) -> None:
-    """Say what the readers return, or why none of them takes the file as it stands."""
-    trials = [_tried(one, report.path, **options, **_NEEDED.get(one, {})) for one in readers]
-    returned = [trial for trial in trials if trial.recording is not None]
-    fewest = min((len(trial.errors) for trial in returned), default=0)
-    best = [trial for trial in returned if len(trial.errors) == fewest]
-    for trial in best:
-        report.facts.append(str(trial))
-    if best:  # the others share what they say, and differ in the names that they give to units
-        notes = getattr(best[0].recording, "attrs", {}).get("dropped", [])
-        report.facts += [f"Left out on reading: {note}." for note in notes]
-        report.problems += [_without_path(error) for error in best[0].errors]
-        return
-    by_text: dict[str, list[str]] = {}
-    for trial in trials:
-        for error in trial.errors:
-            by_text.setdefault(_without_path(error), []).append(trial.reader.__name__)
-    for text, names in by_text.items():
-        who = f"{', '.join(dict.fromkeys(names))}: " if len(by_text) > 1 < len(trials) else ""
-        report.problems.append(f"{who}{text}")
 
 
 def _describe_folder(report: FileReport) -> None:
@@ -363,12 +245,12 @@ def _describe_folder(report: FileReport) -> None:
             if (report.path / file).is_file():
                 rows, columns = (*list_arrays(report.path / file)[0].shape, 0)[:2]
                 report.facts.append(f"{file}: {rows} regions x {columns}.")
-        _try(report, [read_traces], rate_hz=1.0)
+        try_readers(report, [read_traces], rate_hz=1.0)
         report.advice = "Read it with neuroml.data.read_traces(path, rate_hz=...)."
         return
     if is_phy(report.path):
         report.kind = "a folder of Kilosort or phy"
-        _try(report, [read_spikes])
+        try_readers(report, [read_spikes])
         report.advice = "Read it with neuroml.data.read_spikes(path, bin_s=...)."
         return
     subjects = sorted(part.name for part in report.path.glob("sub-*") if part.is_dir())
@@ -391,14 +273,9 @@ def _try_runs(report: FileReport) -> None:
     runs, _ = find_runs(report.path)
     n_events = 0
     for run in runs:
-        try:
+        problems = list(run.find_problems())
+        report.problems += [str(problem) for problem in problems]
+        with contextlib.suppress(DataError):  # told among the problems
             n_events += run.events is not None
             report.facts += [f"Not used: {note}." for note in run.notes]
-            if is_surface_file(run.path):
-                describe_surface(run.path)
-                continue
-            image = open_series(run.path)
-            stated_tr(partial(tr_of, image, None, file=run.path), run.path)
-        except DataError as error:
-            report.problems.append(str(error.at(file=run.path)))
     report.facts.append(f"It has {len(runs)} functional runs, {n_events} of them with events.")

@@ -21,13 +21,13 @@ from neuroml.data._matrix import read_matrix
 from neuroml.data._nifti import is_image, needed, open_series, places_apart, tr_of
 from neuroml.data._regions import Series, Units, is_surface, series_from_surface
 from neuroml.data._stream import VolumeStream
-from neuroml.data._surfaces import is_surface_file, series_from_file
+from neuroml.data._surfaces import describe_surface, is_surface_file, series_from_file
 from neuroml.data._tables import check_named, read_numbers
 from neuroml.data._units import OnNaN, settle_units
 from neuroml.data._volumes import series_from_image
 from neuroml.exceptions import DataError
 
-__all__ = ["read_fmri"]
+__all__ = ["check_run", "read_fmri"]
 
 Confounds = pd.DataFrame | str | Path | Sequence[str] | Mapping[str, Any]
 
@@ -198,6 +198,24 @@ def _from_image(
     series = series_from_image(stream, labels, mask, maps, units)
     notes = [*series.notes, *places_apart(image)]
     return replace(series, space=space_of(image, path), notes=notes), rate_hz, stream.sha256
+
+
+def check_run(path: Path, *, confounds: Any = None, tr_s: float | None = None) -> None:
+    """Open what `read_fmri` would read, but for the values: header, sidecars and confounds.
+
+    Raises
+    ------
+    DataError
+        On the first thing that it would refuse.
+    """
+    if is_surface_file(path):
+        describe_surface(path)
+        return
+    image = open_series(path)
+    if tr_s is None:
+        stated_tr(lambda: tr_of(image, None, file=path), path)
+    if isinstance(confounds, Mapping):
+        _from_fmriprep(confounds, path, image.shape[3])
 
 
 @contextmanager

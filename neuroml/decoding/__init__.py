@@ -3,6 +3,7 @@
 from neuroml.decoding import metrics
 from neuroml.decoding.bayesian_decoder import BayesianDecoder
 from neuroml.decoding.cross_subject import CrossSubjectDecoder
+from neuroml.decoding.cross_subject_classifier import CrossSubjectClassifier
 from neuroml.decoding.hierarchical import HierarchicalRidgeDecoder
 from neuroml.decoding.mindbridge import MindBridgeDecoder
 from neuroml.decoding.procrustes import ProcrustesAligner
@@ -13,6 +14,7 @@ from neuroml.decoding.shared_response import SharedResponseModel
 
 __all__ = [
     "BayesianDecoder",
+    "CrossSubjectClassifier",
     "CrossSubjectDecoder",
     "HierarchicalRidgeDecoder",
     "MindBridgeDecoder",

@@ -20,9 +20,9 @@ from neuroml.decoding._candidate_scores import (
     mixing_weights,
 )
 from neuroml.decoding._components import Components
-from neuroml.decoding._ridge_path import RidgeFit, Voxels, decompose, stacking_weights
+from neuroml.decoding._ridge_path import RidgeFit, Spectrum, Voxels, decompose, stacking_weights
 
-__all__ = ["ComponentDecoder", "fit_component_decoder"]
+__all__ = ["ComponentDecoder", "fit_component_decoder", "pooled_weights"]
 
 # Measured: `constants` in tests/benchmarks/decoding/cross_subject.py (worlds 1234 and 1235, small).
 # Two weights need few rows; the scores of 1000 rows for 1000 candidates take 8 MB each.
@@ -118,6 +118,7 @@ def fit_component_decoder(
     alphas: np.ndarray | None = None,
     *,
     use_cohort: bool = True,
+    pooled: np.ndarray | None = None,
 ) -> ComponentDecoder:
     """Fit a subject's decoder given the cohort's components.
 
@@ -132,6 +133,8 @@ def fit_component_decoder(
         Penalties to choose from; see `Spectrum.default_alphas`.
     use_cohort : bool
         Whether predictions and scores use the cohort's components; without it they are plain ridge.
+    pooled : ndarray of shape (n_voxels, n_targets), optional
+        What `pooled_weights` of other subjects gave, where voxels correspond.
     """
     spectrum = voxels.spectrum
     truth = components.encode(y)
@@ -147,15 +150,13 @@ def fit_component_decoder(
     left_out = latent.left_out - latent_mean
     gain, whitener = measurement_model(left_out, truth - latent_mean, components.decodability)
 
-    # expected targets: both regressions, stacked by their left-out predictions
-    by_component = left_out @ components.patterns.T
-    by_target = direct.left_out - y.mean(axis=0)
-    share = np.array([1.0, 0.0])
+    # expected targets: the regressions, stacked by their left-out predictions
+    found = [(direct.left_out - y.mean(axis=0), direct.weights)]
     if use_cohort:
-        stacked = stacking_weights([by_target, by_component], y - y.mean(axis=0))
-        share = stacked if stacked.any() else share  # ridge where nothing can be predicted
-    weights = share[0] * direct.weights + share[1] * latent.weights @ components.patterns.T
-    predicted = y.mean(axis=0) + share[0] * by_target + share[1] * by_component
+        found.append((left_out @ components.patterns.T, latent.weights @ components.patterns.T))
+    around = pooled if use_cohort else None
+    expected_y, weights = _stacked(found, spectrum, y - y.mean(axis=0), around, alphas)
+    predicted = y.mean(axis=0) + expected_y
 
     # how candidates are scored: by the cosine with what is expected, and by the components
     score_weights = np.array([1.0, 0.0])
@@ -183,6 +184,59 @@ def fit_component_decoder(
         builder=builder,
         builder_mean=voxels.mean,
     )
+
+
+def _stacked(
+    found: list[tuple[np.ndarray, np.ndarray]],
+    spectrum: Spectrum,
+    centered: np.ndarray,
+    pooled: np.ndarray | None,
+    alphas: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Stack regressions, given as left-out predictions and weights: the same of the result.
+
+    The first is taken alone where nothing can be predicted.
+    """
+    prior = None
+    if pooled is not None:
+        # ridge around the cohort's map, and that map alone, which is what no data would leave
+        offset = spectrum.X @ pooled
+        rest = spectrum.solve(centered - offset, alphas)
+        found = [*found, (offset + rest.left_out, pooled + rest.weights), (offset, pooled)]
+        prior = np.eye(len(found))[-1]
+    share = np.eye(len(found))[0]
+    if len(found) > 1:
+        stacked = stacking_weights([one for one, _ in found], centered, prior)
+        share = stacked if stacked.any() else share
+    predictions, weights = (
+        sum(s * part for s, part in zip(share, parts, strict=True))
+        for parts in zip(*found, strict=True)
+    )
+    return np.asarray(predictions), np.asarray(weights)
+
+
+def pooled_weights(
+    parts: list[Voxels], targets: list[np.ndarray], alphas: np.ndarray | None = None
+) -> np.ndarray:
+    """One ridge regression for all subjects, whose voxels correspond.
+
+    Each subject's voxels are standardized, and its targets centered, by its own means; the penalty
+    is the one that is best for subjects that are left out.
+
+    Parameters
+    ----------
+    parts : list of Voxels
+    targets : list of ndarray of shape (n_samples_s, n_targets)
+
+    Returns
+    -------
+    ndarray of shape (n_voxels, n_targets)
+        For standardized voxels.
+    """
+    X = np.concatenate([part.spectrum.X for part in parts])
+    y = np.concatenate([part - part.mean(axis=0) for part in targets])
+    folds = np.repeat(np.arange(len(parts)), [len(part) for part in targets])
+    return decompose(X, folds if len(parts) > 1 else None).solve(y, alphas).weights
 
 
 def _unweighted(fit: RidgeFit, priority: np.ndarray) -> RidgeFit:

@@ -274,8 +274,14 @@ def check_penalties(alphas: ArrayLike | None) -> np.ndarray | None:
     return values
 
 
-def stacking_weights(predictions: Sequence[np.ndarray], targets: np.ndarray) -> np.ndarray:
-    """Non-negative least-squares weights of several decoders' predictions of left-out samples [1]_.
+def stacking_weights(
+    predictions: Sequence[np.ndarray], targets: np.ndarray, prior: np.ndarray | None = None
+) -> np.ndarray:
+    r"""Weigh several decoders' predictions of left-out samples by least squares, not below 0 [1]_.
+
+    With a prior :math:`w_0`, the weights minimize :math:`\|t - P w\|^2 + \sigma^2 \|w - w_0\|^2`
+    with the mean squared error :math:`\sigma^2` of the prior's own prediction: a Gaussian of unit
+    variance around it, which few samples do not outweigh.
 
     Parameters
     ----------
@@ -283,6 +289,7 @@ def stacking_weights(predictions: Sequence[np.ndarray], targets: np.ndarray) -> 
         Centered; of samples that the decoders were not fitted to.
     targets : ndarray of shape (n_samples, n_targets)
         Centered like the predictions.
+    prior : ndarray of shape (n_decoders,), optional
 
     Returns
     -------
@@ -293,4 +300,9 @@ def stacking_weights(predictions: Sequence[np.ndarray], targets: np.ndarray) -> 
     .. [1] L. Breiman (1996). Stacked regressions. Machine Learning 24.
     """
     design = np.column_stack([one.ravel() for one in predictions])
-    return nnls(design, targets.ravel())[0]
+    wanted = targets.ravel()
+    if prior is not None:
+        scale = float(np.sqrt(np.mean((wanted - design @ prior) ** 2)))
+        design = np.vstack([design, scale * np.eye(len(prior))])
+        wanted = np.r_[wanted, scale * prior]
+    return nnls(design, wanted)[0]

@@ -21,7 +21,13 @@ from neuroml._core.validation import check_sample_weight, list_some
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError
 
-__all__ = ["CohortRegressorMixin", "check_same_rows", "voxel_scaling", "warn_constant"]
+__all__ = [
+    "CohortRegressorMixin",
+    "check_same_rows",
+    "voxel_scaling",
+    "warn_constant",
+    "weights_by_subject",
+]
 
 
 class CohortRegressorMixin(RegressorMixin):
@@ -61,7 +67,7 @@ class CohortRegressorMixin(RegressorMixin):
             subject.
         """
         data, targets = pair_by_subject(X, y, groups)
-        weights = _weights_by_subject(sample_weight, data, X, groups)
+        weights = weights_by_subject(sample_weight, data, X, groups)
         one = groups is None and not is_cohort(X)
         return float(
             np.mean(
@@ -77,7 +83,7 @@ class CohortRegressorMixin(RegressorMixin):
         )
 
 
-def _weights_by_subject(
+def weights_by_subject(
     sample_weight: Any, data: dict[Subject, Any], X: Any, groups: ArrayLike | None
 ) -> dict[Subject, np.ndarray | None]:
     """Checked weights of each subject's samples, or None for each."""

@@ -10,11 +10,16 @@ from numpy.typing import ArrayLike
 
 from neuroml._core.cohort import Subject
 from neuroml._core.estimator import Interval, StrOptions
-from neuroml.decoding._component_decoder import ComponentDecoder, fit_component_decoder
+from neuroml.decoding._component_decoder import (
+    ComponentDecoder,
+    fit_component_decoder,
+    pooled_weights,
+)
 from neuroml.decoding._components import Components, explained, shared_components
 from neuroml.decoding._cross_subject_base import CrossSubjectBase
 from neuroml.decoding._held_out_folds import CV_OPTIONS
 from neuroml.decoding._ridge_path import Voxels, check_penalties
+from neuroml.exceptions import DataError
 
 __all__ = ["CrossSubjectDecoder"]
 
@@ -51,6 +56,10 @@ class CrossSubjectDecoder(CrossSubjectBase):
         Subtract the mean of the training targets first, so that a constant scores nothing.
     cv : {"auto", "sessions", "blocks", "loo"}, default="auto"
         What is left out to choose penalties, gains and weights, as in `RidgeDecoder`.
+    prior : {"none", "pooled"}, default="none"
+        "pooled" where voxels correspond between subjects (an atlas, or a common space): each
+        subject's map is also sought around the ridge regression of all other subjects, as near to
+        it as left-out samples say. Without it voxels are not compared.
 
     Attributes
     ----------
@@ -65,6 +74,8 @@ class CrossSubjectDecoder(CrossSubjectBase):
         The decoder of each subject. In ``fit`` its prior comes from the other subjects alone.
     maps_ : dict of dict of ndarray
         The map of each subject to the components of all subjects, and back.
+    pooled_weights_ : ndarray of shape (n_voxels, n_coordinates)
+        With ``prior="pooled"``: one map of all subjects, for standardized voxels.
     target_space_ : dict
         Mean, basis and sizes of the coordinates in which targets are fitted.
     voxel_names_ : dict of (list of str or None)
@@ -102,6 +113,7 @@ class CrossSubjectDecoder(CrossSubjectBase):
         "target_rank": [Interval(Integral, 1, None, closed="left"), None],
         "center_targets": ["boolean"],
         "cv": [StrOptions(set(CV_OPTIONS))],
+        "prior": [StrOptions({"none", "pooled"})],
     }
     _former_parameters = {
         "readout": "The network that readout='network' trained is MindBridgeDecoder now.",
@@ -116,6 +128,7 @@ class CrossSubjectDecoder(CrossSubjectBase):
         target_rank: int | None = None,
         center_targets: bool = True,
         cv: str = "auto",
+        prior: str = "none",
     ) -> None:
         self.n_components = n_components
         self.alphas = alphas
@@ -123,6 +136,7 @@ class CrossSubjectDecoder(CrossSubjectBase):
         self.target_rank = target_rank
         self.center_targets = center_targets
         self.cv = cv
+        self.prior = prior
 
     def _fit_subjects(
         self,
@@ -140,6 +154,10 @@ class CrossSubjectDecoder(CrossSubjectBase):
         }
         shared = self._shared_components(y, parts)
         self.components_ = vars(shared)
+        self.__dict__.pop("pooled_weights_", None)
+        if self.prior == "pooled":
+            self._check_correspondence()
+            self.pooled_weights_ = pooled_weights(list(voxels.values()), list(y.values()), alphas)
         self.maps_, self.decoders_ = {}, {}
         for s in X:
             own = fit_component_decoder(voxels[s], y[s], shared, alphas, use_cohort=False)
@@ -151,7 +169,24 @@ class CrossSubjectDecoder(CrossSubjectBase):
                 others = self._shared_components(
                     {o: y[o] for o in rest}, {o: parts[o] for o in rest}
                 )
-                self.decoders_[s] = vars(fit_component_decoder(voxels[s], y[s], others, alphas))
+                pooled = None
+                if self.prior == "pooled":
+                    pooled = pooled_weights([voxels[o] for o in rest], [y[o] for o in rest], alphas)
+                decoder = fit_component_decoder(voxels[s], y[s], others, alphas, pooled=pooled)
+                self.decoders_[s] = vars(decoder)
+
+    def _check_correspondence(self) -> None:
+        """Refuse a pooled prior where subjects have other voxels."""
+        names = {s: list(n) for s, n in getattr(self, "voxel_names_", {}).items() if n is not None}
+        first = next(iter(names.values()), None)
+        if len(set(self.n_voxels_.values())) > 1 or any(n != first for n in names.values()):
+            raise DataError(
+                "a pooled prior needs voxels that correspond between subjects",
+                expected="the same columns in all subjects, or prior='none'",
+                found=f"{self.n_voxels_} columns, of the same names: "
+                f"{all(n == first for n in names.values())}",
+                field="prior",
+            )
 
     def _shared_components(
         self, y: dict[Subject, np.ndarray], parts: dict[Subject, np.ndarray]
@@ -194,6 +229,8 @@ class CrossSubjectDecoder(CrossSubjectBase):
         extended, voxels, coordinates, folds = self._extended(
             X, y, subject, strategy, ("auto", "ridge"), sessions
         )
+        if self.prior == "pooled":
+            extended._check_correspondence()
         decoder = vars(
             fit_component_decoder(
                 Voxels.of(voxels, folds),
@@ -201,6 +238,7 @@ class CrossSubjectDecoder(CrossSubjectBase):
                 Components(**self.components_),
                 check_penalties(self.alphas),
                 use_cohort=strategy == "auto",
+                pooled=getattr(self, "pooled_weights_", None),
             )
         )
         extended.maps_ = self.maps_ | {subject: decoder}

@@ -28,7 +28,7 @@ from neuroml.decoding._held_out_folds import block_folds, session_folds
 from neuroml.decoding.ridge import RidgeDecoder
 from neuroml.exceptions import DataError
 
-__all__ = ["PrototypeClassifier"]
+__all__ = ["PrototypeClassifier", "best_temperature", "class_prototypes"]
 
 
 class PrototypeClassifier(WeightedScoreMixin, Estimator):
@@ -115,37 +115,19 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
         """
         samples, y = check_table(self, X, y, dtype=(np.float64, np.float32), ensure_min_samples=2)
         check_classification_targets(y)
-        self.classes_, self.prototypes_ = self._gather(np.unique(y))
+        self.classes_, self.prototypes_ = class_prototypes(self.prototypes, np.unique(y))
         truth = np.searchsorted(self.classes_, y)
         targets = self.prototypes_[truth]
         known = None if sessions is None else check_sessions(sessions, len(targets))
         self.estimator_ = self._fitted(samples, targets, known)
         held_out = self._held_out(np.asarray(samples), targets, known)
-        self.temperature_ = _best_temperature(self._scores(held_out), truth)
+        self.temperature_ = best_temperature(self._scores(held_out), truth)
         return self
 
     def _fitted(self, X: Any, targets: np.ndarray, sessions: np.ndarray | None) -> Any:
         decoder = RidgeDecoder() if self.estimator is None else clone(self.estimator)
         takes = sessions is not None and "sessions" in metadata_keywords(type(decoder), "fit")
         return decoder.fit(X, targets, **({"sessions": sessions} if takes else {}))
-
-    def _gather(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if self.prototypes is None:
-            classes, table = seen, np.eye(len(seen))
-        else:
-            classes = np.unique(np.array(list(self.prototypes)))
-            missing = sorted(set(seen.tolist()) - set(classes.tolist()))
-            if missing:
-                raise DataError(
-                    "labels without a prototype", expected=list(classes), found=missing, field="y"
-                )
-            given = {np.asarray(name)[()]: row for name, row in self.prototypes.items()}
-            table = np.array([given[name] for name in classes], dtype=float)
-        if len(classes) < 2:
-            raise DataError(
-                "there is only one class", expected="at least 2 classes", found=list(classes)
-            )
-        return classes, table
 
     def _held_out(
         self, X: np.ndarray, targets: np.ndarray, sessions: np.ndarray | None
@@ -215,7 +197,35 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
         return self.classes_[nearest]
 
 
-def _best_temperature(scores: np.ndarray, truth: np.ndarray) -> float:
+def class_prototypes(
+    prototypes: dict[Any, ArrayLike] | None, seen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Classes and their prototypes (n_classes, n_targets); None takes indicators.
+
+    Raises
+    ------
+    DataError
+        If a label that was seen has no prototype, or there is only one class.
+    """
+    if prototypes is None:
+        classes, table = seen, np.eye(len(seen))
+    else:
+        classes = np.unique(np.array(list(prototypes)))
+        missing = sorted(set(seen.tolist()) - set(classes.tolist()))
+        if missing:
+            raise DataError(
+                "labels without a prototype", expected=list(classes), found=missing, field="y"
+            )
+        given = {np.asarray(name)[()]: row for name, row in prototypes.items()}
+        table = np.array([given[name] for name in classes], dtype=float)
+    if len(classes) < 2:
+        raise DataError(
+            "there is only one class", expected="at least 2 classes", found=list(classes)
+        )
+    return classes, table
+
+
+def best_temperature(scores: np.ndarray, truth: np.ndarray) -> float:
     """Temperature between 0.001 and 1000 under which the right classes are likeliest."""
     # cosines differ by 2 at most: beyond these bounds probabilities are 0 or 1, or all the same
 

@@ -12,6 +12,7 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler, scale
 
@@ -38,6 +39,7 @@ __all__ = [
     "for_cells",
     "for_choices",
     "for_classifiers",
+    "for_cohort_classes",
     "for_decoders",
     "for_populations",
     "for_positions",
@@ -278,11 +280,23 @@ def for_classifiers(model: Any, data: Data) -> dict[str, Any]:
     del data
     found: dict[str, Any] = {
         "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        "nearest mean": make_pipeline(StandardScaler(), NearestCentroid()),
         "prototype": PrototypeClassifier(),
         "most frequent class": DummyClassifier(),
     }
     kind = type(last_step(model))
     return {name: one for name, one in found.items() if type(one) is not kind}
+
+
+def for_cohort_classes(model: Any, data: Data) -> dict[str, Any]:
+    """The classifiers of each subject alone, and of all at once where units agree."""
+    plain_ones = for_classifiers(model, data)
+    if isinstance(data, Rows):
+        return plain_ones
+    found: dict[str, Any] = {name: Alone(one) for name, one in plain_ones.items()}
+    if len({np.shape(rows.X)[1] for rows in data.values()}) == 1:
+        found["pooled logistic regression"] = Pooled(plain_ones["logistic regression"])
+    return found
 
 
 def for_positions(model: Any, data: Data) -> dict[str, Any]:

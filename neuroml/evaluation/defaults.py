@@ -41,6 +41,9 @@ _OTHER = Defaults(("score",), baselines.plain, "permutation")
 DEFAULTS: dict[str, Defaults] = {
     "ActiveDendriteClassifier": _CLASSIFIER,
     "BayesianDecoder": Defaults(("score",), baselines.for_positions, "circular-shift"),
+    "CrossSubjectClassifier": Defaults(
+        ("accuracy",), baselines.for_cohort_classes, "permutation", "subjects"
+    ),
     "CrossSubjectDecoder": _DECODER,
     "DynamicConnectome": Defaults(
         ("explained_share",), baselines.for_windows, "matched-covariance"

@@ -85,9 +85,8 @@ def select_by_sessions(
             field="X",
         )
     n_bins = n_samples_of(given.X)
-    labels = check_sessions(given.sessions, n_bins)
-    whole = {"sessions": labels}
-    single = labels[-1] == 0
+    whole = {"sessions": check_sessions(given.sessions, n_bins)}
+    single = whole["sessions"][-1] == 0
     if single:
         _check_blocks(n_bins, cv)
     with sklearn.config_context(enable_metadata_routing=True):

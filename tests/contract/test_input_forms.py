@@ -45,6 +45,7 @@ from neuroml.connectome import (
 )
 from neuroml.decoding import (
     BayesianDecoder,
+    CrossSubjectClassifier,
     CrossSubjectDecoder,
     HierarchicalRidgeDecoder,
     MindBridgeDecoder,
@@ -153,6 +154,9 @@ INPUTS = {
         TARGETS[:, 0],
         lambda model, X, y, **kw: (model.predict(X, **kw), model.predict_proba(X, **kw)),
         two="sessions",
+    ),
+    CrossSubjectClassifier: Inputs(
+        VALUES, CLASSES, lambda model, X, y, **kw: model.predict_proba(X, **kw), two="subjects"
     ),
     CrossSubjectDecoder: Inputs(VALUES, TARGETS, predict, two="subjects"),
     MindBridgeDecoder: Inputs(VALUES, TARGETS, predict, two="subjects", quick={"max_steps": 2}),

@@ -173,6 +173,50 @@ def test_files_of_one_run_are_a_question(raw, atlas, others, differs):
         read_bids(root, labels=atlas)
 
 
+def test_the_combined_run_is_read_where_fmriprep_wrote_it(raw, atlas):
+    stem = "sub-01_task-rest{}_space-MNI_desc-preproc"
+    root = raw(*(stem.format(echo) for echo in ("", "_echo-1", "_echo-2")))
+    keys = [one.attrs["run"] for one in read_bids(root, labels=atlas).recordings]
+    assert keys == ["task-rest"]
+    (one,) = read_bids(root, labels=atlas, entities={"echo": 2}).recordings
+    assert one.attrs["run"] == "task-rest_echo-2"
+
+
+def test_content_that_was_not_fetched_has_a_message_of_its_own(raw, atlas):
+    root = raw("sub-01_task-rest")
+    (image,) = root.rglob("*_bold.nii.gz")
+    key = "SHA256E-s2609--c3fd.nii.gz"
+    image.unlink()
+    image.symlink_to(f"../../.git/annex/objects/M8/X8/{key}/{key}")
+    told = "pointer of git-annex.*datalad get sub-01_task-rest_bold.nii.gz"
+    with pytest.raises(DataError, match=told):
+        read_bids(root, labels=atlas)
+    assert "pointer of git-annex" in str(describe_file(image))
+    image.unlink()
+    image.write_text(f"/annex/objects/{key}\n")
+    with pytest.raises(DataError, match=told):
+        read_bids(root, labels=atlas)
+    image.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n")
+    with pytest.raises(DataError, match="pointer of Git LFS.*git lfs pull"):
+        read_bids(root, labels=atlas)
+
+
+@pytest.mark.parametrize("stem", ["_space-MNI_desc-preproc", "_desc-preproc"])
+def test_each_run_has_its_own_brain_mask(raw, atlas, stem):
+    names = [f"sub-01_task-rest_run-{run}{stem}" for run in (1, 2)]
+    root = raw(*names)
+    with pytest.raises(DataError, match="no brain mask beside it"):
+        read_bids(root, mask="brain")
+    for count, name in enumerate(names, start=3):
+        image = next(root.rglob(f"{name}_bold.nii.gz"))
+        inside = np.zeros(atlas.shape, np.uint8)
+        inside.flat[:count] = 1
+        own = image.name.replace("desc-preproc_bold", "desc-brain_mask")
+        nibabel.save(nibabel.Nifti1Image(inside, atlas.affine), image.with_name(own))
+    found = read_bids(root, mask="brain").recordings
+    assert [one.sizes["unit"] for one in found] == [3, 4]
+
+
 def test_an_echo_or_the_images_without_one_are_chosen(raw, atlas):
     root = raw("sub-01_task-rest_echo-1", "sub-01_task-rest_echo-2", "sub-01_task-rest")
     for wanted, run in ((2, "task-rest_echo-2"), ("02", "task-rest_echo-2"), (None, "task-rest")):
@@ -237,8 +281,9 @@ def test_events_that_fit_no_run_are_told(raw, atlas):
         (["01", "02"], [30, 40]),
         (["02", "sub-01"], [40, 30]),
         (["01", "03"], [30, None]),
-        (["sub-1", "sub-2"], "another way"),
-        (["sub-01", "2"], "another way"),
+        (["sub-1", "sub-2"], [30, 40]),
+        (["sub-01", "2"], [30, 40]),
+        (["sub-001", "sub-1"], "another way"),
         (["SUB_01", "SUB_02"], "another way"),
         (["A", "B"], "another way"),
         (["sub-01", "01"], "repeat"),

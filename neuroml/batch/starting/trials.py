@@ -81,30 +81,36 @@ def recipe_for(
     if family == "bernoulli" and reward is not None:
         options["reward"] = reward
     recordings = _read(files, options)
-    has_inputs = "feature" in recordings[0]
-    shown = [str(name) for name in recordings[0]["feature"].values] if has_inputs else []
-    data = {
-        "files": names_from(files, where),
-        "reader": "trials",
-        "options": options,
-        "target": y,
-        "inputs": shown,
-    }
     subjects = {one.attrs["subject"] or str(at) for at, one in enumerate(recordings)}
     n_sessions = sum(len(np.unique(one["segment"].values)) for one in recordings)
-    comment = "Inputs have to be known before the choice: take out what is not."
-    if left_out:
-        comment += f" Left out: {', '.join(left_out)}, known after it by their names, or of text."
-    if not taken:
-        comment += " No column of numbers is left, so that the past alone explains the choice."
     return write_recipe(
         f"Strategies in {path.resolve().name}",
         f"What explains {y}, with weights that switch between three hidden states.",
         [
-            Section("[data]", data, comment=comment),
+            _data(recordings[0], names_from(files, where), options, left_out),
             *strategies(family, n_subjects=len(subjects), n_sessions=n_sessions),
         ],
     )
+
+
+def _data(
+    recording: xr.Dataset, names: list[str], options: dict[str, Any], left_out: list[str]
+) -> Section:
+    """The table that says what is read, and what is left out of the inputs."""
+    inputs = [str(name) for name in recording["feature"].values] if "feature" in recording else []
+    values = {
+        "files": names,
+        "reader": "trials",
+        "options": options,
+        "target": options["y"],
+        "inputs": inputs,
+    }
+    comment = "Inputs have to be known before the choice: take out what is not."
+    if left_out:
+        comment += f" Left out: {', '.join(left_out)}, known after it by their names, or of text."
+    if not options["inputs"]:
+        comment += " No column of numbers is left, so that the past alone explains the choice."
+    return Section("[data]", values, comment=comment)
 
 
 def _tables(path: Path) -> list[Path]:

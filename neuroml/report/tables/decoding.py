@@ -36,7 +36,7 @@ def tabulate(model: Any, context: Context) -> pd.DataFrame:
     by_subject = {
         "constant voxels": getattr(model, "n_constant_", {}),
         "penalty": getattr(model, "alpha_", {}),
-        "leave-one-out error": {
+        "left-out error": {
             s: np.min(errors) for s, errors in getattr(model, "cv_errors_", {}).items()
         },
         "noise variance": getattr(model, "noise_variance_", {}),
