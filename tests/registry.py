@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, ResponseModel
+from neuroml.celltypes import (
+    FacetedStimuli,
+    FunctionalTypes,
+    MostDiscriminativeStimuli,
+    ResponseModel,
+)
 from neuroml.connectome import (
     AffinityTensor,
     DynamicConnectome,
@@ -141,6 +146,12 @@ TWO_DIMENSIONAL = [
     Entry(BayesianDecoder()),
     Entry(CrossSubjectClassifier()),
     Entry(CrossSubjectDecoder()),
+    Entry(
+        FunctionalTypes(2, "tied", n_init=1, n_bootstrap=2),
+        {
+            "check_clustering": "of two samples about their mean and over their deviation, a sign is left"
+        },
+    ),
     Entry(HierarchicalRidgeDecoder()),
     Entry(ProcrustesAligner()),
     Entry(PrototypeClassifier()),

@@ -69,11 +69,13 @@ figure = plot_confusion(mds, type_shares=type_confusion(names, mds.labels_))
 # Is it better than k-means?
 # --------------------------
 #
-# Not at clustering: k-means on the model's responses finds these types as well. What it lacks is a
-# stimulus for every cluster. The table compares the two with the rule of the original paper, over
-# three seeds.
+# Not at clustering: a mixture on the recorded responses finds these types as well. What it lacks
+# is a stimulus for every cluster. The table compares the two with the rule of the original paper,
+# over three seeds.
 
-from neuroml.celltypes import cluster_features, compare_clusterings
+from sklearn.cluster import KMeans
+
+from neuroml.celltypes import FunctionalTypes, compare_clusterings
 
 
 def discriminative(assign):
@@ -84,12 +86,12 @@ def discriminative(assign):
 
 table = compare_clusterings(
     {
-        "k-means on responses": lambda seed: cluster_features(
-            retina.responses.T, 5, random_state=seed
-        ),
-        "k-means on readout weights": lambda seed: cluster_features(
-            model.readout_weights_, 5, random_state=seed
-        ),
+        "mixture on responses": lambda seed: FunctionalTypes(
+            5, n_bootstrap=0, random_state=seed
+        ).fit(retina.responses.T),
+        "k-means on readout weights": lambda seed: KMeans(
+            5, n_init=10, random_state=seed
+        ).fit_predict(model.readout_weights_),
         "discriminative stimuli": discriminative("fingerprint"),
         "discriminative stimuli, argmax": discriminative("argmax"),
     },

@@ -214,6 +214,7 @@ class ClusterSearch:
         split_gain: float | None,
         merge_threshold: float | None,
         max_confusion: float,
+        n_final_steps: int | None,
     ) -> FitTrace[Clustering]:
         """Search from given labels: alternate, then split, then merge, as far as asked for.
 
@@ -225,6 +226,8 @@ class ClusterSearch:
             As in `MostDiscriminativeStimuli`; None leaves the step out.
         max_confusion : float
             Two halves of a split may be confused less than this.
+        n_final_steps : int or None
+            As in `MostDiscriminativeStimuli`.
         """
         first = self._with_random_stimuli(labels, rng)
         result = self._alternate(first, rng)
@@ -232,7 +235,17 @@ class ClusterSearch:
             result = self._split(result, split_gain, max_confusion, rng)
         if merge_threshold is not None:
             result = self._merge(result, merge_threshold, rng)
-        return result
+        return result if n_final_steps is None else self._optimize_anew(result, n_final_steps, rng)
+
+    def _optimize_anew(
+        self, result: FitTrace[Clustering], n_steps: int, rng: np.random.Generator
+    ) -> FitTrace[Clustering]:
+        """The same clusters with stimuli optimized from noise."""
+        state = result.state
+        longer = replace(self, optimizer=replace(self.optimizer, n_steps=n_steps))
+        found = longer._optimize(state.labels, self._random_stimuli(state.n_clusters, rng))
+        value = float(found.objective.mean())
+        return replace(result, state=found, trace=(*result.trace, value))
 
     def _random_stimuli(self, n_stimuli: int, rng: np.random.Generator) -> torch.Tensor:
         return self.space.random(n_stimuli, rng, like=self.like)
@@ -345,7 +358,7 @@ class ClusterSearch:
         self, state: Clustering, cells: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray | None:
         """New labels with one cluster cut in two by its cells' responses to reference stimuli."""
-        if len(cells) < 2:
+        if len(np.unique(self.fingerprints[:, cells], axis=1).T) < 2:
             return None
         kmeans = KMeans(2, n_init=5, random_state=int(rng.integers(2**31)))
         half = kmeans.fit_predict(self.fingerprints[:, cells].T)

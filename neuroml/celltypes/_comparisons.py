@@ -9,79 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
-from sklearn.mixture import GaussianMixture
 
-from neuroml._core.estimator import check_option
-from neuroml._core.parallel import RandomState, spawn_generators
-from neuroml.celltypes._matching import standardize
-from neuroml.celltypes.most_discriminative_stimuli import MostDiscriminativeStimuli
+from neuroml._core.estimator import Estimator
 from neuroml.exceptions import DataError
 
-__all__ = ["cluster_features", "compare_clusterings", "stability", "type_confusion"]
-
-# Principal components of the baselines: they hold the signal of some ten types and leave most noise
-# out; with 20, k-means on noisy responses finds the types of the simulated retinas.
-_N_COMPONENTS = 20
-
-
-def cluster_features(
-    features: ArrayLike,
-    n_clusters: int,
-    *,
-    method: str = "kmeans",
-    random_state: RandomState = None,
-) -> np.ndarray:
-    """Cluster cells by features, as a baseline.
-
-    Parameters
-    ----------
-    features : array-like of shape (n_cells, n_features)
-        Responses or readout weights; each cell is standardized, and 20 principal components are
-        kept.
-    n_clusters : int
-    method : {"kmeans", "gmm"}
-        k-means, or a mixture of Gaussians with diagonal covariances, ten starts.
-    random_state : int, RandomState, Generator or None
-
-    Returns
-    -------
-    ndarray of int of shape (n_cells,)
-
-    Raises
-    ------
-    DataError
-        If the method is not known or there are fewer cells than clusters.
-
-    Examples
-    --------
-    >>> from neuroml.celltypes import cluster_features
-    >>> labels = cluster_features([[0, 1, 2], [0, 2, 4], [2, 1, 0], [1, 0, -1]], 2, random_state=0)
-    >>> bool(labels[0] == labels[1] and labels[2] == labels[3] and labels[0] != labels[2])
-    True
-    """
-    check_option(method, ("kmeans", "gmm"), "method")
-    scores = np.nan_to_num(standardize(np.asarray(features, dtype=float).T)).T
-    if len(scores) < n_clusters:
-        raise DataError(
-            "there are fewer cells than clusters",
-            expected=f">= {n_clusters} cells",
-            found=len(scores),
-            field="features",
-        )
-    (rng,) = spawn_generators(random_state, 1)
-    seed = int(rng.integers(2**31))
-    n_components = min(_N_COMPONENTS, *scores.shape)
-    pca = PCA(n_components, random_state=seed).set_output(transform="default")
-    reduced = pca.fit_transform(scores)
-    if method == "kmeans":
-        return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(reduced)
-    mixture = GaussianMixture(
-        n_clusters, covariance_type="diag", n_init=10, reg_covar=1e-3, random_state=seed
-    )
-    return mixture.fit_predict(reduced)
+__all__ = ["compare_clusterings", "stability", "type_confusion"]
 
 
 def type_confusion(types: ArrayLike, labels: ArrayLike) -> pd.DataFrame:
@@ -128,7 +61,7 @@ def stability(labels: Sequence[ArrayLike]) -> float:
 
 
 def compare_clusterings(
-    methods: dict[str, Callable[[int], ArrayLike | MostDiscriminativeStimuli]],
+    methods: dict[str, Callable[[int], ArrayLike | Estimator]],
     types: ArrayLike | None = None,
     *,
     seeds: Sequence[int] = (0, 1, 2),
@@ -139,7 +72,7 @@ def compare_clusterings(
     ----------
     methods : dict
         Name, and a function of a seed that returns labels (n_cells,) or a fitted
-        `MostDiscriminativeStimuli`.
+        `MostDiscriminativeStimuli` or `FunctionalTypes`.
     types : array-like of shape (n_cells,), optional
         Known types to compare with.
     seeds : sequence of int
@@ -153,13 +86,13 @@ def compare_clusterings(
 
     Examples
     --------
-    >>> from neuroml.celltypes import cluster_features, compare_clusterings
+    >>> from neuroml.celltypes import FunctionalTypes, compare_clusterings
     >>> from neuroml.simulate import make_retina
     >>> retina = make_retina(["on_transient", "off_sustained"], n_cells=5, random_state=0)
-    >>> methods = {"k-means": lambda seed: cluster_features(retina.responses.T, 2,
-    ...                                                     random_state=seed)}
+    >>> methods = {"mixture": lambda seed: FunctionalTypes(2, n_bootstrap=0, random_state=seed)
+    ...            .fit(retina.responses.T)}
     >>> table = compare_clusterings(methods, retina.types)
-    >>> table.loc["k-means", ["ari_mean", "stability"]].tolist()
+    >>> table.loc["mixture", ["ari_mean", "stability"]].tolist()
     [1.0, 1.0]
     """
     rows = {}

@@ -63,7 +63,8 @@ def _bits(fitted: Fitted, rows: Rows) -> float:
 
 def _adjusted_rand(fitted: Fitted, rows: Rows) -> float:
     """Agreement of clusters with known types, of the cells that are in a cluster."""
-    labels = np.asarray(fitted.model.labels_)
+    # a model of cells holds out none; cells by their responses are typed as new ones are
+    labels = np.asarray(fitted.model.labels_) if fitted.train is None else fitted.predict(rows)
     return float(adjusted_rand_score(np.asarray(rows.y)[labels >= 0], labels[labels >= 0]))
 
 

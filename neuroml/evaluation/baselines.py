@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler, scale
 
 from neuroml._core.estimator import Estimator
 from neuroml._core.parallel import spawn_generators
 from neuroml._core.validation import as_given, as_numbers
-from neuroml.celltypes import MostDiscriminativeStimuli, cluster_features
+from neuroml.celltypes import FunctionalTypes, MostDiscriminativeStimuli
 from neuroml.connectome import AffinityTensor, DynamicConnectome
 from neuroml.decoding import PrototypeClassifier, RidgeDecoder
 from neuroml.evaluation._fitted import Alone, Pooled, last_step
@@ -43,6 +44,7 @@ __all__ = [
     "for_populations",
     "for_positions",
     "for_responses",
+    "for_types",
     "for_windows",
     "plain",
 ]
@@ -233,9 +235,8 @@ class ResponseClusters(Estimator):
             responses = adapter.record(adapter.clips(asked.n_reference, clip_rng))
         known = responding_cells(responses)
         self.labels_ = np.full(responses.shape[1], -1)
-        self.labels_[known] = cluster_features(
-            responses[:, known].T, asked.n_clusters, random_state=cluster_rng
-        )
+        kmeans = _kmeans(asked.n_clusters, int(cluster_rng.integers(2**31)))
+        self.labels_[known] = kmeans.fit_predict(_standardized(responses[:, known].T))
         return self
 
 
@@ -243,6 +244,25 @@ def for_cells(model: Any, data: Data) -> dict[str, Any]:
     """k-means of responses, beside `MostDiscriminativeStimuli`."""
     del data
     return {"k-means of responses": ResponseClusters(model)}
+
+
+def _standardized(responses: np.ndarray) -> np.ndarray:
+    """Each cell's responses (n_cells, n_samples) with mean 0 and variance 1."""
+    return scale(np.asarray(responses, dtype=float), axis=1)
+
+
+def _kmeans(n_clusters: int, seed: int) -> KMeans:
+    return KMeans(n_clusters, n_init=10, random_state=seed)
+
+
+def for_types(model: Any, data: Data) -> dict[str, Any]:
+    """k-means of the responses with as many clusters, beside `FunctionalTypes`."""
+    last: FunctionalTypes = last_step(model)
+    n_types = last.n_types
+    if n_types is None and isinstance(data, Rows):
+        n_types = len(np.unique(data.y))
+    kmeans = make_pipeline(FunctionTransformer(_standardized), _kmeans(n_types or 2, 0))
+    return {"k-means of responses": kmeans}
 
 
 def for_decoders(model: Any, data: Data) -> dict[str, Any]:

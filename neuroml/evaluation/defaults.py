@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Defaults] = {
     "DynamicConnectome": Defaults(
         ("explained_share",), baselines.for_windows, "matched-covariance"
     ),
+    "FunctionalTypes": Defaults(("adjusted_rand",), baselines.for_types, "permutation"),
     "HierarchicalRidgeDecoder": _DECODER,
     "MindBridgeDecoder": _DECODER,
     "MostDiscriminativeStimuli": Defaults(

@@ -8,6 +8,7 @@ made, which pyplot does not know and a notebook shows. What was drawn on is retu
 from neuroml.plotting._style import save_figure
 from neuroml.plotting.brain import plot_brain_map
 from neuroml.plotting.celltypes import (
+    plot_candidates,
     plot_confusion,
     plot_response_map,
     plot_stimuli,
@@ -61,6 +62,7 @@ __all__ = [
     "plot_blocks",
     "plot_brain",
     "plot_brain_map",
+    "plot_candidates",
     "plot_cohort_components",
     "plot_comparisons",
     "plot_component_agreement",

@@ -11,7 +11,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
+from neuroml.celltypes import FunctionalTypes, MostDiscriminativeStimuli, ResponseModel
 from neuroml.exceptions import DataError
 from neuroml.plotting._checks import check_array, fitted, names_for
 from neuroml.plotting._style import (
@@ -26,7 +26,13 @@ from neuroml.plotting._style import (
     tidy,
 )
 
-__all__ = ["plot_confusion", "plot_response_map", "plot_stimuli", "plot_training"]
+__all__ = [
+    "plot_candidates",
+    "plot_confusion",
+    "plot_response_map",
+    "plot_stimuli",
+    "plot_training",
+]
 
 _MAX_FRAMES = 8
 
@@ -152,6 +158,45 @@ def _plot_waveforms(
     if waves.shape[2] > 1:
         rows[0].legend(frameon=False, fontsize=7, ncols=waves.shape[2])
     return figure
+
+
+@in_house_style
+def plot_candidates(model: FunctionalTypes, *, ax: Axes | None = None) -> Axes:
+    """Draw the BIC of each number of types, one line for each kind of covariance.
+
+    Parameters
+    ----------
+    model : FunctionalTypes
+        Fitted.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; those of a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    DataError
+        If the model is not fitted, or is of another kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neuroml.celltypes import FunctionalTypes
+    >>> from neuroml.plotting import plot_candidates
+    >>> X = np.random.default_rng(0).normal(size=(30, 8))
+    >>> plot_candidates(FunctionalTypes(max_types=4, random_state=0).fit(X)).get_xlabel()
+    'number of types'
+    """
+    candidates = fitted(model, "n_types_").candidates_
+    ax = tidy(axes_for(ax, 4.5, 2.6), x="number of types", y="BIC")
+    count(ax.xaxis)
+    for i, (kind, rows) in enumerate(candidates.groupby("covariance", sort=False)):
+        ax.plot(rows["n_types"], rows["bic"], "o-", color=color(i), ms=3, label=kind)
+    ax.axvline(model.n_types_, color="0.6", lw=0.8, ls=":")
+    ax.legend(frameon=False)
+    return ax
 
 
 @in_house_style

@@ -44,6 +44,7 @@ _LOADINGS = CohortView(("loading",), ("unit", "pair"), value="loading")
 
 PRESENTERS = {
     "neuroml.celltypes.FacetedStimuli": Presenter("celltypes:facets", "celltypes:facets"),
+    "neuroml.celltypes.FunctionalTypes": Presenter("celltypes:types", "celltypes:types"),
     "neuroml.celltypes.MostDiscriminativeStimuli": Presenter(
         "celltypes:clusters", "celltypes:clusters"
     ),

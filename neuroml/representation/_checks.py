@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
-from neuroml._core.validation import check_labels, one_array
+from neuroml._core.validation import as_given, check_labels, one_array
 from neuroml.exceptions import DataError
 
 __all__ = ["as_dichotomies", "as_table", "codes_of", "condition_means", "same_rows"]
@@ -32,7 +32,7 @@ def same_rows(X: np.ndarray, Y: np.ndarray, field: str = "Y") -> None:
 
 def codes_of(y: ArrayLike, n_samples: int, field: str = "y") -> tuple[np.ndarray, np.ndarray]:
     """The conditions in sorted order, and the number of each sample's."""
-    labels = check_labels(np.asarray(one_array_of_labels(y)), n_samples, field)
+    labels = check_labels(np.asarray(as_given(y, field)), n_samples, field)
     names, codes = np.unique(labels, return_inverse=True)
     if len(names) < 2:
         raise DataError(
@@ -42,11 +42,6 @@ def codes_of(y: ArrayLike, n_samples: int, field: str = "y") -> tuple[np.ndarray
             field=field,
         )
     return names, codes.ravel()
-
-
-def one_array_of_labels(y: ArrayLike) -> np.ndarray:
-    values = getattr(y, "values", y)
-    return np.asarray(values)
 
 
 def condition_means(X: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import neuroml
 from neuroml.celltypes import MostDiscriminativeStimuli
+from neuroml.celltypes._objective import objective_of
 from neuroml.celltypes._stimulus_optimizer import StimulusSpace
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.simulate import make_retina
@@ -70,6 +71,8 @@ def test_published_settings_equal_the_loop_of_one_stimulus_at_a_time(seed):
         pixel_range=limits,
         learning_rate=10.0,
         n_steps=12,
+        split_gain=None,
+        n_final_steps=None,
         random_state=seed,
     )
     draw = StimulusSpace.random
@@ -94,6 +97,41 @@ def test_published_settings_equal_the_loop_of_one_stimulus_at_a_time(seed):
     np.testing.assert_array_equal(mds.labels_, labels)
     np.testing.assert_allclose(mds.stimuli_, stimuli, atol=1e-5)
     np.testing.assert_allclose(mds.responses_, responses, atol=1e-5)
+
+
+class OnOff(torch.nn.Module):
+    """The model in the example of the authors' code: the mean of an image, with alternating sign."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("sign", 1.0 - 2.0 * (torch.arange(42) % 2))
+
+    def forward(self, images):
+        return images.flatten(1).mean(dim=1, keepdim=True) * self.sign
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_published_settings_reach_the_objective_of_the_authors_example(seed):
+    mds = MostDiscriminativeStimuli.published(
+        n_clusters=5, stimulus_shape=(18, 18), stimulus_axes="HW", random_state=seed
+    ).fit(OnOff())
+    assert mds.n_clusters_ == 2
+    np.testing.assert_array_equal(mds.labels_ == mds.labels_[0], np.arange(42) % 2 == 0)
+    # what their code prints; the noise that the 120 steps start from changes it by some 1e-4
+    np.testing.assert_allclose(mds.objective_.mean(), 0.6753, atol=1e-3)
+    np.testing.assert_allclose(mds.restart_objectives_, mds.objective_.mean())
+
+
+def test_the_expected_gain_of_a_redundant_cut_is_as_documented():
+    """Perfect clusters, one of them twice: its two stimuli reach the bound less log 2."""
+    for n, expected in ((2, -0.14), (10, -0.32), (1000, -0.39)):
+        whole = 50.0 * np.eye(n)  # far above the temperature: every stimulus is at its bound
+        cut = np.pad(whole, (0, 1), mode="edge")  # the last cluster's stimulus and cells, again
+        gain = (
+            objective_of(cut, np.arange(n + 1), 1.0).mean()
+            - objective_of(whole, np.arange(n), 1.0).mean()
+        )
+        assert abs(gain / np.log((n + 1) / n) - expected) < 0.005
 
 
 def test_types_are_recovered_from_kmeans_over_seeds():

@@ -29,7 +29,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 import neuroml
 from neuroml._core.recording import make_recording
-from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, ResponseModel
+from neuroml.celltypes import (
+    FacetedStimuli,
+    FunctionalTypes,
+    MostDiscriminativeStimuli,
+    ResponseModel,
+)
 from neuroml.connectome import (
     AffinityTensor,
     DynamicConnectome,
@@ -162,6 +167,12 @@ INPUTS = {
     SharedResponseModel: Inputs(VALUES, two="subjects", quick={"max_iter": 10}),
     PrototypeClassifier: Inputs(
         VALUES, CLASSES, lambda model, X, y: (model.predict(X), model.decision_function(X))
+    ),
+    FunctionalTypes: Inputs(
+        VALUES,
+        None,
+        lambda model, X, y: (model.labels_, model.predict_proba(X)),
+        quick={"n_init": 1, "n_bootstrap": 0},
     ),
     FacetedStimuli: Inputs(
         REFERENCE,
@@ -517,7 +528,9 @@ def test_a_mask_means_nan(entry, what, two, tmp_path):
 def test_columns_in_another_order_after_fit(entry, tmp_path):
     """They are brought into order by their names, or refused; other names are refused."""
     inputs = INPUTS[type(entry.estimator)]
-    if inputs.X.ndim > 2 or type(entry.estimator) in (WeightedSBM, MostDiscriminativeStimuli):
+    if inputs.X.ndim > 2 or type(entry.estimator) in (
+        WeightedSBM, MostDiscriminativeStimuli, PopulationGeometry,
+    ):  # fmt: skip
         pytest.skip("there is nothing after fit that takes columns")
     X, y = table(inputs.X), inputs.y
     model = inputs.fit(model_of(entry), X, y)

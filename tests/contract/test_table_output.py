@@ -10,7 +10,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_estimators import compare
 
-from neuroml.celltypes import cluster_features
 from neuroml.connectome import (
     AffinityTensor,
     DynamicConnectome,
@@ -116,10 +115,3 @@ def test_pandas_output_changes_no_fit(entry):
             given = entry.fit_arguments()["X"]
             compare(models[0].predict(given), models[1].predict(given))
     compare(vars(models[0]), vars(models[1]))
-
-
-def test_pandas_output_changes_no_clustering():
-    features = RNG.normal(size=(30, 5))
-    plain = cluster_features(features, 3, random_state=0)
-    with config_context(transform_output="pandas"):
-        np.testing.assert_array_equal(cluster_features(features, 3, random_state=0), plain)

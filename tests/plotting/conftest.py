@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
+from neuroml.celltypes import FunctionalTypes, MostDiscriminativeStimuli, ResponseModel
 from neuroml.connectome import AffinityTensor, DynamicConnectome, NonnegativeCP, select_rank
 from neuroml.data import read_fmri
 from neuroml.decoding import CrossSubjectDecoder, RidgeDecoder
@@ -94,6 +94,12 @@ def decoders():
 def clusters():
     retina = make_retina(["on_sustained", "off_sustained"], 3, n_frames=50, random_state=0)
     return MostDiscriminativeStimuli(2, n_steps=10, random_state=0).fit(retina.module)
+
+
+@cache
+def types():
+    X = RNG(0).normal(size=(20, 8))
+    return FunctionalTypes(max_types=3, n_init=1, n_bootstrap=0, random_state=0).fit(X)
 
 
 @cache
@@ -231,6 +237,7 @@ def cases():
             (clusters(),),
             named={"type_shares": pd.DataFrame(np.eye(2), index=["on", "off"])},
         ),
+        "plot_candidates": Case((types(),)),
         "plot_response_map": Case((clusters(),)),
         "plot_training": Case((twin(),)),
         "plot_comparisons": Case(([Comparison("one", "x", "y", {"a": curve}, {"a": curve})],)),

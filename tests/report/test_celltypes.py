@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from neuroml.celltypes import FacetedStimuli, MostDiscriminativeStimuli, ResponseModel
+from neuroml.celltypes import (
+    FacetedStimuli,
+    FunctionalTypes,
+    MostDiscriminativeStimuli,
+    ResponseModel,
+)
 from neuroml.report import Context, draw, tabulate
 from neuroml.simulate import make_retina
 
@@ -50,3 +55,13 @@ def test_facets(retina):
     assert panel.name == "facets"
     table = tabulate(faceted, CONTEXT)
     np.testing.assert_allclose(table[table.quantity == "response"].value, faceted.responses_)
+
+
+def test_types():
+    X = np.random.default_rng(0).normal(size=(20, 8))
+    model = FunctionalTypes(2, n_init=1, n_bootstrap=0, random_state=0).fit(X)
+    (panel,) = draw(model, CONTEXT)
+    assert panel.name == "bic"
+    table = tabulate(model, CONTEXT)
+    np.testing.assert_array_equal(table[table.quantity == "type"].value, model.labels_)
+    assert table[table.quantity == "n_cells"].value.sum() == 20

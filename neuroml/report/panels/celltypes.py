@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from sklearn.base import BaseEstimator
 
-from neuroml.plotting import plot_confusion, plot_response_map, plot_stimuli, plot_training
+from neuroml.plotting import (
+    plot_candidates,
+    plot_confusion,
+    plot_response_map,
+    plot_stimuli,
+    plot_training,
+)
 from neuroml.report.context import Context
 from neuroml.report.elements import Panel, last_step
 
-__all__ = ["clusters", "facets", "training"]
+__all__ = ["clusters", "facets", "training", "types"]
 
 
 def training(model: BaseEstimator, context: Context) -> list[Panel]:  # noqa: ARG001
@@ -23,6 +29,15 @@ def facets(model: BaseEstimator, context: Context) -> list[Panel]:  # noqa: ARG0
     caption = "The stimuli that one cell responds to; brightness about the mean stimulus."
     drawn = plot_stimuli(model.facets_, stimulus_axes=model.stimulus_axes_)
     return [Panel("facets", drawn, caption)]
+
+
+def types(model: BaseEstimator, context: Context) -> list[Panel]:  # noqa: ARG001
+    """BIC of the numbers of types that were tried."""
+    caption = (
+        "Bayesian information criterion of mixtures with each number of types and kind of "
+        "covariance; the lowest one is kept."
+    )
+    return [Panel("bic", plot_candidates(last_step(model)), caption)]
 
 
 def clusters(model: BaseEstimator, context: Context) -> list[Panel]:  # noqa: ARG001

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from neuroml.report.context import Context
 from neuroml.report.elements import TABLE_COLUMNS, last_step
 
-__all__ = ["clusters", "facets", "training"]
+__all__ = ["clusters", "facets", "training", "types"]
 
 
 def facets(model: BaseEstimator, context: Context) -> pd.DataFrame:  # noqa: ARG001
@@ -37,6 +37,24 @@ def clusters(model: BaseEstimator, context: Context) -> pd.DataFrame:
         for k, row in enumerate(model.confusion_)
         for j, value in enumerate(row)
     ]
+    return pd.DataFrame(rows, columns=TABLE_COLUMNS)
+
+
+def types(model: BaseEstimator, context: Context) -> pd.DataFrame:  # noqa: ARG001
+    """Types with their share of the cells and mean features, and the type of each cell."""
+    model = last_step(model)
+    table = model.to_frame()
+    rows = [
+        (name, str(kind), "", "", float(value))
+        for kind, values in table[["share", "n_cells"]].iterrows()
+        for name, value in values.items()
+    ]
+    rows += [
+        ("mean", str(kind), "feature", str(name), float(value))
+        for kind, values in table.drop(columns=["share", "n_cells"]).iterrows()
+        for name, value in values.items()
+    ]
+    rows += [("type", "", "unit", str(i), float(label)) for i, label in enumerate(model.labels_)]
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 

@@ -1,6 +1,7 @@
 """What the cell types family must show, in one table: ``python tests/benchmarks/celltypes/run.py``.
 
-Sections can be named to run some of them: clustering, cells, control, exact, speed, twin, chirp.
+Sections can be named to run some of them: clustering, cells, control, exact, speed, twin, chirp,
+types.
 Everything is over five simulated retinas (mean and standard deviation), on one thread; times are
 CPU seconds of this process.
 """
@@ -14,12 +15,13 @@ import warnings
 
 import numpy as np
 import torch
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from neuroml.celltypes import (
+    FunctionalTypes,
     MostDiscriminativeStimuli,
     ResponseModel,
-    cluster_features,
     stability,
 )
 from neuroml.celltypes._matching import cluster_templates, correlate, standardize
@@ -32,7 +34,14 @@ from neuroml.celltypes._stimulus_optimizer import (
     optimize_stimuli,
 )
 from neuroml.data import load_dataset
-from neuroml.simulate import make_chirp, make_moving_bars, make_pink_stimuli, make_retina
+from neuroml.simulate import (
+    CELL_TYPES,
+    make_chirp,
+    make_moving_bars,
+    make_pink_stimuli,
+    make_responses,
+    make_retina,
+)
 
 SEEDS = range(5)
 NEW_SEED = 1000  # the unseen retina of seed s has seed NEW_SEED + s
@@ -53,6 +62,12 @@ def retina_of(seed, **options):
     )
 
 
+def kmeans_of(responses, n_clusters, seed):
+    """k-means on responses (n_cells, n_samples), each cell about its mean and over its deviation."""
+    scores = np.nan_to_num(standardize(np.asarray(responses, dtype=float).T)).T
+    return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(scores)
+
+
 def ari(retina, labels):
     return adjusted_rand_score(retina.types, labels)
 
@@ -62,12 +77,12 @@ def clustering():
     rows, before = {}, {}
     for seed in SEEDS:
         retina = retina_of(seed)
-        kmeans = cluster_features(retina.responses.T, 10, random_state=seed)
+        kmeans = kmeans_of(retina.responses.T, 10, seed)
         rows.setdefault("k-means on responses, noise 1 (900 frames)", []).append(
             ari(retina, kmeans)
         )
-        gmm = cluster_features(retina.responses.T, 10, method="gmm", random_state=seed)
-        rows.setdefault("GMM on responses, noise 1", []).append(ari(retina, gmm))
+        gmm = FunctionalTypes(10, random_state=seed).fit(retina.responses.T).labels_
+        rows.setdefault("FunctionalTypes(10) on responses, noise 1", []).append(ari(retina, gmm))
         variants = {
             "MDS fingerprint, init: those k-means labels [>= 0.95]": {"init": kmeans},
             "MDS argmax (paper's rule), same init": {"init": kmeans, "assign": "argmax"},
@@ -132,7 +147,7 @@ def cells():
         rng = np.random.default_rng(seed)
         retina, other = retina_of(seed), retina_of(NEW_SEED + seed)
         sd = other.module.rates(other.stimuli).std(axis=0)
-        kmeans = cluster_features(retina.responses.T, 10, random_state=seed)
+        kmeans = kmeans_of(retina.responses.T, 10, seed)
         for name, init in (("true labels [>= 0.95]", retina.types), ("learned labels", kmeans)):
             mds = MostDiscriminativeStimuli(10, init=init, random_state=seed).fit(retina.module)
             names = np.array(
@@ -355,11 +370,51 @@ def twin():
                 one
             )
             rows.setdefault(f"ARI of MDS on the twin, {name}", []).append(ari(retina, mds.labels_))
-        for method in ("kmeans", "gmm"):
-            labels = cluster_features(model.readout_weights_, 10, method=method, random_state=seed)
-            rows.setdefault(f"ARI of {method} on readout weights", []).append(ari(retina, labels))
+        labels = kmeans_of(model.readout_weights_, 10, seed)
+        rows.setdefault("ARI of k-means on readout weights", []).append(ari(retina, labels))
     for name, values in rows.items():
         show("twin  " + name, values)
+
+
+def types():
+    """Types from a chirp, and from a chirp and bars, 3 repeats: beside k-means with the true k."""
+    counts = dict(zip(CELL_TYPES, (40, 30, 25, 20, 15, 12, 10, 8, 6, 5), strict=False))
+    settings = {
+        "chirp, noise 3": (False, 15, 0.1, {"noise": "gaussian", "noise_level": 3.0}),
+        "chirp and bars, noise 3": (True, 15, 0.1, {"noise": "gaussian", "noise_level": 3.0}),
+        "the same, 40 to 5 cells a type": (True, counts, 0.1, {"noise": "gaussian", "noise_level": 3.0}),
+        "the same, filters jittered 25 %": (True, 15, 0.25, {"noise": "gaussian", "noise_level": 3.0}),
+        "chirp and bars, calcium, noise 1.5": (True, 15, 0.1, {"noise": "calcium", "noise_level": 1.5}),
+    }  # fmt: skip
+    for name, (bars, n_cells, jitter, noise) in settings.items():
+        rows = {}
+        for seed in SEEDS:
+            retina = make_retina(
+                n_cells=n_cells, filter_jitter=jitter, n_frames=10, random_state=seed
+            )
+            movies = [np.broadcast_to(2 * make_chirp(4.0)[:, None, None] - 1, (128, 10, 10))]
+            movies += [make_moving_bars(16, 10, 10).reshape(-1, 10, 10)] * bars
+            X = [
+                make_responses(
+                    retina.module.rates(np.float32(movie)), n_repeats=3, random_state=seed, **noise
+                ).mean(axis=0)
+                for movie in movies
+            ]
+            blocks = np.repeat(np.arange(len(movies)), [len(movie) for movie in movies])
+            X = np.concatenate(X).T
+            labels = {"k-means, k = 10": kmeans_of(X, 10, seed)}
+            for title, options in (
+                ("FunctionalTypes()", {}),
+                ("FunctionalTypes(10)", {"n_types": 10}),
+                ("FunctionalTypes(10, sparse=True)", {"n_types": 10, "sparse": True}),
+            ):
+                model = FunctionalTypes(**options, random_state=seed).fit(X, blocks=blocks)
+                labels[title] = model.labels_
+                rows.setdefault(f"{title}: stability", []).append(model.stability_)
+            for title, found in labels.items():
+                rows.setdefault(f"{title}: ARI", []).append(ari(retina, found))
+        for title, values in rows.items():
+            show(f"{name}: {title}", values, target="[k-means + 0.10]" * title.endswith("ARI"))
 
 
 def chirp():
@@ -461,7 +516,7 @@ def _held_out(model, X, Y, sessions, n_folds=5):
     return np.array(r), 1 - ((y - p) ** 2).mean(axis=0) / y.var(axis=0)
 
 
-SECTIONS = {f.__name__: f for f in (exact, speed, clustering, cells, control, twin, chirp)}
+SECTIONS = {f.__name__: f for f in (exact, speed, clustering, cells, control, twin, chirp, types)}
 
 
 def main():
