@@ -336,17 +336,7 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     ) -> tuple[np.ndarray, float]:
         """Loadings of new data and the relative error that they leave."""
         check_is_fitted(self)
-        tensor = self._check_tensor(X, reset=False)
-        mode = self.sample_mode % tensor.ndim
-        expected = [len(factor) for factor in self.cp_.factors]
-        expected[mode] = tensor.shape[mode]
-        if list(tensor.shape) != expected or mode in (self.symmetric_modes or ()):
-            raise DataError(
-                "new data must have the modes of the data seen in fit",
-                expected=f"{expected} with any size along mode {mode}, not a symmetric one",
-                found=tensor.shape,
-                field="X",
-            )
+        tensor, mode = self._new_tensor(X)
         packed = pack(tensor, self.symmetric_modes, check_unseen=False, along=self._time_of(tensor))
         place = packed.order.index(mode)
         along_time = place == len(packed.order) - 1
@@ -378,6 +368,21 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
             loss = quadratic(problem, wanted * root, grams, loadings * root) + rest - norm
         loadings[unknown] = np.nan
         return loadings[:, : self.n_components], problem.relative(loss)
+
+    def _new_tensor(self, X: ArrayLike | FiberTensor) -> tuple[Any, int]:
+        """New data, which have the modes of those seen in fit, and the mode of their samples."""
+        tensor = self._check_tensor(X, reset=False)
+        mode = self.sample_mode % tensor.ndim
+        expected = [len(factor) for factor in self.cp_.factors]
+        expected[mode] = tensor.shape[mode]
+        if list(tensor.shape) != expected or mode in (self.symmetric_modes or ()):
+            raise DataError(
+                "new data must have the modes of the data seen in fit",
+                expected=f"{expected} with any size along mode {mode}, not a symmetric one",
+                found=tensor.shape,
+                field="X",
+            )
+        return tensor, mode
 
     def _load(self, problem: Problem, factors: Any, place: int) -> tuple[Any, Any, Any, Any]:
         """Loadings along one mode, their normal equations, and the background beside them.
