@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -190,7 +191,7 @@ def _start(kind: str, path: Path, out: Path | None, **options: Any) -> None:
         typer.echo(text, nl=False)
         return
     typer.echo(f"recipe: {out}")
-    typer.echo(f"Run it by: neuroml run {out} --out results")
+    typer.echo(f"Run it by: neuroml run {shlex.quote(str(out))} --out results")
 
 
 @init_app.command(name="suite2p", epilog="Example: neuroml init suite2p mice --rate-hz 30")
@@ -203,10 +204,17 @@ def init_suite2p(
 
 @init_app.command(name="kilosort", epilog="Example: neuroml init kilosort probe --bin-s 0.01")
 def init_kilosort(
-    path: StartArgument, out: OutOption = None, rate_hz: RateOption = None, bin_s: BinOption = None
+    path: StartArgument,
+    out: OutOption = None,
+    rate_hz: RateOption = None,
+    bin_s: BinOption = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the clusters to take, 'all' for every one; repeatable."),
+    ] = None,
 ) -> None:
     """Couplings between units, from the folders of Kilosort or phy at or below PATH."""
-    _start("kilosort", path, out, rate_hz=rate_hz, bin_s=bin_s)
+    _start("kilosort", path, out, rate_hz=rate_hz, bin_s=bin_s, labels=label or ())
 
 
 @init_app.command(name="nwb", epilog="Example: neuroml init nwb day1.nwb --series units")

@@ -137,14 +137,19 @@ def check(name: Path | str) -> tuple[Recipe, list[Job]]:
         With every fault found, in the recipe and in what it chooses from the data.
     """
     path, content = load_recipe(name)
-    where = path.resolve().parent
+    recipe, faults = check_content(content, path.resolve().parent)
+    if recipe is None:
+        raise refusal(path, faults)
+    return recipe, plan(recipe)
+
+
+def check_content(content: dict[str, Any], where: Path) -> tuple[Recipe | None, list[str]]:
+    """The recipe, or None and every fault in it and in what it chooses from the data."""
     recipe, faults = validate_recipe(content, where)
     with contextlib.suppress(ValidationError, KeyError, TypeError):  # told among the faults
         section = DataSection(**content["data"])
         faults = faults + _data_faults(section, content.get("prepare"), where)
-    if recipe is None or faults:
-        raise refusal(path, faults)
-    return recipe, plan(recipe)
+    return (None if faults else recipe), faults
 
 
 def _data_faults(section: DataSection, steps: Any, where: Path) -> list[str]:

@@ -142,9 +142,7 @@ def open_source(section: DataSection, where: Path) -> Source:
         return BidsSource(section, where, {run.key: run for run in runs})
     paths: list[Path] = []
     for pattern in section.files or []:
-        base = Path(pattern).anchor or where
-        relative = str(Path(pattern).relative_to(base)) if Path(pattern).is_absolute() else pattern
-        paths += sorted(Path(base).glob(relative))
+        paths += _matches(pattern, where)
     if not paths:
         raise DataError(
             "no file matches the recipe",
@@ -159,6 +157,20 @@ def open_source(section: DataSection, where: Path) -> Source:
     if section.reader == "trials":
         return _open_trials(section, where, files)
     return FileSource(section, where, files)
+
+
+def _matches(pattern: str, where: Path) -> list[Path]:
+    """The files and folders of a pattern; "." is the recipe's own folder."""
+    base = Path(Path(pattern).anchor or where)
+    relative = Path(pattern).relative_to(base) if Path(pattern).is_absolute() else Path(pattern)
+    if not relative.parts:
+        return [base]
+    try:
+        return sorted(base.glob(str(relative)))
+    except ValueError as error:
+        raise DataError(
+            f"the pattern cannot be used: {error}", found=repr(pattern), file=where, field="files"
+        ) from error
 
 
 def find_source_faults(source: Source, keys: Sequence[RecordingKey]) -> list[str]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neuroml.data._tables import is_number, typed
+from neuroml.data._tables import ONE_COMMA, is_number, typed
 from neuroml.exceptions import DataError
 
-__all__ = ["as_numbers", "coded", "is_of_numbers"]
+__all__ = ["as_numbers", "coded", "is_of_numbers", "refuse_decimal_commas"]
 
 
 def coded(column: pd.Series, file: Path | None) -> tuple[np.ndarray, list[str]]:
@@ -22,6 +22,7 @@ def coded(column: pd.Series, file: Path | None) -> tuple[np.ndarray, list[str]]:
     present = column.notna().to_numpy()
     cells = column[present].tolist()
     first = {_kind(cell): cell for cell in reversed(cells)}
+    refuse_decimal_commas(column.to_frame(), file)
     if len(first) > 1:
         raise DataError(
             "the column mixes labels and numbers",
@@ -62,6 +63,7 @@ def is_of_numbers(column: pd.Series) -> bool:
 
 def as_numbers(column: pd.Series, file: Path | None) -> np.ndarray:
     """A column of numbers, NaN where a cell is empty."""
+    refuse_decimal_commas(column.to_frame(), file)
     are = is_of_numbers(column)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan) if are else np.zeros(0)
     if not are or np.isinf(values).any():
@@ -77,3 +79,22 @@ def as_numbers(column: pd.Series, file: Path | None) -> np.ndarray:
             field=str(column.name),
         )
     return values
+
+
+def refuse_decimal_commas(columns: pd.DataFrame, file: Path | None) -> None:
+    """Refuse text that is numbers but for commas: decimals to some programs, to others not."""
+    for name in columns:
+        if is_of_numbers(columns[name]):
+            continue
+        cells = [str(cell).strip() for cell in columns[name].dropna()]
+        commas = [cell for cell in cells if ONE_COMMA.fullmatch(cell)]
+        if commas and all(cell in commas or is_number(cell) for cell in cells):
+            raise DataError(
+                "a column may be of numbers with decimal commas, or of text",
+                expected="a point before decimals",
+                found=repr(commas[0]),
+                fix="Export the table with points; where the column is text, take it out or write "
+                "it without commas.",
+                file=file,
+                field=str(name),
+            )

@@ -22,6 +22,7 @@ from neuroml.data._arrays import existing_file, gzip_size
 from neuroml.exceptions import DataError
 
 __all__ = [
+    "ONE_COMMA",
     "Table",
     "check_named",
     "is_number",
@@ -40,7 +41,7 @@ _BLANKS = " "
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _LONG = re.compile(r"[+-]?[0-9]{16,}")
 _PADDED = re.compile(r"[+-]?0[0-9]")
-_ONE_COMMA = re.compile(r" *-?[0-9]+,[0-9]+ *")
+ONE_COMMA = re.compile(r" *[+-]?[0-9]+,[0-9]+ *")
 _NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas", _BLANKS: "blanks"}
 
 
@@ -412,7 +413,7 @@ def _refuse_doubtful_cells(layout: _Layout, empty: list[int]) -> None:
             file=layout.path,
         )
     is_pair = layout.separator == "," and len(layout.names) == 2 and not layout.has_names
-    if is_pair and all(_ONE_COMMA.fullmatch(line) for _, line in layout.rows):
+    if is_pair and all(ONE_COMMA.fullmatch(line) for _, line in layout.rows):
         raise DataError(
             "the rows may be decimals or pairs of whole numbers",
             expected="a comma that separates, and a point before decimals",

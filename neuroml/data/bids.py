@@ -240,6 +240,8 @@ def _run_of(parts: Mapping[str, str]) -> tuple[str, ...]:
 
 def _raw_folder(folder: Path, raw: Path | str | None) -> Path:
     if raw is not None:
+        if not Path(raw).is_dir():
+            raise DataError("there is no such folder", file=raw, field="raw")
         return Path(raw)
     parents = folder.resolve().parents
     if not (folder / "participants.tsv").is_file() and parents[0].name == "derivatives":

@@ -13,7 +13,7 @@ import xarray as xr
 
 from neuroml._core.recording import name_of, validate_recording
 from neuroml._core.validation import did_you_mean, list_some, session_slices
-from neuroml.data._columns import as_numbers, is_of_numbers
+from neuroml.data._columns import as_numbers, is_of_numbers, refuse_decimal_commas
 from neuroml.data._matrix import may_be_seconds
 from neuroml.data._tables import read_text_table
 from neuroml.data._time import GAP, clock_of
@@ -89,6 +89,7 @@ def add_covariates(
     at = clock_of(recording)
     before, outside = _rows_before(moments, at, recording, file)
     words = [name for name in names if not is_of_numbers(rows[name])]
+    refuse_decimal_commas(rows[words], file)
     numbers = [name for name in names if name not in words]
     if how == "linear":
         _check_no_text(words, file)

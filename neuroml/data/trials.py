@@ -15,7 +15,7 @@ from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import break_points, make_recording
 from neuroml._core.validation import did_you_mean, list_some
 from neuroml.data._arrays import existing_file
-from neuroml.data._columns import as_numbers, coded, is_of_numbers
+from neuroml.data._columns import as_numbers, coded, is_of_numbers, refuse_decimal_commas
 from neuroml.data._history import history_of
 from neuroml.data._tables import (
     Table,
@@ -367,6 +367,7 @@ def _inputs(
     is_text = [name for name in names if not is_of_numbers(trials[name])]
     notes = []
     if inputs is None and is_text:
+        refuse_decimal_commas(trials[is_text], file)
         notes = [f"the columns {list_some(is_text)}, which are not of numbers"]
         names = [name for name in names if name not in is_text]
     return pd.DataFrame({n: as_numbers(trials[n], file) for n in names}, trials.index), notes

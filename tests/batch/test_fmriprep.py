@@ -261,6 +261,45 @@ def test_what_is_open_is_asked_and_answered(tiny, tmp_path, names, events, asked
     check(tmp_path / "r.toml")
 
 
+@pytest.mark.parametrize(
+    ("events", "options", "told"),
+    [
+        (PLAIN.replace("b\n", "a\n"), {}, "'trial_type' cannot be decoded.*'a .2.'.*--column"),
+        (PLAIN.replace("b\n", "n/a\n"), {}, "'trial_type' cannot be decoded.*1 empty.*--model"),
+        (PLAIN, {"column": "trail_type"}, "no column 'trail_type', did you mean 'trial_type'"),
+        (PLAIN, {"raw": "absent"}, "absent.*there is no such folder"),
+    ],
+)
+def test_what_cannot_be_decoded_is_refused(tiny, events, options, told):
+    path = tiny("sub-01_task-x_desc-preproc", events={"sub-01_task-x": events})
+    with pytest.raises(DataError, match=told):
+        start_recipe("fmriprep", path, **options)
+
+
+def test_confounds_are_not_dropped_because_one_run_lacks_them(tiny):
+    path = tiny(*(f"sub-01_task-x_run-{number}_desc-preproc" for number in "12"))
+    assert "confounds =" not in start_recipe("fmriprep", path)
+    axes = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+    table = pd.DataFrame(0.1, index=range(40), columns=axes)
+    for number in "12":
+        name = (
+            path / "sub-01" / "func" / f"sub-01_task-x_run-{number}_desc-confounds_timeseries.tsv"
+        )
+        table.to_csv(name, sep="\t", index=False)
+        name.with_suffix(".json").write_text("{}")
+        if number == "1":
+            with pytest.raises(DataError, match="run-2.*some runs lack confounds that others have"):
+                start_recipe("fmriprep", path)
+    assert tomllib.loads(start_recipe("fmriprep", path))["data"]["options"]["confounds"] == {
+        "strategy": ["motion"],
+        "motion": "basic",
+    }
+    for mask in path.rglob("*mask.nii.gz"):
+        mask.unlink()
+    with pytest.raises(DataError, match="which voxels.*no brain mask.*--labels FILE"):
+        start_recipe("fmriprep", path)
+
+
 def test_raw_folders_and_empty_ones_are_refused(tiny, tmp_path):
     path = tiny("sub-01_task-x")
     with pytest.raises(DataError, match="no preprocessed run of fMRIPrep"):

@@ -6,6 +6,7 @@ A correlation of 0.8 says that most of a pattern is found; what was drawn at ran
 
 import html
 import os
+import shlex
 import textwrap
 import tomllib
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 
 import neuroml
 from neuroml import cli
-from neuroml.batch import check, report, run, start_recipe
+from neuroml.batch import check, report, run, start_recipe, starting
 from neuroml.batch.fitting import fit_recipe, prepare
 from neuroml.batch.sources import open_source
 from neuroml.exceptions import DataError
@@ -153,9 +154,27 @@ class TestSuite2p:
         assert content["data"]["options"]["on_nan"] == "drop_units"
         assert [step["use"] for step in content["prepare"]] == ["delta_f_over_f"]
 
+    def test_regions_without_a_verdict(self, tmp_path):
+        for name in ("a", "b"):
+            plane(tmp_path / name, seed=0, n_times=300)
+        (tmp_path / "a" / "iscell.npy").unlink()
+        assert "every region is taken for a cell" in start_recipe("suite2p", tmp_path / "a")
+        with pytest.raises(DataError, match="others do not.*none in 1 of 2"):
+            start_recipe("suite2p", tmp_path)
 
-def sorted_folder(folder, spikes, bin_samples, rate_hz, params=True):
-    """A folder of Kilosort in which units 0, 1, ... are good, the next is mua, the last is noise."""
+    def test_cells_that_are_left_out_are_told(self, tmp_path):
+        plane(tmp_path, seed=0, n_times=300)
+        F = np.load(tmp_path / "F.npy")
+        F[0, 5] = np.nan
+        np.save(tmp_path / "F.npy", F)
+        assert "have values missing, are left out" in start_recipe("suite2p", tmp_path)
+
+
+def sorted_folder(folder, spikes, bin_samples, rate_hz, params=True, said=()):
+    """A folder of Kilosort in which units 0, 1, ... are good, the next is mua, the last is noise.
+
+    ``said`` is how many clusters have which label instead, or None for no labels.
+    """
     rng = np.random.default_rng(0)
     counts = np.column_stack([spikes, rng.poisson(0.2, (len(spikes), 2))]).astype(int)
     bins, units = np.nonzero(counts)
@@ -163,14 +182,18 @@ def sorted_folder(folder, spikes, bin_samples, rate_hz, params=True):
     bins, units = np.repeat(bins, repeats), np.repeat(units, repeats)
     times = np.floor((bins + rng.random(len(bins))) * bin_samples).astype(np.uint64)
     order = np.argsort(times, kind="stable")
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "spike_times.npy", times[order][:, None])
     np.save(folder / "spike_clusters.npy", units[order].astype(np.int32))
     labels = ["good"] * spikes.shape[1] + ["mua", "good"]
+    if said:
+        labels = [label for label, n in said.items() for _ in range(n)]
     rows = [f"{i}\t{label}\n" for i, label in enumerate(labels)]
-    (folder / "cluster_KSLabel.tsv").write_text("cluster_id\tKSLabel\n" + "".join(rows))
-    # by hand, one was found to be noise
-    (folder / "cluster_group.tsv").write_text(f"cluster_id\tgroup\n{len(labels) - 1}\tnoise\n")
+    if said is not None:
+        (folder / "cluster_KSLabel.tsv").write_text("cluster_id\tKSLabel\n" + "".join(rows))
+    if said == ():  # by hand, one was found to be noise
+        table = f"cluster_id\tgroup\n{len(labels) - 1}\tnoise\n"
+        (folder / "cluster_group.tsv").write_text(table)
     if params:
         (folder / "params.py").write_text(
             f"import os\nos.mkdir({str(folder / 'params_was_run')!r})\n"
@@ -204,6 +227,40 @@ class TestKilosort:
         sorted_folder(tmp_path / "b", population.spikes[:500], 300, 30000.0)
         with pytest.raises(DataError, match="given twice"):
             start_recipe("kilosort", tmp_path / "b", rate_hz=30000.0)
+
+    @pytest.mark.parametrize(
+        ("labels", "options", "told"),
+        [
+            ((), {"rate_hz": 0.0}, "not a frequency.*> 0"),
+            ((), {"rate_hz": -1.0}, "not a frequency.*> 0"),
+            ((), {"rate_hz": np.nan}, "not a frequency.*> 0"),
+            (None, {}, "which clusters are the units .nothing says.*--label LABEL.*--label all"),
+            ({"mua": 7}, {}, "which clusters are the units.*7 mua.*--label LABEL"),
+            ({"good": 1, "mua": 6}, {}, "one unit has none that it could be coupled to.*--label"),
+        ],
+    )
+    def test_every_refusal_names_an_option(self, tmp_path, population, labels, options, told):
+        sorted_folder(tmp_path, population.spikes[:500], 300, 30000.0, params=False, said=labels)
+        with pytest.raises(DataError, match=told):
+            start_recipe("kilosort", tmp_path, **{"rate_hz": 30000.0, **options})
+
+    @pytest.mark.parametrize(
+        ("said", "labels", "n_units"),
+        [(None, ["all"], 7), ({"mua": 7}, ["mua"], 7), ({"good": 1, "mua": 6}, ["good", "mua"], 7)],
+    )
+    def test_labels(self, tmp_path, population, said, labels, n_units):
+        sorted_folder(tmp_path, population.spikes[:500], 300, 30000.0, said=said)
+        start_recipe("kilosort", tmp_path, out=tmp_path / "r.toml", labels=labels)
+        recipe, jobs = check(tmp_path / "r.toml")
+        recording, _ = open_source(recipe.data, recipe.where).read(jobs[0].keys[0])
+        assert recording.sizes["unit"] == n_units
+
+    def test_a_rate_in_some_folders_only_is_no_question_to_an_option(self, tmp_path, population):
+        for name, params in (("a", True), ("b", False)):
+            sorted_folder(tmp_path / name, population.spikes[:500], 300, 30000.0, params=params)
+        for rate_hz in (None, 30000.0):
+            with pytest.raises(DataError, match=r"b: some folders say.*1 of 2.*params\.py"):
+                start_recipe("kilosort", tmp_path, rate_hz=rate_hz)
 
 
 def mice(n_mice, n_sessions, n_trials):
@@ -262,6 +319,41 @@ class TestTrials:
         table.to_csv(tmp_path / "trials.csv", index=False)
         with pytest.raises(DataError, match=asked):
             start_recipe("trials", tmp_path / "trials.csv", **options)
+
+    @pytest.mark.parametrize(
+        ("codes", "family", "told"),
+        [
+            ([1, 2], None, "--family poisson .counts. or gaussian.*have to be words"),
+            ([-1, 1], None, "--family gaussian .amounts.*have to be words"),
+            ([-1, 0, 1], None, "--family gaussian .amounts.*have to be words"),
+            ([1, 2], "categorical", "not those of this family.*'poisson'.*'categorical'.*'1', '2'"),
+            ([-1, 1], "bernoulli", "not those of this family.*expected 'gaussian'"),
+            ([0, 1, 2], "bernoulli", "not those of this family"),
+            ([0.5, 1.5], "poisson", "not those of this family"),
+            (["left", "right"], "gaussian", "not those of this family.*'bernoulli'.*'left'"),
+            (["a", "b", "c"], "poisson", "not those of this family.*expected 'categorical'"),
+            ([0, 1], "poison", "not those of this family, did you mean 'poisson'"),
+        ],
+    )
+    def test_no_family_that_the_values_are_not_of(self, tmp_path, codes, family, told):
+        table = mice(2, 2, 30)
+        table["choice"] = np.array(codes)[np.arange(len(table)) % len(codes)]
+        table.to_csv(tmp_path / "trials.csv", index=False)
+        with pytest.raises(DataError, match=told):
+            start_recipe("trials", tmp_path / "trials.csv", y="choice", family=family)
+
+    @pytest.mark.parametrize(
+        ("stimulus", "told"),
+        [
+            (np.nan, "'stimulus .120 empty.'.*--input COLUMN"),
+            ("0,5", "field stimulus.*decimal commas.*'0,5'"),
+        ],
+    )
+    def test_inputs_that_would_be_lost_or_fail_are_refused(self, tmp_path, stimulus, told):
+        table = mice(2, 2, 30).assign(stimulus=stimulus)
+        table.to_csv(tmp_path / "trials.csv", index=False, sep=";")
+        with pytest.raises(DataError, match=told):
+            start_recipe("trials", tmp_path / "trials.csv", y="choice")
 
     @pytest.mark.parametrize(
         ("y", "options", "family"),
@@ -409,6 +501,36 @@ def test_names_with_special_characters_and_folders_elsewhere(tmp_path):
         recipe, jobs = check(out)
         assert len(jobs) == 1
         assert list(open_source(recipe.data, recipe.where).files.values()) == [folder]
+
+
+def test_a_recipe_may_lie_in_the_folder_that_it_reads(tmp_path, monkeypatch):
+    plane(tmp_path / "mouse", seed=0, n_times=300)
+    monkeypatch.chdir(tmp_path / "mouse")
+    start_recipe("suite2p", ".", out="recipe.toml", rate_hz=RATE_HZ)
+    recipe, jobs = check("recipe.toml")
+    assert [job.name for job in jobs] == ["sub-mouse"]
+    recording, _ = open_source(recipe.data, recipe.where).read(jobs[0].keys[0])
+    assert recording.sizes["unit"] == N_GROUPS * N_EACH + N_ALONE
+    broken = recipe.data.model_copy(update={"files": ["a**b"]})
+    with pytest.raises(DataError, match=r"pattern cannot be used.*found 'a\*\*b'"):
+        open_source(broken, recipe.where)
+
+
+def test_no_recipe_is_written_that_the_check_refuses(tmp_path, monkeypatch):
+    """Whatever a starter overlooks, an option that makes no valid recipe is refused."""
+    bad = 'title = "x"\n[data]\nfiles = ["absent.csv"]\nreader = "trials"\n[fit]\nsteps = []\n'
+    monkeypatch.setitem(starting.STARTERS, "trials", lambda path, where: bad)
+    with pytest.raises(DataError, match="no valid recipe.*name at least one step") as refused:
+        start_recipe("trials", tmp_path, out=tmp_path / "r.toml")
+    assert "absent.csv" in str(refused.value) and not (tmp_path / "r.toml").exists()
+
+
+def test_the_command_that_is_shown_can_be_pasted(tmp_path, monkeypatch):
+    mice(2, 2, 30).to_csv(tmp_path / "trials.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    told = ["init", "trials", "trials.csv", "--y", "choice", "--out", "my recipe.toml"]
+    shown = CliRunner().invoke(cli.app, told).output.splitlines()[-1].partition(": ")[2]
+    assert shlex.split(shown) == ["neuroml", "run", "my recipe.toml", "--out", "results"]
 
 
 def test_the_command_prints_or_writes_and_asks_by_an_error(tmp_path, monkeypatch, capsys):

@@ -167,3 +167,9 @@ def test_clocks_are_in_seconds():
     trials = recording(rate_hz=None, time_axis="trials")
     with pytest.raises(DataError, match="no clock"):
         add_covariates(trials, SPEED, time="t")
+
+
+@pytest.mark.parametrize("how", ["previous", "linear"])
+def test_decimal_commas_are_no_words(how):
+    with pytest.raises(DataError, match="field speed: .*decimal commas.*'1,5'"):
+        joined(recording(), SPEED.assign(speed=["1,5", "3", "6"]), how=how)

@@ -309,3 +309,21 @@ def test_codes_of_many_labels_have_no_lag():
     table = pd.DataFrame({"port": list("abcabc"), "x": range(6)})
     with pytest.raises(DataError, match="more than two labels have no lag"):
         read_trials(table, y="port", lags={"port": 1})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"y": "rt"},
+        {"y": "choice"},
+        {"y": "choice", "inputs": ["rt"]},
+        {"y": "choice", "inputs": [], "lags": {"rt": 1}},
+    ],
+)
+def test_decimal_commas_are_no_labels(options):
+    """They would become codes, or be left out, without a word to be seen before the fit."""
+    rows = pd.DataFrame({"choice": [0, 1, 1], "rt": ["0,5", "1", ""]}).replace("", None)
+    with pytest.raises(DataError, match="field rt: .*decimal commas.*a point.*found '0,5'"):
+        read_trials(rows, **options)
+    words = rows.assign(rt=["0,5", "a", "b"])  # other words: text
+    assert read_trials(words, y="rt")[0].attrs["classes"] == ["0,5", "a", "b"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from neuroml._core.files import atomic_write
+from neuroml.batch.runner import check_content
 from neuroml.batch.starting import fmriprep, kilosort, nwb, suite2p, trials
 from neuroml.exceptions import DataError
 
@@ -48,7 +50,8 @@ def start_recipe(
     ------
     DataError
         If nothing of the kind is there, or a choice is open that no option settles: the message
-        is the question, with the ways to answer it.
+        is the question, with the ways to answer it; or if the options make a recipe that
+        `neuroml.batch.check` refuses.
     """
     path, file = Path(path), None if out is None else Path(out)
     if not path.exists():
@@ -59,7 +62,16 @@ def start_recipe(
             fix="Name another one by --out, or remove it.",
             file=file,
         )
-    text = STARTERS[kind](path, Path.cwd() if file is None else file.absolute().parent, **options)
+    where = Path.cwd() if file is None else file.absolute().parent
+    text = STARTERS[kind](path, where, **options)
+    _, faults = check_content(tomllib.loads(text), where)
+    if faults:
+        raise DataError(
+            "these options make no valid recipe",
+            found="; ".join(faults),
+            fix="Correct what the faults name.",
+            file=path,
+        )
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(file, text)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neuroml._core.validation import list_some
+from neuroml._core.validation import did_you_mean, list_some
 from neuroml.batch.starting.models import assemblies, trial_types
-from neuroml.batch.starting.writing import Section, name_from, question, write_recipe
+from neuroml.batch.starting.writing import Section, counted, name_from, question, write_recipe
 from neuroml.data.bids import BRAIN, Run, find_candidates, find_runs
 from neuroml.data.fmri import check_run
 from neuroml.exceptions import DataError
@@ -76,10 +76,9 @@ def recipe_for(
     if decoded is not None:
         data["shared_by"] = len(runs)
     subjects = {run.key[0] for run in runs}
-    several = "s" if len(subjects) > 1 else ""
     return write_recipe(
         f"{'Trial types' if decoded else 'Dynamic connectivity'} in {path.resolve().name}",
-        f"{len(runs)} runs of {len(subjects)} subject{several}.",
+        f"{counted(len(runs), 'run')} of {counted(len(subjects), 'subject')}.",
         [
             _data(data, labels is None),
             *([] if decoded is None else [decoded]),
@@ -155,13 +154,25 @@ def _options(runs: list[Run], labels: Path | str | None, where: Path) -> dict[st
         runs[0].read(labels=labels, on_nan="drop_units")
     options["on_nan"] = "drop_units"
     problems = [one for run in runs for one in run.find_problems(mask=options.get("mask"))]
+    if problems and problems[0].field == "mask":
+        what = "which voxels are to be read (a run has no brain mask beside it)"
+        raise question(what, ["no mask"], "--labels FILE", runs[0].path)
     if problems:
         raise problems[0]
     for strategy in _STRATEGIES:
         confounds: dict[str, Any] = {"strategy": strategy}
         confounds |= {name: "basic" for name in ("motion", "wm_csf") if name in strategy}
-        if not any(problem for run in runs for problem in run.find_problems(confounds=confounds)):
+        without = [one for run in runs for one in run.find_problems(confounds=confounds)]
+        if not without:
             return {**options, "confounds": confounds}
+        if len({one.file for one in without}) < len(runs):  # leaving them out would spoil the rest
+            raise DataError(
+                "some runs lack confounds that others have",
+                expected=f"what load_confounds calls {list_some(strategy)}, in all or none",
+                found=without[0].problem,
+                fix="Put its table beside it, or choose the other runs by --entity NAME=LABEL.",
+                file=without[0].file,
+            )
     return options
 
 
@@ -176,9 +187,8 @@ def _model(runs: list[Run], model: str | None, path: Path) -> str:
     if 0 < n_with < len(runs):
         without = [run.path.name for run in runs if run.events is None or not len(run.events)]
         raise question(
-            f"some runs have no events, so are trial types to be decoded (without: "
-            f"{list_some(without)})",
-            list(MODELS),
+            "are trial types to be decoded, although some runs have no events",
+            [f"none of {name}" for name in without],
             "--model connectivity, or choose the runs that have them by --entity NAME=LABEL",
             path,
         )
@@ -196,14 +206,23 @@ def _events(runs: list[Run], column: str | None, path: Path) -> Section:
         if "trial_type" not in text:
             raise question("which column of the events is decoded", text, "--column NAME", path)
         column = "trial_type"
-    if column not in events or events[column].isna().any():
+    if column not in events:
         raise DataError(
-            "the events have no such labels",
-            expected="a column without empty cells",
-            found=column,
+            f"the events have no column {column!r}{did_you_mean(column, map(str, events))}",
+            expected=f"one of {list_some(list(events))}",
+            fix="Name it by --column NAME.",
             file=path,
         )
-    kinds = events[column].value_counts()
+    n_empty, kinds = int(events[column].isna().sum()), events[column].value_counts()
+    if n_empty or len(kinds) < 2:
+        raise DataError(
+            f"the column {column!r} cannot be decoded",
+            expected="at least two labels, and one in each row",
+            found=f"{list_some([f'{kind} ({n})' for kind, n in kinds.items()]) or 'no label'}, "
+            f"{n_empty} empty",
+            fix="Name another one by --column NAME, or pass --model connectivity.",
+            file=path,
+        )
     last = np.nanmedian(events["duration"]) if events["duration"].notna().any() else 0.0
     stop = round(_RESPONSE_S + max(_RESPONSE_S, float(last)), 3)
     return Section(

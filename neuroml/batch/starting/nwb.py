@@ -7,7 +7,7 @@ from typing import Any
 
 from neuroml.batch.starting.models import couplings
 from neuroml.batch.starting.suite2p import calcium_sections
-from neuroml.batch.starting.writing import Section, names_from, question, write_recipe
+from neuroml.batch.starting.writing import Section, counted, names_from, question, write_recipe
 from neuroml.data import read_spikes, read_traces
 from neuroml.data._nwb import has_units, list_roi_series
 from neuroml.exceptions import DataError
@@ -53,7 +53,7 @@ def recipe_for(
     data = {"files": names_from(files, where), "reader": reader, "options": options}
     return write_recipe(
         f"{title} in {path.resolve().name}",
-        f"{len(files)} NWB file{'s' if len(files) > 1 else ''}, of which "
+        f"{counted(len(files), 'NWB file')}, of which "
         f"{'the spiking units' if chosen == _UNITS else f'the series {chosen}'} are read.",
         [Section("[data]", data), *model],
     )

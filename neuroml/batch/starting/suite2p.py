@@ -10,7 +10,7 @@ import xarray as xr
 
 from neuroml.batch.preparing import apply_preparation
 from neuroml.batch.starting.models import assemblies
-from neuroml.batch.starting.writing import Section, names_from, write_recipe
+from neuroml.batch.starting.writing import Section, counted, names_from, write_recipe
 from neuroml.data import read_traces
 from neuroml.data._units import may_be_raw
 from neuroml.exceptions import DataError
@@ -44,14 +44,27 @@ def recipe_for(
         if rate_hz is None
         else "frames per second and plane"
     }
+    unsorted = [plane for plane in planes if not (plane / "iscell.npy").is_file()]
     comment = "Cells are what iscell.npy accepts."
+    if unsorted:
+        comment = "There is no iscell.npy, so that every region is taken for a cell."
+        if len(unsorted) < len(planes):
+            raise DataError(
+                "some plane folders say which regions are cells, and others do not",
+                expected="iscell.npy in all of them, or in none",
+                found=f"none in {len(unsorted)} of {len(planes)}",
+                fix="Put it there, or start a recipe for each kind of folder alone.",
+                file=unsorted[0],
+            )
     if combined:
         comment += " Folders named 'combined' hold the planes beside them again, and are left out."
     recordings, options = _readable(planes, options)
+    if "on_nan" in options:
+        comment += " Cells that never vary, or have values missing, are left out."
     data = {"files": names_from(planes, where), "reader": "traces", "options": options}
     return write_recipe(
         f"Assemblies of cells in {path.resolve().name}",
-        f"{len(planes)} plane folder{'s' if len(planes) > 1 else ''} of Suite2p: cells whose "
+        f"{counted(len(planes), 'plane folder')} of Suite2p: cells whose "
         "activity rises and falls together, and when.",
         [
             Section("[data]", data, notes=noted, comment=comment),

@@ -13,7 +13,7 @@ import xarray as xr
 from neuroml._core.validation import did_you_mean, list_some
 from neuroml.batch.starting.models import strategies
 from neuroml.batch.starting.writing import Section, names_from, question, write_recipe
-from neuroml.data._columns import is_of_numbers
+from neuroml.data._columns import is_of_numbers, refuse_decimal_commas
 from neuroml.data._tables import is_table
 from neuroml.data.trials import letters_of, numbers_trials, read_trial_table, read_trials
 from neuroml.exceptions import DataError
@@ -27,6 +27,8 @@ _REWARD = {"reward", "rewarded", "correct", "feedback", "outcome", "hit"}
 _AFTER = _REWARD | {"rt", "reactiontime", "responsetime", "latency", "movementtime", "choicetime"}
 """What is known only after the choice, and cannot explain it."""
 _MANY_CODES = 2
+_ARE = {"categorical": "codes 0, 1, ...", "poisson": "counts", "gaussian": "amounts"}
+_RECODE = "Codes of choices that are not 0, 1, ... have to be words in the table (left, right)."
 
 
 def recipe_for(
@@ -71,10 +73,11 @@ def recipe_for(
             files[0],
         )
     _check_known([y, *(inputs or ())], columns, files[0])
-    taken, left_out = _inputs(columns, y, list(named.values()), inputs)
+    taken, left_out = _inputs(columns, y, list(named.values()), inputs, files[0])
     reward = _reward(columns, y)
     options: dict[str, Any] = {"y": y, **named, "inputs": taken}
     recordings = _read(files, options)
+    _check_inputs_known(recordings, files[0])
     family = _family(recordings, y, family, files[0])
     if len(recordings[0].attrs.get("classes", ())) <= _MANY_CODES:  # more labels have no order
         options["lags"] = {y: 1}
@@ -107,7 +110,7 @@ def _data(
     }
     comment = "Inputs have to be known before the choice: take out what is not."
     if left_out:
-        comment += f" Left out: {', '.join(left_out)}, known after it by their names, or of text."
+        comment += f" Left out, as known after it by their names or of text: {', '.join(left_out)}."
     if not options["inputs"]:
         comment += " No column of numbers is left, so that the past alone explains the choice."
     return Section("[data]", values, comment=comment)
@@ -152,15 +155,33 @@ def _check_known(names: Sequence[str], columns: pd.DataFrame, file: Path) -> Non
 
 
 def _inputs(
-    columns: pd.DataFrame, y: str, named: list[str], inputs: Sequence[str] | None
+    columns: pd.DataFrame, y: str, named: list[str], inputs: Sequence[str] | None, file: Path
 ) -> tuple[list[str], list[str]]:
     """The columns that explain y, and those that are left out for a reason."""
     if inputs is not None:
         return list(inputs), []
     others = [name for name in map(str, columns) if name not in [y, *named]]
     others = [name for name in others if not numbers_trials(name)]
-    bad = [n for n in others if letters_of(n) in _AFTER or not is_of_numbers(columns[n])]
+    known_before = [n for n in others if letters_of(n) not in _AFTER]
+    are_text = [n for n in known_before if not is_of_numbers(columns[n])]
+    refuse_decimal_commas(columns[are_text], file)
+    bad = [n for n in others if n not in known_before or n in are_text]
     return [name for name in others if name not in bad], bad
+
+
+def _check_inputs_known(recordings: list[xr.Dataset], file: Path) -> None:
+    """Refuse inputs with empty cells: no model of strategies takes them."""
+    tables = [one["covariates"] for one in recordings if "covariates" in one]
+    n_empty = pd.DataFrame([one.isnull().sum("time").to_pandas() for one in tables]).sum()
+    n_empty = n_empty[n_empty > 0]
+    if len(n_empty):
+        raise DataError(
+            "an input has empty cells, which no model of strategies takes",
+            expected="a number in each row",
+            found=list_some([f"{name} ({n:.0f} empty)" for name, n in n_empty.items()]),
+            fix="Fill them in the table, or name the inputs to take by --input COLUMN.",
+            file=file,
+        )
 
 
 def _reward(columns: pd.DataFrame, y: str) -> str | None:
@@ -173,20 +194,45 @@ def _reward(columns: pd.DataFrame, y: str) -> str | None:
 
 def _family(recordings: list[xr.Dataset], y: str, family: str | None, file: Path) -> str:
     """The family of y's values, if labels or the values themselves settle it."""
-    if family is not None:
-        return family
-    classes = recordings[0].attrs.get("classes")
-    if classes is not None:
-        return "categorical" if len(classes) > _MANY_CODES else "bernoulli"
+    classes = recordings[0].attrs.get("classes", ())
     values = np.concatenate([one["signal"].values.ravel() for one in recordings])
     levels = np.unique(values[~np.isnan(values)])
-    if levels.tolist() == [0, 1]:
+    takes = _families_for(levels, are_labels=bool(classes))
+    if family is not None and family not in takes:
+        raise DataError(
+            f"the values of {y!r} are not those of this family{did_you_mean(family, takes)}",
+            expected=list_some(takes),
+            found=f"{family!r}, and values {list_some(classes or [f'{x:g}' for x in levels])}",
+            fix=_RECODE,
+            file=file,
+            field="family",
+        )
+    if family is not None:
+        return family
+    if classes:
+        return "categorical" if len(classes) > _MANY_CODES else "bernoulli"
+    if "bernoulli" in takes:
         return "bernoulli"
     if len(levels) > _MANY_CODES and (levels != np.round(levels)).any():
         return "gaussian"
+    ways = [f"{name} ({_ARE[name]})" for name in takes if name in _ARE]
     raise question(
         f"what are the numbers in {y!r}: codes of choices, counts, or amounts",
         [f"{level:g}" for level in levels],
-        "--family categorical (codes 0, 1, ...), poisson (counts) or gaussian (amounts)",
+        f"--family {' or '.join(ways)}" + ("" if "categorical" in takes else f". {_RECODE[:-1]}"),
         file,
     )
+
+
+def _families_for(levels: np.ndarray, *, are_labels: bool) -> list[str]:
+    """The families that can take the different values of y, labels being coded 0, 1, ..."""
+    are_codes = levels.tolist() == list(range(len(levels)))
+    are_counts = not are_labels and (levels >= 0).all() and (levels == np.round(levels)).all()
+    takes = {
+        "bernoulli": are_codes and len(levels) == _MANY_CODES,
+        "categorical": are_codes,
+        "poisson": are_counts,
+        "negative_binomial": are_counts,
+        "gaussian": not are_labels,
+    }
+    return [family for family, can in takes.items() if can]

@@ -13,7 +13,7 @@ from typing import Any
 from neuroml._core.validation import list_some
 from neuroml.exceptions import DataError
 
-__all__ = ["Section", "name_from", "names_from", "question", "write_recipe"]
+__all__ = ["Section", "counted", "name_from", "names_from", "question", "write_recipe"]
 
 _WIDTH = 100
 
@@ -98,6 +98,11 @@ def name_from(path: Path, where: Path) -> str:
     """The name of one file or folder that is no pattern."""
     full, base = path.resolve(), where.resolve()
     return (full.relative_to(base) if full.is_relative_to(base) else full).as_posix()
+
+
+def counted(n: int, noun: str, more: str = "") -> str:
+    """A number of things, as in "1 plane folder of Suite2p" or "2 runs"."""
+    return f"{n} {noun}{'' if n == 1 else 's'}{more}"
 
 
 def question(text: str, found: Sequence[str], answers: str, file: Path) -> DataError:
