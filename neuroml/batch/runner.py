@@ -436,6 +436,8 @@ def _fit_and_write(
     }
     if scored.evaluation is not None:
         summary["test_share"] = scored.evaluation.test_share_
+    if scored.selection is not None:
+        summary["selected"] = scored.selection.set_index("candidate")["chosen"].idxmax()
     atomic_write(folder / "summary.json", json.dumps(summary, indent=1, sort_keys=True))
     paths.append(folder / "summary.json")
     return {str(path.relative_to(out)): sha256_of_file(path) for path in paths}

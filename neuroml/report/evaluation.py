@@ -101,18 +101,25 @@ def headline(summary: pd.DataFrame, scoring: str) -> str:
     plain = summary[summary["model"].str.startswith(_BASELINE)].dropna(subset=["mean"])
     if not len(plain):
         return f"{model['model']}: {scoring} {model['mean']:.3g} on held-out data, no baseline."
-    best = plain.sort_values("mean")["model"].iloc[-1].removeprefix(_BASELINE)
+    # of several that are equally good the first one, to which the differences are
+    best = str(plain.loc[plain["mean"].idxmax(), "model"]).removeprefix(_BASELINE)
     difference, low, high = (float(model[name]) for name in ("difference", "ci_low", "ci_high"))
     verdict = "beats the best baseline" if low > 0 else "is not clearly above the best baseline"
     if not difference > 0:
         verdict = "does not beat the best baseline"
     interval = f" (95 % interval {low:.3g} to {high:.3g})" if np.isfinite(low) else ""
-    n, of = int(model["n_subjects_above"]), int(model["n_subjects"])
-    subjects = "subject" if of == 1 else "subjects"
+    above = _above(model)
+    subjects = f", above it in {above} subjects" if above else ""
     return (
         f"{model['model']} {verdict} ({best}): difference {difference:.3g}{interval} in "
-        f"{scoring}, above it in {n} of {of} {subjects}."
+        f"{scoring}{subjects}."
     )
+
+
+def _above(row: pd.Series) -> str:
+    """In how many subjects a model is better; of a single subject its difference says it all."""
+    n = int(row["n_subjects"])
+    return f"{int(row['n_subjects_above'])} of {n}" if n > 1 else ""
 
 
 def _row(name: str, row: pd.Series) -> dict[str, str]:
@@ -122,7 +129,7 @@ def _row(name: str, row: pd.Series) -> dict[str, str]:
         "mean": _number(row["mean"]),
         "difference": _number(row["difference"]),
         "interval": f"{_number(low)} to {_number(high)}" if np.isfinite(low) else "",
-        "above": f"{int(row['n_subjects_above'])} of {int(row['n_subjects'])}",
+        "above": _above(row),
         "p": _number(row["p"]),
     }
 

@@ -176,6 +176,10 @@ def test_every_family_beside_its_baselines(family, tmp_path):
         assert summary.loc[model, "mean"] == pytest.approx(by_subject.mean())
         assert summary["p"].isna().all() == (family != "choices")
     page = report(out).read_text()
+    tested = summary["p"].notna().any()  # no column of p, nor number of draws, without a null
+    assert ('<th class="number">p</th>' in page) == tested == ("n_permutations" in page)
+    assert ("subjects above" in page) == (len(tables) > 1)  # folds of one subject are no subjects
+    assert ("above it in" in page) == (len(tables) > 1)
     ids = re.findall('<section id="([a-z]+)">', page)
     several = ["cohort"] if len(jobs) > 1 else []
     assert ids == ["headline", "scores", *several, "jobs", "provenance"]
@@ -198,6 +202,7 @@ class TestSelect:
         assert found["candidate"].tolist() == ["n_states=1", "n_states=2", "n_states=3"]
         (chosen,) = found[found["chosen"]]["candidate"]
         assert chosen == "n_states=2" and not (out / "scores.csv").exists()
+        assert "Chosen on held-out data: <b>n_states=2</b>" in report(out).read_text()
         within = found["shortfall"] <= found["standard_error"]
         assert chosen == found[within]["candidate"].iloc[0]
 
