@@ -102,7 +102,7 @@ def headline(summary: pd.DataFrame, scoring: str) -> str:
     if not len(plain):
         return f"{model['model']}: {scoring} {model['mean']:.3g} on held-out data, no baseline."
     # of several that are equally good the first one, to which the differences are
-    best = str(plain.loc[plain["mean"].idxmax(), "model"]).removeprefix(_BASELINE)
+    best = str(plain["model"].iloc[int(plain["mean"].argmax())]).removeprefix(_BASELINE)
     difference, low, high = (float(model[name]) for name in ("difference", "ci_low", "ci_high"))
     verdict = "beats the best baseline" if low > 0 else "is not clearly above the best baseline"
     if not difference > 0:
