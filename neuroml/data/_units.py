@@ -22,6 +22,7 @@ __all__ = [
     "may_be_raw",
     "no_cell",
     "settle_units",
+    "with_signal",
 ]
 
 DECONVOLVED = "deconvolved a.u."
@@ -209,3 +210,13 @@ def _interpolate(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
         holes = missing[:, unit]
         filled[holes, unit] = np.interp(at[holes], at[~holes], values[~holes, unit])
     return filled
+
+
+def with_signal(recording: xr.Dataset, values: np.ndarray) -> xr.Dataset:
+    """A recording with another signal of shape (n_times, n_units).
+
+    Its neuropil does not travel: on the scale of the old signal, it would be subtracted from the
+    new one without an error.
+    """
+    found = recording.drop_vars("neuropil", errors="ignore")
+    return found.assign(signal=(("time", "unit"), values))

@@ -84,7 +84,7 @@ def bin_time(
     binned = binned.assign_coords(
         time=time[rows].mean(axis=1), segment=("time", segment[rows[:, 0]])
     )
-    lost = []
+    lost, summed = [], ("signal", "neuropil") if how == "sum" else ()  # both are on one scale
     for name, variable in recording.data_vars.items():
         if "time" not in variable.dims:
             continue
@@ -92,7 +92,7 @@ def bin_time(
             lost.append(name)
             continue
         values = variable.values[rows]  # (n_bins, size, ...)
-        joined = values.sum(axis=1) if (name, how) == ("signal", "sum") else values.mean(axis=1)
+        joined = values.sum(axis=1) if name in summed else values.mean(axis=1)
         binned[name] = (variable.dims, joined, variable.attrs)
     n_rest = len(time) - rows.size
     notes = [f"{n_rest} samples at the ends of segments, which fill no bin"] if n_rest else []

@@ -21,7 +21,7 @@ from neuroml.data._matrix import Matrix, may_be_seconds, read_matrix, read_vecto
 from neuroml.data._nwb import read_roi_series
 from neuroml.data._tables import is_table
 from neuroml.data._time import rate_and_segments
-from neuroml.data._units import DECONVOLVED, OnNaN, no_cell, settle_units
+from neuroml.data._units import DECONVOLVED, OnNaN, no_cell, settle_units, with_signal
 from neuroml.exceptions import DataError
 
 __all__ = ["delta_f_over_f", "read_traces", "subtract_neuropil"]
@@ -346,6 +346,7 @@ def subtract_neuropil(recording: xr.Dataset, weight: float = 0.7) -> xr.Dataset:
             "the recording has no neuropil signal",
             expected="a variable neuropil (time, unit)",
             found=", ".join(map(str, recording.data_vars)),
+            fix="Subtract it before any other step: what rescales the signal leaves it out.",
             subject=name_of(recording),
         )
     if not 0 <= weight <= 1:
@@ -425,7 +426,7 @@ def delta_f_over_f(
             subject=subject,
             field="signal",
         )
-    changed = recording.assign(signal=(("time", "unit"), (values - baseline) / baseline))
+    changed = with_signal(recording, (values - baseline) / baseline)
     return changed.assign_attrs(value_units="dF/F")
 
 

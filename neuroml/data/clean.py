@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from neuroml._core.recording import break_points, name_of, validate_recording
 from neuroml._core.validation import session_slices
+from neuroml.data._units import with_signal
 from neuroml.exceptions import DataError
 
 __all__ = ["clean"]
@@ -104,7 +105,7 @@ def clean(
             except DataError as error:
                 number = recording["segment"].values[part.start]
                 raise error.at(subject=subject, field=f"segment {number}") from error
-    result = recording.assign(signal=(("time", "unit"), cleaned))
+    result = with_signal(recording, cleaned)
     if names:
         result = result.drop_sel(confound=names)
         if not result.sizes["confound"]:

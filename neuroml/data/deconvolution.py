@@ -8,7 +8,7 @@ import xarray as xr
 
 from neuroml._core.recording import name_of, validate_recording
 from neuroml._core.validation import session_slices
-from neuroml.data._units import are_counts, is_deconvolved
+from neuroml.data._units import are_counts, is_deconvolved, with_signal
 from neuroml.exceptions import DataError
 
 __all__ = ["detect_events"]
@@ -127,7 +127,7 @@ def detect_events(recording: xr.Dataset, *, threshold: float | None = None) -> x
                 gamma = np.exp(-1 / (decay_s * recording.attrs["rate_hz"]))
                 is_step = _steps(values[part, unit], gamma, n_sd * noise[unit]) > 0
             events[part, unit] = _onsets(is_step, recording.attrs["rate_hz"])
-    found = recording.assign(signal=(("time", "unit"), events))
+    found = with_signal(recording, events)
     found = found.assign_coords(noise=("unit", noise))
     return validate_recording(found.assign_attrs(value_units="count", **about))
 

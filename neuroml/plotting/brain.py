@@ -82,7 +82,16 @@ def plot_brain_map(
             subject=name_of(recording),
             field="image",
         )
-    data = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float64))
+    stored = np.asarray(image.dataobj, dtype=np.float64)
+    if np.isinf(stored).any():
+        raise DataError(
+            "a map has no color for infinite values",
+            expected="finite numbers, NaN where missing",
+            found=f"{int(np.isinf(stored).sum())} voxels",
+            subject=name_of(recording),
+            field="values",
+        )
+    data = np.nan_to_num(stored)
     maps = data[..., None] if data.ndim == 3 else data
     if not maps.any():
         raise DataError("all values are 0 or missing", expected="values", field="values")

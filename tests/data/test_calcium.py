@@ -3,7 +3,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroml.data import delta_f_over_f, make_recording, read_traces, subtract_neuropil
+from neuroml.data import (
+    bin_time,
+    clean,
+    delta_f_over_f,
+    detect_events,
+    make_recording,
+    read_traces,
+    subtract_neuropil,
+)
 from neuroml.exceptions import DataError
 
 
@@ -258,3 +266,40 @@ def test_a_suite2p_folder_without_a_rate_counts_samples_or_takes_timestamps(tmp_
         read_traces(tmp_path, time_axis="samples", rate_hz=30.0)
     with pytest.raises(DataError, match="time_axis is for recordings.*'samples'.*'frames'"):
         read_traces(tmp_path, time_axis="frames")
+
+
+@pytest.mark.parametrize(
+    ("step", "options"),
+    [
+        (delta_f_over_f, {}),
+        (clean, {"detrend": True}),
+        (clean, {"standardize": True}),
+        (detect_events, {}),
+    ],
+)
+def test_neuropil_is_not_subtracted_from_a_signal_on_another_scale(step, options):
+    rng = np.random.default_rng(0)
+    halo = xr.DataArray(rng.random((200, 2)), dims=("time", "unit"))
+    units = {"value_units": "dF/F"} if step is detect_events else {}
+    recording = make_recording(
+        10 + rng.random((200, 2)),
+        modality="calcium",
+        rate_hz=10.0,
+        variables={"neuropil": halo},
+        **units,
+    )
+    with pytest.raises(DataError, match="no neuropil.*Subtract it before any other step"):
+        subtract_neuropil(step(recording.assign_attrs(decay_s=0.5), **options))
+
+
+@pytest.mark.parametrize("how", ["mean", "sum"])
+def test_bins_and_neuropil_in_either_order(how):
+    rng = np.random.default_rng(0)
+    halo = xr.DataArray(rng.random((20, 2)), dims=("time", "unit"))
+    recording = make_recording(
+        10 + rng.random((20, 2)), modality="calcium", rate_hz=10.0, variables={"neuropil": halo}
+    )
+    first = bin_time(subtract_neuropil(recording), bin_s=0.5, how=how)
+    np.testing.assert_allclose(
+        subtract_neuropil(bin_time(recording, bin_s=0.5, how=how)).signal, first.signal
+    )

@@ -33,6 +33,8 @@ def test_values_reach_the_picture(run):
 def test_why_nothing_is_drawn(run):
     with pytest.raises(DataError, match="all values are 0"):
         plot_brain_map([0.0, 0.0], run)
+    with pytest.raises(DataError, match="no color for infinite values"):
+        plot_brain_map([1.0, np.inf], run)
     with pytest.raises(DataError, match="does not know where"):
         plot_brain_map([1.0], make_recording(np.zeros((3, 1)), modality="fmri"))
     surface = run.assign_attrs(image='{"form": "gifti", "shape": [2], "structure": ""}')
