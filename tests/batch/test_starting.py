@@ -342,6 +342,15 @@ class TestTrials:
         with pytest.raises(DataError, match=told):
             start_recipe("trials", tmp_path / "trials.csv", y="choice", family=family)
 
+    @pytest.mark.parametrize("other", [("right", "up"), (0, 1)])
+    def test_tables_whose_codes_differ(self, tmp_path, other):
+        for name, labels in (("a", ("left", "right")), ("b", other)):
+            table = mice(1, 2, 30)
+            table["choice"] = np.array(labels)[np.arange(len(table)) % 2]
+            table.to_csv(tmp_path / f"{name}.csv", index=False)
+        with pytest.raises(DataError, match=r"b\.csv.*different labels.*'left', 'right', as in a"):
+            start_recipe("trials", tmp_path, y="choice")
+
     @pytest.mark.parametrize(
         ("stimulus", "told"),
         [

@@ -128,7 +128,19 @@ def _tables(path: Path) -> list[Path]:
 
 
 def _read(files: list[Path], options: dict[str, Any]) -> list[xr.Dataset]:
-    return [one for file in files for one in read_trials(file, **options)]
+    found = [(file, one) for file in files for one in read_trials(file, **options)]
+    first = found[0][1].attrs.get("classes", [])
+    for file, one in found:
+        if one.attrs.get("classes", []) != first:
+            raise DataError(
+                "the tables have different labels, so that their codes mean different things",
+                expected=f"{list_some(first) or 'numbers'}, as in {files[0].name}",
+                found=list_some(one.attrs.get("classes", [])) or "numbers",
+                fix="Put the trials into one table, or correct the labels.",
+                file=file,
+                field=options["y"],
+            )
+    return [one for _, one in found]
 
 
 def _part(
