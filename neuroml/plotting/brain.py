@@ -82,16 +82,7 @@ def plot_brain_map(
             subject=name_of(recording),
             field="image",
         )
-    stored = np.asarray(image.dataobj, dtype=np.float64)
-    if np.isinf(stored).any():
-        raise DataError(
-            "a map has no color for infinite values",
-            expected="finite numbers, NaN where missing",
-            found=f"{int(np.isinf(stored).sum())} voxels",
-            subject=name_of(recording),
-            field="values",
-        )
-    data = np.nan_to_num(stored)
+    data = _drawn_values(image, recording)
     maps = data[..., None] if data.ndim == 3 else data
     if not maps.any():
         raise DataError("all values are 0 or missing", expected="values", field="values")
@@ -128,3 +119,17 @@ def _colors(maps: np.ndarray) -> dict[str, Any]:
         "threshold": limit * 1e-6,
         "colorbar": True,
     }
+
+
+def _drawn_values(image: Any, recording: xr.Dataset) -> np.ndarray:
+    """The values of an image, 0 where they are missing."""
+    stored = np.asarray(image.dataobj, dtype=np.float64)
+    if np.isinf(stored).any():
+        raise DataError(
+            "a map has no color for infinite values",
+            expected="finite numbers, NaN where missing",
+            found=f"{int(np.isinf(stored).sum())} voxels",
+            subject=name_of(recording),
+            field="values",
+        )
+    return np.nan_to_num(stored)
