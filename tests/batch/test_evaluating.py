@@ -448,6 +448,12 @@ def test_all_faults_are_told_at_once(tmp_path):
 
 
 def test_a_score_that_needs_a_y_is_refused_without_one(tmp_path):
-    text = "[[fit.steps]]\nuse = 'SwitchingPopulationGLM'\n[evaluate]\nscoring = 'correlation'"
+    text = "[[fit.steps]]\nuse = 'RidgeDecoder'\n[evaluate]\nscoring = 'correlation'"
     with pytest.raises(RecipeError, match="compares predictions with a y: name a target"):
+        check(write(tmp_path, counts(), text))
+
+
+def test_states_are_no_predictions_that_could_be_scored(tmp_path):
+    text = "[[fit.steps]]\nuse = 'SwitchingPopulationGLM'\n[evaluate]\nscoring = 'correlation'"
+    with pytest.raises(RecipeError, match="predict gives states, which 'correlation' would"):
         check(write(tmp_path, counts(), text))
