@@ -6,7 +6,7 @@ subject, or a list of sessions per subject. What can be read in two ways is refu
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -490,18 +490,35 @@ def code_names(y: Any) -> tuple[Any, np.ndarray | None]:
     DataError
         If names are missing, or mixed with numbers.
     """
-    parts = parts_of(y) if is_mapping(y) else None
-    if parts is None and isinstance(y, list | tuple) and len(y) and np.ndim(y[0]) == 1:
-        parts = dict(enumerate(y))
-    flat = [np.asarray(one) for one in (parts.values() if parts else [] if y is None else [y])]
+    flat = [np.asarray(one) for one in _leaves(y)]
     if not any(_holds_names(one) for one in flat) or any(one.ndim != 1 for one in flat):
         return y, None
     flat = [check_labels(one, len(one), "y").astype(str) for one in flat]
     names = np.unique(np.concatenate(flat))
-    coded = [np.searchsorted(names, one) for one in flat]
-    if parts is None:
-        return coded[0], names
-    return (dict(zip(parts, coded, strict=True)) if is_mapping(y) else coded), names
+    coded = iter([np.searchsorted(names, one) for one in flat])
+    return _filled(y, coded), names
+
+
+def _is_in_parts(y: Any) -> bool:
+    return isinstance(y, list | tuple) and len(y) > 0 and _is_vector(y[0])
+
+
+def _is_vector(part: Any) -> bool:
+    return isinstance(part, list | tuple) or np.ndim(part) == 1
+
+
+def _leaves(y: Any) -> list[Any]:
+    """The vectors of targets in dicts and lists of sessions, or the targets alone."""
+    if is_mapping(y) or _is_in_parts(y):
+        return [one for part in (y.values() if is_mapping(y) else y) for one in _leaves(part)]
+    return [] if y is None else [y]
+
+
+def _filled(y: Any, leaves: Iterator[Any]) -> Any:
+    """The same dicts and lists with other vectors."""
+    if is_mapping(y):
+        return {key: _filled(part, leaves) for key, part in y.items()}
+    return [_filled(part, leaves) for part in y] if _is_in_parts(y) else next(leaves)
 
 
 def _holds_names(values: np.ndarray) -> bool:

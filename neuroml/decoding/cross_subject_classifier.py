@@ -59,7 +59,8 @@ class CrossSubjectClassifier(ClassifierMixin, Estimator):
         that no training sample shows can be recognized if it has a prototype.
     cv : int, default=5
         Parts of every subject's samples that are left out in turn to find the temperature: whole
-        sessions where there are as many, else contiguous blocks of each class.
+        sessions where there are as many and the others show all classes, else contiguous blocks of
+        each class.
 
     Attributes
     ----------
@@ -141,7 +142,7 @@ class CrossSubjectClassifier(ClassifierMixin, Estimator):
         """
         if y is None:
             raise DataError("requires y to be passed, but the target y is None", field="y")
-        data, labels = pair_by_subject(X, y, groups)
+        data, labels = pair_by_subject(X, _joined(y), groups)
         named = {s: _labels(part, s) for s, part in labels.items()}
         seen = np.unique(np.concatenate(list(named.values())))
         self.classes_, self.prototypes_ = class_prototypes(self.prototypes, seen)
@@ -176,6 +177,15 @@ class CrossSubjectClassifier(ClassifierMixin, Estimator):
             )
         return self.prototypes_[places]
 
+    def _folds(self, labels: np.ndarray, targets: np.ndarray, sessions: np.ndarray) -> np.ndarray:
+        """Sessions left out together, or blocks if there are few or one alone shows a class."""
+        fold = session_folds(sessions, self.cv)
+        # a decoder that never saw a class says nothing of how sure the one of all samples is
+        n_classes = len(np.unique(labels))
+        whole = all(len(np.unique(labels[fold != k])) == n_classes for k in np.unique(fold))
+        enough = sessions[-1] + 1 >= self.cv
+        return fold if whole and enough else block_folds(targets, self.cv)
+
     def _held_out(
         self,
         data: dict[Subject, np.ndarray],
@@ -184,12 +194,7 @@ class CrossSubjectClassifier(ClassifierMixin, Estimator):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Log-likelihoods of the classes of all samples, by decoders not fitted to them; truth."""
         targets = {s: self._targets(part) for s, part in labels.items()}
-        folds = {
-            s: session_folds(sessions[s], self.cv)
-            if sessions[s][-1] + 1 >= self.cv
-            else block_folds(targets[s], self.cv)
-            for s in data
-        }
+        folds = {s: self._folds(labels[s], targets[s], sessions[s]) for s in data}
         scores, truth = [], []
         for k in np.unique(np.concatenate(list(folds.values()))):
             kept = {s: fold != k for s, fold in folds.items()}
@@ -341,7 +346,7 @@ class CrossSubjectClassifier(ClassifierMixin, Estimator):
         -------
         float
         """
-        data, labels = pair_by_subject(X, y, groups)
+        data, labels = pair_by_subject(X, _joined(y), groups)
         weights = weights_by_subject(sample_weight, data, X, groups)
         one = groups is None and not is_cohort(X)
         values = [
@@ -366,12 +371,30 @@ def _labels(labels: Any, subject: Subject | None = None) -> np.ndarray:
     return found
 
 
+def _joined(y: Any) -> Any:
+    """Labels whose sessions are joined in each subject of a dict; names stay names."""
+    if not is_mapping(y):
+        return y
+    return {s: _one_after_another(part) if _is_several(part) else part for s, part in y.items()}
+
+
+def _is_several(y: Any) -> bool:
+    listed = isinstance(y, list | tuple) or (isinstance(y, np.ndarray) and y.dtype == object)
+    return bool(listed and len(y) and np.ndim(as_given(y[0], "y")) > 0)
+
+
+def _one_after_another(parts: Any) -> np.ndarray:
+    values = [value for part in parts for value in np.asarray(as_given(part, "y")).tolist()]
+    return check_labels(values, len(values), "y")
+
+
 def _in_form(y: Any, encode: Callable[[Any], np.ndarray]) -> Any:
     """Labels encoded, in the form in which they came: by subject, by session, or as one array."""
     if is_mapping(y):
         return {s: _in_form(part, encode) for s, part in y.items()}
     listed = isinstance(y, list | tuple) or (isinstance(y, np.ndarray) and y.dtype == object)
-    several = listed and len(y) and np.ndim(as_given(y[0], "y")) > 0
-    if several or (not listed and np.ndim(y) == 2 and np.shape(y)[1] > 1):  # a row per subject
+    if _is_several(y) or (
+        not listed and np.ndim(y) == 2 and np.shape(y)[1] > 1
+    ):  # a row per subject
         return [_in_form(part, encode) for part in y]
     return encode(y)

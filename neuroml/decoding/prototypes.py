@@ -214,13 +214,13 @@ def class_prototypes(
         missing = sorted(set(seen.tolist()) - set(classes.tolist()))
         if missing:
             raise DataError(
-                "labels without a prototype", expected=list(classes), found=missing, field="y"
+                "labels without a prototype", expected=classes.tolist(), found=missing, field="y"
             )
         given = {np.asarray(name)[()]: row for name, row in prototypes.items()}
         table = np.array([given[name] for name in classes], dtype=float)
     if len(classes) < 2:
         raise DataError(
-            "there is only one class", expected="at least 2 classes", found=list(classes)
+            "there is only one class", expected="at least 2 classes", found=classes.tolist()
         )
     return classes, table
 

@@ -20,8 +20,11 @@ from neuroml.representation._checks import condition_means
 
 __all__ = ["Discriminant", "Noise", "accuracy_of", "fit_discriminant"]
 
-# Of the mean variance, added to S so that units that never vary can be divided by.
+# Of the mean variance, added to S so that units that never vary can be divided by; and the noise
+# where there is none, of data whose largest deviation is 1.
 _LEAST = 1e-9
+# Of the square of the largest deviation, which is 1 (`standardized`): rounding of means.
+_NO_NOISE = 1e-24
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Noise:
     share : float
         Of the covariance that is replaced by its mean variance.
     ridge : float
-        What is added to its diagonal; 0 where there is no noise at all.
+        What is added to its diagonal.
     factor : tuple or None
         Cholesky factor of the covariance, or of the Gram matrix of samples if that is smaller.
     """
@@ -49,8 +52,8 @@ class Noise:
         """Shrink and decompose."""
         n, n_units = residuals.shape
         scale = float((residuals**2).mean())
-        if scale <= 0:
-            return cls(residuals, 1.0, 0.0, None)
+        if scale <= _NO_NOISE:
+            return cls(residuals, 1.0, _LEAST, None)
         share = float(ledoit_wolf_shrinkage(residuals, assume_centered=True)) if n > 1 else 1.0
         ridge = (share + _LEAST) * scale
         if share >= 1:
@@ -64,7 +67,7 @@ class Noise:
     def divide(self, means: np.ndarray) -> np.ndarray:
         """S^-1 applied to rows (n_rows, n_units)."""
         if self.factor is None:  # all directions alike
-            return means / self.ridge if self.ridge else means
+            return means / self.ridge
         if self.residuals.shape[1] <= len(self.residuals):
             return cho_solve(self.factor, means.T).T
         # (a N^T N + r I)^-1 = (I - N^T (N N^T + r/a I)^-1 N) / r
@@ -117,6 +120,14 @@ def fit_discriminant(X: np.ndarray, codes: np.ndarray, n_conditions: int) -> Dis
 def accuracy_of(
     X: np.ndarray, codes: np.ndarray, sides: np.ndarray, weights: np.ndarray, cut: np.ndarray
 ) -> np.ndarray:
-    """Share of samples on their own side, the mean over conditions (n_dichotomies,)."""
-    right = ((X @ weights > cut) == sides[:, codes].T).astype(float)
-    return condition_means(right, np.unique(codes, return_inverse=True)[1].ravel()).mean(axis=0)
+    """Share of samples on their own side (n_dichotomies,), the mean over conditions of each side.
+
+    Guesses are right half of the time: sides count alike, and what lies on the line counts half.
+    """
+    distance = X @ weights - cut
+    right = 0.5 * (1 + np.sign(distance) * np.where(sides[:, codes].T, 1.0, -1.0))
+    present, place = np.unique(codes, return_inverse=True)
+    by_condition = condition_means(right, place.ravel())
+    own = sides[:, present].T
+    halves = [(by_condition * side).sum(axis=0) / side.sum(axis=0) for side in (own, ~own)]
+    return (halves[0] + halves[1]) / 2

@@ -15,8 +15,10 @@ from sklearn.metrics import confusion_matrix
 from sklearn.neighbors import KNeighborsClassifier
 
 from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.validation import check_labels
 from neuroml.exceptions import DataError
-from neuroml.representation._checks import as_table, codes_of, same_rows
+from neuroml.representation._checks import as_table, codes_of
+from neuroml.representation._networks import calls_of, check_networks
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +31,8 @@ def activation_codes(
 ) -> np.ndarray:
     """Which units of a network are active, for each sample.
 
-    Two samples with one code lie in the same linear piece of a network of rectifiers [1]_.
+    Two samples with one code lie in the same linear piece of a network of rectifiers [1]_. The
+    network is evaluated as by ``eval()``, and stays as it is.
 
     Parameters
     ----------
@@ -46,7 +49,7 @@ def activation_codes(
     Raises
     ------
     DataError
-        If there are no such modules.
+        If there are no such modules, or one of them is not run, or returns no tensor.
 
     References
     ----------
@@ -64,6 +67,7 @@ def activation_codes(
     """
     import torch
 
+    check_networks(model)
     modules = dict(model.named_modules())
     if layers is None:
         chosen = [m for m in modules.values() if isinstance(m, torch.nn.ReLU)]
@@ -76,20 +80,48 @@ def activation_codes(
             found=layers,
             field="layers",
         )
-    kept: list[torch.Tensor] = []
+    kept = [one.output for one in calls_of(model, X, chosen)]
+    if not kept:
+        raise DataError("these modules are not run", expected="layers= of modules that are",
+                        found=layers, field="layers")  # fmt: skip
+    return np.asarray(torch.cat([(one > 0).reshape(len(one), -1) for one in kept], dim=1).cpu())
 
-    def keep(_module: Any, _inputs: Any, output: torch.Tensor) -> None:
-        kept.append((output.detach() > 0).reshape(len(output), -1))
 
-    handles = [module.register_forward_hook(keep) for module in dict.fromkeys(chosen)]
-    like = next(model.parameters(), torch.zeros(()))
-    try:
-        with torch.no_grad():
-            model(torch.as_tensor(X, dtype=like.dtype, device=like.device))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return np.asarray(torch.cat(kept, dim=1).cpu())
+def _every_fifth(classes: np.ndarray) -> np.ndarray:
+    """Whether a sample is every fifth of its class, so that no class is tested unlearned."""
+    rank = np.asarray(pd.Series(classes).groupby(classes).cumcount())
+    if rank.max() < 4:
+        raise DataError(
+            "no class has samples enough to leave every fifth out",
+            expected="five or more samples of a class, or codes_test= and y_test=",
+            found=f"at most {int(rank.max()) + 1}",
+            field="y",
+        )
+    return np.asarray(rank % 5 == 4)
+
+
+def _test_samples(
+    codes: ArrayLike, y: ArrayLike | None, n_units: int, names: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bits of new samples, and the numbers of their classes."""
+    bits = as_table(codes, "codes_test") > 0
+    if y is None or bits.shape[1] != n_units:
+        raise DataError(
+            "the test samples do not go with the others",
+            expected=f"codes of {n_units} units, and y_test",
+            found=f"shape {bits.shape}, y_test {'missing' if y is None else 'given'}",
+            field="codes_test",
+        )
+    given = check_labels(y, len(bits), "y_test")
+    classes = np.searchsorted(names, given).clip(max=len(names) - 1)
+    if (names[classes] != given).any():
+        raise DataError(
+            "test classes that were not learned",
+            expected=names.tolist(),
+            found=sorted(set(given.tolist()) - set(names.tolist())),
+            field="y_test",
+        )
+    return bits, classes
 
 
 def code_redundancy(codes: ArrayLike) -> float:
@@ -159,7 +191,7 @@ def code_separability(
     y : array-like of shape (n_samples,)
         Classes.
     codes_test, y_test : array-like, optional
-        New samples. Without them, every fifth of the given ones is tested and not learned from.
+        New samples. Without them, every fifth of each class is tested and not learned from.
     random_state : int, RandomState, Generator or None, default=0
         Starts the clusters.
 
@@ -183,28 +215,11 @@ def code_separability(
     bits = as_table(codes, "codes") > 0
     names, classes = codes_of(y, len(bits))
     if codes_test is None:
-        test = np.arange(len(bits)) % 5 == 4
+        test = _every_fifth(classes)
         bits_test, classes_test = bits[test], classes[test]
         bits, classes = bits[~test], classes[~test]
     else:
-        bits_test = as_table(codes_test, "codes_test") > 0
-        if y_test is None or bits_test.shape[1] != bits.shape[1]:
-            raise DataError(
-                "the test samples do not go with the others",
-                expected=f"codes of {bits.shape[1]} units, and y_test",
-                found=f"shape {bits_test.shape}, y_test {'missing' if y_test is None else 'given'}",
-                field="codes_test",
-            )
-        given = np.asarray(y_test)
-        same_rows(bits_test, given, "y_test")
-        classes_test = np.searchsorted(names, given).clip(max=len(names) - 1)
-        if (names[classes_test] != given).any():
-            raise DataError(
-                "test classes that were not learned",
-                expected=names.tolist(),
-                found=sorted(set(given.tolist()) - set(names.tolist())),
-                field="y_test",
-            )
+        bits_test, classes_test = _test_samples(codes_test, y_test, bits.shape[1], names)
     (rng,) = spawn_generators(random_state, 1)
     seed = int(rng.integers(2**31))
     train, held = bits.astype(float), bits_test.astype(float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations, permutations
+from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +12,14 @@ from scipy.optimize import linear_sum_assignment
 
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.exceptions import DataError
-from neuroml.representation._checks import as_dichotomies, as_table, codes_of, condition_means
+from neuroml.representation._checks import (
+    as_count,
+    as_dichotomies,
+    as_table,
+    codes_of,
+    condition_means,
+    standardized,
+)
 from neuroml.representation._readout import Discriminant, Noise, accuracy_of, fit_discriminant
 from neuroml.representation.dissimilarity import parts_of_samples
 
@@ -29,6 +37,7 @@ __all__ = [
 # All pairings of seven conditions with seven are 5040; of eight, eight times as many.
 _MOST_EXACT = 7
 _N_STARTS = 50
+_MOST_LISTED = 1_000_000  # halves of 22 conditions are 352,716, of 24 four times as many
 
 
 def dichotomies(
@@ -52,7 +61,7 @@ def dichotomies(
     Raises
     ------
     DataError
-        If there are fewer than two conditions.
+        If there are fewer than two conditions, or more dichotomies than can be listed.
 
     Examples
     --------
@@ -62,10 +71,20 @@ def dichotomies(
            [1, 0, 1, 0],
            [1, 0, 0, 1]])
     """
-    if n_conditions < 2:
-        raise DataError("too few conditions", expected="at least 2", found=n_conditions)
+    as_count(n_conditions, "n_conditions", 2)
     half = (n_conditions + 1) // 2
-    if most is not None and n_conditions > 16:  # 24,310 halves of 18: drawn, not listed
+    number = comb(n_conditions, half) // (1 if n_conditions % 2 else 2)
+    if most is not None:
+        most = min(as_count(most, "most"), number)
+    elif number > _MOST_LISTED:
+        raise DataError(
+            "these are too many dichotomies to list",
+            expected=f"at most {_MOST_LISTED}, or most= of them",
+            found=f"{number:.3g} of {n_conditions} conditions",
+            field="most",
+        )
+    # 24,310 halves of 18: drawn until there are enough, not listed
+    if most is not None and n_conditions > 16 and 2 * most <= number:
         (rng,) = spawn_generators(random_state, 1)
         drawn: dict[bytes, np.ndarray] = {}
         while len(drawn) < most:
@@ -228,7 +247,7 @@ def ccgp(X: ArrayLike, y: ArrayLike, labels: ArrayLike) -> float:
             found=f"{int(side.sum())} and {int((~side).sum())}",
             field="labels",
         )
-    return float(cross_condition_accuracy(table, codes, side[None])[0])
+    return float(cross_condition_accuracy(standardized(table), codes, side[None])[0])
 
 
 def cross_condition_accuracy(
@@ -290,7 +309,8 @@ def shattering_dimensionality(
     """Mean accuracy with which lines tell the halves of all balanced dichotomies apart.
 
     Linear discriminants are tested on trials that they were not fitted to: left-out sessions, or a
-    fifth of each condition. 1 where every split can be read out [1]_; .5 is chance.
+    fifth of each condition. Accuracy is the mean over the two sides, and over the conditions of a
+    side: 1 where every split can be read out [1]_; .5 is chance.
 
     Parameters
     ----------
@@ -333,7 +353,7 @@ def shattering_dimensionality(
     names, codes = codes_of(y, len(table))
     parts = parts_of_samples(codes, names, sessions)
     sides = dichotomies(len(names), most=most, random_state=random_state)
-    return float(decoding_accuracy(table, codes, sides, parts).mean())
+    return float(decoding_accuracy(standardized(table), codes, sides, parts).mean())
 
 
 def decoding_accuracy(

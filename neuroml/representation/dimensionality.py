@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neuroml._core.estimator import check_option
-from neuroml.representation._checks import as_table
+from neuroml.representation._checks import as_table, standardized
 
 __all__ = ["effective_rank", "participation_ratio"]
 
@@ -35,8 +35,7 @@ def participation_ratio(X: ArrayLike) -> float:
     >>> participation_ratio([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     2.0
     """
-    table = as_table(X)
-    centered = table - table.mean(axis=0)
+    centered = standardized(as_table(X))
     # the smaller of the two products has the same non-zero eigenvalues
     wide = centered.shape[1] > centered.shape[0]
     product = centered @ centered.T if wide else centered.T @ centered
@@ -75,8 +74,9 @@ def effective_rank(W: ArrayLike, kind: str = "entropy") -> float:
     values = np.linalg.svd(as_table(W, "W"), compute_uv=False)
     if not values[0] > 0:
         return 0.0
+    values = values / values[0]
     if kind == "stable":
-        return float((values**2).sum() / values[0] ** 2)
+        return float((values**2).sum())
     shares = values / values.sum()
     shares = shares[shares > 0]
     return float(np.exp(-(shares * np.log(shares)).sum()))

@@ -70,13 +70,14 @@ def representational_dissimilarity(
     check_option(metric, ("euclidean", "correlation", "crossnobis"), "metric")
     table = as_table(X)
     names, codes = codes_of(y, len(table))
-    if precision is not None and metric != "crossnobis":
-        raise DataError(
-            "only metric='crossnobis' takes the precision of the noise",
-            expected="precision=None",
-            found=f"metric={metric!r}",
-            field="precision",
-        )
+    for field, given in {"precision": precision, "sessions": sessions}.items():
+        if given is not None and metric != "crossnobis":
+            raise DataError(
+                f"only metric='crossnobis' takes {field}",
+                expected=f"{field}=None",
+                found=f"metric={metric!r}",
+                field=field,
+            )
     if metric == "crossnobis":
         parts = parts_of_samples(codes, names, sessions)
         means = np.stack(
@@ -87,6 +88,7 @@ def representational_dissimilarity(
         return crossnobis(means, counts, weight)
     means = condition_means(table, codes)
     if metric == "euclidean":
+        means = means - means.mean(axis=0)  # large offsets would cancel the digits of differences
         return _distances(means @ means.T, means.shape[1])
     centered = means - means.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centered, axis=1)
@@ -113,6 +115,16 @@ def _square(precision: ArrayLike, n_units: int) -> np.ndarray:
             found=f"shape {given.shape}",
             field="precision",
         )
+    largest = np.abs(given).max()
+    asymmetry = np.abs(given - given.T).max()
+    lowest = np.linalg.eigvalsh((given + given.T) / 2)[0]
+    if asymmetry > 1e-6 * largest or lowest < -1e-6 * largest:
+        raise DataError(
+            "this is no inverse of a covariance",
+            expected="a symmetric matrix without negative eigenvalues",
+            found=f"entries that differ by {asymmetry:.3g}, smallest eigenvalue {lowest:.3g}",
+            field="precision",
+        )
     return given
 
 
@@ -135,7 +147,7 @@ def parts_of_samples(
             own = np.flatnonzero(codes == c)
             parts[own] = np.arange(len(own)) % min(fewest, 5)
         return parts
-    labels = check_labels(np.asarray(sessions), len(codes), "sessions")
+    labels = check_labels(sessions, len(codes), "sessions")
     found, parts = np.unique(labels, return_inverse=True)
     parts = parts.ravel()
     table = np.zeros((len(found), n_conditions), dtype=int)
@@ -170,6 +182,7 @@ def crossnobis(
     precision : ndarray of shape (n_units, n_units), optional
     """
     n_parts, _, n_units = means.shape
+    means = means - means.mean(axis=(0, 1))  # large offsets would cancel the digits of differences
     sums = means * counts[:, :, None]
     rest = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)[:, :, None]
     weighted = rest if precision is None else rest @ precision

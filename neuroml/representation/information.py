@@ -12,9 +12,10 @@ from scipy.spatial.distance import cdist
 from scipy.special import digamma, logsumexp
 
 from neuroml._core.estimator import check_option
+from neuroml._core.validation import check_labels, one_array
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError
-from neuroml.representation._checks import as_table, same_rows
+from neuroml.representation._checks import as_table
 
 __all__ = ["mutual_information"]
 
@@ -48,7 +49,8 @@ def mutual_information(
         frequencies: the same at any scale of X. "adaptive-kde": every sample is a Gaussian of
         variance .001 of the largest activity, and
         :math:`H(T) \le -\langle \log \langle e^{-d_{ij}^2 / 2 s^2} \rangle_j \rangle_i` [2]_.
-        "ksg": distances to the third neighbor [3]_, [4]_, for few continuous units.
+        "ksg": distances to the third neighbor [3]_, [4]_, for few continuous units whose values do
+        not come back, unlike counts and rectified activity.
     correction : {None, "shuffle", "quadratic"}, default=None
         Few samples make estimates of all methods but "ksg" too large. "shuffle" subtracts the mean
         of twenty shuffles of y. "quadratic" fits :math:`I + a/n + b/n^2` to the data, halves and
@@ -63,7 +65,8 @@ def mutual_information(
     Raises
     ------
     DataError
-        If the two are about different samples, or too few for the method or the correction.
+        If the two are about different samples, or too few for the method or the correction, or
+        values come back for "ksg".
 
     Warns
     -----
@@ -94,15 +97,14 @@ def mutual_information(
     check_option(method, ("adaptive-bins", "adaptive-kde", "ksg"), "method")
     if correction is not None:
         check_option(correction, ("shuffle", "quadratic"), "correction")
-    given = np.asarray(X)
-    table = as_table(given[:, None] if given.ndim == 1 else X)
-    target = np.asarray(getattr(y, "values", y))
-    same_rows(table, target, "y")
-    if target.ndim != 1 or len(table) < 4:
+    given = one_array(X)
+    table = as_table(np.asarray(given)[:, None] if np.ndim(given) == 1 else given)
+    target = check_labels(y, len(table), "y")
+    if len(table) < 4 or target.dtype.kind == "c" or not np.isfinite(_numbers_of(target)).all():
         raise DataError(
             "these are no samples of a label or a variable",
-            expected="one value of y for each of 4 or more samples",
-            found=f"y of shape {target.shape}",
+            expected="one finite value of y for each of 4 or more samples",
+            found=f"y of shape {target.shape} and type {target.dtype}",
             field="y",
         )
     if not (isinstance(n_bins, int | np.integer) and n_bins >= 2):
@@ -115,6 +117,11 @@ def mutual_information(
         shuffled = [estimate(first, rng.permutation(second)) for _ in range(_N_SHUFFLES)]
         return value - float(np.mean(shuffled))
     return _extrapolated(estimate, first, second, value) if correction == "quadratic" else value
+
+
+def _numbers_of(target: np.ndarray) -> np.ndarray:
+    """The values if they are a continuous variable."""
+    return target if target.dtype.kind == "f" else np.empty(0)
 
 
 Estimate = Callable[[np.ndarray, np.ndarray], float]
@@ -197,13 +204,26 @@ def _ksg_continuous(X: np.ndarray, y: np.ndarray) -> float:
     n, k = len(X), min(_N_NEIGHBORS, len(X) - 1)
     both = np.column_stack([X, y])
     # the distance to the k-th other sample in both; neighbors strictly nearer in each alone
-    radius = np.nextafter(cKDTree(both).query(both, k + 1, p=np.inf)[0][:, -1], 0)
+    radius = _strictly_within(cKDTree(both).query(both, k + 1, p=np.inf)[0][:, -1])
     counts = [
         cKDTree(one).query_ball_point(one, radius, p=np.inf, return_length=True)
         for one in (X, y[:, None])
     ]
     found = digamma(k) + digamma(n) - np.mean([digamma(count).mean() for count in counts]) * 2
     return float(found / np.log(2))
+
+
+def _strictly_within(radius: np.ndarray) -> np.ndarray:
+    """The next smaller distances (n_samples,)."""
+    if not radius.all():
+        raise DataError(
+            "neighbors at no distance: their density is infinite",
+            expected="continuous values, of which at most three are the same",
+            found=f"{int((radius == 0).sum())} of {len(radius)} samples as often or more often",
+            fix="Take method='adaptive-bins', or add noise of the precision of the measurement.",
+            field="X",
+        )
+    return np.asarray(np.nextafter(radius, 0))
 
 
 def _ksg_labels(X: np.ndarray, labels: np.ndarray) -> float:
@@ -221,7 +241,7 @@ def _ksg_labels(X: np.ndarray, labels: np.ndarray) -> float:
         k = min(_N_NEIGHBORS, len(own) - 1)
         radius[own] = cKDTree(X[own]).query(X[own], k + 1, p=np.inf)[0][:, -1]
         neighbors[own] = k
-    counts = tree.query_ball_point(X, np.nextafter(radius, 0), p=np.inf, return_length=True)
+    counts = tree.query_ball_point(X, _strictly_within(radius), p=np.inf, return_length=True)
     found = (
         digamma(n)
         + digamma(neighbors).mean()

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.exceptions import DataError
-from neuroml.representation._checks import as_table
+from neuroml.representation._checks import as_count, as_table
 
 __all__ = ["connectome_init", "rank_limited_init"]
 
@@ -46,7 +46,7 @@ def rank_limited_init(W: ArrayLike, rank: int) -> np.ndarray:
     (2, True)
     """
     table = as_table(W, "W")
-    if not 1 <= rank <= min(table.shape):
+    if as_count(rank, "rank") > min(table.shape):
         raise DataError(
             "there is no such rank",
             expected=f"1 to {min(table.shape)}",
@@ -104,7 +104,7 @@ def connectome_init(
             found=f"shape {table.shape}, minimum {table.min():.3g}",
             field="C",
         )
-    if n < len(table):
+    if as_count(n, "n") < len(table):
         raise DataError(
             "there are fewer units than regions",
             expected=f"at least {len(table)}",

@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from neuroml._core.estimator import check_option
 from neuroml.exceptions import DataError
-from neuroml.representation._checks import as_table, same_rows
+from neuroml.representation._checks import as_table, same_rows, standardized
 
 __all__ = ["center", "cka", "hsic_unbiased", "kernel_alignment"]
 
@@ -30,11 +30,12 @@ def cka(X: ArrayLike, Y: ArrayLike, *, kernel: str = "linear", unbiased: bool = 
     kernel : {"linear", "rbf"}, default="linear"
         "rbf" has the width of the median distance between samples.
     unbiased : bool, default=False
-        Needs four samples. It can be negative, and is NaN where a representation does not vary.
+        Needs four samples. It can be negative.
 
     Returns
     -------
     float
+        NaN where a representation does not vary.
 
     Raises
     ------
@@ -60,6 +61,7 @@ def cka(X: ArrayLike, Y: ArrayLike, *, kernel: str = "linear", unbiased: bool = 
     check_option(kernel, ("linear", "rbf"), "kernel")
     first, second = as_table(X), as_table(Y, "Y")
     same_rows(first, second)
+    first, second = standardized(first), standardized(second)
     if kernel == "linear" and not unbiased and max(first.shape[1], second.shape[1]) < len(first):
         return _linear_cka(first, second)
     K, L = (_kernel(one, kernel) for one in (first, second))
@@ -68,14 +70,13 @@ def cka(X: ArrayLike, Y: ArrayLike, *, kernel: str = "linear", unbiased: bool = 
 
 def _linear_cka(X: np.ndarray, Y: np.ndarray) -> float:
     """The same through products of units, which are smaller than those of many samples."""
-    X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
     norms = np.linalg.norm(X.T @ X) * np.linalg.norm(Y.T @ Y)
     return float(np.linalg.norm(X.T @ Y) ** 2 / norms) if norms > 0 else float("nan")
 
 
 def _kernel(X: np.ndarray, kind: str) -> np.ndarray:
     if kind == "linear":
-        return (X - X.mean(axis=0)) @ (X - X.mean(axis=0)).T  # centered: smaller rounding
+        return X @ X.T
     squared = squareform(pdist(X, "sqeuclidean"))
     middle = float(np.median(squared[np.triu_indices(len(X), 1)])) if len(X) > 1 else 1.0
     return np.exp(-squared / (2 * (middle or 1.0)))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from neuroml.exceptions import DataError
+from neuroml.representation._networks import calls_of, check_networks, evaluating, like_weights
 from neuroml.representation.kernels import kernel_alignment
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def tangent_kernel(
     Parameters
     ----------
     model : torch.nn.Module
-        In the mode that it is in: call ``eval()`` first where it has dropout or normalization.
+        Evaluated as by ``eval()``; it stays as it is.
     x : Tensor or array-like of shape (n_samples, ...)
     params : list of str, optional
         Names of the weights, as ``named_parameters`` has them; by default all that are trained.
@@ -69,7 +70,7 @@ def tangent_kernel(
     Raises
     ------
     DataError
-        If there are no such weights.
+        If there are no such weights, or the network returns no tensor.
 
     References
     ----------
@@ -87,6 +88,7 @@ def tangent_kernel(
     """
     from torch.func import functional_call, jacrev
 
+    check_networks(model)
     known = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     chosen = list(known) if params is None else list(params)
     missing = [name for name in chosen if name not in known]
@@ -97,21 +99,24 @@ def tangent_kernel(
             found=missing,
             field="params",
         )
-    inputs = _tensor_like(x, next(iter(known.values())))
+    inputs = like_weights(x, model)
 
     def outputs(some: dict[str, torch.Tensor]) -> torch.Tensor:
-        return functional_call(model, known | some, (inputs,)).reshape(-1)
+        found = functional_call(model, known | some, (inputs,))
+        if not hasattr(found, "reshape"):
+            raise DataError(
+                "the network's output is not one tensor",
+                expected="a module that returns a tensor",
+                found=type(found).__name__,
+                field="model",
+            )
+        return found.reshape(-1)
 
-    parts = jacrev(outputs)({name: known[name] for name in chosen})
+    with evaluating(model):
+        parts = jacrev(outputs)({name: known[name] for name in chosen})
     # one weight after the other, so that the whole derivative is never in memory twice
     kernel = sum(part.flatten(1) @ part.flatten(1).T for part in parts.values())
     return np.asarray(kernel.detach().cpu())
-
-
-def _tensor_like(x: Any, weight: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return torch.as_tensor(x, dtype=weight.dtype, device=weight.device)
 
 
 def laziness_report(
@@ -131,7 +136,7 @@ def laziness_report(
     x : Tensor or array-like of shape (n_samples, ...)
     layer : str, optional
         Name of the module whose output is the hidden activity; by default, what the last
-        `torch.nn.Linear` is given.
+        `torch.nn.Linear` that is run is given.
 
     Returns
     -------
@@ -157,6 +162,7 @@ def laziness_report(
     """
     import torch
 
+    check_networks(model0, model1)
     before, after = dict(model0.named_parameters()), dict(model1.named_parameters())
     shapes = [{n: tuple(p.shape) for n, p in one.items()} for one in (before, after)]
     if shapes[0] != shapes[1]:
@@ -186,35 +192,23 @@ def _hidden(model: torch.nn.Module, x: Any, layer: str | None) -> np.ndarray:
     import torch
 
     modules = dict(model.named_modules())
-    if layer is None:
-        linear = [m for m in modules.values() if isinstance(m, torch.nn.Linear)]
-        if not linear:
-            raise DataError(
-                "there is no torch.nn.Linear whose input is the hidden activity",
-                expected=f"layer=, one of {list(modules)[1:]}",
-                found="None",
-                field="layer",
-            )
-        asked, given = linear[-1], True
-    elif layer in modules:
-        asked, given = modules[layer], False
-    else:
+    if layer is not None and layer not in modules:
         raise DataError(
             "there is no such module",
             expected=f"one of {list(modules)[1:]}",
             found=layer,
             field="layer",
         )
-    kept: list[torch.Tensor] = []
-
-    def keep(_module: Any, inputs: Any, output: Any) -> None:
-        kept.append((inputs[0] if given else output).detach())
-
-    handle = asked.register_forward_hook(keep)
-    try:
-        with torch.no_grad():
-            model(_tensor_like(x, next(model.parameters())))
-    finally:
-        handle.remove()
-    activity = kept[-1]
+    linear = [m for m in modules.values() if isinstance(m, torch.nn.Linear)]
+    calls = calls_of(model, x, linear if layer is None else [modules[layer]])
+    if not calls:
+        raise DataError(
+            "no torch.nn.Linear is run, whose input would be the hidden activity"
+            if layer is None
+            else "this module is not run",
+            expected=f"layer=, one of {list(modules)[1:]}",
+            found=layer,
+            field="layer",
+        )
+    activity = calls[-1].given if layer is None else calls[-1].output
     return np.asarray(activity.reshape(len(activity), -1).cpu(), dtype=np.float64)

@@ -15,7 +15,12 @@ from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.statistics import permutation_p_value
 from neuroml._core.validation import check_table
 from neuroml.exceptions import DataError
-from neuroml.representation._checks import as_dichotomies, codes_of, condition_means
+from neuroml.representation._checks import (
+    as_dichotomies,
+    codes_of,
+    condition_means,
+    standardized,
+)
 from neuroml.representation.dichotomies import (
     cross_condition_accuracy,
     decoding_accuracy,
@@ -166,6 +171,9 @@ class PopulationGeometry(Estimator):
         self.conditions_, self.dichotomies_ = names, sides
         self.condition_means_ = condition_means(table, codes)
         self.dissimilarity_ = crossnobis(*_part_means(table, codes, parts))
+        # only distances change with the scale, as its square
+        largest = np.abs(table - table.mean(axis=0)).max()
+        table = standardized(table)
         observed = _measured(table, codes, parts, sides) | _abstract(table, codes, sides)
         shuffled = [
             _measured(table, _shuffled(codes, parts, null_rng), parts, sides)
@@ -179,6 +187,8 @@ class PopulationGeometry(Estimator):
             units = unit_rng.integers(table.shape[1], size=table.shape[1])
             part = table[:, units]
             resampled.append(_measured(part, codes, parts, sides) | _abstract(part, codes, sides))
+        for draw in (observed, *shuffled, *resampled):
+            draw["distance"] = draw["distance"] * largest**2
         self.table_ = _table(observed, _stacked(shuffled) | _stacked(rotated), _stacked(resampled))
         return self
 
@@ -186,7 +196,7 @@ class PopulationGeometry(Estimator):
         self, X: np.ndarray, codes: np.ndarray, sides: np.ndarray, rng: np.random.Generator
     ) -> list[dict[str, np.ndarray]]:
         """CCGP and parallelism of means that are rotated within their covariance."""
-        means = self.condition_means_
+        means = condition_means(X, codes)
         n = len(means)
         middle = means.mean(axis=0)
         residuals = X - means[codes]

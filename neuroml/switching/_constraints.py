@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neuroml._core.validation import list_some
+from neuroml._core.validation import as_given, list_some
 from neuroml.exceptions import DataError
 from neuroml.switching._chain import Chain
 from neuroml.switching._em import Problem
@@ -35,7 +36,10 @@ def check_mask(mask: ArrayLike | None, n_states: int) -> np.ndarray | None:
     """
     if mask is None:
         return None
-    allowed = np.asarray(mask)
+    try:
+        allowed = np.asarray(as_given(mask, "transition_mask"))
+    except ValueError:  # rows of different lengths
+        allowed = np.empty((0, 0))
     if allowed.dtype != bool or allowed.shape != (n_states, n_states):
         raise DataError(
             "transition_mask does not say which transitions are allowed",
@@ -104,7 +108,7 @@ def check_states(
     """
     if states is None:
         return None
-    known, n_bins = np.asarray(states), int(starts[-1])
+    known, n_bins = np.asarray(as_given(states, "states")), int(starts[-1])
     if known.shape != (n_bins,) or known.dtype.kind not in "iu":
         raise DataError(
             "states are not one whole number for each bin",
@@ -120,19 +124,28 @@ def check_states(
             found=f"{known[bad[0]]} at bin {bad[0]}",
             field="states",
         )
-    if allowed is not None and n_bins > 1:
-        before, after = known[:-1], known[1:]
-        wrong = (before >= 0) & (after >= 0) & ~allowed[before, after]
-        wrong[starts[1:-1] - 1] = False  # from one session to the next
-        if wrong.any():
-            t = int(wrong.argmax())
+    if allowed is not None:
+        for start, stop in pairwise(starts):
+            _check_path(known[start:stop], allowed, int(start))
+    return known.astype(np.int64)
+
+
+def _check_path(known: np.ndarray, allowed: np.ndarray, start: int) -> None:
+    """Refuse known states of a session that no allowed path goes through."""
+    seen = np.flatnonzero(known >= 0)
+    for before, after in pairwise(seen):
+        # where all paths of so many steps lead; unknown bins in between may be anything
+        reached = np.eye(len(allowed))[known[before]] > 0
+        for _ in range(after - before):
+            reached = reached @ allowed
+        if not reached[known[after]]:
             raise DataError(
                 "states follow each other in a way that transition_mask forbids",
-                expected="transitions that are True in transition_mask",
-                found=f"{known[t]} to {known[t + 1]} at bin {t + 1}",
+                expected="a path of transitions that are True in transition_mask",
+                found=f"{known[before]} at bin {start + before}, "
+                f"{known[after]} at bin {start + after}",
                 field="states",
             )
-    return known.astype(np.int64)
 
 
 def count_parameters(

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import scale
 
@@ -9,7 +10,7 @@ from neuroml.celltypes import FunctionalTypes, quality_index
 from neuroml.celltypes._response_features import block_labels, block_projection, scale_cells
 from neuroml.evaluation import evaluate
 from neuroml.exceptions import DataError
-from neuroml.simulate import make_chirp, make_responses, make_retina
+from neuroml.simulate import make_chirp, make_moving_bars, make_responses, make_retina
 
 T = np.linspace(0, 6, 40)
 CURVES = np.array([np.sin(2 * T), np.cos(2 * T), np.where(T > 3, 1.0, -1.0)])
@@ -65,28 +66,35 @@ def test_cells_without_types_are_one_type():
 
 
 @pytest.fixture(scope="module")
-def chirps():
-    """Responses of five retinas to a chirp, three repeats with three times as much noise."""
-    movie = np.float32(2 * make_chirp(4.0) - 1)[:, None, None] * np.ones((1, 10, 10), np.float32)
+def retinas():
+    """Responses of five retinas to a chirp and bars, three repeats with three times their noise."""
+    chirp = (2 * make_chirp(4.0) - 1)[:, None, None] * np.ones((1, 10, 10))
+    bars = make_moving_bars(14, 10, 10).reshape(-1, 10, 10)
+    movie = np.concatenate([chirp, bars]).astype(np.float32)
     found = []
     for seed in range(5):
-        retina = make_retina(n_cells=10, n_frames=10, random_state=seed)
+        retina = make_retina(n_frames=10, random_state=seed)
         rates = retina.module.rates(movie)
         noisy = make_responses(
             rates, noise="gaussian", noise_level=3.0, n_repeats=3, random_state=seed
         )
         found.append((noisy.mean(axis=0, dtype=float).T, retina.types))
-    return found
+    return found, np.repeat([0, 1], [len(chirp), len(bars)])
 
 
-def test_types_of_chirps_agree_better_than_those_of_k_means(chirps):
+def test_types_of_a_retina_are_found_as_well_as_by_k_means_of_components(retinas):
+    """Cells that a full field hardly drives respond to bars: neither method has cells of noise."""
     scores = []
-    for X, types in chirps:
-        kmeans = KMeans(10, n_init=10, random_state=0).fit_predict(scale(X, axis=1))
-        model = FunctionalTypes(10, "spherical", n_bootstrap=0, random_state=0).fit(X)
+    for X, types in retinas[0]:
+        components = PCA(20, random_state=0).fit_transform(scale(X, axis=1))
+        kmeans = KMeans(10, n_init=10, random_state=0).fit_predict(components)
+        model = FunctionalTypes(10, n_init=2, n_bootstrap=0, random_state=0)
+        model.fit(X, blocks=retinas[1])
         scores.append([adjusted_rand_score(types, one) for one in (model.labels_, kmeans)])
     ours, theirs = np.mean(scores, axis=0)
-    assert ours >= theirs + 0.1
+    assert theirs > 0.6, "a baseline that works"
+    # the difference varies by .05 between retinas, so its mean over five has an error of .02
+    assert ours > 0.7 and ours > theirs - 2 * 0.02
 
 
 def test_noise_has_no_components_and_neither_has_its_derivative():

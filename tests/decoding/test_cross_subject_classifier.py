@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import neuroml
-from neuroml.decoding import CrossSubjectClassifier, CrossSubjectDecoder
+from neuroml.decoding import BayesianDecoder, CrossSubjectClassifier, CrossSubjectDecoder
 from neuroml.evaluation import evaluate
 from neuroml.exceptions import DataError
 
@@ -129,3 +129,28 @@ def test_what_it_does_not_know_is_refused(fitted):
         broken = np.array(y["a"], dtype=object)
         broken[0] = None
         CrossSubjectClassifier().fit(X, y | {"a": broken})
+
+
+@pytest.mark.parametrize("as_part", [np.asarray, list])
+@pytest.mark.parametrize(
+    "make", [CrossSubjectClassifier, lambda: BayesianDecoder("gaussian")], ids=["cohort", "bayes"]
+)
+def test_names_of_classes_may_come_by_session_within_subjects(make, as_part):
+    X, y = cohort(subjects="ab")
+    X["b"] = X["b"][:, :30]  # one model of both has their voxels in common
+    parts = [slice(0, 20), slice(20, 60)]
+    by_session = [{s: [one[p] for p in parts] for s, one in given.items()} for given in (X, y)]
+    by_session[1] = {s: [as_part(one) for one in labels] for s, labels in by_session[1].items()}
+    codes = {s: [np.unique(y["a"]).searchsorted(one) for one in by_session[1][s]] for s in y}
+    named, numbered = (make().fit(by_session[0], one) for one in (by_session[1], codes))
+    assert named.classes_.tolist() == ["cat", "dog", "owl"]
+    assert named.score(*by_session) == numbered.score(by_session[0], codes)
+
+
+def test_sessions_of_one_class_each_do_not_decide_the_temperature():
+    X, y = cohort(subjects="a")
+    order = np.argsort(y["a"], kind="stable")
+    X, y = X["a"][order], y["a"][order]
+    by_class = CrossSubjectClassifier(cv=3, estimator=CrossSubjectDecoder(cv="loo"))
+    with_sessions = by_class.fit(X, y, sessions=np.repeat([0, 1, 2], 20)).temperature_
+    assert with_sessions == pytest.approx(by_class.fit(X, y).temperature_)

@@ -72,7 +72,7 @@ def test_corrections_take_the_bias_out(correction):
 
 
 def test_what_cannot_be_estimated_is_refused():
-    with pytest.raises(DataError, match="different samples"):
+    with pytest.raises(DataError, match="do not match the samples"):
         mutual_information(np.ones((5, 1)), [0, 1])
     with pytest.raises(DataError, match="bins"):
         mutual_information(np.ones((5, 1)), [0, 1, 0, 1, 0], n_bins=1)

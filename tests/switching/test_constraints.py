@@ -94,6 +94,21 @@ REFUSED = {
     "forbidden": (
         {"transition_mask": LEFT_RIGHT}, {"states": STATES[::-1]}, "transition_mask forbids",
     ),
+    "ragged mask": ({"transition_mask": [[True], [True, False]]}, {}, "which transitions"),
+    "masked mask": (
+        {"transition_mask": np.ma.masked_array(LEFT_RIGHT, ~LEFT_RIGHT)}, {}, "which transitions",
+    ),
+    "masked states": ({}, {"states": np.ma.masked_equal(STATES, 1)}, "not one whole number"),
+    "no path through unknown states": (
+        {"transition_mask": LEFT_RIGHT},
+        {"states": np.r_[2, np.full(38, -1), 0, np.full(200, -1)]},
+        "forbids.*2 at bin 0, 0 at bin 39",
+    ),
+    "too short a path": (
+        {"transition_mask": np.eye(3, dtype=bool) | np.eye(3, k=1, dtype=bool)},
+        {"states": np.r_[np.full(40, -1), 0, 2, np.full(198, -1)]},
+        "forbids.*0 at bin 40, 2 at bin 41",
+    ),
     "no model": ({}, {"init": 3}, "init is no model"),
 }  # fmt: skip
 
