@@ -166,7 +166,7 @@ def open_folder(folder: Path, key: str) -> Path:
                 field="resume",
             )
         atomic_write(known, key)
-    elif known.read_text() != key:
+    elif known.read_text(encoding="utf-8") != key:
         raise DataError(
             "the folder holds the resamples of another bootstrap",
             expected="the same data, fitted model, settings and random_state",

@@ -157,7 +157,11 @@ INPUTS = {
         two="sessions",
     ),
     CrossSubjectClassifier: Inputs(
-        VALUES, CLASSES, lambda model, X, y, **kw: model.predict_proba(X, **kw), two="subjects"
+        VALUES,
+        CLASSES,
+        lambda model, X, y, **kw: model.predict_proba(X, **kw),
+        two="subjects",
+        quick={"cv": 2},
     ),
     CrossSubjectDecoder: Inputs(VALUES, TARGETS, predict, two="subjects"),
     MindBridgeDecoder: Inputs(VALUES, TARGETS, predict, two="subjects", quick={"max_steps": 2}),
@@ -439,7 +443,8 @@ def expected_of_two(entry, folder):
         "tensor": lambda one: None if one is None else np.stack(halves(one)),
     }[inputs.two]
     together = outcome("direct", entry, (given(X), given(y)), folder)
-    if "sessions" not in inspect.signature(type(entry.estimator).fit).parameters:
+    takes = "sessions" in inspect.signature(type(entry.estimator).fit).parameters
+    if inputs.two == "tensor" or not takes:
         return together, together
     sessions = {subject: np.repeat([0, 1], 10) for subject in "ab"}
     model = model_of(entry).fit(given(X), given(y), sessions=sessions)

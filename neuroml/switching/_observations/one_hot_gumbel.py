@@ -58,9 +58,10 @@ class _RelaxedSigns(nn.Module):
     def __init__(self, n_states: int, mean_counts: np.ndarray, *, shared_intercept: bool) -> None:
         super().__init__()
         n_units = len(mean_counts)
-        self.shared = nn.Parameter(torch.zeros(n_units, n_units, 3))
-        self.logits = nn.Parameter(torch.zeros(n_states, n_units, n_units, 3))
-        self.raw_strengths = nn.Parameter(torch.zeros(n_states, n_units, n_units))
+        self.shared = nn.Parameter(torch.zeros(n_units, n_units, 3, dtype=torch.float32))
+        self.logits = nn.Parameter(torch.zeros(n_states, n_units, n_units, 3, dtype=torch.float32))
+        strengths = torch.zeros(n_states, n_units, n_units, dtype=torch.float32)
+        self.raw_strengths = nn.Parameter(strengths)
         # the mean count itself is where the authors start, whatever the link
         own = torch.from_numpy(mean_counts).float().repeat(1 if shared_intercept else n_states, 1)
         self.intercept = nn.Parameter(own)
