@@ -198,6 +198,7 @@ def test_cells_may_stand_in_any_order(retina):
     np.testing.assert_allclose(one.stimuli_, two.stimuli_, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_merging_joins_what_was_cut_and_splitting_cuts_what_was_joined(retina):
     cut = np.where(retina.types == 1, np.arange(15) % 2 + 5, retina.types)
     merged = MostDiscriminativeStimuli(3, init=cut, merge_threshold=0.4, random_state=0)

@@ -65,6 +65,7 @@ def test_surrogates_take_correlation_away(kind):
     assert abs(np.mean(left)) < 0.2 < 0.9 < np.corrcoef(X.T)[0, 1:].mean()
 
 
+@pytest.mark.slow
 def test_planted_communities_stand_out_and_absent_ones_do_not(fitted):
     X, model = fitted
     found = surrogate_test(model, X, n_surrogates=19, random_state=0)

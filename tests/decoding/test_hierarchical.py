@@ -40,11 +40,13 @@ def gains(share, seed):
     return found
 
 
+@pytest.mark.slow
 def test_gain_over_ridge_with_a_shared_code():
     interval = subject_interval([g for seed in range(5) for g in gains(True, seed)], random_state=0)
     assert interval.low > 0
 
 
+@pytest.mark.slow
 def test_no_loss_where_subjects_share_nothing():
     interval = subject_interval(
         [g for seed in range(5) for g in gains(False, seed)], random_state=0

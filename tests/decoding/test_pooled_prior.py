@@ -46,6 +46,7 @@ def standard_error(x):
     return x.std(ddof=1) / np.sqrt(len(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("own", "n_adapt"), [(0.0, 15), (0.0, 60), (0.3, 30), (1.0, 60)])
 def test_the_prior_is_used_as_far_as_voxels_correspond(own, n_adapt):
     none, pooled, no_data = scores(own, n_adapt).T

@@ -42,6 +42,7 @@ def test_held_out_minutes_of_left_out_subjects_are_matched_better_with_a_prior()
     assert subject_interval(guided - free, random_state=0).low > 0
 
 
+@pytest.mark.slow
 def test_what_a_person_saw_is_told_in_runs_left_out():
     recording = load_dataset("haxby_slices").recordings[0]
     cleaned = clean(recording, detrend=True, confounds=True)["signal"].values.astype(float)
@@ -56,6 +57,7 @@ def test_what_a_person_saw_is_told_in_runs_left_out():
     assert np.mean(found == y) > 0.3  # of eight classes
 
 
+@pytest.mark.slow
 def test_others_tell_what_a_left_out_person_hears_in_a_left_out_part_of_the_story():
     X, y = {}, {}
     for recording in load_dataset("alice_fmri").recordings:
