@@ -31,7 +31,7 @@ __all__ = [
     "held_out_error",
     "hold_out",
     "in_memory",
-    "lay_out",
+    "layout_of",
 ]
 
 
@@ -80,7 +80,7 @@ class Holdout:
     test: Any = None
 
 
-def lay_out(given: Any, time_mode: int | None, symmetric_modes: tuple[int, int] | None) -> Layout:
+def layout_of(given: Any, time_mode: int | None, symmetric_modes: tuple[int, int] | None) -> Layout:
     """Put time last, and find the pairs of a symmetric tensor.
 
     Parameters

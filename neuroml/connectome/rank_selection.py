@@ -22,7 +22,7 @@ from neuroml.connectome._holdout import (
     held_out_error,
     hold_out,
     in_memory,
-    lay_out,
+    layout_of,
 )
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.tensors import FiberTensor
@@ -140,7 +140,7 @@ def select_rank(
     check_option(holdout, ("auto", "subject", "time_block", "pair", "fiber"), "holdout")
     _check_ranks(ranks)
     model = NonnegativeCP() if model is None else check_kind(model, (NonnegativeCP,), "model")
-    layout = lay_out(tensor, time_mode, model.symmetric_modes)
+    layout = layout_of(tensor, time_mode, model.symmetric_modes)
     labels = _checked_groups(groups, layout.tensor.shape[-1])
     holdout = _kind_of(holdout, layout, labels, model.background)
     generators = spawn_generators(random_state, 1 + len(ranks))

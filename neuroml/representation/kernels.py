@@ -10,7 +10,7 @@ from neuroml._core.estimator import check_option
 from neuroml.exceptions import DataError
 from neuroml.representation._checks import as_table, same_rows, standardized
 
-__all__ = ["center", "cka", "hsic_unbiased", "kernel_alignment"]
+__all__ = ["cka", "hsic_unbiased", "kernel_alignment"]
 
 
 def cka(X: ArrayLike, Y: ArrayLike, *, kernel: str = "linear", unbiased: bool = False) -> float:
@@ -130,11 +130,6 @@ def kernel_alignment(
         first, second = _centered(first), _centered(second)
     norms = np.linalg.norm(first) * np.linalg.norm(second)
     return float((first * second).sum() / norms) if norms > 0 else float("nan")
-
-
-def center(K: np.ndarray) -> np.ndarray:
-    """Subtract the means of rows and columns."""
-    return _centered(K)
 
 
 def _centered(K: np.ndarray) -> np.ndarray:

@@ -125,9 +125,7 @@ def laziness_report(
     """Compare a network before and after it learned.
 
     Large alignments and a small change of weights are lazy: the network fitted its task with the
-    features it started from. Compare networks at the same loss [1]_. In a recurrent network of 100
-    units whose starting rank was varied, the alignment of tangent kernels ordered all ranks, that
-    of activity and the change of weights only told rank 1 from the others.
+    features it started from. Compare networks at the same loss [1]_.
 
     Parameters
     ----------

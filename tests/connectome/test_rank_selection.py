@@ -12,7 +12,7 @@ from neuroml.connectome import (
     core_consistency,
     select_rank,
 )
-from neuroml.connectome._holdout import hold_out, lay_out
+from neuroml.connectome._holdout import hold_out, layout_of
 from neuroml.connectome.rank_selection import _choose
 
 QUICK = NonnegativeCP(n_init=2, tol=1e-3)
@@ -129,14 +129,14 @@ def places_of(layout, fold):
 
 @pytest.mark.parametrize("holdout", ["fiber", "time_block", "subject"])
 def test_every_value_is_left_out_once(holdout):
-    layout = lay_out(fibers_of(planted(0)), None, None)
+    layout = layout_of(fibers_of(planted(0)), None, None)
     folds, _ = hold_out(layout, holdout, 4, 2, None, np.random.default_rng(0))
     assert (sum(places_of(layout, fold).astype(int) for fold in folds) == 1).all()
 
 
 @pytest.mark.parametrize("holdout", ["pair", "time_block"])
 def test_both_entries_of_a_pair_are_held_out_together(holdout):
-    layout = lay_out(planted_windows(0), None, None)
+    layout = layout_of(planted_windows(0), None, None)
     assert layout.symmetric and layout.tensor.shape == (12, 12, 40)
     folds, _ = hold_out(layout, holdout, 4, 3, None, np.random.default_rng(0))
     for fold in folds:
@@ -147,7 +147,7 @@ def test_both_entries_of_a_pair_are_held_out_together(holdout):
 
 
 def test_blocks_of_time_keep_their_distance_to_what_is_fitted():
-    layout = lay_out(planted_windows(0), None, None)
+    layout = layout_of(planted_windows(0), None, None)
     folds, reach = hold_out(layout, "time_block", 4, 3, None, np.random.default_rng(0))
     assert reach == 3
     for fold in folds:
@@ -198,7 +198,7 @@ def test_groups_say_which_windows_are_of_one_subject():
     groups = np.repeat(["a", "b", "c"], 12)
     selection = select_rank(windows, [1, 2], groups=groups, model=QUICK, random_state=0)
     assert selection.holdout == "subject" and selection.folds.shape == (2, 3)
-    layout = lay_out(windows, None, None)
+    layout = layout_of(windows, None, None)
     folds, _ = hold_out(layout, "subject", 5, None, groups, np.random.default_rng(0))
     for fold in folds:
         assert set(groups[fold.train]).isdisjoint(groups[fold.test])
