@@ -393,7 +393,7 @@ def _in_form(y: Any, encode: Callable[[Any], np.ndarray]) -> Any:
     if is_mapping(y):
         return {s: _in_form(part, encode) for s, part in y.items()}
     listed = isinstance(y, list | tuple) or (isinstance(y, np.ndarray) and y.dtype == object)
-    rows = np.asarray(as_given(y, "y")) if not listed else np.empty(0)
+    rows: Any = np.empty(0) if listed else np.asarray(as_given(y, "y"))
     if _is_several(y) or (rows.ndim == 2 and rows.shape[1] > 1):  # a row per subject
         return [_in_form(part, encode) for part in y]
     return encode(y)

@@ -181,8 +181,9 @@ def code_separability(
 ) -> CodeSeparability:
     """Accuracy with which codes tell classes apart.
 
-    Put the codes of the untrained network beside those of the trained one: on handwritten digits
-    they give .87 of neighbors right where training gives .95.
+    Put the codes of the untrained network beside those of the trained one: of 60 units on
+    handwritten digits, neighbors are right in .91 of the cases before and after training
+    (``codes`` in tests/benchmarks/representation/run.py).
 
     Parameters
     ----------
