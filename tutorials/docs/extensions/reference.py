@@ -116,11 +116,13 @@ class RecipeOptions(_Generated):
         }[self.arguments[0]]
         rows = []
         for name, called in sorted(given.items()):
+            own = list(inspect.signature(called).parameters.values())
+            if not isinstance(called, type):
+                own = own[1:]  # the file or the recording
             parameters = [
-                f"``{p.name}``"
-                + ("" if p.default in (p.empty, None) else f" = {_shown(p.default)}")
-                for p in inspect.signature(called).parameters.values()
-                if p.kind is p.KEYWORD_ONLY or isinstance(called, type)
+                f"``{p.name}``" if p.default in (p.empty, None) else f"``{p.name} = {p.default!r}``"
+                for p in own
+                if p.name != "key"  # a recipe names recordings by their files
             ]
             role = "class" if isinstance(called, type) else "func"
             where = called.__module__.split("._")[0]
