@@ -5,7 +5,6 @@ import re
 import typing
 from types import NoneType
 
-import click
 import typer
 from docutils import nodes
 from numpydoc.docscrape import ClassDoc, FunctionDoc
@@ -79,7 +78,7 @@ class _Generated(SphinxDirective):
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
-        return self.parse_text_to_nodes("\n".join(self.lines()))
+        return self.parse_text_to_nodes("\n".join(self.lines()), allow_section_headings=True)
 
 
 class RecipeKeys(_Generated):
@@ -144,21 +143,25 @@ class CommandLine(_Generated):
         return list(_commands(typer.main.get_command(cli.app), "neuroml"))
 
 
-def _commands(command: click.Command, name: str) -> typing.Iterator[str]:
-    if isinstance(command, click.Group):
-        for inner, one in command.commands.items():
-            yield from _commands(one, f"{name} {inner}")
+def _commands(command: typing.Any, name: str) -> typing.Iterator[str]:
+    """Usage, meaning and options of a command, or of all commands of a group."""
+    for inner, one in getattr(command, "commands", {}).items():
+        yield from _commands(one, f"{name} {inner}")
+    if hasattr(command, "commands"):
         return
-    context = click.Context(command, info_name=name)
-    usage = command.collect_usage_pieces(context)
-    yield from [f"``{' '.join([name, *usage])}``", ""]
-    yield from ["   " + line for line in (command.help or "").splitlines()]
+    context = command.context_class(command, info_name=name)
+    pieces = [p for p in command.collect_usage_pieces(context) if p != "[OPTIONS]"]
+    usage = " ".join([name, *(p.strip("{}").upper() for p in pieces)])
+    yield from [usage, "~" * len(usage), ""]
+    yield from [(command.help or "").replace("\n", " "), ""]
+    for parameter in command.params:
+        record = parameter.get_help_record(context)
+        if record is not None and record[0] != "--help":
+            # typer's marks of defaults and needs, as rich has them in color
+            yield from [f"- ``{record[0]}``: {record[1].replace('[', '(').replace(']', ')')}"]
     yield ""
-    rows = [list(record) for p in command.params if (record := p.get_help_record(context))]
-    for option, said in rows:
-        yield from [f"   - ``{option}``: {said}", ""]
     if command.epilog:
-        yield from [f"   {command.epilog}".replace("Example: ", "Example: ``") + "``", ""]
+        yield from [f"{command.epilog.replace('Example: ', 'Example: ``')}``", ""]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
