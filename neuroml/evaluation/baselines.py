@@ -33,6 +33,7 @@ Data = Rows | dict[Any, Rows]
 __all__ = [
     "ConstantRate",
     "MemorylessMixture",
+    "MemorylessPopulation",
     "ResponseClusters",
     "beside",
     "constant_rate",
@@ -102,6 +103,17 @@ class MemorylessMixture(Estimator):
         return self.model_.score(X, y, sessions=np.arange(len(y)))  # type: ignore[arg-type]
 
 
+class MemorylessPopulation(SwitchingPopulationGLM):
+    """The states of a `SwitchingPopulationGLM` without their chain: each bin draws its own anew.
+
+    Rates still depend on the spikes before.
+    """
+
+    def _problem(self, counts: np.ndarray, sessions: np.ndarray) -> Any:
+        problem = super()._problem(counts, sessions)
+        return problem._replace(starts=np.arange(len(counts) + 1))  # every bin is a first one
+
+
 def plain_glm(model: SwitchingGLM) -> SwitchingGLM:
     """One state, no inputs: the rate, share of choices or mean of all the training data."""
     return clone(model).set_params(
@@ -159,12 +171,13 @@ def for_choices(model: Any, data: Data) -> dict[str, Any]:
 
 
 def for_populations(model: Any, data: Data) -> dict[str, Any]:
-    """One state and a constant rate, beside a `SwitchingPopulationGLM`."""
+    """One state, a constant rate and states without memory, beside `SwitchingPopulationGLM`."""
     del data
     last: SwitchingPopulationGLM = last_step(model)
     found: dict[str, Any] = {"constant rate": ConstantRate()}
     if last.n_states > 1:
         found["one state"] = clone(last).set_params(n_states=1, n_init=1)
+        found["memoryless mixture"] = MemorylessPopulation(**last.get_params(deep=False))
     return {name: beside(model, one) for name, one in found.items()}
 
 

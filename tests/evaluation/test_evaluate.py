@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +17,8 @@ from neuroml.decoding import CrossSubjectDecoder, PrototypeClassifier, RidgeDeco
 from neuroml.evaluation import BlockedKFold, Evaluation, LeaveOneSubjectOut, SessionKFold, evaluate
 from neuroml.evaluation._designs import CellsDesign, CohortDesign
 from neuroml.evaluation._layouts import Rows
-from neuroml.exceptions import DataError
+from neuroml.evaluation.baselines import MemorylessPopulation
+from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.simulate import (
     make_cohort,
     make_dynamic_communities,
@@ -146,6 +149,25 @@ def test_populations_beside_one_state_and_a_constant_rate():
     nats, bits = means(found), means(found, "bits")
     assert bits["baseline: constant rate"] == pytest.approx(0, abs=1e-9)
     assert nats["SwitchingPopulationGLM"] > nats["baseline: one state"]
+    assert nats["SwitchingPopulationGLM"] > nats["baseline: memoryless mixture"]
+
+
+def test_a_population_without_memory_is_a_mixture_of_bins():
+    data = make_switching_spikes(3, 2, n_sessions=2, n_bins=60, random_state=0)
+    model = MemorylessPopulation(
+        2, 1, link="exp", ridge=1.0, n_init=1, max_iter=20, dtype="float64"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotConvergedWarning)
+        model.fit(data.spikes, sessions=data.sessions)
+    before = np.vstack([np.zeros((1, 3)), data.spikes[:-1]])
+    before[np.flatnonzero(np.diff(data.sessions)) + 1] = 0
+    rates = np.exp(model.intercept_[:, None] + np.einsum("kij,tj->kti", model.weights_, before))
+    by_state = (
+        stats.poisson.logpmf(data.spikes, rates).sum(axis=2) + np.log(model.initial_proba_)[:, None]
+    )
+    expected = np.logaddexp(*by_state).mean()
+    assert model.score(data.spikes, sessions=data.sessions) == pytest.approx(expected, rel=1e-6)
 
 
 def cohort(n=4, informative=True, units=(30, 40)):
