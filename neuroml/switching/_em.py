@@ -139,6 +139,7 @@ def em_step(problem: Problem, state: EMState) -> tuple[EMState, float]:
         problem.transition_inputs,
         problem.starts,
         problem.prior,
+        problem.held,
     )
     chain = chain._replace(**{name: getattr(state.model.chain, name) for name in problem.held})
     emissions, log_prob = problem.observations.m_step(
