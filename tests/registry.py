@@ -107,6 +107,8 @@ TWO_DIMENSIONAL = [
         {
             "check_methods_sample_order_invariance": _ORDER_OF_STATES,
             "check_methods_subset_invariance": _ORDER_OF_STATES,
+            "check_sample_weight_equivalence_on_dense_data": "a weight counts what is observed in a "
+            "bin, and not its transition, as a bin that is left out or repeated does",
         },
     ),
     Entry(

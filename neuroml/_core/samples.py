@@ -7,7 +7,7 @@ subject, or a list of sessions per subject. What can be read in two ways is refu
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from neuroml._core.recording import break_points
 from neuroml._core.validation import (
     align_columns,
     as_given,
+    as_labels,
     as_numbers,
     check_labels,
     check_sessions,
@@ -35,10 +36,12 @@ from neuroml.exceptions import DataError
 __all__ = [
     "Samples",
     "align_outputs",
+    "as_labeled_samples",
     "as_samples",
     "check_samples",
     "code_names",
     "is_mapping",
+    "join_like",
     "join_sessions",
     "number_sessions",
     "parts_of",
@@ -176,6 +179,46 @@ def as_samples(
     return Samples(joined, targets, found_sessions if sessions is None else sessions, own)
 
 
+def join_like(values: Any, X: Any, y: Any, field: str) -> np.ndarray:
+    """One value per sample, in the same parts as the data or as one array.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_samples,), or list or dict of such
+    X : as `as_samples` takes it
+        None in models of y alone.
+    y : as `as_samples` takes it
+    field : str
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Only values in parts have been compared with the data.
+
+    Raises
+    ------
+    DataError
+        If they come in parts, and not in those of the data, or are no numbers.
+    """
+    if not is_mapping(values) and not _is_in_parts(values):
+        return as_numbers(as_given(values, field), field)
+    data = y if X is None else X
+    parts: dict[Hashable, Any] | None
+    parts = {0: data} if isinstance(data, xr.Dataset) else parts_of(data)
+    if parts is None and X is None and _is_in_parts(data):
+        parts = dict(enumerate(data))
+    if parts is None:
+        raise DataError(
+            f"the data and {field} do not come in the same parts",
+            expected="one array, as the data are",
+            found=f"{type(values).__name__} of {len(values)}",
+            field=field,
+        )
+    flat = _flatten(parts, "X" if X is not None else "y")
+    lengths = [n_samples_of(as_given(part)) for _, part in flat]
+    return _join_targets(_flatten_like(values, data, parts, flat, field), flat, lengths, field)
+
+
 def _own_groups(X: Any, groups: Any, found: np.ndarray | None, n_samples: int) -> np.ndarray | None:
     """Subject of each sample of data in parts: as given, or else as the parts say."""
     if groups is not None and found is not None and is_mapping(X):
@@ -212,7 +255,11 @@ def _are_vectors(parts: Sequence[Any]) -> bool:
 
 
 def _flatten_like(
-    y: Any, X: Any, parts: Mapping[Hashable, Any], flat: list[tuple[Hashable, Any]]
+    y: Any,
+    X: Any,
+    parts: Mapping[Hashable, Any],
+    flat: list[tuple[Hashable, Any]],
+    field: str = "y",
 ) -> list[Any]:
     """Parts of y in the order of those of X."""
     if isinstance(X, xr.Dataset) and not is_mapping(y):
@@ -225,18 +272,18 @@ def _flatten_like(
         own = dict(enumerate(y))
     if own is None or own.keys() != parts.keys():
         raise DataError(
-            "X and y do not come in the same parts",
-            expected=f"a part of y for each of {list_some(list(parts))}",
+            f"X and {field} do not come in the same parts",
+            expected=f"a part of {field} for each of {list_some(list(parts))}",
             found="one array" if own is None else list_some(list(own)),
-            field="y",
+            field=field,
         )
-    found = _flatten({key: own[key] for key in parts}, "y")
+    found = _flatten({key: own[key] for key in parts}, field)
     if [key for key, _ in found] != [key for key, _ in flat]:
         raise DataError(
-            "X and y do not come in the same sessions",
+            f"X and {field} do not come in the same sessions",
             expected=f"{len(flat)} sessions, as X has",
             found=len(found),
-            field="y",
+            field=field,
         )
     return [part for _, part in found]
 
@@ -326,17 +373,20 @@ def _concatenate(tables: list[Any], names: list[str] | None) -> Any:
 
 
 def _join_targets(
-    parts: list[Any], flat: list[tuple[Hashable, Any]], lengths: list[int]
+    parts: list[Any],
+    flat: list[tuple[Hashable, Any]],
+    lengths: list[int],
+    field: str = "y",
 ) -> np.ndarray:
-    given = [as_given(part, "y") for part in parts]
+    given = [as_given(part, field) for part in parts]
     names = names_of(given[0])
     tables = []
     for (key, _), one, length in zip(flat, given, lengths, strict=True):
-        where = _place("y", key)
+        where = _place(field, key)
         values = as_numbers(align_columns(one, names, field=where), where)
         if values.ndim not in (1, 2) or len(values) != length:
             raise DataError(
-                "X and y differ in their samples",
+                f"X and {field} differ in their samples",
                 expected=f"{length} rows, as X has",
                 found=f"shape {values.shape}",
                 field=where,
@@ -345,9 +395,9 @@ def _join_targets(
     if len({table.shape[1:] for table in tables}) > 1:
         raise DataError(
             "the sessions differ in their outputs",
-            expected="the same columns of y in each",
+            expected=f"the same columns of {field} in each",
             found=sorted({table.shape[1:] for table in tables}),
-            field="y",
+            field=field,
         )
     return np.concatenate(tables)
 
@@ -482,29 +532,70 @@ def _groups(groups: ArrayLike | None, n_samples: int) -> np.ndarray | None:
     return None if groups is None else check_labels(groups, n_samples, "groups")
 
 
-def code_names(y: Any) -> tuple[Any, np.ndarray | None]:
+def code_names(y: Any, *, keeps_missing: bool = False) -> tuple[Any, np.ndarray | None]:
     """Names of classes as numbers, in the same form, with the names; other targets as they are.
+
+    Parameters
+    ----------
+    y : array-like, or list or dict of such
+    keeps_missing : bool
+        Whether names may be missing, which is NaN then, and in several columns.
 
     Raises
     ------
     DataError
-        If names are missing, or mixed with numbers.
+        If names are missing and may not be, or mixed with numbers.
     """
-    flat = [np.asarray(one) for one in _leaves(y)]
-    if not any(_holds_names(one) for one in flat) or any(one.ndim != 1 for one in flat):
+    leaves = _leaves(y)
+    flat = [as_labels(one) for one in leaves]
+    if not any(_holds_names(one) for one in flat):
         return y, None
-    flat = [check_labels(one, len(one), "y").astype(str) for one in flat]
-    names = np.unique(np.concatenate(flat))
-    coded = iter([np.searchsorted(names, one) for one in flat])
-    return _filled(y, coded), names
+    if not keeps_missing and any(one.ndim != 1 for one in flat):
+        return y, None
+    missing = [pd.isna(one) & keeps_missing for one in flat]
+    # as objects, since NumPy would make texts of numbers beside them
+    given = [one.astype(object)[~gone] for one, gone in zip(flat, missing, strict=True)]
+    every = np.concatenate(given)
+    every = check_labels(every, len(every), "y").astype(str)
+    names = np.unique(every)
+    coded = []
+    ends = np.cumsum([len(one) for one in given])
+    for gone, codes in zip(
+        missing, np.split(np.searchsorted(names, every), ends[:-1]), strict=True
+    ):
+        whole = np.full(gone.shape, np.nan) if gone.any() else np.empty(gone.shape, dtype=int)
+        whole[~gone] = codes
+        coded.append(whole)
+    tables = [
+        pd.DataFrame(codes, columns=one.columns) if isinstance(one, pd.DataFrame) else codes
+        for one, codes in zip(leaves, coded, strict=True)
+    ]
+    return _filled(y, iter(tables)), names
+
+
+def as_labeled_samples(
+    X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None
+) -> Samples:
+    """As `as_samples`, for targets that may be texts, which they stay; None where missing."""
+    codes, names = code_names(y, keeps_missing=True)
+    given = as_samples(X, codes, sessions, groups)
+    if names is None or given.y is None:
+        return given
+    missing = np.isnan(given.y)
+    found = names[np.where(missing, 0, given.y).astype(int)]
+    if missing.any():
+        found = found.astype(object)
+        found[missing] = None
+    return replace(given, y=found)
 
 
 def _is_in_parts(y: Any) -> bool:
-    return isinstance(y, list | tuple) and len(y) > 0 and _is_vector(y[0])
+    boxed = isinstance(y, np.ndarray) and y.dtype == object and y.ndim == 1
+    return (boxed or isinstance(y, list | tuple)) and len(y) > 0 and _is_array(y[0])
 
 
-def _is_vector(part: Any) -> bool:
-    return isinstance(part, list | tuple) or np.ndim(part) == 1
+def _is_array(part: Any) -> bool:
+    return isinstance(part, list | tuple) or _n_axes(part) > 0
 
 
 def _leaves(y: Any) -> list[Any]:

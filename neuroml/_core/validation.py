@@ -18,6 +18,7 @@ from neuroml.exceptions import DataError
 __all__ = [
     "align_columns",
     "as_given",
+    "as_labels",
     "as_numbers",
     "break_points",
     "check_labels",
@@ -321,7 +322,7 @@ def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
     DataError
         If their number differs, some are missing, or kinds are mixed.
     """
-    array = _as_labels(labels)
+    array = as_labels(labels)
     if array.shape != (n_samples,):
         lengths = array.ndim == 1 and array.dtype.kind in "iu" and array.sum() == n_samples
         raise DataError(
@@ -356,7 +357,7 @@ def check_labels(labels: ArrayLike, n_samples: int, field: str) -> np.ndarray:
     return array
 
 
-def _as_labels(labels: Any) -> np.ndarray:
+def as_labels(labels: Any) -> np.ndarray:
     """Labels as an array that keeps their types; NumPy alone makes texts of numbers and NaN."""
     if isinstance(labels, np.ma.MaskedArray):
         boxed = labels.data.astype(object)
@@ -448,7 +449,7 @@ def check_sample_weight(
     if not weights.any():
         raise DataError(
             "no sample has any weight",
-            expected="a weight above 0 for a sample that counts in the score",
+            expected="a weight above 0 for a sample that counts",
             found=f"{n_samples} zeros" if counted is None else "zeros for all that are observed",
             field=field,
         )

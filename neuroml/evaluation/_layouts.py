@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from neuroml._core.cohort import Subject, pair_by_subject, sessions_by_subject
 from neuroml._core.estimator import n_samples_of, safe_indexing
-from neuroml._core.samples import as_samples, code_names
+from neuroml._core.samples import as_labeled_samples
 from neuroml._core.validation import as_given, check_labels, check_sessions
 from neuroml.connectome import FiberTensor
 from neuroml.exceptions import DataError
@@ -101,10 +101,9 @@ def take_samples(X: Any, rows: np.ndarray) -> Any:
 
 def read_samples(X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None) -> Rows:
     """Data whose units agree, in any form that estimators take."""
-    codes, names = code_names(y)
-    given = as_samples(X, codes, sessions, groups)
+    given = as_labeled_samples(X, y, sessions, groups)
     n_samples = n_samples_of(given.y if given.X is None else given.X)
-    targets = given.y if names is None or given.y is None else names[given.y.astype(int)]
+    targets = given.y
     if targets is not None and len(targets) != n_samples:
         raise DataError(
             "X and y differ in their rows", expected=n_samples, found=len(targets), field="y"

@@ -189,10 +189,10 @@ def _input_names(model: SwitchingGLM, names: Sequence[str] | None) -> list[str]:
 
 
 def _output_names(model: SwitchingGLM, names: Sequence[str] | None) -> list[str]:
-    """One name for each output: as given, "class 1", ... or "y", "y 0", ..."""
+    """One name for each output: as given, its class, or "y", "y 0", ..."""
     n_outputs = model.intercept_.shape[1]
     if names is None and model.family == "categorical":
-        return [f"class {c + 1}" for c in range(n_outputs)]
+        return [f"class {label}" for label in model.classes_[1:]]
     if names is None and n_outputs == 1:
         return ["y"]
     return names_for(names, n_outputs, "y", "output_names")

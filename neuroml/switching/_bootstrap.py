@@ -58,6 +58,7 @@ def resample(problem: Problem, drawn: np.ndarray) -> Problem:
             design.has_intercept,
         ),
         transition_inputs=problem.transition_inputs[rows],
+        weights=None if problem.weights is None else problem.weights[rows],
         starts=np.append(0, np.cumsum(np.diff(starts)[drawn])).astype(np.int64),
     )
 
@@ -138,7 +139,7 @@ def fingerprint(problem: Problem, model: Model, settings: dict[str, Any]) -> str
     digest = hashlib.sha256(repr(sorted(settings.items())).encode())
     for array in (
         design.inputs, design.targets, problem.transition_inputs, problem.starts,
-        *model.emissions, *model.chain,
+        *model.emissions, *model.chain, *([] if problem.weights is None else [problem.weights]),
     ):  # fmt: skip
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())

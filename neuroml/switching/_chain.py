@@ -193,14 +193,24 @@ def log_prior(chain: Chain, prior: ChainPrior) -> float:
 
 
 def update_chain(
-    chain: Chain, smoothed: Smoothed, inputs: np.ndarray, starts: np.ndarray, prior: ChainPrior
+    chain: Chain,
+    smoothed: Smoothed,
+    inputs: np.ndarray,
+    starts: np.ndarray,
+    prior: ChainPrior,
+    held: frozenset[str] = frozenset(),
 ) -> Chain:
-    """M-step: the best chain given expected transitions (with inputs, a better one)."""
+    """M-step: the best chain given expected transitions (with inputs, a better one).
+
+    ``held`` are fields that stay as they are.
+    """
     n_states = len(chain.initial)
     first = smoothed.posterior[starts[:-1]].sum(axis=0) + (prior.concentration - 1.0)
     initial = _normalized(first)
     if len(chain.weights):
-        matrix, weights = _update_input_driven(chain, smoothed, inputs, starts, prior)
+        # the step of what is free depends on what is held, and may not be cut from a joint one
+        free = np.repeat(["matrix" not in held, "weights" not in held], [1, len(chain.weights)])
+        matrix, weights = _update_input_driven(chain, smoothed, inputs, starts, prior, free)
         return Chain(initial, matrix, weights)
     counts = smoothed.expected_transitions[0] + prior.pseudo_counts(n_states)
     left = counts.sum(axis=1) > 0  # a state that was never left keeps its row
@@ -249,7 +259,8 @@ class _RowProblem(NamedTuple):
         gradient[1:] -= self.ridge * logits[1:]
         return gradient
 
-    def newton_direction(self, logits: np.ndarray) -> np.ndarray:
+    def newton_direction(self, logits: np.ndarray, free: np.ndarray) -> np.ndarray:
+        """Step of the logits (1 + F, K), of which only the rows that are free (1 + F,) move."""
         n_inputs, n_states = logits.shape
         probabilities = softmax(self.design @ logits, axis=1)
         # Block (j, m) of the Hessian: U^T diag(n p_j (1[j = m] - p_m)) U.
@@ -264,7 +275,9 @@ class _RowProblem(NamedTuple):
         # A constant over states changes no probability, so that the Hessian is singular without
         # this damping; at 1e-8 of its mean diagonal it slows no other direction.
         damping += 1e-8 * (1.0 + np.trace(flat) / size)
-        step = np.linalg.solve(flat + np.diag(damping), self.gradient(logits).reshape(size))
+        moves = np.repeat(free, n_states)
+        damped = (flat + np.diag(damping)) * moves * moves[:, None] + np.diag(~moves)
+        step = np.linalg.solve(damped, self.gradient(logits).reshape(size) * moves)
         return step.reshape(logits.shape)
 
 
@@ -287,13 +300,18 @@ def _row_problems(
 
 
 def _update_input_driven(
-    chain: Chain, smoothed: Smoothed, inputs: np.ndarray, starts: np.ndarray, prior: ChainPrior
+    chain: Chain,
+    smoothed: Smoothed,
+    inputs: np.ndarray,
+    starts: np.ndarray,
+    prior: ChainPrior,
+    free: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One Newton step for every row's regression, with backtracking line search."""
     matrix, weights = chain.matrix.copy(), chain.weights.copy()
     for i, row in enumerate(_row_problems(smoothed, inputs, starts, prior)):
         logits = _row_logits(chain, i)
-        direction, before = row.newton_direction(logits), row.value(logits)
+        direction, before = row.newton_direction(logits, free), row.value(logits)
         step_size = 1.0
         for _ in range(_MAX_BACKTRACKS):
             trial = logits + step_size * direction

@@ -11,11 +11,9 @@ from numpy.typing import ArrayLike
 
 from neuroml._core.validation import as_given, list_some
 from neuroml.exceptions import DataError
-from neuroml.switching._chain import Chain
-from neuroml.switching._em import Problem
-from neuroml.switching._observations.base import Emissions, Family
+from neuroml.switching._em import Model
 
-__all__ = ["check_fixed", "check_mask", "check_states", "count_parameters"]
+__all__ = ["check_fixed", "check_mask", "check_start", "check_states"]
 
 # Names of attributes, without their underscores, and what they are in a chain or a family.
 _CHAIN = {
@@ -130,6 +128,40 @@ def check_states(
     return known.astype(np.int64)
 
 
+def check_start(
+    model: Model, own: tuple[Any, ...], theirs: tuple[Any, ...], allowed: np.ndarray | None
+) -> Model:
+    """The model to start at, without transitions that are forbidden.
+
+    Parameters
+    ----------
+    model : Model
+    own, theirs : tuple
+        Of the fit, and of the model: family, number of states, intercept, outputs, inputs,
+        transition inputs, classes.
+    allowed : ndarray of bool of shape (n_states, n_states), or None
+
+    Raises
+    ------
+    DataError
+        If it is another kind of model.
+    """
+    if own != theirs:
+        words = "family, n_states, fit_intercept, outputs, inputs, transition inputs, classes"
+        raise DataError(
+            "init is another kind of model",
+            expected=f"{own} ({words})",
+            found=theirs,
+            field="init",
+        )
+    if allowed is None:
+        return model
+    matrix = model.chain.matrix * allowed
+    total = matrix.sum(axis=1, keepdims=True)
+    chain = model.chain._replace(matrix=matrix / np.where(total > 0, total, 1.0))
+    return model._replace(chain=chain)
+
+
 def _check_path(known: np.ndarray, allowed: np.ndarray, start: int) -> None:
     """Refuse known states of a session that no allowed path goes through."""
     seen = np.flatnonzero(known >= 0)
@@ -146,36 +178,3 @@ def _check_path(known: np.ndarray, allowed: np.ndarray, start: int) -> None:
                 f"{known[after]} at bin {start + after}",
                 field="states",
             )
-
-
-def count_parameters(
-    problem: Problem, family: Family, emissions: Emissions, chain: Chain, n_subjects: int = 1
-) -> int:
-    """Number of parameters that a fit learned, with those of every subject.
-
-    Parameters
-    ----------
-    problem : Problem
-    family : Family
-        With what it held.
-    emissions : Emissions
-        Of one subject.
-    chain : Chain
-    n_subjects : int
-        Subjects that have emissions of their own.
-    """
-    n_states, n_outputs, n_inputs = emissions.weights.shape
-    has_intercept = bool(problem.design.whole.has_intercept if n_subjects > 1
-                         else problem.design.has_intercept)  # fmt: skip
-    counts = {
-        "weights": n_states * n_outputs * (n_inputs - has_intercept),
-        "intercept": n_states * n_outputs * has_intercept,
-        "noise": family.free_noise(emissions.noise).size,
-    }
-    own = sum(n for name, n in counts.items() if name not in family.held)
-    allowed = problem.prior.allowed
-    onward = n_states * (n_states - 1) if allowed is None else int(allowed.sum()) - n_states
-    shared = {
-        "matrix": onward, "initial": n_states - 1, "weights": len(chain.weights) * onward,
-    }  # fmt: skip
-    return n_subjects * own + sum(n for name, n in shared.items() if name not in problem.held)

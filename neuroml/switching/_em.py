@@ -49,6 +49,8 @@ class Problem(NamedTuple):
         Parameters of the chain (fields of `Chain`) that fits leave as they are.
     known : ndarray of int of shape (n_bins,), optional
         States that are known; -1 is unknown.
+    weights : ndarray of shape (n_bins,), optional
+        What the log-probabilities of the bins' observations are multiplied by.
     """
 
     observations: Observations[Any, Any]
@@ -58,6 +60,20 @@ class Problem(NamedTuple):
     prior: ChainPrior
     held: frozenset[str] = frozenset()
     known: np.ndarray | None = None
+    weights: np.ndarray | None = None
+
+    @property
+    def n_observed(self) -> float:
+        """Bins with any observation, or the sum of their weights."""
+        if self.weights is None:
+            return float(self.design.n_observed)
+        return float(self.weights[self.design.observed].sum())
+
+    def responsibilities(self, posterior: np.ndarray) -> np.ndarray:
+        """Weight (K, T) of every bin in every state's likelihood, of a posterior (T, K)."""
+        if self.weights is None:
+            return np.ascontiguousarray(posterior.T)
+        return np.ascontiguousarray(posterior.T * self.weights)
 
 
 class Model(NamedTuple):
@@ -89,6 +105,8 @@ def smooth_model(problem: Problem, model: Model, log_prob: np.ndarray | None = N
     """E-step; ``log_prob`` are the log-probabilities (K, T) if they are known."""
     if log_prob is None:
         log_prob = problem.observations.log_prob(model.emissions, problem.design)
+    if problem.weights is not None:
+        log_prob = log_prob * problem.weights
     if problem.known is not None:
         others = problem.known != np.arange(len(log_prob))[:, None]
         log_prob = np.where(others & (problem.known >= 0), -np.inf, log_prob)
@@ -104,23 +122,24 @@ def penalized_log_likelihood(problem: Problem, model: Model, log_likelihood: flo
 def assess(
     problem: Problem, model: Model, log_prob: np.ndarray | None = None
 ) -> tuple[EMState, float]:
-    """E-step, and the objective in nats per observed bin."""
+    """E-step, and the objective in nats per observed bin, or per unit of weight."""
     if log_prob is None:
         log_prob = problem.observations.log_prob(model.emissions, problem.design)
     smoothed = smooth_model(problem, model, log_prob)
     total = penalized_log_likelihood(problem, model, smoothed.log_likelihood)
-    return EMState(model, log_prob, smoothed), total / problem.design.n_observed
+    return EMState(model, log_prob, smoothed), total / problem.n_observed
 
 
 def em_step(problem: Problem, state: EMState) -> tuple[EMState, float]:
     """M-step of chain and observations under the same posterior, then the next E-step."""
-    resp = np.ascontiguousarray(state.smoothed.posterior.T)
+    resp = problem.responsibilities(state.smoothed.posterior)
     chain = update_chain(
         state.model.chain,
         state.smoothed,
         problem.transition_inputs,
         problem.starts,
         problem.prior,
+        problem.held,
     )
     chain = chain._replace(**{name: getattr(state.model.chain, name) for name in problem.held})
     emissions, log_prob = problem.observations.m_step(

@@ -68,7 +68,7 @@ def fit_cohort(problem: Problem, pooled: Model, max_iter: int, tol: float) -> Fi
         fit = fit_em(problem, model._replace(emissions=emissions), max_iter, tol)
         information = observed_information(problem, fit.state)
         learned = observations.learn(fit.state.emissions, problem.design, information)
-        evidence = fit.objective + learned.log_volume / problem.design.n_observed
+        evidence = fit.objective + learned.log_volume / problem.n_observed
         return (fit.state, learned), evidence
 
     start = observations.begin(pooled.emissions, problem.design)
@@ -117,7 +117,7 @@ def _gradient(problem: Problem, model: Model, log_prob: np.ndarray) -> np.ndarra
     """Gradient of every subject's log-likelihood by its weights: (S, n)."""
     observations: Any = problem.observations
     family = observations.family.of_subjects()
-    resp = smooth_model(problem, model, log_prob).posterior.T
+    resp = problem.responsibilities(smooth_model(problem, model, log_prob).posterior)
     return np.stack([
         family.gradient(
             model.emissions.of(part.subject), part.design, np.ascontiguousarray(resp[:, part.bins])

@@ -113,7 +113,7 @@ def gradient(family: Family, problem: Problem, model: Model) -> np.ndarray:
     """Gradient of log-likelihood and log-prior by `free_vector`."""
     smoothed = smooth_model(problem, model)
     by_weights, by_noise = family.gradient(
-        model.emissions, problem.design, np.ascontiguousarray(smoothed.posterior.T)
+        model.emissions, problem.design, problem.responsibilities(smoothed.posterior)
     )
     by_chain = chain_gradient(
         model.chain, smoothed, problem.transition_inputs, problem.starts, problem.prior
@@ -181,7 +181,9 @@ def cluster_scores(
             problem.design.has_intercept,
         )
         starts = np.array([0, rows.stop - rows.start])
-        alone = Problem(flat, design, problem.transition_inputs[rows], starts, _FLAT)
+        weights = None if problem.weights is None else problem.weights[rows]
+        inputs = problem.transition_inputs[rows]
+        alone = Problem(flat, design, inputs, starts, _FLAT, weights=weights)
         scores[cluster] += gradient(flat, alone, model)
     return scores
 

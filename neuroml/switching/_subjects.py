@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 import numpy as np
 import pandas as pd
 
-from neuroml._core.validation import list_some
+from neuroml._core.validation import check_labels, list_some
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError
 from neuroml.switching._labels import of_sessions
 
 __all__ = [
+    "add_subject",
     "check_subjects",
     "code_subjects",
+    "fitted_subjects",
     "needed_subjects",
     "occupancy_by_subject",
     "warn_of_subjects",
@@ -60,6 +64,65 @@ def needed_subjects(groups: np.ndarray | None, pooling: str) -> np.ndarray:
             field="groups",
         )
     return groups
+
+
+def fitted_subjects(
+    groups: np.ndarray | None, pooling: str, family: str, poolable: Sequence[str]
+) -> np.ndarray:
+    """Subjects that a fit gives weights of their own, in the order in which they come.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n_bins,), or None
+    pooling : {"partial", "none"}
+    family : str
+    poolable : sequence of str
+        Families that can be pooled partially.
+
+    Raises
+    ------
+    DataError
+        If subjects are not known, or how they differ cannot be learned.
+    """
+    if pooling == "partial" and family not in poolable:
+        raise DataError(
+            f"the family {family!r} cannot be pooled partially",
+            expected=f"one of {list(poolable)}",
+            found=family,
+            fix="Use pooling='complete' or 'none', or family='poisson'.",
+            field="pooling",
+        )
+    subjects = pd.unique(needed_subjects(groups, pooling))
+    if pooling == "partial" and len(subjects) < 2:
+        raise DataError(
+            "how subjects differ cannot be learned from one",
+            expected="two subjects or more with pooling='partial'",
+            found=subjects.tolist(),
+            fix="Use pooling='complete'.",
+            field="groups",
+        )
+    return np.asarray(subjects)
+
+
+def add_subject(known: np.ndarray, subject: Hashable) -> np.ndarray:
+    """The known subjects and a new one.
+
+    Raises
+    ------
+    DataError
+        If it is known already, or its name is of another kind.
+    """
+    index = pd.Index(known)
+    if subject in index:
+        raise DataError(
+            "the subject is known already",
+            expected=f"another name than {list_some(index.tolist())}",
+            found=repr(subject),
+            field="subject",
+        )
+    grown = index.append(pd.Index([subject])).to_numpy()
+    check_labels(grown, len(grown), "subject")
+    return np.asarray(grown)
 
 
 def code_subjects(groups: np.ndarray | None, known: np.ndarray, pooling: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from neuroml._core.estimator import n_samples_of
-from neuroml._core.samples import as_samples
+from neuroml._core.samples import as_labeled_samples
 from neuroml._core.statistics import one_standard_error
 from neuroml._core.validation import check_sessions
 from neuroml.data import SessionKFold
@@ -75,7 +75,7 @@ def select_by_sessions(
     Exception
         Whatever stops the fit, or the score, of a candidate in a fold.
     """
-    given = as_samples(X, y, sessions, groups)
+    given = as_labeled_samples(X, y, sessions, groups)
     if given.X is None:
         raise DataError(
             "scikit-learn's search needs an X",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from copy import deepcopy
 from numbers import Integral, Real
 from pathlib import Path
@@ -24,26 +24,23 @@ from neuroml._core.estimator import (
 from neuroml._core.iteration import best_restart, select_restart
 from neuroml._core.parallel import RandomState, show_progress, spawn_generators
 from neuroml._core.recording import break_points
-from neuroml._core.samples import Samples, align_outputs, as_samples
+from neuroml._core.samples import align_outputs, as_samples, code_names, join_like
 from neuroml._core.validation import (
-    check_labels,
+    check_sample_weight,
     check_sessions,
     check_table,
     column_indices,
-    list_some,
+    set_or_forget,
 )
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.switching import inference
 from neuroml.switching._base import SwitchingModel, chain_arguments
-from neuroml.switching._bootstrap import AXES, fingerprint, open_folder, refits, tidy
+from neuroml.switching._bootstrap import fingerprint, open_folder, refits, tidy
 from neuroml.switching._chain import Chain, ChainPrior, given_array, given_chain
-from neuroml.switching._constraints import (
-    check_fixed,
-    check_mask,
-    check_states,
-    count_parameters,
-)
+from neuroml.switching._classes import WITH_CLASSES, check_classes, decode, encode, given_classes
+from neuroml.switching._constraints import check_fixed, check_mask, check_start, check_states
+from neuroml.switching._criteria import check_counted, count_parameters, information_criteria
 from neuroml.switching._em import Model, Problem, fit_em, fit_from_random_start, fit_single_state
 from neuroml.switching._null_models import predicted_states
 from neuroml.switching._observations.base import (
@@ -53,11 +50,18 @@ from neuroml.switching._observations.base import (
     check_columns,
     check_targets,
     count_columns,
+    without_weightless,
 )
-from neuroml.switching._observations.categorical import Categorical
 from neuroml.switching._observations.cohort import CohortEmissions, spread
-from neuroml.switching._observations.gaussian import COVARIANCE_TYPES, Gaussian
-from neuroml.switching._observations.scalar import Bernoulli, NegativeBinomial, Poisson
+from neuroml.switching._observations.families import (
+    FAMILIES,
+    NOISE,
+    check_given_noise,
+    make_family,
+    noise_name,
+)
+from neuroml.switching._observations.gaussian import COVARIANCE_TYPES
+from neuroml.switching._parameters import axis_labels, join_weights, named_parameters, split_weights
 from neuroml.switching._pooling import (
     POOLINGS,
     WITHOUT_PARTIAL,
@@ -66,12 +70,15 @@ from neuroml.switching._pooling import (
     fit_cohort,
 )
 from neuroml.switching._standard_errors import error_bars, session_clusters
-from neuroml.switching._subjects import check_subjects, code_subjects, needed_subjects
+from neuroml.switching._subjects import (
+    add_subject,
+    check_subjects,
+    code_subjects,
+    fitted_subjects,
+)
 
 __all__ = ["FAMILIES", "SwitchingGLM"]
 
-FAMILIES = ("bernoulli", "categorical", "gaussian", "poisson", "negative_binomial")
-_NOISE = {"gaussian": "covariances", "negative_binomial": "dispersions"}
 # Attributes that a fit without subjects of their own does not have.
 _OF_SUBJECTS = (
     "subjects_",
@@ -81,9 +88,8 @@ _OF_SUBJECTS = (
     "intercept_variance_",
     "subject_weights_std_",
     "subject_intercept_std_",
-    *(f"subject_{name}_" for name in _NOISE.values()),
+    *(f"subject_{name}_" for name in NOISE.values()),
 )
-_WITH_CLASSES = ("bernoulli", "categorical")
 # The one-state model is a reference and a start: it is fitted to the last digit.
 _GLM_MAX_ITER, _GLM_TOL = 200, 1e-12
 
@@ -100,8 +106,13 @@ class SwitchingGLM(SwitchingModel):
     ----------
     n_states : int, default=3
     family : {"bernoulli", "categorical", "gaussian", "poisson", "negative_binomial"}
-        What y is: 0 or 1 (logistic link); classes 0, 1, ... (softmax, against class 0); real;
-        counts (logarithmic link); over-dispersed counts (variance mean + dispersion * mean^2).
+        What y is: one of two labels (logistic link, of the second); one of several labels (softmax,
+        against the first); real; counts (logarithmic link); over-dispersed counts (variance mean +
+        dispersion * mean^2).
+    classes : array-like of shape (n_classes,), or None, default=None
+        The labels of choices in their order, with those that training data may lack. They are
+        texts, booleans or whole numbers. None: those that occur, sorted ("left" before "right",
+        -1 before 1). Other families have none.
     covariance_type : {"full", "diagonal", "spherical", "tied"}, default="full"
         Form of the covariances of Gaussian outputs.
     covariance_prior : float, default=1.0
@@ -148,7 +159,7 @@ class SwitchingGLM(SwitchingModel):
     Attributes
     ----------
     weights_ : ndarray of shape (n_states, n_outputs, n_emission_inputs)
-        States in falling order of occupancy. Categorical: one row for each class but 0.
+        States in falling order of occupancy. Categorical: one row for each class but the first.
     intercept_ : ndarray of shape (n_states, n_outputs)
     subjects_ : ndarray of shape (n_subjects,)
         Those with weights of their own, in the order in which they come. This and the next four
@@ -182,8 +193,11 @@ class SwitchingGLM(SwitchingModel):
     glm_weights_, glm_intercept_, glm_covariance_, glm_dispersions_ : ndarray
         The one-state model of the same data, each with a first axis of length one; the last two are
         there where `covariances_` and `dispersions_` are.
+    classes_ : ndarray of shape (n_classes,)
+        Labels of choices. Bernoulli: `predict_mean` is the probability of the second. Absent for
+        the other families.
     n_classes_ : int
-        Bernoulli: 2. Categorical: the highest class seen, plus one. Absent for the other families.
+        Their number.
     objective_trace_ : ndarray of shape (n_iter + 1,)
         Penalized log-likelihood, nats per observed bin, at the start and after every iteration;
         larger is better, and it never falls.
@@ -209,7 +223,9 @@ class SwitchingGLM(SwitchingModel):
 
     Notes
     -----
-    Missing observations are NaN in y: they leave fit, posterior and score alike. Transitions into
+    Missing observations are NaN in y (of texts, None too): they leave fit, posterior and score
+    alike. Labels with more than two whole numbers, some of them negative, are refused unless
+    ``classes`` declares them, since -1 is also a common code of what is missing. Transitions into
     bin t depend on the inputs of bin t:
     :math:`P(z_t = j | z_{t-1} = i) \propto A_{ij} \exp(\sum_u x_{tu} V_{uij})`.
 
@@ -257,6 +273,7 @@ class SwitchingGLM(SwitchingModel):
     _parameter_constraints = {
         "n_states": [Interval(Integral, 1, None, closed="left")],
         "family": [StrOptions(set(FAMILIES))],
+        "classes": ["array-like", None],
         "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
         "covariance_prior": [Interval(Real, 0, None, closed="left")],
         "ridge": [Interval(Real, 0, None, closed="left")],
@@ -281,6 +298,7 @@ class SwitchingGLM(SwitchingModel):
         n_states: int = 3,
         family: str = "bernoulli",
         *,
+        classes: ArrayLike | None = None,
         covariance_type: str = "full",
         covariance_prior: float = 1.0,
         ridge: float = 0.01,
@@ -301,6 +319,7 @@ class SwitchingGLM(SwitchingModel):
     ) -> None:
         self.n_states = n_states
         self.family = family
+        self.classes = classes
         self.covariance_type = covariance_type
         self.covariance_prior = covariance_prior
         self.ridge = ridge
@@ -330,6 +349,7 @@ class SwitchingGLM(SwitchingModel):
         states: ArrayLike | None = None,
         init: SwitchingGLM | None = None,
         fixed: Sequence[str] = (),
+        sample_weight: ArrayLike | None = None,
     ) -> SwitchingGLM:
         """Fit to all sessions at once.
 
@@ -340,15 +360,15 @@ class SwitchingGLM(SwitchingModel):
             A list has one for each session; a dict one, or a list of sessions, for each subject.
             Time first. None is a model without inputs.
         y : array-like of shape (n_bins,) or (n_bins, n_outputs), or list of such
-            NaN where missing.
+            NaN where missing. Choices are labels: texts, booleans or whole numbers.
         sessions : array-like of shape (n_bins,), optional
             Session label of each bin.
         groups : array-like of shape (n_bins,), optional
             Subject of each bin, the same one throughout a session. Subjects that a dict or
             recordings name are known without.
-        states : array-like of int of shape (n_bins,), optional
+        states : array-like of int of shape (n_bins,), or list or dict of such, optional
             States that are known, 0 to n_states - 1, and -1 where they are not. States then keep
-            these numbers.
+            these numbers. In the same parts as X, or one array.
         init : SwitchingGLM, optional
             A fitted model, or one `from_parameters`, at which the fit starts in place of random
             starts. States keep its order. Of subjects' own weights it gives the cohort's alone.
@@ -357,6 +377,10 @@ class SwitchingGLM(SwitchingModel):
             without the underscore: "weights", "intercept", "covariances", "dispersions",
             "transition_matrix", "initial_proba", "transition_weights". The last three alone where
             subjects have weights of their own.
+        sample_weight : array-like of shape (n_bins,), or list or dict of such, optional
+            What multiplies the log-probability of each bin's observations, in the posterior of the
+            states and in what is fitted to it: 2 counts them twice, 0 is a missing observation.
+            Transitions and priors have no weights.
 
         Returns
         -------
@@ -375,13 +399,13 @@ class SwitchingGLM(SwitchingModel):
         UserWarning
             If a state is nearly all of one of several subjects, who is nearly always in it.
         """
-        given = as_samples(X, self._required(y), sessions, groups)
-        problem = self._problem(X, y, given, reset=True)
-        subjects = check_subjects(given.groups, problem.starts)
+        problem, subjects = self._problem(
+            X, self._required(y), sessions, groups, reset=True, sample_weight=sample_weight
+        )
         codes = self._take_subjects(subjects)
         glm = fit_single_state(problem, _GLM_MAX_ITER, _GLM_TOL)
-        self._set_if(_WITH_CLASSES, "n_classes_", glm.weights.shape[1] + 1)
-        problem = self._constrained(problem, states, init, fixed)
+        known = None if states is None else join_like(states, X, y, "states")
+        problem = self._constrained(problem, known, init, fixed)
         if init is None:
             rngs = spawn_generators(self.random_state, self.n_init if self.n_states > 1 else 1)
             starts = [(problem, glm, self.n_states, rng, self.max_iter, self.tol) for rng in rngs]
@@ -412,9 +436,9 @@ class SwitchingGLM(SwitchingModel):
     ) -> np.ndarray:
         """Return what is expected of each bin given the bins before it in the session.
 
-        The probability of a choice (Bernoulli: of 1; categorical: of every class), the rate of
-        counts, or the mean of real outputs: means of the states by their one-step-ahead
-        probabilities.
+        The probability of a choice (Bernoulli: of the second of `classes_`; categorical: of every
+        one, in their order), the rate of counts, or the mean of real outputs: means of the states
+        by their one-step-ahead probabilities.
 
         Parameters
         ----------
@@ -497,19 +521,10 @@ class SwitchingGLM(SwitchingModel):
 
     def _criterion(self, X: Any, y: Any, sessions: Any, groups: Any) -> tuple[float, float]:
         check_is_fitted(self)
-        if not hasattr(self, "n_parameters_"):
-            raise DataError(
-                "the number of parameters is not known",
-                expected="pooling='complete' or 'none'",
-                found=f"pooling={self.pooling!r}, where subjects' own weights count in part",
-                fix="Compare scores of held-out sessions.",
-                field="pooling",
-            )
+        cost = check_counted(getattr(self, "n_parameters_", None), self.pooling)
         problem = self._arrange(X, self._required(y), sessions, groups)
         n_observed = self._some(problem.design.n_observed, "observed bin")
-        deviance = -2.0 * self._filter(problem)[1]
-        cost = self.n_parameters_
-        return deviance + 2.0 * cost, float(deviance + np.log(n_observed) * cost)
+        return information_criteria(self._filter(problem)[1], n_observed, cost)
 
     def adapt(
         self,
@@ -547,17 +562,8 @@ class SwitchingGLM(SwitchingModel):
             If it had not converged after ``max_iter`` iterations.
         """
         check_is_fitted(self)
-        known = pd.Index(self._adaptable())
-        if subject in known:
-            raise DataError(
-                "the subject is known already",
-                expected=f"another name than {list_some(known.tolist())}",
-                found=repr(subject),
-                field="subject",
-            )
-        grown = known.append(pd.Index([subject])).to_numpy()
-        check_labels(grown, len(grown), "subject")
-        problem = self._problem(X, y, as_samples(X, self._required(y), sessions), reset=False)
+        grown = add_subject(self._adaptable(), subject)
+        problem, _ = self._problem(X, self._required(y), sessions, None, reset=False)
         self._some(problem.design.n_observed, "observed bin")
         alone = self._by_subject(
             problem, np.zeros(len(problem.transition_inputs), int), learns=False
@@ -608,6 +614,7 @@ class SwitchingGLM(SwitchingModel):
         Returns
         -------
         y : ndarray of shape (n_bins,) or (n_bins, n_outputs)
+            Choices are labels, of `classes_`; whole numbers come as floats.
         states : ndarray of int of shape (n_bins,)
         """
         check_is_fitted(self)
@@ -626,6 +633,7 @@ class SwitchingGLM(SwitchingModel):
         )
         family: Any = problem.observations
         y = family.draw(model.emissions, states, problem.design, noise).T
+        y = decode(y, self.classes_) if self.family in WITH_CLASSES else y
         return (y[:, 0] if y.shape[1] == 1 else y), states
 
     def standard_errors(
@@ -636,6 +644,7 @@ class SwitchingGLM(SwitchingModel):
         sessions: ArrayLike | None = None,
         cov: str | None = None,
         clusters: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> Bunch:
         """Return standard errors of the parameters.
 
@@ -658,6 +667,8 @@ class SwitchingGLM(SwitchingModel):
             None: "sandwich" where there are ten sessions or more, or ``clusters``; else "observed".
         clusters : array-like of shape (n_bins,), optional
             What bins belong to, such as a subject: whole sessions. None: each session is a cluster.
+        sample_weight : array-like of shape (n_bins,), optional
+            As in `fit`.
 
         Returns
         -------
@@ -683,7 +694,7 @@ class SwitchingGLM(SwitchingModel):
         self._only_complete("a standard error")
         if cov is not None:
             check_option(cov, ("observed", "sandwich"), "cov")
-        problem = self._arrange(X, self._required(y), sessions)
+        problem = self._weighted(X, y, sessions, sample_weight)
         labels = None if clusters is None else np.asarray(clusters)
         by_session = session_clusters(problem.starts, cov, labels)
         errors = error_bars(self._family(), problem, self._model(), by_session)
@@ -713,6 +724,7 @@ class SwitchingGLM(SwitchingModel):
         random_state: RandomState = None,
         resume: Path | str | None = None,
         verbose: int = 0,
+        sample_weight: ArrayLike | None = None,
     ) -> pd.DataFrame:
         """Refit to sessions drawn with replacement, and return the parameters of every refit.
 
@@ -735,6 +747,8 @@ class SwitchingGLM(SwitchingModel):
             ``random_state``.
         verbose : int, default=0
             1 shows the progress.
+        sample_weight : array-like of shape (n_bins,), optional
+            As in `fit`.
 
         Returns
         -------
@@ -769,7 +783,7 @@ class SwitchingGLM(SwitchingModel):
         (6,)
         """
         self._only_complete("a bootstrap")
-        problem, model = self._arrange(X, self._required(y), sessions), self._model()
+        problem, model = self._weighted(X, y, sessions, sample_weight), self._model()
         n_sessions = len(problem.starts) - 1
         if n < 1 or n_sessions < 2:
             raise DataError(
@@ -791,7 +805,13 @@ class SwitchingGLM(SwitchingModel):
                 "iterations: their parameters are still on their way.",
                 NotConvergedWarning,
             )
-        return tidy([self._parameters(one.model) for one in found], self._labels())
+        return tidy(
+            [
+                named_parameters(one.model, self.family, has_intercept=self.fit_intercept)
+                for one in found
+            ],
+            self._labels(),
+        )
 
     @classmethod
     def from_parameters(
@@ -857,13 +877,18 @@ class SwitchingGLM(SwitchingModel):
             k, count_columns(model.transition_columns), transition_matrix, initial_proba,
             transition_weights,
         )  # fmt: skip
-        model._give_noise(covariances=covariances, dispersions=dispersions)
+        n_classes = 2 if model.family == "bernoulli" else 1 + model.weights_.shape[1]
+        classes = given_classes(model.classes, model.family, n_classes)
+        if classes is not None:
+            model.classes_, model.n_classes_ = classes, len(classes)
+        given = {"covariances": covariances, "dispersions": dispersions}
+        noise = check_given_noise(model.family, given, model.weights_.shape[:2])
+        model._set_noise("", model._family().given_noise(noise, model.weights_))
         n_outputs, n_weights = model.weights_.shape[1:]
         model.n_features_in_ = check_columns(
             n_weights, n_features, model.emission_columns, model.transition_columns
         )
         model.n_parameters_ = 0
-        model._set_if(_WITH_CLASSES, "n_classes_", n_outputs + 1)
         model.n_outputs_ = 1 if model.family == "categorical" else n_outputs
         return model
 
@@ -910,52 +935,38 @@ class SwitchingGLM(SwitchingModel):
             folder, fingerprint(problem, model, settings | {"seed": int(random_state)})
         )
 
-    def _parameters(self, model: Model) -> dict[str, np.ndarray]:
-        """Parameters by the names of the fitted attributes."""
-        weights, intercept = self._split(model.emissions.weights)
-        found = {"weights": weights, "intercept": intercept}
-        if self.family in _NOISE:
-            found[_NOISE[self.family]] = model.emissions.noise
-        initial, matrix, by_input = model.chain
-        return found | {
-            "initial_proba": initial, "transition_matrix": matrix, "transition_weights": by_input,
-        }  # fmt: skip
-
     def _labels(self) -> dict[str, dict[str, list[Any]]]:
         """What outputs and features of every parameter are called: names, or their numbers."""
         names = getattr(self, "feature_names_in_", None)
-        inputs = list(range(self.n_features_in_)) if names is None else list(names)
-        chosen = {
-            name: inputs if columns is None else [
-                inputs[i] for i in column_indices(columns, len(inputs), names, field=name)
-            ]
-            for name, columns in (
-                ("emission_columns", self.emission_columns),
-                ("transition_columns", [] if self.transition_columns is None
-                 else self.transition_columns),
-            )
-        }  # fmt: skip
         outputs: list[Any] = list(range(self.weights_.shape[1]))
-        if self.family == "categorical":  # against class 0
-            outputs = list(range(1, len(outputs) + 1))
+        if self.family == "categorical":  # against the first
+            outputs = self.classes_[1:].tolist()
         elif getattr(self, "target_names_", None) is not None:
             outputs = list(self.target_names_)
-        of_outputs = {"output": outputs, "to_output": outputs}
-        return {name: of_outputs for name in AXES} | {
-            "weights": of_outputs | {"feature": chosen["emission_columns"]},
-            "transition_weights": {"feature": chosen["transition_columns"]},
-        }
+        onward: Any = [] if self.transition_columns is None else self.transition_columns
+        return axis_labels(
+            list(range(self.n_features_in_)) if names is None else list(names),
+            names,
+            {"emission_columns": self.emission_columns, "transition_columns": onward},
+            outputs,
+        )
 
     def _arrange(
         self, X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None = None
     ) -> Problem:
         check_is_fitted(self)
-        given = as_samples(X, y, sessions, groups)
-        problem = self._problem(X, y, given, reset=False)
-        subjects = check_subjects(given.groups, problem.starts)
+        problem, subjects = self._problem(X, y, sessions, groups, reset=False)
         if self.pooling == "complete":
             return problem
         return self._by_subject(problem, code_subjects(subjects, self.subjects_, self.pooling))
+
+    def _weighted(
+        self, X: Any, y: Any, sessions: ArrayLike | None, sample_weight: ArrayLike | None
+    ) -> Problem:
+        """Training data with their weights, where subjects share the model's."""
+        check_is_fitted(self)
+        weights = {"sample_weight": sample_weight}
+        return self._problem(X, self._required(y), sessions, None, reset=False, **weights)[0]
 
     def _take_subjects(self, groups: np.ndarray | None) -> np.ndarray | None:
         """Set `subjects_`, and return each bin's place among them; None if weights are shared."""
@@ -963,26 +974,9 @@ class SwitchingGLM(SwitchingModel):
             self.__dict__.pop(name, None)
         if self.pooling == "complete":
             return None
-        if self.pooling == "partial" and self.family in WITHOUT_PARTIAL:
-            raise DataError(
-                f"the family {self.family!r} cannot be pooled partially",
-                expected=f"one of {[one for one in FAMILIES if one not in WITHOUT_PARTIAL]}",
-                found=self.family,
-                fix="Use pooling='complete' or 'none', or family='poisson'.",
-                field="pooling",
-            )
-        groups = needed_subjects(groups, self.pooling)
-        subjects = pd.unique(groups)
-        if self.pooling == "partial" and len(subjects) < 2:
-            raise DataError(
-                "how subjects differ cannot be learned from one",
-                expected="two subjects or more with pooling='partial'",
-                found=subjects.tolist(),
-                fix="Use pooling='complete'.",
-                field="groups",
-            )
-        self.subjects_ = subjects
-        return code_subjects(groups, subjects, self.pooling)
+        poolable = [one for one in FAMILIES if one not in WITHOUT_PARTIAL]
+        self.subjects_ = fitted_subjects(groups, self.pooling, self.family, poolable)
+        return code_subjects(groups, self.subjects_, self.pooling)
 
     def _by_subject(self, problem: Problem, codes: np.ndarray, *, learns: bool = True) -> Problem:
         return by_subject(problem, self.pooling, codes, learns=learns)
@@ -995,7 +989,7 @@ class SwitchingGLM(SwitchingModel):
         fixed: Sequence[str],
     ) -> Problem:
         """The problem with states that are known, and with parameters that are held."""
-        noise = [_NOISE[self.family]] if self.family in _NOISE else []
+        noise = [NOISE[self.family]] if self.family in NOISE else []
         known = ["weights", "intercept", *noise, "transition_matrix", "initial_proba"]
         chain, emissions = check_fixed(fixed, [*known, "transition_weights"], init)
         if emissions:
@@ -1015,39 +1009,30 @@ class SwitchingGLM(SwitchingModel):
                 field="init",
             )  # fmt: skip
         check_is_fitted(init)
-        emissions = init._emissions("")
-        chain = Chain(init.initial_proba_, init.transition_matrix_, init.transition_weights_)
-        own = (self.family, self.n_states, self.fit_intercept, *glm.weights.shape[1:],
-               count_columns(self.transition_columns))  # fmt: skip
-        theirs = (init.family, init.n_states, init.fit_intercept, *emissions.weights.shape[1:],
-                  len(chain.weights))  # fmt: skip
-        if own != theirs:
-            words = "family, n_states, fit_intercept, outputs, inputs, transition inputs"
-            raise DataError(
-                "init is another kind of model",
-                expected=f"{own} ({words})",
-                found=theirs,
-                field="init",
-            )
-        allowed = check_mask(self.transition_mask, self.n_states)
-        if allowed is not None:
-            matrix = chain.matrix * allowed
-            total = matrix.sum(axis=1, keepdims=True)
-            chain = chain._replace(matrix=matrix / np.where(total > 0, total, 1.0))
-        return Model(emissions, chain)
+        theirs = Model(
+            init._emissions(""),
+            Chain(init.initial_proba_, init.transition_matrix_, init.transition_weights_),
+        )
+        return check_start(
+            theirs,
+            self._kind(glm, count_columns(self.transition_columns)),
+            init._kind(theirs.emissions, len(theirs.chain.weights)),
+            check_mask(self.transition_mask, self.n_states),
+        )
+
+    def _kind(self, emissions: Emissions, n_onward: int) -> tuple[Any, ...]:
+        """What a model and the one that a fit starts at must have in common."""
+        classes = self.classes_.tolist() if self.family in WITH_CLASSES else None
+        sizes = emissions.weights.shape[1:]
+        return self.family, self.n_states, self.fit_intercept, *sizes, n_onward, classes
 
     def _count(self, problem: Problem) -> None:
         """Set `n_parameters_`, where it is known."""
         self.__dict__.pop("n_parameters_", None)
         if self.pooling == "partial":
             return
-        observations: Any = problem.observations
-        subjects = self._of_subjects()
-        own = self._emissions("") if subjects is None else subjects.of(0)
-        n_subjects = 1 if subjects is None else len(self.subjects_)
-        family: Family = observations if subjects is None else observations.family
-        chain = self._model().chain
-        self.n_parameters_ = count_parameters(problem, family, own, chain, n_subjects)
+        model = self._model()
+        self.n_parameters_ = count_parameters(problem, model.emissions, model.chain)
 
     def _only_complete(self, what: str) -> None:
         """Refuse what is defined for weights that all subjects share."""
@@ -1060,36 +1045,82 @@ class SwitchingGLM(SwitchingModel):
                 field="pooling",
             )
 
-    def _problem(self, X: Any, y: Any, given: Samples, *, reset: bool) -> Problem:
-        """Check and arrange data, given and as samples; ``reset`` is True in fit."""
-        if X is None:
-            X = np.empty((len(self._required(given.y)), 0))
-            self._check_no_inputs(reset=reset)
-        else:
-            X = check_table(self, given.X, reset=reset, dtype=np.float64)
-        labels = check_sessions(given.sessions, len(X))
-        family = self._family(fitted=not reset)
-        observed = align_outputs(self, y, given.y, reset=reset)
-        n_outputs = None if reset else self.n_outputs_
-        targets = check_targets(family, observed, len(X), n_outputs)
-        self.n_outputs_: int = len(targets)
-        driving = self._columns(X, "emission_columns")
-        inputs = X if driving is None else driving
+    def _problem(
+        self,
+        X: Any,
+        y: Any,
+        sessions: ArrayLike | None,
+        groups: ArrayLike | None,
+        *,
+        reset: bool,
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[Problem, np.ndarray | None]:
+        """Check and arrange data, and return each bin's subject; ``reset`` is True in fit."""
+        labels = self.family in WITH_CLASSES
+        coded, names = code_names(y, keeps_missing=True) if labels else (y, None)
+        given = as_samples(X, coded, sessions, groups)
+        table = (
+            self._no_inputs(len(self._required(given.y)), reset=reset)
+            if X is None
+            else check_table(self, given.X, reset=reset, dtype=np.float64)
+        )
+        n_bins = len(table)
+        starts = np.append(break_points(check_sessions(given.sessions, n_bins)), n_bins)
+        weights = (
+            None
+            if sample_weight is None
+            else check_sample_weight(join_like(sample_weight, X, y, "sample_weight"), n_bins)
+        )
+        values = without_weightless(given.y, weights)
+        targets = self._targets(y, values, names, n_bins, reset=reset)
+        driving = self._columns(table, "emission_columns")
+        inputs = table if driving is None else driving
         if self.fit_intercept:
-            inputs = np.column_stack([inputs, np.ones(len(X))])
-        onward = self._columns(X, "transition_columns")
-        return Problem(
-            family,
+            inputs = np.column_stack([inputs, np.ones(n_bins)])
+        onward = self._columns(table, "transition_columns")
+        problem = Problem(
+            self._family(),
             Design(np.ascontiguousarray(inputs.T), targets, self.fit_intercept),
-            np.empty((len(X), 0)) if onward is None else onward,
-            np.append(break_points(labels), len(X)).astype(np.int64),
+            np.empty((n_bins, 0)) if onward is None else onward,
+            starts.astype(np.int64),
             ChainPrior(
                 self.concentration, self.stickiness, self.transition_ridge,
                 check_mask(self.transition_mask, self.n_states),
             ),
+            weights=weights,
         )  # fmt: skip
+        return problem, check_subjects(given.groups, problem.starts)
 
-    def _check_no_inputs(self, *, reset: bool) -> None:
+    def _targets(
+        self,
+        y: Any,
+        values: np.ndarray | None,
+        names: np.ndarray | None,
+        n_bins: int,
+        *,
+        reset: bool,
+    ) -> np.ndarray:
+        """Observations (M, T) as the family takes them: of labels, their places among classes.
+
+        ``values`` and ``names`` are what was made of y.
+        """
+        classes = (
+            check_classes(self.classes, self.family) if reset else getattr(self, "classes_", None)
+        )
+        # others are refused by their shape
+        if self.family in WITH_CLASSES and values is not None and values.ndim <= 2:
+            values, classes = encode(values, names, classes, self.family)
+        if reset:
+            set_or_forget(self, "classes_", classes)
+            set_or_forget(self, "n_classes_", None if classes is None else len(classes))
+        values = align_outputs(self, y, values, reset=reset)
+        known = None if reset else self.n_outputs_
+        targets = check_targets(self._family(), values, n_bins, known)
+        self.n_outputs_: int = len(targets)
+        return targets
+
+    def _no_inputs(self, n_bins: int, *, reset: bool) -> np.ndarray:
+        """The inputs (n_bins, 0) of a model without X."""
         if not self.fit_intercept:
             raise DataError("there is neither an input nor an intercept", fix="Give X.", field="X")
         if reset:
@@ -1097,6 +1128,7 @@ class SwitchingGLM(SwitchingModel):
         elif self.n_features_in_:
             expected = f"{self.n_features_in_} columns"
             raise DataError("X is missing", expected=expected, found="None", field="X")
+        return np.empty((n_bins, 0))
 
     def _columns(self, X: np.ndarray, name: str) -> np.ndarray | None:
         """The columns of X that a parameter selects, or None if it selects none in particular."""
@@ -1106,17 +1138,9 @@ class SwitchingGLM(SwitchingModel):
         names = getattr(self, "feature_names_in_", None)
         return np.ascontiguousarray(X[:, column_indices(selected, X.shape[1], names, field=name)])
 
-    def _family(self, *, fitted: bool = True) -> Family:
-        families: dict[str, Callable[[], Family]] = {
-            "bernoulli": lambda: Bernoulli(self.ridge),
-            "categorical": lambda: Categorical(
-                self.ridge, getattr(self, "n_classes_", None) if fitted else None
-            ),
-            "gaussian": lambda: Gaussian(self.ridge, self.covariance_type, self.covariance_prior),
-            "poisson": lambda: Poisson(self.ridge, self.rate_prior),
-            "negative_binomial": lambda: NegativeBinomial(self.ridge, self.rate_prior),
-        }
-        return families[self.family]()
+    def _family(self) -> Family:
+        settings = self.get_params(deep=False)
+        return make_family(self.family, settings, getattr(self, "n_classes_", None))
 
     def _model(self) -> Model:
         chain = Chain(self.initial_proba_, self.transition_matrix_, self.transition_weights_)
@@ -1128,7 +1152,7 @@ class SwitchingGLM(SwitchingModel):
             return None
         alike = self._emissions("")
         emissions = spread(alike, len(self.subjects_))
-        noise = getattr(self, f"subject_{_NOISE.get(self.family)}_", emissions.subjects.noise)
+        noise = getattr(self, f"subject_{NOISE.get(self.family)}_", emissions.subjects.noise)
         weights = self._joined(self.subject_weights_, self.subject_intercept_)
         if self.pooling == "partial":
             variance = self._joined(self.weight_variance_, self.intercept_variance_)
@@ -1152,22 +1176,16 @@ class SwitchingGLM(SwitchingModel):
         weights, intercept = (
             getattr(self, f"{prefix}{name}_") for name in ("weights", "intercept")
         )
-        names = (_noise_name(family, prefix) for family in _NOISE)
+        names = (noise_name(family, prefix) for family in NOISE)
         noise = next((getattr(self, name) for name in names if hasattr(self, name)), None)
         noise = self._family().given_noise(noise, weights)
         return Emissions(self._joined(weights, intercept), noise)
 
     def _joined(self, weights: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-        """The inverse of `_split`."""
-        if self.fit_intercept:
-            return np.concatenate([weights, intercept[..., None]], axis=-1)
-        return weights
+        return join_weights(weights, intercept, has_intercept=self.fit_intercept)
 
     def _split(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weights (..., F) as weights of inputs and intercepts (...), which are 0 without one."""
-        if self.fit_intercept:
-            return weights[..., :-1], weights[..., -1]
-        return weights, np.zeros(weights.shape[:-1])
+        return split_weights(weights, has_intercept=self.fit_intercept)
 
     def _store(self, model: Model) -> None:
         self.transition_weights_ = model.chain.weights
@@ -1185,12 +1203,12 @@ class SwitchingGLM(SwitchingModel):
             self.weight_variance_, self.intercept_variance_ = variances
             std = self._split(emissions.std)
             self.subject_weights_std_, self.subject_intercept_std_ = std
-        elif self.family in _NOISE:
-            setattr(self, f"subject_{_NOISE[self.family]}_", emissions.subjects.noise)
+        elif self.family in NOISE:
+            setattr(self, f"subject_{NOISE[self.family]}_", emissions.subjects.noise)
 
     def _set_noise(self, prefix: str, noise: np.ndarray) -> None:
-        for family in _NOISE:
-            self._set_if((family,), _noise_name(family, prefix), noise)
+        for family in NOISE:
+            self._set_if((family,), noise_name(family, prefix), noise)
 
     def _set_if(self, families: tuple[str, ...], name: str, value: Any) -> None:
         """Set a fitted attribute that means something for these families only."""
@@ -1199,33 +1217,8 @@ class SwitchingGLM(SwitchingModel):
         elif hasattr(self, name):  # from an earlier fit with another family
             delattr(self, name)
 
-    def _give_noise(self, **given: ArrayLike | None) -> None:
-        """Check and set the noise that a user gives, by the name that its family has for it."""
-        k, m = self.weights_.shape[:2]
-        own = _NOISE.get(self.family)
-        for name, value in given.items():
-            if value is not None and name != own:
-                raise DataError(
-                    f"the family {self.family!r} has no {name}",
-                    expected=f"{own}=" if own else "neither covariances= nor dispersions=",
-                    found=f"{name} of shape {np.shape(value)}",
-                    field=name,
-                )
-        if own is None:
-            return
-        shape = (k, m, m) if own == "covariances" else (k, m)
-        value = given[own]
-        noise = None if value is None else given_array(own, value, shape)
-        self._set_noise("", self._family().given_noise(noise, self.weights_))
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
         return tags
-
-
-def _noise_name(family: str, prefix: str) -> str:
-    """Attribute of a family's noise; the one-state model of a Gaussian has one covariance."""
-    name = _NOISE[family]
-    return f"{prefix}covariance_" if prefix and name == "covariances" else f"{prefix}{name}_"

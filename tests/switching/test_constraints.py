@@ -159,3 +159,19 @@ def test_information_criteria_count_what_was_learned():
     partial = model(pooling="partial", max_iter=1).fit(X, y, sessions=SESSIONS, groups=groups)
     with pytest.raises(DataError, match="number of parameters is not known"):
         partial.aic(X, y, sessions=SESSIONS, groups=groups)
+
+
+@pytest.mark.parametrize("fixed", [["transition_matrix"], ["transition_weights"]])
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+@pytest.mark.filterwarnings("ignore::neuroml.exceptions.NotConvergedWarning")
+def test_the_objective_never_falls_where_a_part_of_the_transitions_is_held(fixed, scale):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(120, 1)), rng.poisson(2.0, 120)
+    settings = {"transition_columns": [0], "transition_ridge": 0.01, "n_init": 1, "max_iter": 20}
+    init = SwitchingGLM(2, "poisson", random_state=0, **settings | {"max_iter": 2}).fit(X, y)
+    model = SwitchingGLM(2, "poisson", random_state=1, **settings)
+    model.fit(scale * X, y, init=init, fixed=fixed)
+    trace = model.objective_trace_
+    assert (np.diff(trace) >= -1e-10 * np.abs(trace[:-1])).all()
+    for name in fixed:
+        np.testing.assert_array_equal(getattr(model, f"{name}_"), getattr(init, f"{name}_"))

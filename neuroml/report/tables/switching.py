@@ -14,13 +14,21 @@ from neuroml.switching import SwitchingGLM
 __all__ = ["output_names", "tabulate"]
 
 
+def class_names(model: SwitchingGLM, context: Context) -> list[str]:
+    """The labels of choices, behind the codes of a table of trials too."""
+    coded = context.recordings[0].attrs.get("classes", []) if context.recordings else []
+    if len(coded) == len(model.classes_) and model.classes_.dtype.kind in "iu":
+        return [str(coded[code]) for code in model.classes_]
+    return [str(label) for label in model.classes_]
+
+
 def output_names(model: BaseEstimator, context: Context) -> list[str]:
     """One name for each row of a state's weights."""
     switching, n_outputs = last_step(model), last_step(model).weights_.shape[1]
     if not isinstance(switching, SwitchingGLM):
         return [str(name) for name in context.columns]
     if switching.family == "categorical":
-        return [f"class {c + 1}" for c in range(n_outputs)]
+        return [f"class {label}" for label in class_names(switching, context)[1:]]
     if len(context.outputs) == n_outputs:
         return [str(name) for name in context.outputs]
     return ["y"] if n_outputs == 1 else [f"y{m}" for m in range(n_outputs)]

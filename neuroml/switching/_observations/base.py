@@ -29,6 +29,7 @@ __all__ = [
     "count_columns",
     "refuse_targets",
     "solve_damped",
+    "without_weightless",
 ]
 
 _MAX_BACKTRACKS = 25  # 2^-25 is 3e-8: a smaller part of a Newton step changes nothing
@@ -188,7 +189,6 @@ class Family(Observations[Emissions, Design]):
         """
         return emissions.noise
 
-    @abstractmethod
     def check(self, targets: np.ndarray) -> None:
         """Refuse targets (M, T) that the family cannot have."""
 
@@ -358,6 +358,13 @@ def check_targets(
             field="y",
         )
     return targets
+
+
+def without_weightless(values: np.ndarray | None, weights: np.ndarray | None) -> np.ndarray | None:
+    """Observations (n_bins,) or (n_bins, n_outputs), missing where a bin has no weight."""
+    if values is None or weights is None or len(values) != len(weights) or weights.all():
+        return values
+    return np.where((weights > 0).reshape(-1, *[1] * (values.ndim - 1)), values, np.nan)
 
 
 def check_columns(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
-from neuroml._core.validation import list_some
-from neuroml.exceptions import DataError
-from neuroml.switching._observations.base import Design, Emissions, NewtonFamily, refuse_targets
+from neuroml.switching._observations.base import Design, Emissions, NewtonFamily
 
 __all__ = ["Categorical"]
 
@@ -17,25 +15,14 @@ class Categorical(NewtonFamily):
 
     max_outputs = 1
 
-    def __init__(self, ridge: float = 0.0, n_classes: int | None = None) -> None:
+    def __init__(self, ridge: float = 0.0, n_classes: int = 2) -> None:
         super().__init__(ridge)
         self.n_classes = n_classes
 
-    def check(self, targets: np.ndarray) -> None:
-        top = np.inf if self.n_classes is None else self.n_classes
-        known = (targets >= 0) & (targets < top) & (targets == np.floor(targets))
-        classes = "0, 1, ..." if self.n_classes is None else f"0 to {self.n_classes - 1}"
-        refuse_targets(
-            "y is not made of class labels", classes, ~(np.isnan(targets) | known), targets
-        )
-        if self.n_classes is None and known.any():
-            _check_no_gap(targets[known])
-
     def start(self, design: Design) -> Emissions:
-        n_classes = self._n_classes(design)
         labels = design.targets[0][design.observed].astype(int)
-        counts = np.bincount(labels, minlength=n_classes) + 0.5
-        weights = np.zeros((1, n_classes - 1, len(design.inputs)))
+        counts = np.bincount(labels, minlength=self.n_classes) + 0.5
+        weights = np.zeros((1, self.n_classes - 1, len(design.inputs)))
         if design.has_intercept:
             weights[0, :, -1] = np.log(counts[1:] / counts[0])
         return Emissions(weights, np.empty((1, 0)))
@@ -101,29 +88,11 @@ class Categorical(NewtonFamily):
     def given_noise(self, noise: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
         return np.empty((len(weights), 0)) if noise is None else noise
 
-    def unit(self, design: Design) -> np.ndarray:
-        return np.ones(self._n_classes(design) - 1)
-
-    def _n_classes(self, design: Design) -> int:
-        if self.n_classes is not None:
-            return self.n_classes
-        return max(int(np.nanmax(design.targets)) + 1, 2)
+    def unit(self, design: Design) -> np.ndarray:  # noqa: ARG002
+        return np.ones(self.n_classes - 1)
 
     def _labels(self, design: Design) -> np.ndarray:
         return np.nan_to_num(design.targets[0]).astype(int)
-
-
-def _check_no_gap(labels: np.ndarray) -> None:
-    """Refuse codes of which some never occur: they would be classes of which nothing is known."""
-    seen = np.unique(labels).astype(int)
-    if seen[-1] >= len(seen):
-        raise DataError(
-            "some classes never occur in y",
-            expected=f"0, 1, ... {len(seen) - 1} for {len(seen)} classes, each at least once",
-            found=f"classes {list_some(seen.tolist())}",
-            fix="Code them with sklearn.preprocessing.LabelEncoder.",
-            field="y",
-        )
 
 
 def _log_probabilities(weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:

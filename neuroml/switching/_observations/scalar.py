@@ -140,10 +140,6 @@ class Bernoulli(_ScalarFamily):
 
     likelihood = "bernoulli"
 
-    def check(self, targets: np.ndarray) -> None:
-        bad = ~(np.isnan(targets) | (targets == 0) | (targets == 1))
-        refuse_targets("y is not binary", "0 or 1", bad, targets)
-
     def intercept(self, mean: np.ndarray, n: np.ndarray) -> np.ndarray:
         rate = (mean * n + 0.5) / (n + 1.0)
         return np.log(rate / (1.0 - rate))
