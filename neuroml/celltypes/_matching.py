@@ -20,6 +20,7 @@ __all__ = [
     "confusion",
     "correlate",
     "mean_and_noise",
+    "mean_and_sd",
     "mutual_confusion",
     "posterior",
     "residual_variance",
@@ -69,7 +70,7 @@ def mean_and_noise(repeats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     shown = np.isfinite(repeats)
     count = shown.sum(axis=0)
-    mean = _mean_and_sd(repeats)[0]
+    mean = mean_and_sd(repeats)[0]
     # variance of a mean over n repeats: sum of squares / (n (n - 1)), where n > 1
     squares = (np.where(shown, repeats - mean, 0.0) ** 2).sum(axis=0)
     repeated = count > 1
@@ -77,11 +78,11 @@ def mean_and_noise(repeats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # its mean over the stimuli that were repeated, relative to the signal's variance over stimuli
     noise = mean_variance.sum(axis=0) / np.maximum(repeated.sum(axis=0), 1)
     mean = np.where(count > 0, mean, np.nan)
-    variance = _mean_and_sd(mean)[1] ** 2
+    variance = mean_and_sd(mean)[1] ** 2
     return mean, np.divide(noise, variance, out=np.zeros_like(noise), where=variance > 0)
 
 
-def _mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over the finite values along the first axis; 0 without any."""
     shown = np.isfinite(values)
     count = np.maximum(shown.sum(axis=0), 1)
@@ -96,7 +97,7 @@ def standardize(responses: np.ndarray) -> np.ndarray:
     NaN marks stimuli that were not shown; a cell with the same response to all of them, or that
     was shown fewer than two, becomes NaN throughout.
     """
-    mean, sd = _mean_and_sd(responses)
+    mean, sd = mean_and_sd(responses)
     constant = sd <= _CONSTANT * np.abs(np.nan_to_num(responses)).max(axis=0)
     return np.where(constant, np.nan, responses - mean) / np.where(constant, 1.0, sd)
 
