@@ -23,6 +23,7 @@ __all__ = [
     "mean_and_sd",
     "mutual_confusion",
     "posterior",
+    "probabilities_by_correlation",
     "residual_variance",
     "standardize",
 ]
@@ -154,13 +155,33 @@ def posterior(correlations: np.ndarray, n_stimuli: np.ndarray, variance: np.ndar
     return (weights / weights.sum(axis=0)).T
 
 
-def residual_variance(correlations: np.ndarray, labels: np.ndarray) -> float:
+def probabilities_by_correlation(
+    repeats: np.ndarray, templates: np.ndarray, variance: float
+) -> np.ndarray:
+    """Probability (n_cells, n_clusters) of each cluster, NaN for cells without variation.
+
+    Parameters
+    ----------
+    repeats : ndarray of shape (n_repeats, n_stimuli, n_cells)
+        NaN where a stimulus was not shown.
+    templates : ndarray of shape (n_clusters, n_stimuli)
+    variance : float
+        Of standardized responses about the templates without noise, which is added.
+    """
+    mean, noise = mean_and_noise(repeats)
+    scores = standardize(mean)
+    shown = np.isfinite(scores).sum(axis=0)
+    result = posterior(correlate(scores, templates), shown, variance + noise)
+    return np.where(shown[:, None] > 0, result, np.nan)
+
+
+def residual_variance(scores: np.ndarray, templates: np.ndarray, labels: np.ndarray) -> float:
     """Mean squared difference per stimulus between cells' scores and their own templates.
 
     For standardized z and t, the mean of (z - t)^2 is 2 (1 - rho).
     """
     cells = np.flatnonzero(labels >= 0)
-    return float(2 * (1 - correlations[labels[cells], cells]).mean())
+    return float(2 * (1 - correlate(scores, templates)[labels[cells], cells]).mean())
 
 
 def confusion(responses: np.ndarray, labels: np.ndarray) -> np.ndarray:

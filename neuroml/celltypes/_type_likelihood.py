@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import null_space
-from scipy.special import expit, log_expit, log_ndtr, logsumexp
+from scipy.special import expit, log_expit, log_ndtr, logsumexp, softmax
 
-from neuroml.celltypes._matching import mean_and_sd
+from neuroml.celltypes._matching import mean_and_noise, mean_and_sd, standardize
 
 __all__ = ["Repeats", "TypeModel", "repeats_of"]
 
@@ -71,17 +71,17 @@ class TypeModel:
     means : ndarray of shape (n_types, n_stimuli)
         Mean responses, each cell's divided by its own size.
     covariances : ndarray of shape (n_types, n_stimuli, n_stimuli)
-    free_offset : bool
+    offset : {"free", "none"}
         Whether cells have offsets; without, 0 means no response.
     """
 
     means: np.ndarray
     covariances: np.ndarray
-    free_offset: bool
+    offset: str
 
     @classmethod
     def estimate(
-        cls, responses: np.ndarray, labels: np.ndarray, n_types: int, *, free_offset: bool
+        cls, responses: np.ndarray, labels: np.ndarray, n_types: int, offset: str
     ) -> TypeModel:
         """Estimate the types from responses (n_stimuli, n_cells) without noise.
 
@@ -94,10 +94,10 @@ class TypeModel:
         labels : ndarray of int of shape (n_cells,)
             -1 for cells that are not to be used.
         n_types : int
-        free_offset : bool
+        offset : {"free", "none"}
         """
         members = labels == np.arange(n_types)[:, None]
-        if free_offset:
+        if offset == "free":
             responses = responses - responses.mean(axis=0)
         size = np.sqrt((responses**2).mean(axis=0))
         scaled = np.divide(responses, size, out=np.zeros_like(responses), where=size > 0)
@@ -109,7 +109,21 @@ class TypeModel:
         weight, n_members = len(responses), n_members[:, None]
         shrunk = (squares + weight * within) / (np.maximum(n_members - 1, 0) + weight)
         # of a new cell about a mean that is itself estimated
-        return cls(means, shrunk * (1 + 1 / np.maximum(n_members, 1)), free_offset)
+        return cls(means, shrunk * (1 + 1 / np.maximum(n_members, 1)), offset)
+
+    def probabilities(self, responses: np.ndarray) -> np.ndarray:
+        """Probability (n_cells, n_types) of each type, NaN for cells without variation.
+
+        Parameters
+        ----------
+        responses : ndarray of shape (n_repeats, n_stimuli, n_cells)
+            NaN where a stimulus was not shown.
+        """
+        varies = np.isfinite(standardize(mean_and_noise(responses)[0])).any(axis=0)
+        result = np.full((len(varies), len(self.means)), np.nan)
+        value = self.log_likelihood(repeats_of(responses[:, :, varies]))
+        result[varies] = softmax(value, axis=1)
+        return result
 
     def log_likelihood(self, repeats: Repeats) -> np.ndarray:
         """Log likelihood (n_cells, n_types), up to a constant for each cell, which must respond."""
@@ -120,7 +134,7 @@ class TypeModel:
             # times sqrt(c_j), so that the noise has the same variance for every stimulus shown;
             # the directions without an offset, which is then along sqrt(c), if there is one
             root = np.sqrt(count[count > 0])
-            free = null_space(root[None]) if self.free_offset else np.eye(len(root))
+            free = null_space(root[None]) if self.offset == "free" else np.eye(len(root))
             basis = np.zeros((len(count), free.shape[1]))
             basis[count > 0] = root[:, None] * free
             result[cells] = self._integrate(

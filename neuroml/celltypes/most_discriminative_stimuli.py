@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import softmax
 from sklearn.base import ClusterMixin
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
@@ -22,13 +21,11 @@ from neuroml.celltypes._matching import (
     check_responses,
     cluster_templates,
     confusion,
-    correlate,
-    mean_and_noise,
-    posterior,
+    probabilities_by_correlation,
     residual_variance,
     standardize,
 )
-from neuroml.celltypes._type_likelihood import TypeModel, repeats_of
+from neuroml.celltypes._type_likelihood import TypeModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -494,11 +491,8 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         n_clusters = state.n_clusters
         scores = standardize(state.responses)
         self.templates_ = cluster_templates(scores, state.labels, n_clusters, self.assign)
-        match = correlate(scores, self.templates_)
-        self.template_variance_ = residual_variance(match, state.labels)
-        types = TypeModel.estimate(
-            state.responses, state.labels, n_clusters, free_offset=self.offset == "free"
-        )
+        self.template_variance_ = residual_variance(scores, self.templates_, state.labels)
+        types = TypeModel.estimate(state.responses, state.labels, n_clusters, self.offset)
         self.type_means_, self.type_covariances_ = types.means, types.covariances
         # cells held out are labeled as `predict` would label them; one with the same response to
         # all stimuli is as likely of any type, and gets the first
@@ -594,20 +588,10 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
 
     def _probabilities(self, repeats: np.ndarray) -> np.ndarray:
         """Probabilities (n_cells, n_clusters) from responses (n_repeats, n_clusters, n_cells)."""
-        mean, noise = mean_and_noise(repeats)
-        scores = standardize(mean)
-        shown = np.isfinite(scores).sum(axis=0)
-        known = shown > 0
-        result = np.full((len(known), repeats.shape[1]), np.nan)
         if self.typing == "likelihood":
-            types = TypeModel(self.type_means_, self.type_covariances_, self.offset == "free")
-            value = types.log_likelihood(repeats_of(repeats[:, :, known]))
-            result[known] = softmax(value, axis=1)
-        else:
-            match = correlate(scores[:, known], self.templates_)
-            variance = self.template_variance_ + noise[known]
-            result[known] = posterior(match, shown[known], variance)
-        return result
+            types = TypeModel(self.type_means_, self.type_covariances_, self.offset)
+            return types.probabilities(repeats)
+        return probabilities_by_correlation(repeats, self.templates_, self.template_variance_)
 
     def respond(self, model: Any) -> np.ndarray:
         """Compute the responses of a model's cells to ``stimuli_``, as `predict` takes them.

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy.special import softmax
 from scipy.stats import chi2, multivariate_normal, uniform
 
 from neuroml.celltypes._type_likelihood import TypeModel, repeats_of
@@ -23,12 +22,12 @@ def draw(seed, n_cells, *, noise, n_repeats, free_offset, gain_sd=0.5, within=0.
     train_labels, train, _ = cells(60 * N_TYPES)
     labels, clean, gain = cells(n_cells)
     repeats = clean + noise * gain * rng.normal(size=(n_repeats, *clean.shape))
-    model = TypeModel.estimate(train, train_labels, N_TYPES, free_offset=free_offset)
+    model = TypeModel.estimate(train, train_labels, N_TYPES, "free" if free_offset else "none")
     return model, repeats, labels
 
 
 def probabilities(model, repeats):
-    return softmax(model.log_likelihood(repeats_of(repeats)), axis=1)
+    return model.probabilities(repeats)
 
 
 @pytest.mark.parametrize("free_offset", [True, False])
@@ -98,10 +97,10 @@ def test_probabilities_are_as_often_right_as_they_say(free_offset, noise):
 def test_types_of_a_single_cell_have_the_covariance_within_all_others():
     rng = np.random.default_rng(3)
     responses, labels = rng.normal(size=(5, 9)), np.array([0, 1, 1, 1, 1, 2, 2, 2, -1])
-    model = TypeModel.estimate(responses, labels, 3, free_offset=True)
+    model = TypeModel.estimate(responses, labels, 3, "free")
     apart = (
         model.means[labels[1:8]]
-        - TypeModel.estimate(responses[:, 1:8], np.arange(7), 7, free_offset=True).means
+        - TypeModel.estimate(responses[:, 1:8], np.arange(7), 7, "free").means
     )
     within = apart.T @ apart / (8 - 3)
     np.testing.assert_allclose(model.covariances[0], 2 * within)
