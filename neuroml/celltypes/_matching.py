@@ -20,8 +20,10 @@ __all__ = [
     "confusion",
     "correlate",
     "mean_and_noise",
+    "mean_and_sd",
     "mutual_confusion",
     "posterior",
+    "probabilities_by_correlation",
     "residual_variance",
     "standardize",
 ]
@@ -69,7 +71,7 @@ def mean_and_noise(repeats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     shown = np.isfinite(repeats)
     count = shown.sum(axis=0)
-    mean = _mean_and_sd(repeats)[0]
+    mean = mean_and_sd(repeats)[0]
     # variance of a mean over n repeats: sum of squares / (n (n - 1)), where n > 1
     squares = (np.where(shown, repeats - mean, 0.0) ** 2).sum(axis=0)
     repeated = count > 1
@@ -77,11 +79,11 @@ def mean_and_noise(repeats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # its mean over the stimuli that were repeated, relative to the signal's variance over stimuli
     noise = mean_variance.sum(axis=0) / np.maximum(repeated.sum(axis=0), 1)
     mean = np.where(count > 0, mean, np.nan)
-    variance = _mean_and_sd(mean)[1] ** 2
+    variance = mean_and_sd(mean)[1] ** 2
     return mean, np.divide(noise, variance, out=np.zeros_like(noise), where=variance > 0)
 
 
-def _mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over the finite values along the first axis; 0 without any."""
     shown = np.isfinite(values)
     count = np.maximum(shown.sum(axis=0), 1)
@@ -96,7 +98,7 @@ def standardize(responses: np.ndarray) -> np.ndarray:
     NaN marks stimuli that were not shown; a cell with the same response to all of them, or that
     was shown fewer than two, becomes NaN throughout.
     """
-    mean, sd = _mean_and_sd(responses)
+    mean, sd = mean_and_sd(responses)
     constant = sd <= _CONSTANT * np.abs(np.nan_to_num(responses)).max(axis=0)
     return np.where(constant, np.nan, responses - mean) / np.where(constant, 1.0, sd)
 
@@ -153,13 +155,33 @@ def posterior(correlations: np.ndarray, n_stimuli: np.ndarray, variance: np.ndar
     return (weights / weights.sum(axis=0)).T
 
 
-def residual_variance(correlations: np.ndarray, labels: np.ndarray) -> float:
+def probabilities_by_correlation(
+    repeats: np.ndarray, templates: np.ndarray, variance: float
+) -> np.ndarray:
+    """Probability (n_cells, n_clusters) of each cluster, NaN for cells without variation.
+
+    Parameters
+    ----------
+    repeats : ndarray of shape (n_repeats, n_stimuli, n_cells)
+        NaN where a stimulus was not shown.
+    templates : ndarray of shape (n_clusters, n_stimuli)
+    variance : float
+        Of standardized responses about the templates without noise, which is added.
+    """
+    mean, noise = mean_and_noise(repeats)
+    scores = standardize(mean)
+    shown = np.isfinite(scores).sum(axis=0)
+    result = posterior(correlate(scores, templates), shown, variance + noise)
+    return np.where(shown[:, None] > 0, result, np.nan)
+
+
+def residual_variance(scores: np.ndarray, templates: np.ndarray, labels: np.ndarray) -> float:
     """Mean squared difference per stimulus between cells' scores and their own templates.
 
     For standardized z and t, the mean of (z - t)^2 is 2 (1 - rho).
     """
     cells = np.flatnonzero(labels >= 0)
-    return float(2 * (1 - correlations[labels[cells], cells]).mean())
+    return float(2 * (1 - correlate(scores, templates)[labels[cells], cells]).mean())
 
 
 def confusion(responses: np.ndarray, labels: np.ndarray) -> np.ndarray:

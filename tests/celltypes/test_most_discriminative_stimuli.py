@@ -173,6 +173,21 @@ def test_new_cells_from_noisy_repeats_with_gaps(fitted, ten):
         assert fitted.predict(repeats)[4] == -1
 
 
+@pytest.mark.parametrize("typing", ["likelihood", "correlation"])
+def test_the_unit_of_a_cells_responses_does_not_change_its_type(fitted, typing):
+    rng = np.random.default_rng(0)
+    clean = fitted.responses_
+    repeats = clean + clean.std(axis=0) * rng.standard_normal((3, *clean.shape))
+    gain, shift = np.exp(3 * rng.normal(size=(2, clean.shape[1])))
+    before, fitted.typing = fitted.typing, typing
+    try:
+        expected = fitted.predict_proba(repeats)
+        found = fitted.predict_proba(gain * repeats + shift)
+    finally:
+        fitted.typing = before
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_labels_do_not_depend_on_the_names_of_initial_clusters(retina):
     names = np.array(["c", "a", "b"])[retina.types]
     one = MostDiscriminativeStimuli(3, init=names, random_state=0).fit(retina.module)

@@ -1,6 +1,6 @@
 """What the cell types family must show, in one table: ``python tests/benchmarks/celltypes/run.py``.
 
-Sections can be named to run some of them: clustering, cells, control, exact, speed, twin, chirp,
+Sections can be named to run some of them: clustering, cells, typing, control, exact, speed, twin, chirp,
 types.
 Everything is over five simulated retinas (mean and standard deviation), on one thread; times are
 CPU seconds of this process.
@@ -191,6 +191,71 @@ def cells():
         ).append(np.mean(found == other.types))
     for name, values in rows.items():
         show("accuracy  " + name, values)
+
+
+def typing():
+    """ARI of typing an unseen retina: 3 repeats, noise in sd over sqrt(6) of a cell's responses.
+
+    "nearest" is the type with the nearest mean response, each cell's divided by its sd. The last
+    lines are reliability curves: the mean probability of the chosen cluster, and how often it is
+    right, in tenths of the probability.
+    """
+    kinds = {
+        "default jitter, true labels": ({}, True),
+        "filters jittered 25 %, true labels": ({"filter_jitter": 0.25}, True),
+        "filters jittered 25 %, k-means labels": ({"filter_jitter": 0.25}, False),
+    }
+    rules = {
+        "correlation": {"typing": "correlation"},
+        "likelihood": {"typing": "likelihood"},
+        "likelihood, offset none": {"typing": "likelihood", "offset": "none"},
+    }
+    for kind, (options, given) in kinds.items():
+        rows, curves = {}, {}
+        for seed in SEEDS:
+            retina = make_retina(n_frames=10, random_state=seed, **options)
+            other = make_retina(n_frames=10, random_state=NEW_SEED + seed, **options)
+            start = {"init": retina.types, "max_iter": 1} if given else {}
+            for rule, settings in rules.items():
+                mds = MostDiscriminativeStimuli(10, **start, **settings, random_state=seed)
+                mds.fit(retina.module)
+                clean = mds.respond(other.module)
+                names = np.array(
+                    [
+                        np.bincount(retina.types[mds.labels_ == k]).argmax()
+                        for k in range(len(clean))
+                    ]
+                )
+                for noise in (0.0, 0.5, 1.0, 3.0):
+                    rng = np.random.default_rng(seed)
+                    sd = noise / np.sqrt(6) * clean.std(axis=0)
+                    repeats = clean + sd * rng.standard_normal((3, *clean.shape))
+                    found = mds.predict_proba(repeats)
+                    labels = found.argmax(axis=1)
+                    rows.setdefault((noise, rule), []).append(ari(other, labels))
+                    right = names[labels] == other.types
+                    curves.setdefault((noise, rule), []).append((found.max(axis=1), right))
+                    if rule == "correlation":
+                        mean = repeats.mean(axis=0)
+                        scaled = mds.responses_ / mds.responses_.std(axis=0)
+                        members = mds.labels_ == np.arange(len(clean))[:, None]
+                        centers = members @ scaled.T / members.sum(axis=1, keepdims=True)
+                        apart = (mean / mean.std(axis=0)).T[:, None] - centers
+                        nearest_ = (apart**2).sum(axis=2).argmin(axis=1)
+                        rows.setdefault((noise, "nearest"), []).append(ari(other, nearest_))
+        for (noise, rule), values in sorted(rows.items(), key=lambda row: row[0]):
+            show(f"{kind}, noise {noise:g}: {rule}", values)
+        for (noise, rule), parts in sorted(curves.items(), key=lambda row: row[0]):
+            sure, right = (np.concatenate(part) for part in zip(*parts, strict=True))
+            bins = np.minimum((10 * sure).astype(int), 9)
+            curve = [
+                f"{sure[bins == b].mean():.2f}:{right[bins == b].mean():.2f} ({(bins == b).sum()})"
+                for b in np.unique(bins)
+            ]
+            error = sum(
+                abs((sure[bins == b] - right[bins == b]).sum()) for b in np.unique(bins)
+            ) / len(sure)
+            print(f"  reliability, noise {noise:g}, {rule}: error {error:.3f}; {' '.join(curve)}")
 
 
 def control():
@@ -516,7 +581,9 @@ def _held_out(model, X, Y, sessions, n_folds=5):
     return np.array(r), 1 - ((y - p) ** 2).mean(axis=0) / y.var(axis=0)
 
 
-SECTIONS = {f.__name__: f for f in (exact, speed, clustering, cells, control, twin, chirp, types)}
+SECTIONS = {
+    f.__name__: f for f in (exact, speed, clustering, cells, typing, control, twin, chirp, types)
+}
 
 
 def main():
