@@ -14,11 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
+from sklearn.utils.extmath import svd_flip
 
 __all__ = [
     "Posterior",
     "RobustState",
     "View",
+    "balanced",
     "deterministic_step",
     "first_response",
     "polar_factor",
@@ -244,3 +246,47 @@ def robust_step(
 def shrink(X: np.ndarray, threshold: float) -> np.ndarray:
     """Soft threshold: towards zero by ``threshold``, entry by entry."""
     return np.sign(X) * np.maximum(np.abs(X) - threshold, 0.0)
+
+
+def balanced(S: np.ndarray) -> np.ndarray:
+    r"""A response (n_samples, k) turned to axes along which it has the same variance.
+
+    Noise :math:`\rho_i^2 I` is alike along all axes of an orthonormal basis, so that with
+    :math:`\mathrm{diag}(R^T \Lambda R) = \mathrm{tr}(\Lambda) / k` every axis has the same ratio
+    of signal to noise. Standardizing them is then one factor for all; along principal axes it
+    would raise the weakest components, which are mostly noise, to the size of the strongest.
+
+    The axes start from the principal ones, with signs that the response decides: they do not
+    depend on where a fit started. Each of k - 1 plane rotations gives one axis its variance [1]_.
+    Axes are then turned round one after the other, so that the sum over components varies little:
+    a correlation over components takes their mean off.
+
+    References
+    ----------
+    .. [1] P. I. Davies and N. J. Higham (2000). Numerically stable generation of correlation
+       matrices and their factors. BIT 40(4).
+    """
+    left, values, right = np.linalg.svd(S, full_matrices=False)
+    right = svd_flip(left, right)[1]
+    moment = np.diag(values.astype(np.float64) ** 2)
+    axes, goal = right.T.astype(np.float64), np.trace(moment) / len(moment)
+    for _ in range(len(moment) - 1):
+        power = np.diag(moment)
+        pair = [int(power.argmax()), int(power.argmin())]
+        above, below = power[pair] - goal
+        if above <= 1e-12 * goal:
+            break
+        # the smaller tangent with c^2 a + 2 c s m + s^2 b = goal: a real one exists, as the goal
+        # lies between the variances a and b
+        cross = moment[pair[0], pair[1]]
+        root = np.sqrt(cross**2 - above * below)
+        tangent = -above / (cross + root if cross >= 0 else cross - root)
+        cosine = 1 / np.hypot(1, tangent)
+        turn = cosine * np.array([[1, -tangent], [tangent, 1]])
+        moment[:, pair] = moment[:, pair] @ turn
+        moment[pair] = turn.T @ moment[pair]
+        axes[:, pair] = axes[:, pair] @ turn
+    signs = np.ones(len(moment))
+    for j in range(1, len(moment)):
+        signs[j] = -1.0 if moment[j, :j] @ signs[:j] > 0 else 1.0
+    return S @ (axes * signs).astype(S.dtype)

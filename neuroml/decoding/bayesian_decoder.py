@@ -58,7 +58,7 @@ class BayesianDecoder(Estimator):
         Bins of positions along each axis; not used for labels.
     smoothing : float, default=1.0
         Standard deviation, in bins, of the Gaussian that smooths tuning curves and occupancy over
-        positions; 0 for none. Not used for labels, which have no neighbors.
+        positions, at most ``n_bins``; 0 for none. Not used for labels, which have no neighbors.
 
     Attributes
     ----------
@@ -228,6 +228,14 @@ class BayesianDecoder(Estimator):
         totals = np.zeros((n_states, X.shape[1]))
         np.add.at(totals, states, X)
         if bins is not None:
+            # a Gaussian wider than the axis leaves flat curves, and reaches over memory's end
+            if self.smoothing > self.n_bins:
+                raise DataError(
+                    "tuning curves are smoothed away",
+                    expected=f"at most n_bins = {self.n_bins} bins",
+                    found=self.smoothing,
+                    field="smoothing",
+                )
             totals = bins.smooth(totals, self.smoothing)
             occupancy = bins.smooth(occupancy, self.smoothing)
         # half a count more than there were, Jeffreys' prior, so that a silent unit has a rate

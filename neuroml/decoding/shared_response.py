@@ -29,6 +29,11 @@ class SharedResponseModel(CohortAligner):
     columns in every :math:`W_i`, after centering the voxels. Subjects may have
     different voxels, and may have missed samples.
 
+    A rotation of S and of every :math:`W_i` fits as well. The one that is returned gives all
+    components the same variance, :math:`\mathrm{diag}(S^T S) = \mathrm{tr}(S^T S) / k`: noise of
+    orthonormal axes is alike as well, so that components may be standardized afterwards without
+    raising those that are mostly noise.
+
     Parameters
     ----------
     n_components : int, default=50
@@ -54,7 +59,7 @@ class SharedResponseModel(CohortAligner):
     basis_ : dict of ndarray of shape (n_voxels, n_components)
         Orthonormal columns, by subject.
     shared_response_ : ndarray of shape (n_samples, n_components)
-        Components in descending order of variance.
+        Components of equal variance.
     noise_variance_ : dict of float
         By subject (probabilistic only, otherwise empty).
     mean_, scale_ : dict of ndarray of shape (n_voxels,)
@@ -149,10 +154,9 @@ class SharedResponseModel(CohortAligner):
         best, _ = select_restart(
             [self._iterated(list(centered.values()), list(seen.values()))], name=type(self).__name__
         )
-        # rotated to its principal axes, so that seeds agree up to signs
         state = best.state
-        response = state if isinstance(state, np.ndarray) else state.mean
-        response = response @ np.linalg.svd(response, full_matrices=False)[2].T
+        # turned by what the response itself says, so that seeds agree
+        response = maths.balanced(state if isinstance(state, np.ndarray) else state.mean)
         self.shared_response_ = response
         self.basis_ = {
             s: self._fit_basis(part, response * seen[s][:, None], s) for s, part in centered.items()

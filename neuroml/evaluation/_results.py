@@ -93,16 +93,7 @@ class Evaluation:
         DataError
             If there is no such score.
         """
-        names = list(dict.fromkeys(self.table_["scoring"]))
-        scoring = names[0] if scoring is None else scoring
-        check_option(scoring, names, "scoring")
-        chosen = self.table_[self.table_["scoring"] == scoring]
-        cells = chosen.pivot(index=["subject", "fold"], columns="model", values="value")
-        cells = cells[list(dict.fromkeys(chosen["model"]))].dropna(how="all")
-        # means over other cells than those of the other models would not compare
-        cells.loc[:, cells.isna().any()] = np.nan
-        by_subject = cells.groupby(level="subject", sort=False).mean()
-        folds = cells.groupby(level="fold", sort=False).mean()
+        scoring, by_subject, folds = self._means(scoring)
         means = by_subject.mean()
         plain = means[[name for name in means.index if name.startswith("baseline: ")]].dropna()
         best = str(plain.idxmax()) if len(plain) else None
@@ -112,6 +103,52 @@ class Evaluation:
             for name in means.sort_values(ascending=False, kind="stable").index
         ]
         return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+    def pooled_sentence(self, scoring: str | None = None) -> str:
+        """Name the pooled baseline if it is as good as the best model that is no baseline.
+
+        Only cohorts whose subjects share their units have one ("baseline: pooled ..."). It is as
+        good where the 95 % interval of the model's paired gain over it is not above zero.
+
+        Parameters
+        ----------
+        scoring : str, optional
+            A score of the table; by default the first.
+
+        Returns
+        -------
+        str
+            Empty if there is no such baseline, no interval, or the model is better.
+        """
+        scoring, by_subject, folds = self._means(scoring)
+        means = by_subject.mean().dropna()
+        pooled = [str(name) for name in means.index if name.startswith("baseline: pooled ")]
+        models = [str(name) for name in means.index if not name.startswith("baseline: ")]
+        if not pooled or not models:
+            return ""
+        plain, model = (str(means[names].idxmax()) for names in (pooled, models))
+        found = self._row(model, plain, by_subject, folds, None)
+        if not found["ci_low"] <= 0:
+            return ""
+        return (
+            f"All subjects have the same units, and one plain model of all of them "
+            f"({plain.removeprefix('baseline: ')}) is as good: {scoring} {means[plain]:.3g} "
+            f"against {means[model]:.3g} of {model} (difference {found['difference']:.3g}, "
+            f"95 % interval {found['ci_low']:.3g} to {found['ci_high']:.3g})."
+        )
+
+    def _means(self, scoring: str | None) -> tuple[str, pd.DataFrame, pd.DataFrame]:
+        """The score that is meant, and its means by subject and by fold, a column per model."""
+        names = list(dict.fromkeys(self.table_["scoring"]))
+        scoring = names[0] if scoring is None else scoring
+        check_option(scoring, names, "scoring")
+        chosen = self.table_[self.table_["scoring"] == scoring]
+        cells = chosen.pivot(index=["subject", "fold"], columns="model", values="value")
+        cells = cells[list(dict.fromkeys(chosen["model"]))].dropna(how="all")
+        # means over other cells than those of the other models would not compare
+        cells.loc[:, cells.isna().any()] = np.nan
+        by_subject = cells.groupby(level="subject", sort=False).mean()
+        return scoring, by_subject, cells.groupby(level="fold", sort=False).mean()
 
     def _row(
         self,
@@ -141,7 +178,8 @@ class Evaluation:
         return row
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}\n{self.summary().to_string(index=False)}"
+        parts = [type(self).__name__, self.summary().to_string(index=False)]
+        return "\n".join(filter(None, [*parts, self.pooled_sentence()]))
 
     def _repr_html_(self) -> str:
         return str(self.summary().to_html(index=False))

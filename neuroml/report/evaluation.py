@@ -46,7 +46,7 @@ def evaluated(folder: Path, jobs: list[dict[str, Any]]) -> dict[str, Any] | None
         rows = [_row(name, _model_of(_read(folder, name, "evaluation"))) for name in names]
     summary, scoring = whole.summary(), str(scores["scoring"].iloc[0])
     return {
-        "headline": headline(summary, scoring),
+        "headline": f"{headline(summary, scoring)} {whole.pooled_sentence()}".rstrip(),
         "scoring": scoring,
         "models": [_row(row["model"], row) for _, row in summary.iterrows()],
         "jobs": rows,

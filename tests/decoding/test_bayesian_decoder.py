@@ -220,3 +220,12 @@ def test_a_rat_is_found_on_a_linear_track():
     medians = {name: np.median(np.concatenate(parts)) for name, parts in errors.items()}
     assert medians["bayes"] < 0.07 * np.ptp(y)
     assert medians["bayes"] < 0.3 * medians["ridge"]
+
+
+@pytest.mark.parametrize("smoothing", [20.5, 1e9])
+def test_smoothing_wider_than_the_axis_is_refused(smoothing):
+    rng = np.random.default_rng(0)
+    X, y = rng.poisson(1.0, size=(50, 3)), rng.uniform(size=50)
+    with pytest.raises(DataError, match="smoothed away"):
+        BayesianDecoder(n_bins=20, smoothing=smoothing).fit(X, y)
+    BayesianDecoder(n_bins=20, smoothing=20.0).fit(X, y)

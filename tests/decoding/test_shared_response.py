@@ -6,7 +6,11 @@ from scipy.stats import multivariate_normal
 
 from neuroml.decoding import SharedResponseModel
 from neuroml.decoding import _shared_response as maths
-from neuroml.decoding.metrics import feature_correlation, intersubject_correlation
+from neuroml.decoding.metrics import (
+    feature_correlation,
+    intersubject_correlation,
+    time_segment_matching,
+)
 from neuroml.exceptions import NotConvergedWarning
 
 METHODS = ["probabilistic", "deterministic", "robust"]
@@ -193,3 +197,28 @@ def test_data_with_little_noise_raise_no_alarm(rank, dtype, noise, method):
     _, X = cohort(1, k=rank, noise=noise)
     X = {s: part.astype(dtype) for s, part in X.items()}
     SharedResponseModel(rank, method, max_iter=3000, random_state=0).fit(X)
+
+
+@pytest.mark.parametrize("powers", [[1.0], [3.0, 3.0, 3.0], [9.0, 4.0, 1.0, 0.1, 1e-9], [2.0, 0.0]])
+def test_balanced_axes_are_a_rotation_to_equal_variances(powers):
+    rng = np.random.default_rng(0)
+    S = np.linalg.qr(rng.standard_normal((40, len(powers))))[0] * np.sqrt(powers)
+    found = maths.balanced(S)
+    np.testing.assert_allclose((found**2).sum(axis=0), np.mean(powers), rtol=1e-9)
+    np.testing.assert_allclose(found @ found.T, S @ S.T, atol=1e-12)
+
+
+def test_components_may_be_standardized():
+    """Matching, which standardizes, does not suffer from components that are mostly noise."""
+    gains = []
+    for seed in range(4):
+        _, X = cohort(seed, n=240, k=4, voxels=(60,) * 5, noise=5.0)
+        model = SharedResponseModel(12, random_state=0).fit({s: x[:120] for s, x in X.items()})
+        Z = model.transform({s: x[120:] for s, x in X.items()})
+        principal = np.linalg.svd(model.shared_response_)[2].T
+        matched = [
+            time_segment_matching(parts, window=5).accuracy.mean()
+            for parts in (Z, {s: part @ principal for s, part in Z.items()})
+        ]
+        gains.append(matched[0] - matched[1])
+    assert np.mean(gains) > 3 * np.std(gains, ddof=1) / 2

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 from measure import have, measure, table
 
+from neuroml._core.statistics import first_within_one_standard_error
 from neuroml.data import load_dataset
 from neuroml.decoding import ProcrustesAligner, SharedResponseModel
 from neuroml.decoding.metrics import subject_interval, time_segment_matching
@@ -89,7 +90,7 @@ def accuracy(fit, setting, train, new, train_test, new_test):
 
 
 def chosen(fit, settings, train):
-    """The setting that matches best within the training data: halves of time, thirds of people."""
+    """The simplest setting that matches as well as the best: halves of time, thirds of people."""
     if len(settings) == 1:
         return settings[0]
     names, middle = list(train), len(next(iter(train.values()))) // 2
@@ -100,11 +101,12 @@ def chosen(fit, settings, train):
         for known in (True, False)
     ]
     scores = [
-        np.mean(accuracy(fit, setting, parts[0], parts[1], parts[2], parts[3]))
+        accuracy(fit, setting, parts[0], parts[1], parts[2], parts[3])
         for setting in settings
         if not (isinstance(setting, int) and setting > middle)
     ]
-    return settings[int(np.argmax(scores))]
+    # the first setting whose shortfall, paired over people, is within one standard error
+    return settings[first_within_one_standard_error(scores)]
 
 
 def left_out(fit, settings, data):
