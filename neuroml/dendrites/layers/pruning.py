@@ -69,7 +69,7 @@ def prune_rnn_(
     return rnn
 
 
-def _release(rnn: nn.Module, _inputs: Any, _output: Any) -> None:
+def _release(rnn: nn.RNNBase, _inputs: Any, _output: Any) -> None:
     """Let go of the masked weights of a pass: torch refuses to copy tensors that have a graph."""
     rnn._flat_weights = []
 
