@@ -285,8 +285,13 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
         -------
         csr_array of bool of shape (n_samples, n_segments)
         """
-        rows = [sparse.csr_array(part >= self.threshold_) for part in self._overlaps(X)]
-        return sparse.vstack(rows, format="csr")
+        parts = []
+        for overlaps in self._overlaps(X):
+            # coordinates of the few that match: scipy would pass over all segments several times
+            matching = np.nonzero(overlaps >= self.threshold_)
+            values = np.ones(len(matching[0]), dtype=bool)
+            parts.append(sparse.csr_array((values, matching), shape=overlaps.shape))
+        return sparse.vstack(parts, format="csr")
 
     def predict(self, X: ArrayLike | sparse.csr_array) -> np.ndarray:
         """Predict whether a pattern is a stored one: whether any segment matches it (eq. 7).

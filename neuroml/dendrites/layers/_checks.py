@@ -1,4 +1,4 @@
-"""Checks that several layers share."""
+"""Checks, and a mean, that several layers share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from neuroml.dendrites._counts import check_counts, check_probability
 from neuroml.exceptions import DataError
 
-__all__ = ["check_share", "check_sizes", "check_width"]
+__all__ = ["check_share", "check_sizes", "check_width", "mean_or_zero"]
 
 
 def check_sizes(**sizes: int) -> None:
@@ -33,3 +33,8 @@ def check_width(x: torch.Tensor, width: int, name: str) -> None:
             found=tuple(x.shape),
             field=name,
         )
+
+
+def mean_or_zero(x: torch.Tensor) -> torch.Tensor:
+    """Mean of all elements; zero of an empty batch, whose NaN would enter the loss."""
+    return x.mean() if x.numel() else x.sum()

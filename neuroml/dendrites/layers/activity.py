@@ -140,6 +140,8 @@ class ActivationMeter:
         rows = output.detach().movedim(self.unit_dim, -1).flatten(0, -2)
         active = (rows.abs() > self.threshold).to("cpu").numpy()
         n_rows, n_units = active.shape
+        if n_rows == 0:
+            return
         counts = self.counts.setdefault(name, np.zeros(n_units, np.int64))
         last = self._last_active.setdefault(name, np.zeros(n_units, np.int64))
         if len(counts) != n_units:

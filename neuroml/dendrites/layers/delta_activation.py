@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from neuroml.dendrites.layers._checks import mean_or_zero
 from neuroml.exceptions import DataError
 
 __all__ = ["DeltaActivation"]
@@ -55,7 +56,8 @@ class DeltaActivation(nn.Module):
         Mean of :math:`|\delta_t|` over the latest input, without the first frame: add it to the
         loss, times a rate and the number of units it is sent to.
     density : float
-        Share of :math:`\delta_t` that was not zero, without the first frame.
+        Share of :math:`\delta_t` that was not zero, without the first frame. Both are zero of an
+        empty batch.
 
     Raises
     ------
@@ -103,9 +105,16 @@ class DeltaActivation(nn.Module):
             )
         quantised = _Quantize.apply(x, self.step)
         changes = quantised.diff(dim=1)
-        self.penalty = changes.abs().mean()
-        self.density = int(changes.count_nonzero()) / changes.numel()
+        self.penalty = mean_or_zero(changes.abs())
+        self.density = int(changes.count_nonzero()) / max(1, changes.numel())
         return quantised
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy gets: the latest penalty's value, without the graph that led to it."""
+        state = dict(vars(self))
+        if "penalty" in state:
+            state["penalty"] = state["penalty"].detach()
+        return state
 
     @staticmethod
     def changes(quantised: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -27,6 +30,17 @@ class _Boosted(nn.Module):
         self.register_buffer("boost", torch.tensor(float(boost)))
         self.register_buffer("duty_cycle", torch.zeros(n_counted))
         self.register_buffer("n_seen", torch.tensor(0))
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> _Boosted:
+        # In half precision the running mean loses the small steps of single batches: it and the
+        # boost keep their precision where a model is cast to less than 32 bits.
+        before = {name: getattr(self, name) for name in ("boost", "duty_cycle")}
+        super()._apply(fn, recurse)
+        for name, value in before.items():
+            cast = getattr(self, name)
+            if cast.dtype.itemsize < torch.float32.itemsize:
+                setattr(self, name, value.to(cast.device))
+        return self
 
     def _score(self, x: torch.Tensor, target: float, shape: tuple[int, ...]) -> torch.Tensor:
         """Drives as they are ranked, for a duty cycle that should be ``target``."""
@@ -208,9 +222,9 @@ class KWinners2d(_Boosted):
         share = self.share if self.training else self.share_evaluation
         k = max(1, round(share * score.shape[1]))
         winners = score.topk(k, dim=1, sorted=False).indices
-        won = torch.zeros_like(score).scatter_(1, winners, 1.0).view_as(x)
+        won = torch.zeros_like(score, dtype=x.dtype).scatter_(1, winners, 1.0).view_as(x)
         if self.training and x.numel():
-            self._count(won.mean(dim=(0, 2, 3)), len(x))
+            self._count(won.mean(dim=(0, 2, 3), dtype=self.duty_cycle.dtype), len(x))
         return x * won
 
     def extra_repr(self) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from neuroml.dendrites._counts import check_counts
+from neuroml.dendrites.layers._checks import mean_or_zero
 from neuroml.exceptions import DataError
 
 __all__ = ["ActivationL1", "FATReLU", "SineStageSchedule"]
@@ -53,7 +54,8 @@ class FATReLU(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x of any shape with zeros below the threshold."""
-        return torch.where(x >= self.threshold, x, 0.0)
+        # the other way round, NaN would become zero
+        return torch.where(x < self.threshold, 0.0, x)
 
     def extra_repr(self) -> str:
         """Return the argument."""
@@ -149,4 +151,4 @@ class ActivationL1:
             hook.remove()
 
     def _add(self, _layer: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        self.value = self.value + output.abs().sum(dim=-1).mean()
+        self.value = self.value + mean_or_zero(output.abs().sum(dim=-1))

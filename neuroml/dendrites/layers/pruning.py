@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -64,7 +64,14 @@ def prune_rnn_(
     for layer, kind, direction in product(range(rnn.num_layers), kinds, directions):
         name = f"weight_{kind}_l{layer}{direction}"
         mask_(rnn, name, _largest(getattr(rnn, name).detach(), amount))
+    if _release not in rnn._forward_hooks.values():
+        rnn.register_forward_hook(_release)
     return rnn
+
+
+def _release(rnn: nn.RNNBase, _inputs: Any, _output: Any) -> None:
+    """Let go of the masked weights of a pass: torch refuses to copy tensors that have a graph."""
+    rnn._flat_weights = []
 
 
 def _largest(weight: torch.Tensor, amount: float) -> torch.Tensor:

@@ -33,7 +33,7 @@ class TaskPrototypes(nn.Module):
     Raises
     ------
     DataError
-        If a sample has another length, or is asked about before there is a task.
+        If a sample has another length or is not finite, or is asked about before there is a task.
 
     References
     ----------
@@ -70,6 +70,7 @@ class TaskPrototypes(nn.Module):
         ``task`` counts from 0; the one after the last is a new task.
         """
         check_width(x, self.dim, "x")
+        _require_finite(x)
         known = len(self.prototypes)
         if not 0 <= task <= known:
             raise DataError(
@@ -92,7 +93,10 @@ class TaskPrototypes(nn.Module):
         check_width(x, self.dim, "x")
         if not len(self.prototypes):
             raise DataError("no task has been seen", expected="update() first", found=0, field="x")
-        return torch.cdist(x.to(self.prototypes), self.prototypes).argmin(dim=-1)
+        _require_finite(x)
+        # distances have no implementation in half precision, nor for a single vector
+        known = self.prototypes.to(torch.promote_types(self.prototypes.dtype, torch.float32))
+        return torch.cdist(x.reshape(-1, self.dim).to(known), known).argmin(-1).view(x.shape[:-1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the context of every sample: the nearest prototype, the shape of x."""
@@ -111,3 +115,15 @@ class TaskPrototypes(nn.Module):
             if saved is not None:
                 setattr(self, name, torch.zeros_like(saved, device=getattr(self, name).device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _require_finite(x: torch.Tensor) -> None:
+    """Refuse NaN: in a prototype it would win every later comparison."""
+    finite = x.isfinite()
+    if not finite.all():
+        raise DataError(
+            "samples are not finite",
+            expected="finite numbers",
+            found=f"{int((~finite).sum())} of {x.numel()} are NaN or infinite",
+            field="x",
+        )
