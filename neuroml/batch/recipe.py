@@ -67,7 +67,9 @@ class DataSection(_Section):
     files : list of str
         Paths or glob patterns, relative to the recipe.
     reader : {"bids", "fmri", "traces", "spikes", "trials"}
-        Which of ``neuroml.data.read_*`` reads each file, with ``options`` as its arguments.
+        Which of ``neuroml.data.read_*`` reads each file.
+    options : dict
+        Arguments of the reader.
     folder, entities : str, dict
         For ``reader = "bids"`` the folder, relative to the recipe, and which of its files to take
         (`neuroml.data.read_bids`); an empty label stands for files without the entity.
@@ -146,6 +148,7 @@ class FitSection(_Section):
     random_state : int
         Seed of every step that takes one.
     steps : list of Step
+        Classes with their parameters, in the order of the chain.
     """
 
     scope: Literal["recording", "subject", "cohort"] = "recording"
@@ -168,6 +171,7 @@ class EvaluateSection(_Section):
     null : "default", "permutation", "circular-shift" or "matched-covariance"
         No p-values if absent.
     n_permutations : int
+        How many draws from the null.
     n_adapt : int
         Samples of a left-out subject that the model adapts to.
     """
@@ -186,14 +190,17 @@ class Recipe(_Section):
     Attributes
     ----------
     title, description : str
+        The heading of the report, and what stands below it.
     data : DataSection
+        What to read.
     prepare : list of PrepareStep
         ``[[prepare]]``: what is done to each recording on its own, in this order.
     clean : dict
         Arguments of `neuroml.data.clean`, which comes after these; no cleaning if absent.
     fit : FitSection
+        Which model to fit to what.
     evaluate : EvaluateSection
-        No scores if absent.
+        What to compare the model with; no scores if absent.
     select : dict
         ``[select]``: one parameter of the last step, or under the name of a step one of that step,
         with its values from simple to complex. The first one is taken whose held-out score is

@@ -30,6 +30,7 @@ from neuroml.evaluation._folds import (
     split_across,
     split_rows,
     split_within,
+    without_scraps,
 )
 from neuroml.evaluation._layouts import Rows
 from neuroml.evaluation.nulls import surrogate
@@ -83,7 +84,7 @@ class RowsDesign:
     @classmethod
     def of(cls, data: Rows, cv: Any, models: list[Any]) -> RowsDesign:
         """Choose the folds, and warn where they test on what they have trained on."""
-        folds = split_rows(data, cv, models)
+        folds = without_scraps(data, split_rows(data, cv, models), models)
         warn_of_neighbors(data, folds)
         return cls(data, folds)
 

@@ -85,13 +85,14 @@ def evaluate(  # noqa: PLR0913
         "default": the plain models of the first model's class, see `neuroml.evaluation.defaults`.
     null : None, "default", "permutation", "circular-shift" or "matched-covariance", default=None
         What there would be to find by chance, for ``p``. Where there are targets, they are dealt
-        anew within sessions ("permutation", for samples that are exchangeable) or turned in time
-        ("circular-shift"). Models of X alone see samples dealt anew within sessions, units turned
+        anew within sessions ("permutation", for samples that are exchangeable), or the inputs are
+        turned in time within sessions ("circular-shift"): targets that a model follows in time
+        keep their course. Models of X alone see samples dealt anew within sessions, units turned
         in time independently, or spectra with new phases, the same for all units
         ("matched-covariance"). Every fold is fitted anew to each of these data, since the scores
         of folds that train on each other's test data depend on each other; only where no sample
-        both trains and is tested, as in a single fold, predictions stay and held-out targets
-        move, which costs next to nothing. "default": the class's.
+        both trains and is tested, as in a single fold, fits stay and only held-out samples move,
+        which costs next to nothing. "default": the class's.
     n_permutations : int, default=200
     n_adapt : int, optional
         Rows of a left-out subject that models adapt to; by default half of the rows of the

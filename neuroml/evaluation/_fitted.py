@@ -76,9 +76,17 @@ class Fitted:
     subject: Subject | None = None
     plain: Callable[[Rows], float] | None = None
     _known: tuple[Any, Any] = field(default=(None, None), repr=False)
+    _turn: tuple[Fitted, Rows, np.ndarray] | None = field(default=None, repr=False)
+
+    def turned(self, rows: Rows, order: np.ndarray) -> Fitted:
+        """The same fit, whose predictions turn with the inputs and are not computed again."""
+        return replace(self, _turn=(self, rows, order))
 
     def predict(self, rows: Rows) -> np.ndarray:
         """Predictions (n_samples, ...); the last ones are kept for repeated questions."""
+        if self._turn is not None:
+            fitted, before, order = self._turn
+            return fitted.predict(before)[order]
         if self._known[0] is not rows.X or rows.X is None:
             if self.subject is None:
                 found = call(self.model, "predict", rows.X, rows=rows)

@@ -15,6 +15,7 @@ from sklearn.model_selection import (
 )
 
 from neuroml._core.cohort import Subject
+from neuroml._core.warn import warn_caller
 from neuroml.data import BlockedKFold, LeaveOneSubjectOut, SessionKFold
 from neuroml.evaluation._dependence import memory_of, warn_of_neighbors
 from neuroml.evaluation._layouts import Rows
@@ -28,6 +29,7 @@ __all__ = [
     "split_across",
     "split_rows",
     "split_within",
+    "without_scraps",
 ]
 
 N_FOLDS = 5
@@ -143,20 +145,76 @@ def _splitter(data: Rows, folds: Folds, models: list[Any]) -> Any:
     return SessionKFold(min(folds.n_splits, n_sessions))
 
 
-def _gap(data: Rows, models: list[Any], n_splits: int) -> int:
-    """The longest window or history of the models, or the memory of the data if that is longer."""
-    names = ("window", "n_lags")
-    spans = [
+def _spans(models: list[Any], *names: str) -> list[int]:
+    """Parameters of the models, or of their steps, that are lengths in samples."""
+    return [
         int(value)
         for model in models
         for name, value in model.get_params().items()
         if name.split("__")[-1] in names and isinstance(value, int | np.integer)
     ]
+
+
+def _gap(data: Rows, models: list[Any], n_splits: int) -> int:
+    """The longest window or history of the models, or the memory of the data if that is longer."""
     tau = memory_of(data)
     memory = int(np.ceil(tau)) if tau >= 2 else 0
     shortest = int(np.bincount(data.sessions).min())
     # a gap longer than half a block would leave more out than it keeps apart
-    return max([min(memory, shortest // (2 * n_splits)), *spans])
+    return max([min(memory, shortest // (2 * n_splits)), *_spans(models, "window", "n_lags")])
+
+
+def without_scraps(
+    data: Rows, folds: list[tuple[np.ndarray, np.ndarray]], models: list[Any]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Leave out stretches of training data that folds cut shorter than the models' windows.
+
+    Beside a block that is left out, a session may keep less than one window, on which nothing can
+    be computed. Whole sessions that are too short are the data's and stay: the model refuses them.
+    """
+    window = max(_spans(models, "window"), default=0)
+    if not window:
+        return folds
+    whole = np.bincount(data.sessions)
+    kept, n_dropped = [], 0
+    for k, (train, test) in enumerate(folds):
+        short = _cut_short(data, test, whole, window)
+        if short.any():
+            raise DataError(
+                "what is tested is shorter than the models' window",
+                expected=f"stretches of at least {window} samples",
+                found=f"one of {int(short.sum())} samples or less in fold {k}",
+                fix="Use fewer folds, a shorter window, or leave out whole sessions.",
+                field="cv",
+            )
+        short = _cut_short(data, train, whole, window)
+        n_dropped += int(short.sum())
+        if short.all():
+            raise DataError(
+                "a fold has nothing to train on",
+                expected=f"a stretch of at least {window} samples, the models' window",
+                found=f"shorter ones only in fold {k}",
+                fix="Use more folds with a smaller gap, a shorter window, or whole sessions.",
+                field="cv",
+            )
+        kept.append((np.sort(train)[~short], test))
+    if n_dropped:
+        warn_caller(
+            f"folds cut some training data into stretches shorter than the window of {window} "
+            f"samples: {n_dropped} of {sum(len(train) for train, _ in folds)} training samples "
+            "over all folds are left out.",
+            UserWarning,
+        )
+    return kept
+
+
+def _cut_short(data: Rows, rows: np.ndarray, whole: np.ndarray, window: int) -> np.ndarray:
+    """Which of the sorted rows are in stretches below the window that were longer sessions."""
+    rows = np.sort(rows)
+    breaks = (np.diff(rows) != 1) | (np.diff(data.sessions[rows]) != 0)
+    stretch = np.concatenate([[0], np.cumsum(breaks)])
+    length = np.bincount(stretch)[stretch]
+    return np.asarray((length < window) & (length < whole[data.sessions[rows]]))
 
 
 def split_within(data: dict[Subject, Rows], cv: Any) -> list[dict[Subject, dict[str, np.ndarray]]]:

@@ -19,7 +19,7 @@ from neuroml.evaluation._fitted import (
 from neuroml.evaluation._folds import Folds
 from neuroml.evaluation._layouts import Rows
 from neuroml.evaluation._scorers import Scorer
-from neuroml.evaluation.nulls import reorder
+from neuroml.evaluation.nulls import reorder, unpair
 
 __all__ = ["Result", "Task", "choose", "run_task"]
 
@@ -150,12 +150,13 @@ def choose(choice: Choice, data: Rows | dict[Subject, Rows], seed: int) -> Any:
 
 
 def _permuted(task: Task, kind: str, scorer: Scorer, fitted: Fitted, rows: Rows) -> np.ndarray:
-    """Scores of the same predictions for targets in another order."""
+    """Scores of the same fit for pairs of inputs and targets that do not belong together."""
     values = np.empty(len(task.draws))
     for b, draw in enumerate(task.draws):
         # the same draw for every model, so that their p-values are of the same permutations
         order = reorder(kind, rows.whole_sessions, np.random.default_rng([int(draw), task.fold]))
-        values[b] = scorer(fitted, rows.with_y(rows.y[order]))
+        one = fitted.turned(rows, order) if kind == "circular-shift" else fitted
+        values[b] = scorer(one, unpair(kind, rows, order))
     return values
 
 

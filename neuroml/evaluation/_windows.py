@@ -213,7 +213,7 @@ def explained_share(fitted: Fitted, rows: Rows) -> float:
 
     over all pairs of all windows, each pair predicted while it was held out; :math:`\bar v` is the
     mean of all entries, so the share that a constant map of means explains counts, too, and is in
-    the table as a baseline.
+    the table as a baseline. NaN where all entries are equal: there is nothing to explain.
     """
     windows = _windows_of(fitted.model, rows)
     patterns = _patterns_of(fitted.model)
@@ -230,4 +230,4 @@ def explained_share(fitted: Fitted, rows: Rows) -> float:
     known = ~np.isnan(windows)
     error = ((windows - predicted)[known] ** 2).sum()
     total = ((windows - windows[known].mean())[known] ** 2).sum()
-    return float(1 - error / total)
+    return float(1 - error / total) if total > 0 else np.nan

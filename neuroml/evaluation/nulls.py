@@ -14,7 +14,7 @@ from neuroml.connectome import surrogate as unrelated
 from neuroml.evaluation._layouts import Rows, take_samples
 from neuroml.exceptions import DataError
 
-__all__ = ["KINDS", "n_orders", "reorder", "surrogate"]
+__all__ = ["KINDS", "n_orders", "reorder", "surrogate", "unpair"]
 
 KINDS = ("permutation", "circular-shift", "matched-covariance")
 
@@ -65,6 +65,19 @@ def reorder(kind: str, sessions: np.ndarray, rng: np.random.Generator) -> np.nda
     return order
 
 
+def unpair(kind: str, rows: Rows, order: np.ndarray) -> Rows:
+    """Give samples the targets of others, by an order from `reorder`.
+
+    Targets are dealt anew, but inputs are turned: a turn joins the end of a session to its start.
+    Targets of a model that follows them in time (states, positions) would have a jump there that
+    the data as they are do not have, and would be harder to predict for that alone: of 200 data
+    sets without effect, 9.5 % had p <= .05.
+    """
+    if kind == "circular-shift":
+        return replace(rows, X=take_samples(rows.X, order))
+    return rows.with_y(safe_indexing(rows.y, order))
+
+
 def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
     """Return data in which what a model looks for is gone.
 
@@ -78,7 +91,7 @@ def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
         the data, in which nothing switches.
     rows : Rows
         With X of shape (n_samples, n_units); NaN throughout a session for units that it lacks.
-        Where there are inputs and targets, the targets are reordered, as `reorder` says.
+        Where there are inputs and targets, their pairing is broken, as `unpair` says.
     rng : numpy.random.Generator
 
     Returns
@@ -91,7 +104,7 @@ def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
        simultaneously measured variables. Physical Review Letters 73.
     """
     if rows.y is not None and (rows.X is not None or kind == "permutation"):
-        return rows.with_y(safe_indexing(rows.y, reorder(kind, rows.whole_sessions, rng)))
+        return unpair(kind, rows, reorder(kind, rows.whole_sessions, rng))
     if kind == "permutation":
         return replace(rows, X=take_samples(rows.X, reorder(kind, rows.whole_sessions, rng)))
     if rows.X is None or np.ndim(rows.X) != 2:

@@ -274,6 +274,44 @@ def test_windows_of_one_recording():
     assert means(direct)["NonnegativeCP"] > means(direct)["baseline: mean map"]
 
 
+def _correlated(n_samples):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n_samples, 1)) + 0.5 * rng.normal(size=(n_samples, 4))
+
+
+class TestStretchesShorterThanAWindow:
+    windows = SlidingWindowConnectivity(50, stride=10, negative="zero", covariance="empirical")
+    model = make_pipeline(windows, NonnegativeCP(1, n_init=1))
+
+    def test_those_that_folds_cut_are_left_out_and_counted(self):
+        X = _correlated(300)  # blocks of 60: beside the second and the fourth, 10 are left
+        with pytest.warns(UserWarning, match=r"window of 50 samples: 20 of 800 training samples"):
+            found = evaluate(self.model, X, baselines=None, random_state=0)
+        assert found.table_["value"].notna().all()
+        train = np.r_[170:300]  # and the fold is that of what remains
+        alone = evaluate(self.model, X, cv=[(train, np.r_[60:120])], baselines=None, random_state=0)
+        # other starts, the same optimum
+        assert alone.table_["value"][0] == pytest.approx(found.table_["value"][1], rel=1e-4)
+
+    def test_a_test_block_that_is_too_short_is_refused(self):
+        with pytest.raises(DataError, match=r"at least 50 samples; found one of 43 .*fewer folds"):
+            evaluate(self.model, _correlated(300), cv=7)
+
+    def test_a_session_that_is_too_short_stays_an_error_of_the_data(self):
+        sessions = np.repeat([0, 1, 2], [30, 200, 200])
+        with pytest.raises(DataError, match="session 0 is shorter than the window"):
+            evaluate(
+                self.model, _correlated(430), sessions=sessions, cv=[(np.r_[:230], np.r_[230:430])]
+            )
+
+
+def test_nothing_to_explain_is_no_score():
+    X = np.full((20, 6), 0.5)
+    with pytest.warns(UserWarning, match="2 of 2 scores are NaN"):
+        found = evaluate(NonnegativeCP(1, n_init=1), X, baselines=None, random_state=0, cv=2)
+    assert found.table_["value"].isna().all()
+
+
 def test_responses_beside_their_mean():
     retina = make_retina(["on_transient", "off_sustained"], n_cells=3, n_frames=600, random_state=0)
     model = ResponseModel("linear", n_lags=8, n_filters=4, max_epochs=20, device="cpu")

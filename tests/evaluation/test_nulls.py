@@ -14,6 +14,7 @@ from neuroml.evaluation import BlockedKFold, Evaluation, evaluate
 from neuroml.evaluation._layouts import Rows
 from neuroml.evaluation.nulls import n_orders, reorder, surrogate
 from neuroml.exceptions import DataError
+from neuroml.switching import SwitchingGLM
 
 TABLE = ["model", "subject", "fold", "scoring", "value", "fit_seconds", "converged"]
 
@@ -127,11 +128,40 @@ def test_numbers_of_orders():
 def test_surrogates_of_inputs_and_targets_break_their_pairs_within_sessions(kind):
     sessions = np.repeat([0, 1], 20)
     rows = Rows(np.arange(40.0)[:, None], np.arange(40), sessions)
-    moved = surrogate(kind, rows, np.random.default_rng(1))
-    assert (moved.X == rows.X).all() and (moved.y != rows.y).any()
-    assert all(set(moved.y[part]) == set(rows.y[part]) for part in (sessions == 0, sessions == 1))
-    if kind == "circular-shift":
-        assert all(b - a in (1, -19) for a, b in pairwise(moved.y[:20]))
+    found = surrogate(kind, rows, np.random.default_rng(1))
+    moved, kept = found.y, found.X.ravel()
+    if kind == "circular-shift":  # targets keep their course
+        moved, kept = kept, moved
+        assert all(b - a in (1, -19) for a, b in pairwise(moved[:20]))
+    assert (kept == rows.y).all() and (moved != rows.y).any()
+    assert all(set(moved[part]) == set(rows.y[part]) for part in (sessions == 0, sessions == 1))
+
+
+def test_targets_that_are_followed_in_time_keep_their_course():
+    """A session that is turned has a jump, which a chain of states pays for: inputs are turned."""
+    y = np.repeat([0, 1, 0, 1], 30)
+    X = np.random.default_rng(0).normal(size=(120, 1))
+    model = SwitchingGLM(2, n_init=1, max_iter=50, emission_columns=[])  # hears nothing of X
+    for cv in (2, [(np.arange(60), np.arange(60, 120))]):  # with and without new fits
+        found = evaluate(
+            model, X, y, cv=cv, baselines=None, null="default", n_permutations=9,
+            scoring="log_likelihood", random_state=0,
+        )  # fmt: skip
+        null = found.null_["log_likelihood"]["SwitchingGLM"]
+        assert null == pytest.approx(found.summary()["mean"].item(), abs=1e-6)
+
+
+def test_predictions_turn_with_the_inputs():
+    X = np.random.default_rng(0).normal(size=(40, 1))
+    cv = [(np.arange(20), np.arange(20, 40))]
+    options = {"cv": cv, "null": "circular-shift", "n_permutations": 20, "baselines": None}
+    found = evaluate({"m": Ridge()}, X, X.ravel(), scoring=["r2", "correlation"], **options)
+    null = found.null_["correlation"]["m"]
+    draws = [  # a line's correlation is that of its input, whichever of the two is turned
+        np.corrcoef(X[20:, 0], np.roll(X[20:, 0], k))[0, 1] for k in [0, *range(2, 19)]
+    ]
+    assert all(np.isclose(draws, value, atol=1e-9).any() for value in null)
+    assert found.summary()["p"].item() <= (1 + (null > 1 - 1e-9).sum()) / 21 + 1e-9
 
 
 def test_a_surrogate_that_cannot_be_fitted_counts_against_significance():

@@ -4,6 +4,8 @@ Built with ``sphinx-build -W tutorials/docs tutorials/docs/_build``.
 """
 
 import os
+import sys
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,16 +15,20 @@ import neuroml
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
 project = "neuroml"
 author = "the neuroml developers"
 version = release = neuroml.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "mathml",
+    "reference",
 ]
+html_math_renderer = "mathml"
 exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"
 templates_path = ["templates"]
