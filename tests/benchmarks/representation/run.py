@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/representation/run.py [section ...]
 
-Sections: nonlinearity, alignment, rank, codes, information, distances, calibration, speed,
+Sections: nonlinearity, alignment, rank, codes, information, distances, calibration,
 recordings. Published numbers stand beside ours; ranges are standard deviations over seeds.
 ``distances`` needs rsatoolbox.
 """
