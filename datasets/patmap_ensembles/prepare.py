@@ -22,7 +22,7 @@ def keys(folder: Path) -> list[tuple[str, str, str]]:
     return [(name, "", "") for name in FILES]
 
 
-def read(folder: Path, key: tuple[str, str, str]) -> tuple[xr.Dataset, None]:
+def read(folder: Path, key: tuple[str, str, str]) -> tuple[xr.Dataset, pd.DataFrame | None]:
     name = key[0]
     stem = folder / name / FILES[name]
     events = _matrix(f"{stem}_data.mat", "data")
@@ -44,7 +44,7 @@ def read(folder: Path, key: tuple[str, str, str]) -> tuple[xr.Dataset, None]:
         segment=parts["segment"],
         dropped=parts["dropped"],
     )
-    return recording, None
+    return recording, _visits(recording) if name == "spatial_reward" else None
 
 
 def _matrix(path: str, name: str) -> np.ndarray:
@@ -95,3 +95,18 @@ def _places(events: np.ndarray, labels: np.ndarray) -> dict:
         "rate_hz": SPATIAL_RATE_HZ,
         "dropped": [f"cell {cell:03d}: identical to an earlier one" for cell in twins],
     }
+
+
+def _visits(recording: xr.Dataset) -> pd.DataFrame:
+    """An event for each time that the mouse is in a bin of the track."""
+    position = recording["covariates"].values[:, 0].astype(int)
+    new = (np.diff(position) != 0) | (np.diff(recording["segment"].values) != 0)
+    starts = np.flatnonzero(np.r_[True, new])
+    lengths = np.diff(np.r_[starts, len(position)])
+    return pd.DataFrame(
+        {
+            "onset": recording["time"].values[starts],
+            "duration": lengths / SPATIAL_RATE_HZ,
+            "trial_type": [f"bin{position[start]:02d}" for start in starts],
+        }
+    )

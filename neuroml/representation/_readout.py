@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from sklearn.covariance import ledoit_wolf_shrinkage
 
 from neuroml.representation._checks import condition_means
 
@@ -51,18 +50,19 @@ class Noise:
     def of(cls, residuals: np.ndarray) -> Noise:
         """Shrink and decompose."""
         n, n_units = residuals.shape
-        scale = float((residuals**2).mean())
+        lengths = np.einsum("nu,nu->n", residuals, residuals)
+        scale = float(lengths.sum()) / residuals.size
         if scale <= _NO_NOISE:
             return cls(residuals, 1.0, _LEAST, None)
-        share = float(ledoit_wolf_shrinkage(residuals, assume_centered=True)) if n > 1 else 1.0
+        # the smaller product; both have the same norm, which is all that the share needs of them
+        product = residuals.T @ residuals if n_units <= n else residuals @ residuals.T
+        share = _shrinkage(product, lengths, n_units)
         ridge = (share + _LEAST) * scale
         if share >= 1:
             return cls(residuals, 1.0, ridge, None)
-        if n_units <= n:
-            S = (1 - share) * (residuals.T @ residuals) / n + ridge * np.eye(n_units)
-            return cls(residuals, share, ridge, cho_factor(S))
-        gram = residuals @ residuals.T + ridge * n / (1 - share) * np.eye(n)
-        return cls(residuals, share, ridge, cho_factor(gram))
+        product *= (1 - share) / n if n_units <= n else 1.0
+        product.flat[:: len(product) + 1] += ridge if n_units <= n else ridge * n / (1 - share)
+        return cls(residuals, share, ridge, cho_factor(product, overwrite_a=True))
 
     def divide(self, means: np.ndarray) -> np.ndarray:
         """S^-1 applied to rows (n_rows, n_units)."""
@@ -96,17 +96,42 @@ class Discriminant:
         plus, minus = sides.astype(float), (~sides).astype(float)
         if kept is not None:
             plus, minus = plus * kept, minus * kept
-        # how far conditions of one side lie apart, as a matrix D over conditions: S = N + M^T D M
+        # D takes the mean of each side off what is given for its conditions: S = N + M^T D M / n,
+        # and S^-1 M^T d = N^-1 M^T a with (I + D M N^-1 M^T / n) a = d, as both sides times S agree
+        products = self.means @ self.divided.T
         n_kept = (plus + minus).sum(axis=1)[:, None, None]
-        D = (plus + minus)[:, :, None] * np.eye(sides.shape[1])
+        inner = (plus + minus)[:, :, None] * products
         for side in (plus, minus):
-            D -= side[:, :, None] * side[:, None, :] / side.sum(axis=1)[:, None, None]
+            own = side.copy()
             side /= side.sum(axis=1, keepdims=True)
-        # S^-1 M^T d = N^-1 M^T a with (I + D M N^-1 M^T) a = d, since both sides times S agree
-        inner = np.eye(sides.shape[1]) + D / n_kept @ (self.means @ self.divided.T)
+            inner -= own[:, :, None] * (side @ products)[:, None, :]
+        inner /= n_kept
+        inner += np.eye(sides.shape[1])
         weighed = np.linalg.solve(inner, (plus - minus)[:, :, None])[:, :, 0]
         weights = (weighed @ self.divided).T
         return weights, np.einsum("du,ud->d", (plus + minus) / 2 @ self.means, weights)
+
+
+def _shrinkage(product: np.ndarray, lengths: np.ndarray, n_units: int) -> float:
+    """Share of Ledoit and Wolf (2004), for samples of mean zero.
+
+    `sklearn.covariance.ledoit_wolf_shrinkage` sums the squares of all pairs of units; they are the
+    squares of the samples' squared lengths, which costs as much as reading the samples once.
+
+    Parameters
+    ----------
+    product : ndarray
+        X^T X or X X^T.
+    lengths : ndarray of shape (n_samples,)
+        Squared norms of the samples.
+    n_units : int
+    """
+    n = len(lengths)
+    squares = float((product**2).sum()) / n**2
+    # how far covariances of single samples are from the mean one, and that from the identity's
+    beta = ((lengths**2).sum() / n - squares) / n
+    delta = squares - (lengths.sum() / n) ** 2 / n_units
+    return float(min(beta, delta) / delta) if min(beta, delta) > 0 else 0.0
 
 
 def fit_discriminant(X: np.ndarray, codes: np.ndarray, n_conditions: int) -> Discriminant:
@@ -124,10 +149,10 @@ def accuracy_of(
 
     Guesses are right half of the time: sides count alike, and what lies on the line counts half.
     """
-    distance = X @ weights - cut
-    right = 0.5 * (1 + np.sign(distance) * np.where(sides[:, codes].T, 1.0, -1.0))
-    present, place = np.unique(codes, return_inverse=True)
-    by_condition = condition_means(right, place.ravel())
-    own = sides[:, present].T
-    halves = [(by_condition * side).sum(axis=0) / side.sum(axis=0) for side in (own, ~own)]
-    return (halves[0] + halves[1]) / 2
+    own = sides[:, codes].T
+    right = 0.5 * (1 + np.sign(X @ weights - cut) * np.where(own, 1.0, -1.0))
+    counts = np.bincount(codes, minlength=sides.shape[1])
+    there = sides[:, counts > 0]
+    # each sample's share in the mean over its condition, of the conditions of its side, of both
+    share = 0.5 / np.where(own, there.sum(axis=1), (~there).sum(axis=1)) / counts[codes][:, None]
+    return (right * share).sum(axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import combinations, permutations
 from math import comb
 
@@ -29,6 +30,7 @@ __all__ = [
     "decoding_accuracy",
     "dichotomies",
     "noise_without",
+    "number_of_dichotomies",
     "parallelism",
     "parallelism_score",
     "shattering_dimensionality",
@@ -73,7 +75,7 @@ def dichotomies(
     """
     as_count(n_conditions, "n_conditions", 2)
     half = (n_conditions + 1) // 2
-    number = comb(n_conditions, half) // (1 if n_conditions % 2 else 2)
+    number = number_of_dichotomies(n_conditions)
     if most is not None:
         most = min(as_count(most, "most"), number)
     elif number > _MOST_LISTED:
@@ -105,6 +107,11 @@ def dichotomies(
         (rng,) = spawn_generators(random_state, 1)
         found = found[np.sort(rng.choice(len(found), most, replace=False))]
     return found
+
+
+def number_of_dichotomies(n_conditions: int) -> int:
+    """How many ways there are to split conditions into two halves."""
+    return comb(n_conditions, n_conditions // 2) // (1 if n_conditions % 2 else 2)
 
 
 def parallelism_score(X: ArrayLike, labels: ArrayLike) -> float:
@@ -177,22 +184,32 @@ def parallelism(means: np.ndarray, side: np.ndarray) -> float:
     return float(values.max())
 
 
+@lru_cache(maxsize=8)
+def _starts(n: int) -> np.ndarray:
+    """Pairings (n_starts, n) that the search begins with, the same for every code."""
+    rng = np.random.default_rng(0)
+    return np.array([np.arange(n), *(rng.permutation(n) for _ in range(_N_STARTS - 1))])
+
+
 def _searched(cosines: np.ndarray) -> np.ndarray:
     """Pairings that no exchange of the kind of Frank and Wolfe improves, from several starts."""
     n = len(cosines)
-    rng = np.random.default_rng(0)
+    orders = _starts(n)
+    flat = cosines.reshape(n * n, n * n)
     found = []
-    for start in range(_N_STARTS):
-        order = np.arange(n) if start == 0 else rng.permutation(n)
-        for _ in range(50):
-            # how well each pair goes with the pairs of the present pairing
-            fit = cosines[:, :, np.arange(n), order].sum(axis=2)
-            new = linear_sum_assignment(fit, maximize=True)[1]
-            if np.array_equal(new, order):
-                break
-            order = new
-        found.append(order)
-    return np.array(found)
+    for _ in range(50):
+        # how well each pair goes with the pairs of the present pairing, for all starts at once
+        chosen = np.zeros((len(orders), n, n))
+        chosen[np.arange(len(orders))[:, None], np.arange(n), orders] = 1.0
+        fits = (chosen.reshape(len(orders), -1) @ flat).reshape(-1, n, n)
+        new = np.array([linear_sum_assignment(fit, maximize=True)[1] for fit in fits])
+        settled = (new == orders).all(axis=1)
+        found.append(orders[settled])
+        # starts that have met go on as one
+        orders = np.unique(new[~settled], axis=0)
+        if not len(orders):
+            break
+    return np.concatenate([*found, orders])
 
 
 def ccgp(X: ArrayLike, y: ArrayLike, labels: ArrayLike) -> float:
@@ -262,39 +279,39 @@ def cross_condition_accuracy(
     if noises is None:
         noises = noise_without(X - means[codes], codes, sides)
     total, count = np.zeros(len(sides)), np.zeros(len(sides))
-    for (i, j), noise in noises.items():
-        asked = _held_out_together(sides, i, j)
+    own = [np.flatnonzero(codes == c) for c in range(n_conditions)]
+    for (i, j), asked in _held_out_together(sides).items():
         kept = np.ones(n_conditions, dtype=bool)
         kept[[i, j]] = False
-        weights, cut = Discriminant(means, noise.divide(means)).project(sides[asked], kept)
-        test = (codes == i) | (codes == j)
-        total[asked] += accuracy_of(X[test], codes[test], sides[asked], weights, cut)
+        some = sides[asked]
+        weights, cut = Discriminant(means, noises[i, j].divide(means)).project(some, kept)
+        test = np.concatenate([own[i], own[j]])
+        total[asked] += accuracy_of(X[test], codes[test], some, weights, cut)
         count[asked] += 1
     return total / count
 
 
-def _held_out_together(sides: np.ndarray, i: int, j: int) -> np.ndarray:
-    """Dichotomies (n_dichotomies,) whose two sides are tested on conditions i and j.
+def _held_out_together(sides: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+    """By pair of conditions: the dichotomies whose two sides are tested on them.
 
     All pairs across the sides are; but with two conditions on either side, only the first with the
     first and the second with the second. There, what is learned from two crossed conditions of a
     factored code is a line through the other two.
     """
-    apart = sides[:, i] != sides[:, j]
     place = np.where(sides, np.cumsum(sides, axis=1), np.cumsum(~sides, axis=1))
     few = (sides.sum(axis=1) == 2) & ((~sides).sum(axis=1) == 2)
-    return apart & (~few | (place[:, i] == place[:, j]))
+    asked = {
+        (i, j): np.flatnonzero((sides[:, i] != sides[:, j]) & (~few | (place[:, i] == place[:, j])))
+        for i, j in combinations(range(sides.shape[1]), 2)
+    }
+    return {pair: rows for pair, rows in asked.items() if len(rows)}
 
 
 def noise_without(
     residuals: np.ndarray, codes: np.ndarray, sides: np.ndarray
 ) -> dict[tuple[int, int], Noise]:
     """The noise of all samples but those of two conditions on different sides, by these two."""
-    pairs = [
-        (i, j)
-        for i, j in combinations(range(sides.shape[1]), 2)
-        if _held_out_together(sides, i, j).any()
-    ]
+    pairs = _held_out_together(sides)
     return {(i, j): Noise.of(residuals[(codes != i) & (codes != j)]) for i, j in pairs}
 
 

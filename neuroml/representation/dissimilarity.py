@@ -163,7 +163,8 @@ def parts_of_samples(
                 if (table == 0).any()
                 else ""
             ),
-            fix="Leave those conditions or sessions out.",
+            fix="Leave those conditions or sessions out, or give no sessions, where trials that "
+            "follow each other are independent (PopulationGeometry(parts='trials')).",
             field="sessions",
         )
     return parts

@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, validated_fit
+from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.statistics import permutation_p_value
 from neuroml._core.validation import check_table
+from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError
 from neuroml.representation._checks import (
     as_dichotomies,
@@ -26,6 +27,7 @@ from neuroml.representation.dichotomies import (
     decoding_accuracy,
     dichotomies,
     noise_without,
+    number_of_dichotomies,
     parallelism,
 )
 from neuroml.representation.dissimilarity import crossnobis, parts_of_samples
@@ -45,7 +47,9 @@ class PopulationGeometry(Estimator):
       lower noise ceiling of any model of them.
     - ``decoding``: accuracy of linear discriminants on left-out trials, the mean over dichotomies
       (with all balanced ones: the shattering dimensionality).
-    - ``ccgp``: accuracy on conditions that the discriminant has not seen.
+    - ``ccgp``: accuracy on conditions that the discriminant has not seen. Of more than four
+      conditions, the mean over all balanced dichotomies is .5 for any code, by symmetry: look at
+      single dichotomies that you name.
     - ``parallelism``: of the directions from one side to the other.
 
     The others stand beside their nulls. Distance, reliability and decoding are compared with trials
@@ -61,7 +65,11 @@ class PopulationGeometry(Estimator):
     n_bootstrap : int, default=100
         Times that units are drawn anew with replacement, for the intervals.
     max_dichotomies : int, default=100
-        If conditions have more balanced dichotomies than these, so many are drawn.
+        If conditions have more balanced dichotomies than these, so many are drawn, with a warning.
+    parts : {"sessions", "trials"}, default="sessions"
+        The independent parts of the trials. "sessions": those that `fit` is given. "trials": trials
+        take turns within their condition, also where there are sessions, such as one long recording
+        or laps that lack conditions. Trials that follow each other then have to be independent.
     random_state : int, RandomState, Generator or None, default=None
 
     Attributes
@@ -106,6 +114,7 @@ class PopulationGeometry(Estimator):
         "n_permutations": [Interval(Integral, 1, None, closed="left")],
         "n_bootstrap": [Interval(Integral, 2, None, closed="left")],
         "max_dichotomies": [Interval(Integral, 1, None, closed="left")],
+        "parts": [StrOptions({"sessions", "trials"})],
         "random_state": RANDOM_STATE,
     }
 
@@ -115,11 +124,13 @@ class PopulationGeometry(Estimator):
         *,
         n_bootstrap: int = 100,
         max_dichotomies: int = 100,
+        parts: str = "sessions",
         random_state: RandomState = None,
     ) -> None:
         self.n_permutations = n_permutations
         self.n_bootstrap = n_bootstrap
         self.max_dichotomies = max_dichotomies
+        self.parts = parts
         self.random_state = random_state
 
     @validated_fit
@@ -144,7 +155,7 @@ class PopulationGeometry(Estimator):
             Dichotomies: the side of each condition, in sorted order. By default all balanced ones.
         sessions : array-like of shape (n_samples,), optional
             Independent parts of the trials, such as runs, each with every condition. Without them,
-            trials take turns within their condition.
+            or with ``parts="trials"``, trials take turns within their condition.
 
         Returns
         -------
@@ -160,12 +171,18 @@ class PopulationGeometry(Estimator):
         if y is None:
             raise DataError("requires y to be passed, but the target y is None", field="y")
         names, codes = codes_of(y, len(table))
-        parts = parts_of_samples(codes, names, sessions)
+        parts = parts_of_samples(codes, names, sessions if self.parts == "sessions" else None)
         null_rng, rotation_rng, unit_rng, draw_rng = spawn_generators(self.random_state, 4)
         if labels is None:
-            sides = dichotomies(
-                len(names), most=self.max_dichotomies, random_state=int(draw_rng.integers(2**31))
-            )
+            seed = int(draw_rng.integers(2**31))
+            sides = dichotomies(len(names), most=self.max_dichotomies, random_state=seed)
+            if len(sides) < number_of_dichotomies(len(names)):
+                warn_caller(
+                    f"{len(sides)} of {number_of_dichotomies(len(names))} balanced dichotomies of "
+                    f"{len(names)} conditions were drawn: max_dichotomies= says how many, labels= "
+                    "which.",
+                    UserWarning,
+                )
         else:
             sides = as_dichotomies(labels, len(names))
         self.conditions_, self.dichotomies_ = names, sides

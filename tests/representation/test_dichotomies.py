@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from neuroml.exceptions import DataError
 from neuroml.representation import (
@@ -12,7 +13,9 @@ from neuroml.representation import (
     parallelism_score,
     shattering_dimensionality,
 )
-from neuroml.representation._readout import Discriminant, Noise
+from neuroml.representation._checks import standardized
+from neuroml.representation._readout import Discriminant, Noise, accuracy_of
+from neuroml.representation.dichotomies import cross_condition_accuracy
 
 RNG = np.random.default_rng
 CUBE = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)], dtype=float)
@@ -117,6 +120,30 @@ def test_the_discriminant_is_that_of_the_whole_covariance(n_units):
     np.testing.assert_allclose(weights[:, 0], expected, rtol=1e-6, atol=1e-9)
     middle = (groups[0].mean(0) + groups[1].mean(0)) / 2
     np.testing.assert_allclose(cut[0], middle @ expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "n_units"), [(30, 8), (12, 40), (2, 5)])
+def test_noise_is_shrunk_as_scikit_learn_shrinks_it(n, n_units):
+    residuals = RNG(n).normal(size=(n, n_units)) * np.linspace(0.1, 2, n_units)
+    residuals -= residuals.mean(0)
+    expected = ledoit_wolf_shrinkage(residuals, assume_centered=True)
+    assert Noise.of(residuals).share == pytest.approx(expected, rel=1e-9)
+
+
+def test_many_dichotomies_at_once_are_what_each_is_alone():
+    """Batched numbers against one dichotomy after the other, and scores written out."""
+    X, y = trials(RNG(3).normal(size=(8, 20)), repeats=6, noise=1.0)
+    sides = dichotomies(8)
+    together = cross_condition_accuracy(standardized(X), y, sides)
+    np.testing.assert_allclose(together, [ccgp(X, y, side) for side in sides], atol=1e-10)
+    weights, cut = RNG(0).normal(size=(20, 35)), RNG(1).normal(size=35)
+    right = ((X @ weights > cut) == sides[:, y].T).astype(float)
+    by_condition = np.array([right[y == c].mean(0) for c in range(8)])
+    written_out = [
+        (by_condition[side, d].mean() + by_condition[~side, d].mean()) / 2
+        for d, side in enumerate(sides)
+    ]
+    np.testing.assert_allclose(accuracy_of(X, y, sides, weights, cut), written_out, atol=1e-10)
 
 
 def test_what_has_no_answer_is_refused():

@@ -87,10 +87,32 @@ def test_all_balanced_dichotomies_and_names():
     assert model.feature_names_in_[0] == "n0"
 
 
+def test_drawn_dichotomies_are_said_and_the_mean_of_all_generalizes_by_symmetry():
+    X, y, _ = trials(RNG(0).normal(size=(6, 12)), noise=0.5)
+    model = PopulationGeometry(3, n_bootstrap=2, random_state=0)
+    found = by_name(
+        model.fit(X, y)
+    )  # exchanging the two held-out conditions turns right into wrong
+    assert found.loc["ccgp", "value"] == pytest.approx(0.5) and found.loc["ccgp", "p"] == 1
+    with pytest.warns(UserWarning, match="4 of 10 balanced dichotomies of 6 conditions"):
+        model.set_params(max_dichotomies=4).fit(X, y)
+    assert len(model.dichotomies_) == 4
+
+
 def test_two_conditions_have_distances_but_nothing_to_generalize():
     X, y, _ = trials(np.array([[0.0, 0.0], [2.0, 1.0]]))
     found = by_name(PopulationGeometry(5, n_bootstrap=3, random_state=0).fit(X, y))
     assert set(found.index) == {"participation_ratio", "distance", "decoding"}
+
+
+def test_trials_are_parts_where_sessions_lack_conditions():
+    X, y, _ = trials(CUBE)
+    one = np.zeros(len(X), dtype=int)
+    with pytest.raises(DataError, match=r"1 session\(s\).*parts='trials'"):
+        PopulationGeometry(3, n_bootstrap=2).fit(X, y, sessions=one)
+    model = PopulationGeometry(3, n_bootstrap=2, parts="trials", random_state=0)
+    alone = PopulationGeometry(3, n_bootstrap=2, random_state=0).fit(X, y)
+    pd.testing.assert_frame_equal(model.fit(X, y, sessions=one).to_frame(), alone.to_frame())
 
 
 def test_saved_and_loaded(tmp_path):

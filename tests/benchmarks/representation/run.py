@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/representation/run.py [section ...]
 
-Sections: nonlinearity, alignment, rank, codes, information, distances, recordings. Published
-numbers stand beside ours; ranges are standard deviations over seeds. ``distances`` needs rsatoolbox.
+Sections: nonlinearity, alignment, rank, codes, information, distances, calibration,
+recordings. Published numbers stand beside ours; ranges are standard deviations over seeds.
+``distances`` needs rsatoolbox.
 """
 
 import sys
@@ -188,6 +189,33 @@ def distances():
     return pd.DataFrame([row]), "1e-10, >= 5x"
 
 
+def calibration():
+    """Shares of 200 data sets without effect in which p is at most .05, .1 and .2.
+
+    "noise": conditions do not differ. "places": they lie at random places, which can be decoded but
+    have no structure, so only CCGP and parallelism are without effect.
+    """
+    frames = []
+    for data in ("noise", "places"):
+        for seed in range(200):
+            rng = np.random.default_rng(seed)
+            y = np.tile(np.arange(8), 6)
+            X = rng.normal(size=(48, 20)) + (data == "places") * rng.normal(size=(8, 20))[y]
+            model = PopulationGeometry(39, n_bootstrap=2, random_state=seed)
+            model.fit(X, y, labels=[0, 0, 0, 0, 1, 1, 1, 1], sessions=np.repeat([0, 1, 2], 16))
+            frames.append(model.to_frame().dropna(subset="p").assign(data=data))
+    found = pd.concat(frames)
+    abstract = found["quantity"].isin(["ccgp", "parallelism"])
+    groups = found[abstract | (found["data"] == "noise")].groupby(["data", "quantity"], sort=False)
+    rows = {
+        f"p <= {level}": groups["p"].agg(lambda p, a=level: (p <= a + 1e-9).mean())
+        for level in (0.05, 0.1, 0.2)
+    }
+    # two standard errors of a share among 200
+    above = {f"{a} + 2 SE": a + 2 * np.sqrt(a * (1 - a) / 200) for a in (0.05, 0.1, 0.2)}
+    return pd.DataFrame(rows).assign(**above).round(3).reset_index(), ".05, .1, .2"
+
+
 def recordings():
     """Categories in one slice (haxby) and quarters of a track (patmap), with nulls."""
     from neuroml.data import load_dataset
@@ -211,7 +239,7 @@ def spread(rows, by):
     ).reset_index()
 
 
-SECTIONS = (nonlinearity, alignment, rank, codes, information, distances, recordings)
+SECTIONS = (nonlinearity, alignment, rank, codes, information, distances, calibration, recordings)
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
