@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
-from sklearn.utils import Tags, check_array
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.cohort import Subject, by_subject, is_cohort, sessions_by_subject
+from neuroml._core.cohort import Subject
 from neuroml._core.estimator import (
     RANDOM_STATE,
     Estimator,
@@ -26,15 +27,20 @@ from neuroml._core.iteration import FitTrace, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.samples import is_mapping
 from neuroml._core.validation import (
-    as_given,
-    check_sessions,
+    check_sample_weight,
     list_some,
     names_of,
-    one_array,
     session_slices,
     set_or_forget,
 )
 from neuroml.connectome._coupled import Coupled, full_norm, model_of, stack_subjects, take_apart
+from neuroml.connectome._coupled_input import (
+    check_part,
+    check_shared,
+    is_list_of_subjects,
+    parts_of_cohort,
+    shared_sessions,
+)
 from neuroml.connectome._factors import factor_match, nonnegative_loadings, random_factors
 from neuroml.connectome._hals import Iterate, Penalty, Problem, factorize, normal_equations
 from neuroml.connectome._packed import pack
@@ -211,8 +217,8 @@ class CoupledFactorization(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Es
             observed, a subject is silent throughout, or there are more components than the data
             can determine.
         """
-        parts, has_trials = _parts(X)
-        data = {s: _check_part(part, s) for s, part in parts.items()}
+        parts, has_trials = parts_of_cohort(X)
+        data = {s: check_part(part, s) for s, part in parts.items()}
         if len(data) < 2:
             raise DataError(
                 "there is one subject, so nothing is shared",
@@ -221,8 +227,8 @@ class CoupledFactorization(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Es
                 fix="NonnegativeCP factorizes the data of one subject.",
                 field="X",
             )
-        n_samples = _check_shared(data, self.n_components)
-        marks = _shared_sessions(X, sessions, list(data), n_samples, has_trials=has_trials)
+        n_samples = check_shared(data, self.n_components)
+        marks = shared_sessions(X, sessions, list(data), n_samples, has_trials=has_trials)
         names = {s: names_of(part) for s, part in parts.items()}
         norms = {s: full_norm(part) if self.balance else 1.0 for s, part in data.items()}
         scaled = {s: part / norms[s] for s, part in data.items()}
@@ -272,9 +278,16 @@ class CoupledFactorization(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Es
         data = self._new_data(X)
         everyone = slice(None)
         found = {s: self._unit_factors(part, everyone)[0] for s, part in data.items()}
-        return found if is_mapping(X) or _is_list(X) else next(iter(found.values()))
+        return found if is_mapping(X) or is_list_of_subjects(X) else next(iter(found.values()))
 
-    def score(self, X: Any, y: Any = None, *, sessions: Any = None) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sessions: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Return the share of left-out activity that is explained, mean over subjects.
 
         Every stretch of time is left out by turns: each session if there are several, otherwise
@@ -289,6 +302,8 @@ class CoupledFactorization(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Es
         y : ignored
         sessions : as in `fit`, optional
             By default those of `fit`.
+        sample_weight : array-like of shape (n_subjects,), optional
+            Weights of the subjects in the mean.
 
         Returns
         -------
@@ -299,12 +314,16 @@ class CoupledFactorization(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Es
         marks = self.sessions_
         if sessions is not None:
             has_trials = bool(self.trial_factors_)
-            marks = _shared_sessions(X, sessions, list(data), len(marks), has_trials=has_trials)
+            marks = shared_sessions(X, sessions, list(data), len(marks), has_trials=has_trials)
         stretches = session_slices(marks)
         if len(stretches) == 1:
             edges = np.linspace(0, len(marks), min(_N_BLOCKS, len(marks)) + 1).astype(int)
             stretches = [slice(a, b) for a, b in pairwise(edges)]
-        return float(np.mean([self._explained(part, stretches) for part in data.values()]))
+        weights = None
+        if sample_weight is not None:
+            weights = check_sample_weight(sample_weight, len(data))
+        shares = [self._explained(part, stretches) for part in data.values()]
+        return float(np.average(shares, weights=weights))
 
     def to_frame(self) -> pd.DataFrame:
         """Return all factors as one tidy table.
@@ -408,8 +427,8 @@ class CoupledFactorization(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Es
     def _new_data(self, X: Any) -> dict[Subject, np.ndarray]:
         """The checked data of subjects, on the samples of fit."""
         check_is_fitted(self)
-        parts, has_trials = _parts(X)
-        data = {s: _check_part(part, s, new=True) for s, part in parts.items()}
+        parts, has_trials = parts_of_cohort(X)
+        data = {s: check_part(part, s, new=True) for s, part in parts.items()}
         known = len(self.time_courses_)
         for subject, part in data.items():
             if part.shape[1] != known or has_trials != bool(self.trial_factors_):
@@ -442,132 +461,3 @@ def _with_models(
     for (subject, part), loading in zip(data.items(), found.loadings, strict=True):
         units, trials = found.units[subject] * loading, found.trials[subject]
         yield part, model_of(units, trials, found.time_courses)
-
-
-def _is_list(X: Any) -> bool:
-    """Whether X holds subjects in a list, of tables or of stacks of trials, or a 3-D array."""
-    listed = isinstance(X, list | tuple) and len(X) > 0
-    return is_cohort(X) or (listed and all(getattr(one, "ndim", 0) == 3 for one in X))
-
-
-def _parts(X: Any) -> tuple[dict[Subject, Any], bool]:
-    """Each subject's data, and whether these have trials."""
-    if is_mapping(X) or (_is_list(X) and not is_cohort(X)):
-        given = dict(X.items() if is_mapping(X) else enumerate(X))
-        stacks = {s: getattr(as_given(one), "ndim", 2) == 3 for s, one in given.items()}
-        if any(stacks.values()) and not all(stacks.values()):
-            raise DataError(
-                "some subjects have trials and others have none",
-                expected="(n_samples, n_units) for all subjects, or (n_trials, n_samples, n_units)",
-                found=f"trials in {list_some([s for s, one in stacks.items() if one])} only",
-                fix="A single trial is X[None].",
-                field="X",
-            )
-        if any(stacks.values()):
-            return {s: as_given(one) for s, one in given.items()}, True
-    return by_subject(X), False
-
-
-def _check_part(part: Any, subject: Subject, *, new: bool = False) -> np.ndarray:
-    """One subject's data as (n_trials, n_samples, n_units), float64."""
-    try:
-        checked = check_array(
-            one_array(part, "X", subject),
-            dtype=np.float64,
-            allow_nd=True,
-            ensure_all_finite="allow-nan",
-        )
-    except (ValueError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(str(error).splitlines()[0], subject=subject, field="X") from error
-    checked = checked if checked.ndim == 3 else checked[None]
-    if np.nanmin(checked, initial=0.0) < 0:
-        raise DataError(
-            "Negative values in data passed to CoupledFactorization",
-            expected="entries >= 0",
-            found=f"minimum {np.nanmin(checked):.4g} in {int((checked < 0).sum())} entries",
-            fix="Take events or rates (neuroml.data.detect_events), or subtract each unit's "
-            "minimum; clipping makes a component of the noise.",
-            subject=subject,
-            field="X",
-        )
-    unseen = np.flatnonzero(np.isnan(checked).all(axis=(0, 1)))
-    if not new and len(unseen):
-        raise DataError(
-            "some units were never seen",
-            expected="every unit of a subject in some of its samples",
-            found=f"units {unseen[:10].tolist()} are NaN throughout",
-            fix="Leave them out; a unit that was recorded and silent is 0.",
-            subject=subject,
-            field="X",
-        )
-    if not new and not np.nanmax(checked) > 0:
-        raise DataError(
-            "a subject is silent throughout", expected="some entries > 0", found="0 in all",
-            fix="Leave it out.", subject=subject, field="X",
-        )  # fmt: skip
-    return checked
-
-
-def _check_shared(data: dict[Subject, np.ndarray], n_components: int) -> int:
-    """The number of samples, which all subjects share and which some subject saw."""
-    lengths = {s: part.shape[1] for s, part in data.items()}
-    if len(set(lengths.values())) > 1:
-        same_units = len({part.shape[2] for part in data.values()}) == 1
-        raise DataError(
-            "subjects differ in their number of samples, so they share no time axis",
-            expected="the same samples in every subject, time first and units second",
-            found=list_some([f"{s}: {n} samples" for s, n in lengths.items()]),
-            fix="Transpose: it is the second axis that all share."
-            if same_units
-            else "Cut to what they share (neuroml.data.epochs); what a subject missed is NaN.",
-            field="X",
-        )
-    seen = np.any([~np.isnan(part).all(axis=(0, 2)) for part in data.values()], axis=0)
-    if not seen.all():
-        raise DataError(
-            "some samples were seen by no subject",
-            expected="every sample in some subject",
-            found=f"samples {np.flatnonzero(~seen)[:10].tolist()} are NaN throughout",
-            fix="Leave them out.",
-            field="X",
-        )
-    n_units = sum(part.shape[2] for part in data.values())
-    most = min(n_units, len(seen) * max(len(part) for part in data.values()))
-    if n_components > most:
-        raise DataError(
-            "more components than the data can determine",
-            expected=f"n_components <= {most}",
-            found=f"n_components={n_components} for {n_units} units of all subjects, "
-            f"{len(seen)} samples",
-            fix="Lower n_components.",
-            field="n_components",
-        )
-    return len(seen)
-
-
-def _shared_sessions(
-    X: Any, sessions: Any, subjects: list[Subject], n_samples: int, *, has_trials: bool
-) -> np.ndarray:
-    """Sessions of the samples, which are the same in all subjects."""
-    in_parts = is_mapping(sessions) or (
-        isinstance(sessions, list | tuple) and len(sessions) > 0 and np.ndim(sessions[0]) > 0
-    )
-    if sessions is not None and not in_parts:
-        return check_sessions(sessions, n_samples)
-    if has_trials and sessions is None:
-        return check_sessions(None, n_samples)
-    by = sessions_by_subject(X, sessions, None, dict.fromkeys(subjects, n_samples))
-    first = next(iter(by.values()))
-    for subject, own in by.items():
-        if not np.array_equal(own, first):
-            raise DataError(
-                "subjects differ in their sessions, but share their samples",
-                expected="the same session for a sample in every subject",
-                found=f"{own.max() + 1} sessions and {first.max() + 1}",
-                fix="sessions=labels of the samples, once for all.",
-                subject=subject,
-                field="sessions",
-            )
-    return first

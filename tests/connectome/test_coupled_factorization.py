@@ -134,6 +134,8 @@ def test_score_is_that_of_left_out_stretches():
     shuffled = {s: x[np.random.default_rng(3).permutation(50)] for s, x in new.items()}
     assert model.score(new) > 0.9
     assert model.score(shuffled) < 0.1
+    alone = [model.score({s: x}) for s, x in new.items()]
+    assert model.score(new, sample_weight=[3, 0, 1]) == pytest.approx((3 * alone[0] + alone[2]) / 4)
     halves = np.repeat(["one", "two"], 25)
     assert model.score(new, sessions=halves) != model.score(new)
     again = CoupledFactorization(3, random_state=0).fit(cohort()[0], sessions=halves)
