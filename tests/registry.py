@@ -24,6 +24,7 @@ from neuroml.celltypes import (
 )
 from neuroml.connectome import (
     AffinityTensor,
+    CoupledFactorization,
     DynamicConnectome,
     NonnegativeCP,
     SlidingWindowConnectivity,
@@ -62,6 +63,11 @@ def _cohort() -> dict[str, Any]:
         "X": {s: rng.standard_normal((30, size)) for s, size in sizes.items()},
         "y": {s: rng.standard_normal((30, 6)) for s in sizes},
     }
+
+
+def _activity() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {"X": {s: rng.uniform(size=(20, n)) for s, n in {"anna": 6, "ben": 9}.items()}}
 
 
 def _retina() -> dict[str, Any]:
@@ -172,6 +178,7 @@ CONTRACT: list[Entry] = [
     Entry(FacetedStimuli(n_reference=60, n_seeds=20, n_steps=3), fit_arguments=_retina),
     Entry(MostDiscriminativeStimuli(3, n_reference=60, n_steps=5), fit_arguments=_retina),
     Entry(MindBridgeDecoder(hidden=8, max_steps=4), fit_arguments=_cohort),
+    Entry(CoupledFactorization(1, n_init=2), fit_arguments=_activity),
     Entry(AffinityTensor()),  # a 2-D X is one recording; what comes out is no array
     Entry(DynamicConnectome(n_components=1, method="same_sign", n_init=1)),  # one row a subject
 ]

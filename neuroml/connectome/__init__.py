@@ -2,6 +2,7 @@
 
 from neuroml.connectome._factors import factor_match
 from neuroml.connectome.affinity_tensor import AffinityTensor
+from neuroml.connectome.coupled_factorization import CoupledFactorization
 from neuroml.connectome.dynamic_connectome import DynamicConnectome
 from neuroml.connectome.inference import association, reliability, surrogate, surrogate_test
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
@@ -12,6 +13,7 @@ from neuroml.connectome.weighted_sbm import WeightedSBM
 
 __all__ = [
     "AffinityTensor",
+    "CoupledFactorization",
     "DynamicConnectome",
     "FiberTensor",
     "NonnegativeCP",

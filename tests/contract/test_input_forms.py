@@ -28,6 +28,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import neuroml
+from neuroml._core.cohort import is_cohort
 from neuroml._core.recording import make_recording
 from neuroml.celltypes import (
     FacetedStimuli,
@@ -37,6 +38,7 @@ from neuroml.celltypes import (
 )
 from neuroml.connectome import (
     AffinityTensor,
+    CoupledFactorization,
     DynamicConnectome,
     FiberTensor,
     NonnegativeCP,
@@ -119,6 +121,11 @@ def _typed_by_stimuli(model, X, y):
     return copy.deepcopy(_discriminative())
 
 
+def _beside_another(model, X, y, **keywords):
+    """One recording is fitted beside that of another subject, which stays the same."""
+    return model.fit(X if is_cohort(X) else {"a": X, "b": VALUES[:, :3]}, **keywords)
+
+
 INPUTS = {
     SlidingWindowConnectivity: Inputs(VALUES, two="sessions"),
     NonnegativeCP: Inputs(VALUES, two="tensor", quick={"max_iter": 20}, computes_in=np.float32),
@@ -196,6 +203,9 @@ INPUTS = {
         quick={"n_permutations": 2, "n_bootstrap": 2},
     ),
     AffinityTensor: Inputs(VALUES, two="sessions"),
+    CoupledFactorization: Inputs(
+        VALUES, two="subjects", quick={"max_iter": 50, "tol": 1e-4}, fit=_beside_another
+    ),
     DynamicConnectome: Inputs(VALUES, two="sessions", quick={"max_iter": 20}),
 }
 ENTRIES = {f"{type(e.estimator).__name__}{i}": e for i, e in enumerate(TWO_DIMENSIONAL + CONTRACT)}
@@ -534,7 +544,7 @@ def test_columns_in_another_order_after_fit(entry, tmp_path):
     """They are brought into order by their names, or refused; other names are refused."""
     inputs = INPUTS[type(entry.estimator)]
     if inputs.X.ndim > 2 or type(entry.estimator) in (
-        WeightedSBM, MostDiscriminativeStimuli, PopulationGeometry,
+        WeightedSBM, MostDiscriminativeStimuli, PopulationGeometry, CoupledFactorization,
     ):  # fmt: skip
         pytest.skip("there is nothing after fit that takes columns")
     X, y = table(inputs.X), inputs.y

@@ -18,6 +18,7 @@ from neuroml.batch import check, read_recipe, report, run
 from neuroml.batch.fitting import fit_recipe
 from neuroml.batch.sources import open_source
 from neuroml.batch.vocabulary import estimator_classes
+from neuroml.connectome import CoupledFactorization
 from neuroml.exceptions import RecipeError
 from neuroml.report import draw
 from neuroml.report.presenters import PRESENTERS, presenter, without_figures
@@ -49,6 +50,7 @@ def recipe_text(estimator, *before):
     """A recipe over both subjects that ends in an estimator with its parameters."""
     kind = type(estimator)
     cohorts = kind.__module__.startswith("neuroml.decoding") and not is_classifier(estimator)
+    cohorts = cohorts or kind is CoupledFactorization
     needs_y = fit_parameters(estimator)[1].default is inspect.Parameter.empty
     inputs, target = (["a", "b"], ["c", "d"]) if cohorts else (list("abcd"), "choice")
     lines = [

@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 import neuroml
 from neuroml.celltypes import ResponseModel
 from neuroml.connectome import (
+    CoupledFactorization,
     DynamicConnectome,
     FiberTensor,
     NonnegativeCP,
@@ -376,7 +377,8 @@ def test_what_is_no_weight_is_refused(entry, weights, message):
     assert "sample_weight" in str(caught.value)
 
 
-IN_TIME = (SwitchingGLM, SwitchingPopulationGLM, DynamicConnectome)
+# the first two need samples in order; weights of the others are of subjects
+IN_TIME = (SwitchingGLM, SwitchingPopulationGLM, DynamicConnectome, CoupledFactorization)
 
 
 @pytest.mark.parametrize(
