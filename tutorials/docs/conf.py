@@ -32,6 +32,8 @@ html_math_renderer = "mathml"
 exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"
 templates_path = ["templates"]
+html_static_path = ["static"]
+html_css_files = ["neuroml.css"]
 html_title = "neuroml"
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
 
