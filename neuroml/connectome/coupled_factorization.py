@@ -196,11 +196,12 @@ class CoupledFactorization(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Es
         Parameters
         ----------
         X : dict or list, one item for each of two or more subjects
-            Of shape (n_samples, n_units_s), or (n_trials_s, n_samples, n_units_s): an array,
-            DataFrame, DataArray, recording or torch tensor, or a list of sessions, which are
-            joined. Not negative. Samples are those of one stimulus or, with trials, moments of a
-            trial or places of a track, the same for all; NaN or masked is missing: a lap, a unit
-            in a lap, a stretch. A silent unit is 0.
+            Of shape (n_samples, n_units_s), or (n_trials_s, n_samples, n_units_s), not negative.
+            An array, DataFrame, DataArray, recording or torch tensor; masked entries are NaN.
+            A list has one for each subject; a dict one, or a list of sessions, for each subject.
+            Samples are those of one stimulus or, with trials, moments of a trial or places of a
+            track, the same for all; NaN is missing: a lap, a unit in a lap, a stretch. A silent
+            unit is 0.
         y : ignored
         sessions : array-like of shape (n_samples,), or dict or list of such, optional
             Session of every sample, the same for all subjects; `score` leaves them out by turns.

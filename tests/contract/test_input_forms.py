@@ -601,5 +601,5 @@ def test_the_forms_are_documented(entry):
         assert "A list has one for each" in told
         assert "a dict one, or a list of sessions, for each" in told
     if INPUTS[kind].two == "subjects":
-        assert "voxel_names_" in kind.__doc__
+        assert "voxel_names_" in kind.__doc__ or "unit_names_" in kind.__doc__
         assert hasattr(kind, "predict") == ("target_names_" in kind.__doc__)

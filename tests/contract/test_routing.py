@@ -50,7 +50,9 @@ ENTRIES = [pytest.param(e, id=type(e.estimator).__name__) for e in TWO_DIMENSION
 ARRAYS = [pytest.param(e, id=type(e.estimator).__name__) for e in TWO_DIMENSIONAL] + [
     pytest.param(e, id=type(e.estimator).__name__)
     for e in CONTRACT
-    if "model" not in e.fit_arguments() and not isinstance(e.estimator, MindBridgeDecoder)
+    if "model" not in e.fit_arguments()
+    # these take subjects, and no array that a step before them could give
+    and not isinstance(e.estimator, MindBridgeDecoder | CoupledFactorization)
 ]
 SCORED = [case for case in ARRAYS if hasattr(case.values[0].estimator, "score")]
 METHODS = ("fit", "partial_fit", "predict", "predict_proba", "score", "transform")
@@ -377,8 +379,7 @@ def test_what_is_no_weight_is_refused(entry, weights, message):
     assert "sample_weight" in str(caught.value)
 
 
-# the first two need samples in order; weights of the others are of subjects
-IN_TIME = (SwitchingGLM, SwitchingPopulationGLM, DynamicConnectome, CoupledFactorization)
+IN_TIME = (SwitchingGLM, SwitchingPopulationGLM, DynamicConnectome)
 
 
 @pytest.mark.parametrize(
