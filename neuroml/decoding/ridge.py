@@ -46,10 +46,10 @@ class RidgeDecoder(RetrievalMixin, CohortRegressorMixin, Estimator):
     r"""Ridge regression per subject, the penalty chosen by the error of left-out samples.
 
     :math:`\hat W = \operatorname{argmin}_W \|Y - XW\|^2 + \alpha \|W\|^2` with centered
-    :math:`Y` and standardized :math:`X`. One decomposition of the training data serves all penalties, and the
-    exact error of left-out samples, in closed form as well, chooses among them [1]_. Neighbors in
-    time are alike, so that a sample which is left out alone is known from them: sessions or blocks
-    of time are left out as a whole. This is the baseline for every cross-subject model.
+    :math:`Y` and standardized :math:`X`. One decomposition of the training data serves all
+    penalties, and the exact error of left-out samples, in closed form as well, chooses among them
+    [1]_. Neighbors in time are alike, so that a sample which is left out alone is known from them:
+    sessions or blocks of time are left out as a whole. This is the baseline for every cross-subject model.
 
     Parameters
     ----------
