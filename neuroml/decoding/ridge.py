@@ -49,7 +49,8 @@ class RidgeDecoder(RetrievalMixin, CohortRegressorMixin, Estimator):
     :math:`Y` and standardized :math:`X`. One decomposition of the training data serves all
     penalties, and the exact error of left-out samples, in closed form as well, chooses among them
     [1]_. Neighbors in time are alike, so that a sample which is left out alone is known from them:
-    sessions or blocks of time are left out as a whole. This is the baseline for every cross-subject model.
+    sessions or blocks of time are left out as a whole. This is the baseline for every
+    cross-subject model.
 
     Parameters
     ----------
