@@ -98,9 +98,10 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(cohort, tmp_path):
         if (tmp_path / "out" / "jobs" / "sub-01" / "summary.json").is_file():
             break
         time.sleep(0.1)
+    time.sleep(0.3)  # by now the next fit runs, which takes seconds
     os.kill(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, stderr
     assert "The same command goes on from here" in stderr and "Traceback" not in stderr
     result = neuroml(*command[3:])
     assert re.search(r"1 done, 1 skipped, 0 failed$", result.stdout.strip())
