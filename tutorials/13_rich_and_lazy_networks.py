@@ -13,7 +13,11 @@ themselves before (Liu et al. 2024). Then binary codes, with the untrained netwo
 #
 # :func:`neuroml.representation.rank_limited_init` keeps the norm of the weights, which would decide
 # by itself how lazily a network learns; what differs is the rank. The networks are linear with
-# inputs that are white, as in the theory.
+# inputs that are white, as in the theory, so that they show no more than what it predicts.
+#
+# This is the third design that was tried, and the effect is smaller elsewhere: tanh networks that
+# learn the sign of a direction had mean alignments of .874 (low rank) and .943 (full rank) over
+# three seeds, and .866 and .942 with a smaller readout; neither order held in every seed.
 
 import copy
 
