@@ -65,7 +65,7 @@ def check_part(part: Any, subject: Subject, *, new: bool = False) -> np.ndarray:
             expected="entries >= 0",
             found=f"minimum {np.nanmin(checked):.4g} in {int((checked < 0).sum())} entries",
             fix="Take events or rates (neuroml.data.detect_events), or subtract each unit's "
-            "minimum; clipping makes a component of the noise.",
+            "minimum.",
             subject=subject,
             field="X",
         )

@@ -132,8 +132,9 @@ class CoupledFactorization(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Es
     Notes
     -----
     Without trials this is a non-negative matrix factorization of the units of all subjects side by
-    side, balanced, and with what is missing left out. It determines the time courses as far as any
-    such factorization does: where some unit, of any subject, has one component alone. With trials,
+    side, balanced, and with what is missing left out. It determines the time courses no further
+    than any such factorization does: units that have one component alone help, and so do times at
+    which components are silent; without both, other time courses may fit as well. With trials,
     it is a non-negative CP decomposition of every subject, coupled in the time courses (coupled
     tensor factorization [1]_), which components that vary differently over trials determine.
     PARAFAC2 [2]_ couples subjects by a further constraint, equal cross products of all unit
@@ -309,7 +310,8 @@ class CoupledFactorization(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Es
         Returns
         -------
         float
-            At most 1; negative where predictions are worse than the means.
+            At most 1; negative where predictions are worse than the means. NaN where the left-out
+            activity of a subject does not differ from its means, so that nothing is to explain.
         """
         data = self._new_data(X)
         marks = self.sessions_

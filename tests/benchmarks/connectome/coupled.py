@@ -1,8 +1,8 @@
 """Recovery of shared time courses from subjects of 15 to 240 cells, beside two baselines.
 
 ``python coupled.py [PYTHON_WITH_MATCOUPLY]`` prints, for data with and without trials and three
-levels of noise, the mean cosine of planted and found time courses (median over seeds), and CPU
-seconds; with a Python that has matcouply, its error and CPU seconds beside ours on the same data.
+levels of noise, the mean cosine of planted and found time courses (median over seeds
+but the first, whose fit compiles), and CPU seconds; with a Python that has matcouply, its error and CPU seconds beside ours on the same data.
 """
 
 import json
