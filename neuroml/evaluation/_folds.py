@@ -175,20 +175,19 @@ def without_scraps(
     window = max(_spans(models, "window"), default=0)
     if not window:
         return folds
-    whole = np.bincount(data.sessions)
     kept, n_dropped = [], 0
     for k, (train, test) in enumerate(folds):
-        short = _cut_short(data, test, whole, window)
+        short = _cut_short(data, test, window)
         if short.any():
             raise DataError(
                 "what is tested is shorter than the models' window",
                 expected=f"stretches of at least {window} samples",
-                found=f"one of {int(short.sum())} samples or less in fold {k}",
+                found=f"one of {short[short > 0].min()} in fold {k}",
                 fix="Use fewer folds, a shorter window, or leave out whole sessions.",
                 field="cv",
             )
-        short = _cut_short(data, train, whole, window)
-        n_dropped += int(short.sum())
+        short = _cut_short(data, train, window)
+        n_dropped += int(np.count_nonzero(short))
         if short.all():
             raise DataError(
                 "a fold has nothing to train on",
@@ -197,7 +196,7 @@ def without_scraps(
                 fix="Use more folds with a smaller gap, a shorter window, or whole sessions.",
                 field="cv",
             )
-        kept.append((np.sort(train)[~short], test))
+        kept.append((np.sort(train)[short == 0], test))
     if n_dropped:
         warn_caller(
             f"folds cut some training data into stretches shorter than the window of {window} "
@@ -208,13 +207,17 @@ def without_scraps(
     return kept
 
 
-def _cut_short(data: Rows, rows: np.ndarray, whole: np.ndarray, window: int) -> np.ndarray:
-    """Which of the sorted rows are in stretches below the window that were longer sessions."""
+def _cut_short(data: Rows, rows: np.ndarray, window: int) -> np.ndarray:
+    """For each of the sorted rows the length of its stretch, if folds cut it below the window.
+
+    Zero for rows of other stretches, long ones and whole sessions.
+    """
     rows = np.sort(rows)
     breaks = (np.diff(rows) != 1) | (np.diff(data.sessions[rows]) != 0)
     stretch = np.concatenate([[0], np.cumsum(breaks)])
     length = np.bincount(stretch)[stretch]
-    return np.asarray((length < window) & (length < whole[data.sessions[rows]]))
+    whole = np.bincount(data.sessions)[data.sessions[rows]]
+    return np.where((length < window) & (length < whole), length, 0)
 
 
 def split_within(data: dict[Subject, Rows], cv: Any) -> list[dict[Subject, dict[str, np.ndarray]]]:

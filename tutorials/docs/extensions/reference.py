@@ -74,17 +74,14 @@ class _Generated(SphinxDirective):
     has_content = False
     optional_arguments = 1
 
-    def lines(self) -> list[str]:
-        raise NotImplementedError
-
-    def run(self) -> list[nodes.Node]:
-        return self.parse_text_to_nodes("\n".join(self.lines()), allow_section_headings=True)
+    def parse(self, lines: list[str]) -> list[nodes.Node]:
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
 class RecipeKeys(_Generated):
     """Keys of a section of a recipe: type, default, meaning."""
 
-    def lines(self) -> list[str]:
+    def run(self) -> list[nodes.Node]:
         section = getattr(recipe, self.arguments[0])
         said = _attributes(section)
         rows = []
@@ -101,13 +98,13 @@ class RecipeKeys(_Generated):
             rows.append([
                 f"``{name}``", words if kind == "any" else kind, _shown(default), meaning or "\\ ",
             ])  # fmt: skip
-        return _table(["key", "type", "default", "meaning"], [15, 22, 13, 50], rows)
+        return self.parse(_table(["key", "type", "default", "meaning"], [15, 22, 13, 50], rows))
 
 
 class RecipeOptions(_Generated):
     """Options of what a recipe can name: readers, preparations, or steps."""
 
-    def lines(self) -> list[str]:
+    def run(self) -> list[nodes.Node]:
         given = {
             "readers": vocabulary.READERS,
             "preparations": vocabulary.PREPARATIONS,
@@ -133,14 +130,14 @@ class RecipeOptions(_Generated):
             # references stand on the page of the class
             summary = re.sub(r" ?\[\d+\]_", "", " ".join(FunctionDoc(called)["Summary"]))
             rows.append([target, summary or "\\ ", ", ".join(parameters) or "\\ "])
-        return _table(["name", "what it does", "options"], [22, 33, 45], rows)
+        return self.parse(_table(["name", "what it does", "options"], [22, 33, 45], rows))
 
 
 class CommandLine(_Generated):
     """All commands, as ``--help`` has them."""
 
-    def lines(self) -> list[str]:
-        return list(_commands(typer.main.get_command(cli.app), "neuroml"))
+    def run(self) -> list[nodes.Node]:
+        return self.parse(list(_commands(typer.main.get_command(cli.app), "neuroml")))
 
 
 def _commands(command: typing.Any, name: str) -> typing.Iterator[str]:
