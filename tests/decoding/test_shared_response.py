@@ -211,9 +211,10 @@ def test_balanced_axes_are_a_rotation_to_equal_variances(powers):
 def test_components_may_be_standardized():
     """Matching, which standardizes, does not suffer from components that are mostly noise."""
     gains = []
-    for seed in range(4):
-        _, X = cohort(seed, n=240, k=4, voxels=(60,) * 5, noise=5.0)
-        model = SharedResponseModel(12, random_state=0).fit({s: x[:120] for s, x in X.items()})
+    for seed in range(6):
+        # many more components (20) than the data have (3)
+        _, X = cohort(seed, n=240, k=3, voxels=(60,) * 5, noise=4.0)
+        model = SharedResponseModel(20, random_state=0).fit({s: x[:120] for s, x in X.items()})
         Z = model.transform({s: x[120:] for s, x in X.items()})
         principal = np.linalg.svd(model.shared_response_)[2].T
         matched = [
@@ -221,4 +222,5 @@ def test_components_may_be_standardized():
             for parts in (Z, {s: part @ principal for s, part in Z.items()})
         ]
         gains.append(matched[0] - matched[1])
-    assert np.mean(gains) > 3 * np.std(gains, ddof=1) / 2
+    # on average .046 with a standard deviation of .013 over twelve seeds
+    assert np.mean(gains) > 3 * np.std(gains, ddof=1) / np.sqrt(len(gains))
