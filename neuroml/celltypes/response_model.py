@@ -611,7 +611,8 @@ class ResponseModel(MultiOutputMixin, Estimator):
         Raises
         ------
         DataError
-            If no cell changes its response, shapes do not fit, or the weights are not weights.
+            If no cell changes its response, shapes do not fit, responses are missing, or the
+            weights are not weights.
 
         Notes
         -----
@@ -668,7 +669,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         Raises
         ------
         DataError
-            If there are fewer than two repeats.
+            If there are fewer than two repeats, shapes do not fit, or responses are missing.
 
         Notes
         -----
@@ -712,6 +713,18 @@ class ResponseModel(MultiOutputMixin, Estimator):
                 field="responses",
             )
         known = np.isfinite(predicted[:, 0])
+        missing = ~np.isfinite(repeats[:, known])
+        if missing.any():
+            whole = np.flatnonzero(missing.all(axis=(1, 2)))
+            raise DataError(
+                "responses are missing or not finite",
+                expected="every repeat of every cell whole",
+                found=f"repeats {whole.tolist()} missing"
+                if len(whole)
+                else f"{int(missing.sum())} of {missing.size} values",
+                fix="Leave out those repeats, cells or frames, whichever are few.",
+                field="responses",
+            )
         return predicted[known], repeats[:, known], known
 
     def transfer(
