@@ -76,7 +76,7 @@ def describe_table(table: pd.DataFrame, model: BaseEstimator, context: Context) 
 
 
 def _named(step: Any, context: Context) -> Any:
-    """A copy of the step with the names of its data, where it was fitted to arrays without names."""
+    """A copy of the step with its data's names, where it was fitted to arrays without names."""
     # the second mode of a tensor is what an estimator takes for its columns
     columns = context.axes[1][1] if len(context.axes) > 1 else context.columns
     names: dict[str, Any] = {}
