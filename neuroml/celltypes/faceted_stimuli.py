@@ -175,8 +175,8 @@ class FacetedStimuli(Estimator):
         Raises
         ------
         DataError
-            If there is no such cell, its response never changes, or the model or the clips do not
-            fit.
+            If there is no such cell, its response never changes, the model or the clips do not
+            fit, or there are fewer clips than facets.
         """
         from neuroml.celltypes._model_adapter import ModelAdapter
 
@@ -303,6 +303,14 @@ def _group(
     directions: np.ndarray, n_facets: int | str, index: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Facet of each seed, the largest one first."""
+    if n_facets != "auto" and int(n_facets) > len(directions):
+        raise DataError(
+            "there are fewer clips than facets",
+            expected=f">= n_facets={n_facets} clips",
+            found=len(directions),
+            fix="Lower n_facets, or raise n_seeds and the number of reference stimuli.",
+            field="n_facets",
+        )
     if n_facets == "auto" and index > _ONE_FACET:
         return np.zeros(len(directions), dtype=int)
     numbers = (
