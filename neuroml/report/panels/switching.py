@@ -25,6 +25,7 @@ __all__ = ["glm", "population_glm"]
 
 _MOST_OUTPUTS = 6
 _MOST_BINS = 2000
+_ERRORS = {"observed": "the observed information", "sandwich": "the spread over sessions"}
 _OBJECTIVE = "objective (nats per bin)"
 _TRACE = (
     "Objective (log-likelihood with the logarithm of the prior) after each iteration of the kept "
@@ -154,8 +155,8 @@ def _weights(model: SwitchingGLM, context: Context) -> Panel:
     n_outputs = model.weights_.shape[1]
     first = f" on the first {_MOST_OUTPUTS} outputs" if n_outputs > _MOST_OUTPUTS else ""
     bars = (
-        "with 95 % Wald intervals from the observed information."
-        if known
+        f"with 95 % Wald intervals from {_ERRORS[errors.cov]}."
+        if errors is not None and known
         else "without intervals: the observed information does not determine all of them."
     )
     if not complete:
