@@ -174,7 +174,7 @@ def plot_loadings(
 
 
 def _pair_matrix(loadings: np.ndarray, affinity: AffinityTensor, sign: int = 1) -> np.ndarray:
-    """Loadings of pairs as a matrix (n_units, n_units), from rows to columns; NaN without a pair."""
+    """Loadings of pairs (n_units, n_units), from rows to columns; NaN where there is no pair."""
     matrix = np.full((affinity.n_features_in_,) * 2, np.nan)
     chosen = affinity.signs_ == sign
     i, j = affinity.pairs_[chosen].T
