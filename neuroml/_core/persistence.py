@@ -7,6 +7,7 @@ public names and a short list of scikit-learn's; anything else is refused in bot
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import math
@@ -26,13 +27,22 @@ from sklearn.base import BaseEstimator
 import neuroml
 from neuroml._core.estimator import given_requests, set_requests
 from neuroml._core.files import atomic_write
+from neuroml._core.torch_state import as_tensor
 from neuroml.exceptions import DataError
 
 if TYPE_CHECKING:
     from tensorly.cp_tensor import CPTensor
     from torch import nn
 
-__all__ = ["FORMAT_VERSION", "describe", "load", "save"]
+__all__ = [
+    "FORMAT_VERSION",
+    "describe",
+    "fingerprint",
+    "load",
+    "read_state",
+    "save",
+    "write_state",
+]
 
 FORMAT_VERSION = 2
 _SKLEARN_CLASSES = {
@@ -73,15 +83,46 @@ def save(estimator: BaseEstimator, path: Path | str) -> Path:
             expected="a name ending in .safetensors",
             found=path.name,
         )
+    atomic_write(path, _as_bytes("estimator", estimator, type(estimator).__name__))
+    return path
+
+
+def _as_bytes(kind: str, value: Any, where: str) -> bytes:
+    """The content of a file that holds one value."""
     writer = _Writer()
     header = {
         "format": "neuroml",
         "format_version": FORMAT_VERSION,
         "neuroml_version": neuroml.__version__,
-        "estimator": writer.encode(estimator, type(estimator).__name__),
+        kind: writer.encode(value, where),
     }
-    atomic_write(path, serialize(writer.arrays, metadata={"neuroml": json.dumps(header)}))
-    return path
+    return serialize(writer.arrays, metadata={"neuroml": json.dumps(header)})
+
+
+def write_state(state: dict[str, Any], path: Path) -> None:
+    """Write where a computation stands (plain data, arrays, tensors) as `save` writes a model."""
+    atomic_write(path, _as_bytes("state", state, "state"))
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read back what `write_state` wrote.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or is none of these.
+    """
+    header = _read_header(path, "state")
+    return _Reader(_read_arrays(path), None).decode(header["state"])
+
+
+def fingerprint(values: dict[str, Any]) -> str:
+    """Return a hash of plain data, arrays, tensors and modules' weights."""
+    writer = _Writer()
+    digest = hashlib.sha256(json.dumps(writer.encode(values, "")).encode())
+    for array in writer.arrays.values():
+        digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def load(path: Path | str, module: nn.Module | None = None) -> Any:
@@ -108,13 +149,16 @@ def load(path: Path | str, module: nn.Module | None = None) -> Any:
     """
     path = Path(path)
     header = _read_header(path)
+    return _Reader(_read_arrays(path), module).decode(header["estimator"])
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        arrays = deserialize(path.read_bytes())
+        return deserialize(path.read_bytes())
     except SafetensorError as error:
         raise DataError(
             "the model file is damaged", found=str(error), fix="Fit and save it again.", file=path
         ) from error
-    return _Reader(arrays, module).decode(header["estimator"])
 
 
 def describe(path: Path | str) -> dict[str, Any]:
@@ -158,10 +202,11 @@ def _outline(encoded: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, encoded if kind is None else f"({kind})"
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+def _read_header(path: Path, kind: str = "estimator") -> dict[str, Any]:
+    model = kind == "estimator"
     foreign = DataError(
-        "this is not a model saved by neuroml",
-        expected="a .safetensors file written by neuroml.save",
+        f"this is not a {'model saved' if model else 'checkpoint written'} by neuroml",
+        expected="a .safetensors file written by neuroml.save" if model else "one of a training",
         file=path,
     )
     try:
@@ -171,7 +216,7 @@ def _read_header(path: Path) -> dict[str, Any]:
                 raise foreign
             content = json.loads(handle.read(length))
         header = json.loads(content["__metadata__"]["neuroml"])
-        version = header["format_version"]
+        version, _ = header["format_version"], header[kind]
     except FileNotFoundError:
         raise
     except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
@@ -495,6 +540,11 @@ _CODECS = {
         lambda reader, encoded: importlib.import_module("torch").device(encoded["name"]),
     ),
     "cp_tensor": _Codec(_is_a("tensorly.cp_tensor.CPTensor"), _encode_cp, _decode_cp),
+    "tensor": _Codec(
+        _is_a("torch.Tensor"),
+        lambda writer, value, where: {"array": writer.encode(value.detach().cpu().numpy(), where)},
+        lambda reader, encoded: as_tensor(reader.decode(encoded["array"])),
+    ),
     "module": _Codec(
         _is_a("torch.nn.modules.module.Module"), _encode_module, lambda reader, encoded: None
     ),

@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuroml._core.persistence import read_state, write_state
 from neuroml._core.warn import warn_caller
-from neuroml.exceptions import NotConvergedWarning
+from neuroml.exceptions import DataError, NotConvergedWarning
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Training", "train"]
+__all__ = ["Checkpoint", "Training", "train"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,82 @@ class Training:
     stop_reason: str
 
 
-def train(
+@dataclass
+class _Progress:
+    """Where a training stands after an epoch, apart from module, optimizer and random streams."""
+
+    best_weights: dict[str, torch.Tensor]
+    best: float = math.inf
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that holds all that a training needs to go on as if it had never been interrupted.
+
+    Attributes
+    ----------
+    path : Path
+        Written after every epoch, whole or not at all.
+    training : str
+        Says which training it is: a fingerprint of its data and settings.
+    parts : dict
+        ``{name: (read, write)}`` for everything that changes in training beside the module:
+        ``read()`` gives its state as plain data, arrays and tensors, ``write(state)`` takes it.
+    """
+
+    path: Path
+    training: str
+    parts: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]
+
+    def keep(self, module: nn.Module, progress: _Progress) -> None:
+        """Write the state after an epoch."""
+        parts = {name: read() for name, (read, _) in self.parts.items()}
+        weights = {"best_weights": dict(progress.best_weights)}
+        state = {
+            "training": self.training,
+            "weights": dict(module.state_dict()),
+            "progress": vars(progress) | weights,
+            "parts": parts,
+        }
+        write_state(state, self.path)
+
+    def restore(self, module: nn.Module, progress: _Progress, max_epochs: int) -> _Progress:
+        """Go back to what the file says, or to ``progress`` if there is no file yet.
+
+        Raises
+        ------
+        DataError
+            If the file is of another training, or of more epochs than ``max_epochs``.
+        """
+        if not self.path.exists():
+            return progress
+        state = read_state(self.path)
+        if state["training"] != self.training:
+            raise DataError(
+                "the checkpoint is of another training",
+                expected="one with the same data and parameters, as far as they change the numbers",
+                fix="Remove the file to start anew, or pass another path.",
+                file=self.path,
+                field="checkpoint",
+            )
+        n_epochs = len(state["progress"]["history"])
+        if n_epochs > max_epochs:
+            raise DataError(
+                "the checkpoint has gone on for longer than it should",
+                expected=f"at most max_epochs={max_epochs}",
+                found=f"{n_epochs} epochs",
+                file=self.path,
+                field="max_epochs",
+            )
+        module.load_state_dict(state["weights"])
+        for name, (_, write) in self.parts.items():
+            write(state["parts"][name])
+        return _Progress(**state["progress"])
+
+
+def train(  # noqa: PLR0913
     module: nn.Module,
     loss: Callable[[Any], torch.Tensor],
     batches: Callable[[int], Iterable[Any]],
@@ -51,6 +128,7 @@ def train(
     patience: int = 10,
     scheduler: Any = None,
     callback: Callable[[dict[str, float]], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Training:
     """Train ``module`` in place and leave it in eval mode with its best weights.
 
@@ -72,9 +150,14 @@ def train(
         Stepped after every batch.
     callback : callable, optional
         Called with each epoch's history entry.
+    checkpoint : Checkpoint, optional
+        Go on from where its file says, and write it after each epoch. More epochs or patience than
+        before make a training go on that had come to its end.
 
     Raises
     ------
+    DataError
+        If the checkpoint is of another training, or has gone on for more than ``max_epochs``.
     FloatingPointError
         If a loss is not finite; the message says where.
 
@@ -85,43 +168,64 @@ def train(
     """
     import torch
 
-    history: list[dict[str, float]] = []
-    best, best_epoch, best_weights = math.inf, 0, module.state_dict()
-    for epoch in range(max_epochs):
+    progress = _Progress(module.state_dict())
+    if checkpoint is not None:
+        progress = checkpoint.restore(module, progress, max_epochs)
+    history = progress.history
+
+    def waited() -> bool:
+        return validate is not None and len(history) - 1 - progress.best_epoch >= patience
+
+    while len(history) < max_epochs and not waited():
+        epoch = len(history)
         module.train()
-        total, count = 0.0, 0
-        for batch in batches(epoch):
-            optimizer.zero_grad(set_to_none=True)
-            value = loss(batch)
-            total += _finite(value.item(), f"epoch {epoch}, batch {count}")
-            count += 1
-            value.backward()
-            optimizer.step()
-            if scheduler is not None:
-                scheduler.step()
+        mean = _one_epoch(batches(epoch), loss, optimizer, scheduler, f"epoch {epoch}")
         module.eval()
-        entry = {"epoch": float(epoch), "loss": total / max(count, 1)}
+        entry = {"epoch": float(epoch), "loss": mean}
         if validate is not None:
             with torch.no_grad():
                 entry["validation"] = _finite(float(validate()), f"validation of epoch {epoch}")
-            if entry["validation"] < best:
-                best, best_epoch = entry["validation"], epoch
-                best_weights = copy.deepcopy(module.state_dict())
+            if entry["validation"] < progress.best:
+                progress.best, progress.best_epoch = entry["validation"], epoch
+                progress.best_weights = copy.deepcopy(module.state_dict())
         history.append(entry)
         if callback is not None:
             callback(entry)
-        if validate is not None and epoch - best_epoch >= patience:
-            module.load_state_dict(best_weights)
-            return Training(history, best_epoch, True, "patience")
+        if checkpoint is not None:
+            checkpoint.keep(module, progress)
+    module.eval()
     if validate is None:
         return Training(history, max_epochs - 1, True, "max_epochs")
-    module.load_state_dict(best_weights)
+    module.load_state_dict(progress.best_weights)
+    if waited():
+        return Training(history, progress.best_epoch, True, "patience")
     warn_caller(
-        f"Training reached max_epochs={max_epochs} with its best validation at epoch {best_epoch}; "
-        "more epochs may improve it.",
+        f"Training reached max_epochs={max_epochs} with its best validation at epoch "
+        f"{progress.best_epoch}; more epochs may improve it.",
         NotConvergedWarning,
     )
-    return Training(history, best_epoch, False, "max_epochs")
+    return Training(history, progress.best_epoch, False, "max_epochs")
+
+
+def _one_epoch(
+    batches: Iterable[Any],
+    loss: Callable[[Any], torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    scheduler: Any,
+    where: str,
+) -> float:
+    """One step for each batch, and the mean loss."""
+    total, count = 0.0, 0
+    for batch in batches:
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(batch)
+        total += _finite(value.item(), f"{where}, batch {count}")
+        count += 1
+        value.backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+    return total / max(count, 1)
 
 
 def _finite(value: float, where: str) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import adjusted_rand_score
 
 from neuroml._core.estimator import Estimator
+from neuroml._core.validation import as_labels, check_labels
 from neuroml.exceptions import DataError
 
 __all__ = ["compare_clusterings", "stability", "type_confusion"]
@@ -28,10 +29,14 @@ def type_confusion(types: ArrayLike, labels: ArrayLike) -> pd.DataFrame:
     -------
     DataFrame
         Rows add up to 1; clusters are sorted by the type that is most frequent in them.
+
+    Raises
+    ------
+    DataError
+        If there is not one label for each cell.
     """
-    counts = pd.crosstab(
-        np.asarray(types), np.asarray(labels), rownames=["type"], colnames=["cluster"]
-    )
+    first, second = _of_the_same_cells([types, labels], ["types", "labels"])
+    counts = pd.crosstab(first, second, rownames=["type"], colnames=["cluster"])
     shares = counts.div(counts.sum(axis=1), axis=0)
     order = np.argsort(shares.to_numpy().argmax(axis=0), kind="stable")
     return shares.iloc[:, order]
@@ -49,6 +54,11 @@ def stability(labels: Sequence[ArrayLike]) -> float:
     -------
     float
         1 if all are the same up to the names of clusters, about 0 if they are unrelated.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two, or they are not of the same cells.
     """
     if len(labels) < 2:
         raise DataError(
@@ -57,7 +67,14 @@ def stability(labels: Sequence[ArrayLike]) -> float:
             found=len(labels),
             field="labels",
         )
-    return float(np.mean([adjusted_rand_score(a, b) for a, b in combinations(labels, 2)]))
+    same = _of_the_same_cells(labels, [f"clustering {i}" for i in range(len(labels))])
+    return float(np.mean([adjusted_rand_score(a, b) for a, b in combinations(same, 2)]))
+
+
+def _of_the_same_cells(labels: Sequence[ArrayLike], names: Sequence[str]) -> list[np.ndarray]:
+    """Labels as arrays, one for each cell of the first."""
+    n_cells = as_labels(labels[0]).size
+    return [check_labels(one, n_cells, name) for one, name in zip(labels, names, strict=True)]
 
 
 def compare_clusterings(
@@ -84,6 +101,11 @@ def compare_clusterings(
         One row per method: ``ari_mean`` and ``ari_sd`` over seeds (NaN without types),
         ``stability`` (mean ARI between seeds) and ``n_clusters`` (mean).
 
+    Raises
+    ------
+    DataError
+        If a method's labels, or the types, are not one for each cell.
+
     Examples
     --------
     >>> from neuroml.celltypes import FunctionalTypes, compare_clusterings
@@ -98,11 +120,10 @@ def compare_clusterings(
     rows = {}
     for name, method in methods.items():
         found = [_labels(method(seed)) for seed in seeds]
-        ari = (
-            [adjusted_rand_score(types, labels) for labels in found]
-            if types is not None
-            else [np.nan]
-        )
+        ari = [np.nan]
+        if types is not None:
+            known, *same = _of_the_same_cells([types, *found], ["types", *[name] * len(found)])
+            ari = [adjusted_rand_score(known, labels) for labels in same]
         rows[name] = {
             "ari_mean": float(np.mean(ari)),
             "ari_sd": float(np.std(ari)),

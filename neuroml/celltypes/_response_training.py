@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from neuroml._core.torch_state import as_tensor, seeded
-from neuroml._core.training import Training, train
+from neuroml._core.training import Checkpoint, Training, train
 from neuroml._core.warn import warn_caller
 from neuroml.celltypes._recording_blocks import (
     Run,
@@ -31,6 +32,7 @@ _DIGITS = 3
 # factor is the customary one of digital twins; their 5 epochs would exceed the default patience.
 _FALL, _FALL_AFTER = 0.3, 2
 _MIN_RATE = 1e-3  # spikes per frame: the logarithm of a silent cell's mean must be finite
+_Batch = tuple[tuple[torch.Tensor, ...], torch.Tensor]
 _TINY = 1e-8  # keeps log(rate) finite where softplus underflows in single precision
 
 
@@ -60,6 +62,9 @@ def train_responses(
     responses: np.ndarray,
     sessions: np.ndarray,
     streams: Sequence[np.random.Generator],
+    *,
+    covariates: np.ndarray | None = None,
+    checkpoint: tuple[Path, str] | None = None,
 ) -> tuple[Training, list[Run]]:
     """Train ``module`` in place.
 
@@ -74,6 +79,9 @@ def train_responses(
     streams : sequence of four Generators
         For the choice of held-out blocks, the weights, the order of clips, and what the user's
         module draws.
+    covariates : ndarray of shape (n_frames, n_covariates), optional
+    checkpoint : (path, str), optional
+        File that the training goes on from, and what says that it is of this training.
 
     Returns
     -------
@@ -86,7 +94,7 @@ def train_responses(
     blocks, held_out = split_blocks(
         runs, settings.validation_fraction, settings.n_blocks, block_rng
     )
-    clips = _Clips(settings, module, stimuli, responses)
+    clips = _Clips(settings, module, stimuli, responses, covariates)
     clips.check_output(blocks[0][0])
     known = np.concatenate([np.arange(*block) for block in blocks])
     constant = _constant_cells(responses[known])
@@ -103,15 +111,15 @@ def train_responses(
     error = _ERRORS[settings.loss]
 
     # mean over frames and cells of the error, 1 for predicting the mean, plus penalties
-    def loss(batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        clip, recorded = batch
-        value = (error(module(clip), recorded) / scale).mean()
+    def loss(batch: _Batch) -> torch.Tensor:
+        shown, recorded = batch
+        value = (error(module(*shown), recorded) / scale).mean()
         return value + _penalty(settings, module)
 
     def validate() -> float:
         total, count = 0.0, 0
-        for clip, recorded in clips.batches(held_out):
-            total += float((error(module(clip), recorded) / scale).mean()) * len(recorded)
+        for shown, recorded in clips.batches(held_out):
+            total += float((error(module(*shown), recorded) / scale).mean()) * len(recorded)
             count += len(recorded)
         left = round(total / count, _DIGITS)
         plateau.step(left)
@@ -127,10 +135,40 @@ def train_responses(
             max_epochs=settings.max_epochs,
             validate=validate if held_out else None,
             patience=settings.patience,
+            checkpoint=checkpoint
+            and Checkpoint(*checkpoint, _changing(module, optimizer, plateau, batch_rng)),
         )
     if isinstance(module, ResponseNetwork):
         module.finish(torch.from_numpy(constant))
     return training, held_out
+
+
+def _changing(
+    module: nn.Module, optimizer: Any, plateau: Any, order: np.random.Generator
+) -> dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]:
+    """What changes in training beside the weights: how to read it and how to put it back."""
+    device = next(module.parameters()).device
+
+    def put_order(state: dict[str, Any]) -> None:
+        order.bit_generator.state = state
+
+    parts: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+        "optimizer": (optimizer.state_dict, optimizer.load_state_dict),
+        "plateau": (plateau.state_dict, plateau.load_state_dict),
+        "order": (lambda: order.bit_generator.state, put_order),
+    }
+    if isinstance(module, ResponseNetwork):
+        assert module.generator is not None  # drawn by `initialize`
+        parts["places"] = (module.generator.get_state, module.generator.set_state)
+        return parts
+    # the user's module draws from torch's own streams
+    parts["cpu"] = (torch.default_generator.get_state, torch.default_generator.set_state)
+    if device.type == "cuda":
+        parts["cuda"] = (
+            lambda: torch.cuda.get_rng_state(device),
+            lambda state: torch.cuda.set_rng_state(state, device),
+        )
+    return parts
 
 
 def _constant_cells(responses: np.ndarray) -> np.ndarray:
@@ -154,6 +192,7 @@ class _Clips:
         module: nn.Module,
         stimuli: np.ndarray,
         responses: np.ndarray,
+        covariates: np.ndarray | None,
     ) -> None:
         like = next(module.parameters())
         self.module, self.n_lags = module, settings.n_lags
@@ -162,11 +201,12 @@ class _Clips:
         self.batch = settings.batch_size * (settings.clip_length if self.static else 1)
         self.stimuli = as_tensor(stimuli).to(like)
         self.responses = as_tensor(responses).to(like)
+        self.covariates = None if covariates is None else as_tensor(covariates).to(like)
 
     def batches(
         self, runs: Sequence[Run], rng: np.random.Generator | None = None
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield clips of stimuli with their history, and responses; in random order with ``rng``.
+    ) -> Iterator[_Batch]:
+        """Yield what the module takes and the responses; in random order with ``rng``.
 
         Random clips begin anywhere within the first clip length of their run, so that every epoch
         cuts differently.
@@ -177,22 +217,28 @@ class _Clips:
         order = np.arange(len(starts)) if rng is None else rng.permutation(len(starts))
         for part in torch.from_numpy(starts[order]).split(self.batch):
             if self.static:
-                yield self.stimuli[part], self.responses[part]
+                yield self._shown(part, part), self.responses[part]
                 continue
             frames = part[:, None] + torch.arange(length, device=part.device)
             # the first response of a clip depends on the n_lags - 1 frames before it, too
             history = part[:, None] + torch.arange(1 - self.n_lags, length, device=part.device)
-            yield self.stimuli[history], self.responses[frames]
+            yield self._shown(history, frames), self.responses[frames]
+
+    def _shown(self, history: torch.Tensor, frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Stimuli with their history, and covariates at the frames of the responses, if any."""
+        if self.covariates is None:
+            return (self.stimuli[history],)
+        return self.stimuli[history], self.covariates[frames]
 
     def check_output(self, first: int) -> None:
         """Pass one clip through the module, which may be the user's, and check the shape."""
-        clip, recorded = next(self.batches([(first, first + 1)]))
+        shown, recorded = next(self.batches([(first, first + 1)]))
         with torch.no_grad():
-            found: Any = self.module(clip)
+            found: Any = self.module(*shown)
         if getattr(found, "shape", None) != recorded.shape:
             raise DataError(
                 "the module's output has the wrong shape",
-                expected=f"{tuple(recorded.shape)} for stimuli of shape {tuple(clip.shape)}",
+                expected=f"{tuple(recorded.shape)} for stimuli of shape {tuple(shown[0].shape)}",
                 found=tuple(getattr(found, "shape", ())),
                 field="core",
             )
@@ -307,6 +353,8 @@ def _penalty(settings: TrainingSettings, module: nn.Module) -> torch.Tensor | fl
             penalty = penalty + weight * sum(
                 kernel.diff(dim=axis).square().sum() / kernel.shape[0] for kernel in first
             )
+    if module.mask is not None and space > 0:
+        penalty = penalty + space * module.roughness()
     if settings.sparsity > 0:
-        penalty = penalty + settings.sparsity * module.weights.abs().mean()
+        penalty = penalty + settings.sparsity * module.readout_size()
     return penalty

@@ -6,11 +6,14 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
+from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.exceptions import DataError
 
@@ -172,8 +175,8 @@ class FacetedStimuli(Estimator):
         Raises
         ------
         DataError
-            If there is no such cell, its response never changes, or the model or the clips do not
-            fit.
+            If there is no such cell, its response never changes, the model or the clips do not
+            fit, or there are fewer clips than facets.
         """
         from neuroml.celltypes._model_adapter import ModelAdapter
 
@@ -263,6 +266,29 @@ class FacetedStimuli(Estimator):
         flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
         self.facet_similarity_ = flat @ flat.T
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return facets as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``facet`` and ``to_facet``, ``seed`` (number of the
+            reference clip), ``value``. Quantities: "response" of the cell to each facet, in the
+            model's units, "similarity" of each pair of facets, "facet" of each seed, and
+            "facet_index".
+        """
+        check_is_fitted(self)
+        facets = range(self.n_facets_)
+        both = {"facet": facets, "to_facet": facets}
+        return long_frame(
+            [
+                Quantity("response", self.responses_, {"facet": facets}),
+                Quantity("similarity", self.facet_similarity_, both),
+                Quantity("facet", self.labels_, {"seed": self.seeds_}),
+                Quantity("facet_index", self.facet_index_),
+            ]
+        )
+
 
 def _mean_cosine(directions: np.ndarray) -> float:
     """Mean cosine between two different rows of unit norm.
@@ -277,6 +303,14 @@ def _group(
     directions: np.ndarray, n_facets: int | str, index: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Facet of each seed, the largest one first."""
+    if n_facets != "auto" and int(n_facets) > len(directions):
+        raise DataError(
+            "there are fewer clips than facets",
+            expected=f">= n_facets={n_facets} clips",
+            found=len(directions),
+            fix="Lower n_facets, or raise n_seeds and the number of reference stimuli.",
+            field="n_facets",
+        )
     if n_facets == "auto" and index > _ONE_FACET:
         return np.zeros(len(directions), dtype=int)
     numbers = (
