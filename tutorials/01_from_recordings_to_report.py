@@ -58,7 +58,7 @@ windows = SlidingWindowConnectivity(
     window=32, stride=2, taper="gaussian", negative="zero", vectorize=False, discard_diagonal=True
 )
 tensor = windows.fit_transform(arrays.X, sessions=arrays.sessions)
-model = NonnegativeCP(n_components=4, n_init=10, random_state=0).fit(tensor)
+model = NonnegativeCP(n_components=4, n_init=10, background="mean", random_state=0).fit(tensor)
 print(f"tensor {tensor.shape}, relative error {model.reconstruction_err_:.3f}")
 print(f"converged: {model.converged_} after {model.n_iter_} sweeps")
 print("final error of every start:", np.round(np.sort(model.restart_objectives_), 3))

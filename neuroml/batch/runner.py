@@ -22,7 +22,6 @@ from threadpoolctl import threadpool_limits
 
 import neuroml
 from neuroml._core.files import (
-    atomic_path,
     atomic_write,
     exclusive,
     remove_partial,
@@ -44,10 +43,11 @@ from neuroml.batch.recipe import (
     validate_recipe,
 )
 from neuroml.batch.sources import Source, find_source_faults, open_source, provenance
+from neuroml.batch.tables import left_out, tables_of, write_table, write_with_sidecar
 from neuroml.data import list_datasets
 from neuroml.evaluation._results import SUMMARY_COLUMNS
 from neuroml.exceptions import DataError, RecipeError
-from neuroml.report import Context, draw, facts, tabulate
+from neuroml.report import Context, draw, facts
 from neuroml.report.html import write_report
 
 __all__ = ["Job", "RunSummary", "check", "plan", "report", "run"]
@@ -419,8 +419,9 @@ def _fit_and_write(
     scored = choose_and_score(recipe, recordings, all_events, folder / _PARTIAL, identity)
     model, context = fit_recipe(scored.recipe, recordings, all_events)
     paths = [save(model, folder / "model.safetensors")]
-    tables = {"table": tabulate(model, context), **_tables_of(scored, job)}
-    paths += [_write_table(table, folder / f"{name}.csv") for name, table in tables.items()]
+    tables = {**tables_of(model, context, paths[0]), **_tables_of(scored, job)}
+    for name, table in tables.items():
+        paths += write_with_sidecar(table, folder / f"{name}.csv", model, context)
     panels = draw(model, context)
     for panel in panels:
         if panel.figure is not None:
@@ -432,7 +433,8 @@ def _fit_and_write(
         "recordings": [name_of(recording) for recording in recordings],
         "dropped": [note for recording in recordings for note in recording.attrs["dropped"]],
         "figures": [[panel.name, panel.caption] for panel in panels if panel.figure is not None],
-        "not_drawn": [panel.caption for panel in panels if panel.figure is None],
+        "not_drawn": [panel.caption for panel in panels if panel.figure is None]
+        + left_out(tables, model),
     }
     if scored.evaluation is not None:
         summary["test_share"] = scored.evaluation.test_share_
@@ -456,12 +458,6 @@ def _tables_of(scored: Scored, job: Job) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _write_table(table: pd.DataFrame, path: Path) -> Path:
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False)
-    return path
-
-
 def _gather(out: Path) -> None:
     """Put the scores and summaries of all jobs that are done into one table each."""
     records = read_manifest(out / "manifest.jsonl")
@@ -475,7 +471,7 @@ def _gather(out: Path) -> None:
         ]
         path = out / f"{name}.csv"
         if parts:
-            _write_table(pd.concat(parts, ignore_index=True)[columns], path)
+            write_table(pd.concat(parts, ignore_index=True)[columns], path)
         elif path.is_file() and list(pd.read_csv(path, nrows=0)) == columns:
             path.unlink()  # of an earlier recipe; a file with other columns is not the run's
 

@@ -6,11 +6,14 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
+from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml.exceptions import DataError
 
@@ -262,6 +265,29 @@ class FacetedStimuli(Estimator):
         flat = found.stimuli.flatten(start_dim=1).double().cpu().numpy()
         flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
         self.facet_similarity_ = flat @ flat.T
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return facets as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``facet`` and ``to_facet``, ``seed`` (number of the
+            reference clip), ``value``. Quantities: "response" of the cell to each facet, in the
+            model's units, "similarity" of each pair of facets, "facet" of each seed, and
+            "facet_index".
+        """
+        check_is_fitted(self)
+        facets = range(self.n_facets_)
+        both = {"facet": facets, "to_facet": facets}
+        return long_frame(
+            [
+                Quantity("response", self.responses_, {"facet": facets}),
+                Quantity("similarity", self.facet_similarity_, both),
+                Quantity("facet", self.labels_, {"seed": self.seeds_}),
+                Quantity("facet_index", self.facet_index_),
+            ]
+        )
 
 
 def _mean_cosine(directions: np.ndarray) -> float:

@@ -18,6 +18,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
+from neuroml._core.frames import Quantity, feature_labels, long_frame
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.validation import (
     align_columns,
@@ -418,24 +419,37 @@ class FunctionalTypes(ClusterMixin, Estimator):
         return self.predict_proba(X, features=features).argmax(axis=1)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per type: its ``share`` of the cells, ``n_cells``, and the ``mean`` features.
+        """Return types and their features as one tidy table.
 
         Returns
         -------
         DataFrame
-            Indexed by ``type``; one column for each component ("component 0", ...) and feature, in
-            standard deviations over all cells.
+            One value per row: ``quantity``, ``type``, ``feature``, ``input`` (name or number of
+            the column of X), ``cell``, ``value``. Quantities: "share" of the cells and "n_cells"
+            of each type, "mean" of each feature ("component 0", ... and the further ones), in
+            standard deviations over all cells, "weight" of each column of X in a component, and
+            "type" of each cell.
         """
         check_is_fitted(self)
         n_components = self.projection_.shape[1]
         n_further = self.means_.shape[1] - n_components
         further = getattr(self, "further_names_", [f"feature {i}" for i in range(n_further)])
-        table = pd.DataFrame(
-            self.means_, columns=[*[f"component {i}" for i in range(n_components)], *further]
+        components = [f"component {i}" for i in range(n_components)]
+        types = {"type": range(self.n_types_)}
+        counts = np.bincount(self.labels_, minlength=self.n_types_)
+        return long_frame(
+            [
+                Quantity("share", self.weights_, types),
+                Quantity("n_cells", counts, types),
+                Quantity("mean", self.means_, types | {"feature": [*components, *further]}),
+                Quantity(
+                    "weight",
+                    self.projection_,
+                    {"input": feature_labels(self), "feature": components},
+                ),
+                Quantity("type", self.labels_, {"cell": range(len(self.labels_))}),
+            ]
         )
-        table.insert(0, "share", self.weights_)
-        table.insert(1, "n_cells", np.bincount(self.labels_, minlength=self.n_types_))
-        return table.rename_axis("type")
 
 
 def _positive(sd: np.ndarray) -> np.ndarray:

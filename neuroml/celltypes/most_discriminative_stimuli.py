@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
 from sklearn.utils import Bunch
@@ -17,6 +18,7 @@ from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOption
 from neuroml._core.iteration import fit_from_starts, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.warn import warn_caller
+from neuroml.celltypes._cluster_frame import cluster_frame
 from neuroml.celltypes._matching import (
     check_responses,
     cluster_templates,
@@ -442,8 +444,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
             self.stimuli_ = adapter.as_shown(best.state.stimuli)
             limits = adapter.pixel_limits(self.pixel_range)
             self.display_range_ = limits or (self.stimuli_.min(), self.stimuli_.max())
-        self.stimulus_axes_ = adapter.axes
-        self.train_mask_ = train
+        self.stimulus_axes_, self.train_mask_ = adapter.axes, train
         self.n_dropped_ = int((~responding).sum())
         self.response_shift_, self.response_scale_ = search.shift, search.scale
         self.initial_labels_ = next(s for s, f in zip(starts, fits, strict=True) if f is best)
@@ -505,7 +506,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         """Set everything that follows from the clusters of the training cells."""
         from neuroml.celltypes._objective import objective_of
 
-        n_clusters = state.n_clusters
+        self.n_clusters_ = n_clusters = state.n_clusters
         scores = standardize(state.responses)
         self.templates_ = cluster_templates(scores, state.labels, n_clusters, self.assign)
         self.template_variance_ = residual_variance(scores, self.templates_, state.labels)
@@ -518,7 +519,6 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         held_out = responding & ~self.train_mask_
         probabilities = np.nan_to_num(self._probabilities(scaled[None]))
         self.labels_ = np.where(held_out, probabilities.argmax(axis=1), state.labels)
-        self.n_clusters_ = n_clusters
         self.responses_ = state.responses * self.response_scale_ + self.response_shift_
         self.objective_ = state.objective
         tested = np.where(held_out, self.labels_, -1)
@@ -538,6 +538,20 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
                 "stimuli may drive their cells weakly: raise temperature.",
                 UserWarning,
             )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return clusters and responses as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``cluster``, ``stimulus`` (the number of the cluster
+            that it was made for), ``cell``, ``value``. Quantities: "cluster" of each cell (-1: it
+            does not respond), "response" of each cell to each stimulus, in the model's units,
+            "objective" and "holdout_objective" of each cluster, and "confusion", the standardized
+            response of each cluster's cells to each stimulus.
+        """
+        return cluster_frame(self)
 
     def predict(self, responses: ArrayLike) -> np.ndarray:
         """Predict the type of cells, also of other recordings, from responses to ``stimuli_``.

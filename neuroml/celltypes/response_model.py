@@ -25,6 +25,7 @@ from neuroml._core.estimator import (
     resolve_device,
     validated_fit,
 )
+from neuroml._core.frames import Quantity, long_frame, names_or_numbers
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.persistence import fingerprint
 from neuroml._core.samples import align_outputs
@@ -579,6 +580,34 @@ class ResponseModel(MultiOutputMixin, Estimator):
                     )
                     result[first:last] = found.cpu().numpy()
         return result[:, 0] if self._single else result
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return training and readouts as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``epoch``, ``cell`` (name of the response's column, or
+            its number), ``feature`` (of the core), ``axis``, ``value``. Quantities: "loss" and
+            "validation" of each epoch, "readout_weight", and "rf_center" ("row" and "column" of
+            each cell's place, in pixels).
+        """
+        check_is_fitted(self)
+        cells = {"cell": names_or_numbers(getattr(self, "target_names_", None), self.n_cells_)}
+        epochs = [int(entry["epoch"]) for entry in self.history_]
+        found = [
+            Quantity(name, [entry[name] for entry in self.history_], {"epoch": epochs})
+            for name in self.history_[0]
+            if name != "epoch"
+        ]
+        if hasattr(self, "readout_weights_"):
+            weights = self.readout_weights_
+            features = {"feature": range(weights.shape[1])}
+            found.append(Quantity("readout_weight", weights, {**cells, **features}))
+        if hasattr(self, "rf_centers_"):
+            axes = {"axis": ["row", "column"]}
+            found.append(Quantity("rf_center", self.rf_centers_, {**cells, **axes}))
+        return long_frame(found)
 
     def score(
         self,

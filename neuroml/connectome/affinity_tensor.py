@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
@@ -18,6 +19,7 @@ from neuroml._core.estimator import (
     check_input_names,
     validated_fit,
 )
+from neuroml._core.frames import Quantity, feature_labels, long_frame
 from neuroml._core.samples import Samples, check_samples
 from neuroml._core.validation import session_slices
 from neuroml.connectome._affinity import METHODS, WINDOWED, prepare_signals
@@ -327,6 +329,21 @@ class AffinityTensor(TableOutputMixin, Estimator):
             )
         _check_missing(given.X, parts, names)
         return list(zip(parts, slices, strict=True)), names
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the pairs of units as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One pair per row: ``quantity`` ("sign"), ``unit`` and ``to_unit`` (names or numbers of
+            columns of X) and ``value``: 1, or -1 for affinity by opposite signs.
+        """
+        check_is_fitted(self)
+        labels = feature_labels(self)
+        first, second = ([labels[i] for i in units] for units in self.pairs_.T)
+        axes = {"unit": first, "to_unit": second}
+        return long_frame([Quantity("sign", self.signs_, axes, paired=True)])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

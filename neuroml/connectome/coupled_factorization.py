@@ -23,6 +23,7 @@ from neuroml._core.estimator import (
     TableOutputMixin,
     validated_fit,
 )
+from neuroml._core.frames import Quantity, long_frame, names_or_numbers
 from neuroml._core.iteration import FitTrace, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.samples import is_mapping
@@ -335,29 +336,26 @@ class CoupledFactorization(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Es
         -------
         DataFrame
             One value per row: ``quantity`` ("time_course", "loading", "unit_factor" or
-            "trial_factor"), ``component``, ``subject`` (empty for time courses), ``label`` (number
-            of the sample or trial, name or number of the unit; empty for loadings) and ``value``.
+            "trial_factor"), ``label`` (number of the sample or trial, name or number
+            of the unit; missing for loadings), ``component``, ``subject`` (missing for time
+            courses) and ``value``.
         """
         check_is_fitted(self)
-        names = getattr(self, "unit_names_", {})
-        courses = self.time_courses_
-        tables: list[tuple[str, Subject, Any, np.ndarray]] = [
-            ("time_course", "", range(len(courses)), courses)
+        names, courses = getattr(self, "unit_names_", {}), self.time_courses_
+        components = {"component": range(courses.shape[1])}
+        found = [
+            Quantity("time_course", courses, {"label": range(len(courses)), **components}),
+            Quantity("loading", self.subject_loadings_, {"subject": self.subjects_, **components}),
         ]
-        for row, subject in enumerate(self.subjects_):
-            units = self.unit_factors_[subject]
-            labels = names.get(subject) or range(len(units))
-            tables.append(("loading", subject, [""], self.subject_loadings_[row : row + 1]))
-            tables.append(("unit_factor", subject, labels, units))
-        for subject, trials in self.trial_factors_.items():
-            tables.append(("trial_factor", subject, range(len(trials)), trials))
-        rows = [
-            (quantity, r, subject, label, value)
-            for quantity, subject, labels, factor in tables
-            for label, values in zip(labels, factor, strict=True)
-            for r, value in enumerate(values.tolist())
-        ]
-        return pd.DataFrame(rows, columns=["quantity", "component", "subject", "label", "value"])
+        for name, factors in (
+            ("unit_factor", self.unit_factors_),
+            ("trial_factor", self.trial_factors_),
+        ):
+            for subject, factor in factors.items():
+                known = names.get(subject) if name == "unit_factor" else None
+                axes = {"label": names_or_numbers(known, len(factor)), **components}
+                found.append(Quantity(name, factor, axes, fixed={"subject": subject}))
+        return long_frame(found)
 
     @property
     def _rows_are_samples(self) -> bool:

@@ -22,6 +22,7 @@ from neuroml._core.estimator import (
     TableOutputMixin,
     validated_fit,
 )
+from neuroml._core.frames import Quantity, feature_labels, long_frame
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.validation import check_sample_weight
@@ -85,6 +86,10 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         Strength of each component over time, of unit norm.
     subject_loadings_ : ndarray of shape (n_subjects, n_components)
         Strength of each component in each subject; `transform` gives those of others.
+    subjects_ : ndarray of shape (n_subjects,)
+        Names of the subjects, in the order of their loadings.
+    times_ : ndarray of int of shape (n_times,)
+        The sample of each entry of `time_courses_`.
     communities_ : ndarray of int of shape (n_components, n_units)
         Community of each unit in each component, the strongest first; -1 for units in none, that
         is, in blocks that are no more strongly connected inside than the motif is on average.
@@ -297,7 +302,8 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
         )
         self.converged_ = all(one.converged_ for one in (self.factorization_, *self.block_models_))
         self.n_iter_ = self.factorization_.n_iter_
-        self.table_ = self._tabulate(tensor.labels[1], tensor.labels[2])
+        self.subjects_, self.times_ = (np.asarray(labels) for labels in tensor.labels[1:3])
+        self.table_ = self._tabulate(self.subjects_, self.times_)
         self._n_features_out = self.n_components
         return self
 
@@ -388,6 +394,33 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
             for a, b in zip(starts, stops, strict=True)
             if active[a]
         ]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return motifs, time courses, loadings and communities as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``component``, ``unit`` and ``to_unit`` (names or
+            numbers of columns of X), ``time`` (sample), ``subject``, ``value``. Quantities:
+            "motif" of each pair that was used, "time_course", "loading" of each subject,
+            "community" of each unit.
+        """
+        check_is_fitted(self)
+        units, components = feature_labels(self), range(len(self.motifs_))
+        i, j = self.affinity_.pairs_.T
+        pairs = {"unit": [units[a] for a in i], "to_unit": [units[b] for b in j]}
+        found = [
+            Quantity("motif", motif[i, j], pairs, fixed={"component": r}, paired=True)
+            for r, motif in enumerate(self.motifs_)
+        ]
+        for name, values, axes in (
+            ("time_course", self.time_courses_.T, {"time": self.times_}),
+            ("loading", self.subject_loadings_.T, {"subject": self.subjects_}),
+            ("community", self.communities_, {"unit": units}),
+        ):
+            found.append(Quantity(name, values, {"component": components, **axes}))
+        return long_frame(found)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

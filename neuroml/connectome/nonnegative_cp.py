@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
@@ -24,6 +25,7 @@ from neuroml._core.estimator import (
     TableOutputMixin,
     validated_fit,
 )
+from neuroml._core.frames import Quantity, feature_labels, long_frame
 from neuroml._core.iteration import select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.validation import check_sample_weight, check_table, one_array
@@ -466,6 +468,26 @@ class NonnegativeCP(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
                 field="n_components",
             )
         return tensor
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return weights and loadings of all components as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity`` ("weight" or "loading"), ``component``, ``mode`` of the
+            tensor, ``label`` (place in that mode, or the name of a table's column; neither for
+            weights) and ``value``.
+        """
+        check_is_fitted(self)
+        weights, factors = self.cp_
+        components = range(len(weights))
+        found = [Quantity("weight", np.asarray(weights), {"component": components})]
+        for mode, factor in enumerate(factors):
+            labels = feature_labels(self) if mode == 1 else range(len(factor))
+            axes = {"component": components, "label": labels}
+            found.append(Quantity("loading", np.asarray(factor).T, axes, fixed={"mode": mode}))
+        return long_frame(found)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

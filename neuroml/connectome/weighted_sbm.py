@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import RANDOM_STATE, Estimator, Interval, StrOptions, validated_fit
+from neuroml._core.frames import Quantity, feature_labels, long_frame
 from neuroml._core.iteration import FitTrace, best_restart, select_restart
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.validation import check_table
@@ -257,6 +259,26 @@ class WeightedSBM(Estimator):
         self.coassignment_ = np.asarray(together.mean(axis=0))
         self.converged_ = kept.converged
         self.n_iter_ = kept.n_iter
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return blocks as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``node`` and ``to_node`` (names or numbers), ``block``
+            and ``to_block``, ``value``. Quantities: "block" of each node, "block_mean" of each
+            pair of blocks, "coassignment" of each pair of nodes.
+        """
+        check_is_fitted(self)
+        nodes, blocks = feature_labels(self), range(self.n_blocks_)
+        return long_frame(
+            [
+                Quantity("block", self.labels_, {"node": nodes}),
+                Quantity("block_mean", self.block_means_, {"block": blocks, "to_block": blocks}),
+                Quantity("coassignment", self.coassignment_, {"node": nodes, "to_node": nodes}),
+            ]
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_array
@@ -13,10 +14,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject, check_cohort, check_subject, map_subjects
 from neuroml._core.estimator import Estimator, TableOutputMixin
+from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.validation import one_array
 from neuroml._core.warn import warn_caller
-from neuroml.decoding._subjects import check_same_rows, voxel_scaling, warn_constant
+from neuroml.decoding._subjects import (
+    check_same_rows,
+    unit_labels,
+    voxel_scaling,
+    warn_constant,
+)
 from neuroml.decoding.metrics import feature_correlation
 from neuroml.exceptions import DataError
 
@@ -185,6 +192,29 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
             subject=subject,
             groups=groups,
         )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the maps of all subjects as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``subject``, ``unit`` (name or number of the column of
+            X), ``component`` (column of what `transform` returns) and ``value``. Quantities:
+            "basis" (the map), "mean" and "scale" (what is subtracted from a unit, and the divisor
+            afterwards).
+        """
+        check_is_fitted(self)
+        found: list[Quantity] = []
+        for subject, basis in self.basis_.items():
+            units, own = {"unit": unit_labels(self, subject)}, {"subject": subject}
+            components = {"component": range(basis.shape[1])}
+            found += [
+                Quantity("basis", basis, {**units, **components}, fixed=own),
+                Quantity("mean", self.mean_[subject], units, fixed=own),
+                Quantity("scale", self.scale_[subject], units, fixed=own),
+            ]
+        return long_frame(found)
 
     def inverse_transform(self, Z: ArrayLike, *, subject: Subject | None = None) -> np.ndarray:
         """Return the responses of a subject, with the smallest norm, that `transform` maps to Z.

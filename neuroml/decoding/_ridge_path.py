@@ -152,8 +152,16 @@ class _Path:
         # H_BB = A diag(shrinkage, 1) A^T with A = (U_B, 1/sqrt(n)); A^T A serves all penalties
         ones = np.full((len(Y), 1), len(Y) ** -0.5, dtype=spectrum.left.dtype)
         with_mean = np.hstack([spectrum.left, ones]) if spectrum.folds else spectrum.left
-        self.blocks = [with_mean[rows] for rows in spectrum.folds]
-        self.grams = [A.T @ A if len(A) > A.shape[1] else None for A in self.blocks]
+        # folds of one size are solved together: most have few rows, and a solve costs its call
+        sizes = np.array([len(rows) for rows in spectrum.folds])
+        self.rows = [
+            np.stack([spectrum.folds[k] for k in np.flatnonzero(sizes == size)])
+            for size in np.unique(sizes)
+        ]
+        self.blocks = [with_mean[rows] for rows in self.rows]
+        self.grams = [
+            A.swapaxes(1, 2) @ A if A.shape[1] > A.shape[2] else None for A in self.blocks
+        ]
 
     def consider(self, alpha: float) -> float:
         """The mean squared error of left-out samples with a penalty, which is kept if best."""
@@ -166,7 +174,7 @@ class _Path:
             missed = residual / np.maximum(kept, 1e-10)
         else:
             missed = np.empty_like(residual)
-            for rows, A, gram in zip(self.spectrum.folds, self.blocks, self.grams, strict=True):
+            for rows, A, gram in zip(self.rows, self.blocks, self.grams, strict=True):
                 missed[rows] = self._without(shrinkage, residual[rows], A, gram)
         error = float(np.mean(missed**2))
         if error < self.error:
@@ -177,28 +185,32 @@ class _Path:
     def _without(
         shrinkage: np.ndarray, residual: np.ndarray, A: np.ndarray, gram: np.ndarray | None
     ) -> np.ndarray:
-        """(I - H_BB)^-1 times the residuals of a fold, by the smaller of two systems."""
+        """(I - H_BB)^-1 times the residuals of folds of one size, by the smaller of two systems.
+
+        ``A`` (n_folds, n_rows, m + 1), ``gram`` (n_folds, m + 1, m + 1), ``residual`` (n_folds,
+        n_rows, n_targets).
+        """
         missed = np.empty_like(residual)
         # all targets at once where they share the penalty
         shared = shrinkage.shape[1] == 1
         for k in range(shrinkage.shape[1]):
             own = slice(None) if shared else slice(k, k + 1)
             roots = np.sqrt(np.append(shrinkage[:, k], 1.0).astype(A.dtype))
+            missed_now = residual[..., own]
             if gram is None:
                 W = A * roots
-                missed[:, own] = _solve_near_identity(W @ W.T, residual[:, own])
+                missed[..., own] = _solve_near_identity(W @ W.swapaxes(1, 2), missed_now)
                 continue
             # (I - W W^T)^-1 = I + W (I - W^T W)^-1 W^T
-            inner = _solve_near_identity(
-                roots[:, None] * gram * roots, roots[:, None] * (A.T @ residual[:, own])
-            )
-            missed[:, own] = residual[:, own] + A @ (roots[:, None] * inner)
+            right = roots[:, None] * (A.swapaxes(1, 2) @ missed_now)
+            inner = _solve_near_identity(roots[:, None] * gram * roots, right)
+            missed[..., own] = missed_now + A @ (roots[:, None] * inner)
         return missed
 
 
 def _solve_near_identity(H: np.ndarray, right: np.ndarray) -> np.ndarray:
     """(I - H)^-1 right; what H follows exactly is singular up to rounding, and stays finite."""
-    return np.linalg.solve((1 + 1e-12) * np.eye(len(H), dtype=H.dtype) - H, right)
+    return np.linalg.solve((1 + 1e-12) * np.eye(H.shape[-1], dtype=H.dtype) - H, right)
 
 
 def decompose(X: np.ndarray, folds: np.ndarray | None = None) -> Spectrum:

@@ -17,6 +17,7 @@ from neuroml._core.cohort import (
     looks_transposed,
     pair_by_subject,
 )
+from neuroml._core.frames import Quantity, names_or_numbers
 from neuroml._core.validation import check_sample_weight, list_some
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError
@@ -151,3 +152,21 @@ def _n_constant(X: np.ndarray) -> int:
     start = X[:8]
     rest = X[:, ~(np.fmax.reduce(start) > np.fmin.reduce(start))]
     return int((np.fmax.reduce(rest) == np.fmin.reduce(rest)).sum())
+
+
+def unit_labels(decoder: Any, subject: Subject) -> list[Any]:
+    """Names of a subject's voxels, or their numbers."""
+    names = getattr(decoder, "voxel_names_", {}).get(subject)
+    return names_or_numbers(names, decoder.n_voxels_[subject])
+
+
+def affine_quantities(
+    decoder: Any, subject: Subject, weights: np.ndarray, intercept: ArrayLike
+) -> list[Quantity]:
+    """Weights (n_voxels, n_targets) and intercepts (n_targets,) of one subject, by name."""
+    targets = names_or_numbers(getattr(decoder, "target_names_", None), weights.shape[1])
+    axes, own = {"unit": unit_labels(decoder, subject), "target": targets}, {"subject": subject}
+    return [
+        Quantity("weight", weights, axes, fixed=own),
+        Quantity("intercept", np.atleast_1d(intercept), {"target": targets}, fixed=own),
+    ]

@@ -14,6 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import Estimator, Interval, StrOptions, validated_fit
+from neuroml._core.frames import Quantity, feature_labels, long_frame
 from neuroml._core.samples import (
     Samples,
     align_outputs,
@@ -344,6 +345,34 @@ class BayesianDecoder(Estimator):
             return float(accuracy_score(truth, found, sample_weight=sample_weight))
         truth = align_outputs(self, y, truth, reset=False)
         return float(r2_score(truth, found, sample_weight=sample_weight))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the tuning of all units as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``class`` or ``position`` (of two axes,
+            ``position_0`` and ``position_1``: centers of bins, in the units of y), ``unit`` (name
+            or number of the column of X), ``value``. Quantities: "tuning_curve", "initial_proba"
+            and, of a Gaussian, "variance" of each unit.
+        """
+        check_is_fitted(self)
+        units = {"unit": feature_labels(self)}
+        if hasattr(self, "classes_"):
+            states: dict[str, Any] = {"class": self.classes_}
+        else:
+            centers = self.bin_edges_[:, :-1] + np.diff(self.bin_edges_) / 2
+            names = ["position"] if len(centers) == 1 else ["position_0", "position_1"]
+            states = dict(zip(names, centers, strict=True))
+        shape = tuple(len(labels) for labels in states.values())
+        found = [
+            Quantity("tuning_curve", self.tuning_curves_.reshape(*shape, -1), states | units),
+            Quantity("initial_proba", self.initial_proba_.reshape(shape), states),
+        ]
+        if hasattr(self, "variances_"):
+            found.append(Quantity("variance", self.variances_, units))
+        return long_frame(found)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

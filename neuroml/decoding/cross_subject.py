@@ -6,10 +6,13 @@ from numbers import Integral
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject
 from neuroml._core.estimator import Interval, StrOptions
+from neuroml._core.frames import Quantity, long_frame
 from neuroml.decoding._component_decoder import (
     ComponentDecoder,
     fit_component_decoder,
@@ -19,6 +22,7 @@ from neuroml.decoding._components import Components, explained, shared_component
 from neuroml.decoding._cross_subject_base import CrossSubjectBase
 from neuroml.decoding._held_out_folds import CV_OPTIONS
 from neuroml.decoding._ridge_path import Voxels, check_penalties
+from neuroml.decoding._subjects import affine_quantities
 from neuroml.exceptions import DataError
 
 __all__ = ["CrossSubjectDecoder"]
@@ -244,6 +248,30 @@ class CrossSubjectDecoder(CrossSubjectBase):
         extended.maps_ = self.maps_ | {subject: decoder}
         extended.decoders_ = self.decoders_ | {subject: decoder}
         return extended
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the decoders of all subjects as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``subject``, ``unit`` and ``target`` (names of the
+            columns of X and y, or their numbers), ``component``, ``value``. Quantities: "weight"
+            and "intercept" of `predict`, in the units of X and y, and "decodability" of the shared
+            components.
+        """
+        check_is_fitted(self)
+        found: list[Quantity] = []
+        for subject, decoder in self.decoders_.items():
+            coef, basis = decoder["coef"], self._space.basis
+            weights = coef if basis is None else coef @ basis.T
+            found += affine_quantities(
+                self, subject, weights, self._space.decode(decoder["intercept"])
+            )
+        shares = self.components_["decodability"]
+        return long_frame(
+            [*found, Quantity("decodability", shares, {"component": range(len(shares))})]
+        )
 
     def _predict_coordinates(self, X: np.ndarray, subject: Subject) -> np.ndarray:
         return ComponentDecoder(**self.decoders_[subject]).predict(X)

@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, clone
@@ -24,6 +25,7 @@ from neuroml._core.cohort import (
     sessions_by_subject,
 )
 from neuroml._core.estimator import Estimator, Interval, validated_meta_fit
+from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.samples import is_mapping
 from neuroml._core.validation import as_given, check_labels
 from neuroml._core.warn import each_warning_once
@@ -287,6 +289,27 @@ class CrossSubjectClassifier(ClassifierMixin, Estimator):
         ndarray of shape (n_samples, n_classes), or a dict of such
         """
         return self._of_scores(X, subject, groups, lambda s: softmax(s / self.temperature_, axis=1))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the prototypes as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity`` ("prototype" or "temperature"), ``class``, ``target``
+            (its number; neither for the temperature) and ``value``. The weights of the fit to
+            prototypes are those of ``decoder_``.
+        """
+        check_is_fitted(self)
+        targets = range(self.prototypes_.shape[1])
+        return long_frame(
+            [
+                Quantity(
+                    "prototype", self.prototypes_, {"class": self.classes_, "target": targets}
+                ),
+                Quantity("temperature", self.temperature_),
+            ]
+        )
 
     def predict(
         self, X: Any, *, subject: Subject | None = None, groups: ArrayLike | None = None

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from neuroml._core.cohort import Subject
 from neuroml._core.estimator import Interval, StrOptions
+from neuroml._core.frames import Quantity
 from neuroml.decoding._components import Components, explained, shared_components
 from neuroml.decoding._held_out_folds import CV_OPTIONS
 from neuroml.decoding._ridge_path import RidgeFit, check_penalties, stacking_weights
@@ -110,6 +111,13 @@ class HierarchicalRidgeDecoder(RidgeDecoder):
         self.target_mean_, self.axes_ = found.mean, found.axes
         self.patterns_, self.decodability_ = found.patterns, found.decodability
         self.cohort_weight_: dict[Subject, float] = {}
+
+    def _cohort_quantities(self) -> list[Quantity]:
+        shares, weights = self.decodability_, self.cohort_weight_
+        return [
+            Quantity("decodability", shares, {"component": range(len(shares))}),
+            Quantity("cohort_weight", list(weights.values()), {"subject": list(weights)}),
+        ]
 
     def _solve(self, subject: Subject, problem: Problem) -> tuple[RidgeFit, np.ndarray]:
         shared = Components(self.target_mean_, self.axes_, self.patterns_, self.decodability_)

@@ -7,7 +7,9 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject, check_cohort
 from neuroml._core.estimator import (
@@ -17,6 +19,7 @@ from neuroml._core.estimator import (
     StrOptions,
     resolve_device,
 )
+from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.parallel import spawn_generators
 from neuroml._core.torch_state import own_torch_state, seeded
 from neuroml.decoding._candidate_scores import cosine_scores
@@ -24,7 +27,7 @@ from neuroml.decoding._cross_subject_base import CrossSubjectBase
 from neuroml.decoding._held_out_folds import held_out_folds
 from neuroml.decoding._pooling import pool, unpool
 from neuroml.decoding._ridge_path import Voxels, check_penalties
-from neuroml.decoding._subjects import voxel_scaling
+from neuroml.decoding._subjects import unit_labels, voxel_scaling
 from neuroml.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -243,6 +246,27 @@ class MindBridgeDecoder(CrossSubjectBase):
         self.alphas = alphas
         self.random_state = random_state
         self.device = device
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return what has names beside the network's weights as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``subject``, ``unit`` (name or number of the column of
+            X), ``coordinate`` (of the targets), ``epoch``, ``value``. Quantities: "mean" and
+            "scale" of each unit, "slope" and "intercept" of each coordinate's calibration, "loss".
+        """
+        check_is_fitted(self)
+        found: list[Quantity] = []
+        for subject, scaling in self.scaling_.items():
+            units = {"unit": unit_labels(self, subject)}
+            for known in (scaling, self.calibration_.get(subject, {})):
+                for name, values in known.items():
+                    axes = units if known is scaling else {"coordinate": range(len(values))}
+                    found.append(Quantity(name, values, axes, fixed={"subject": subject}))
+        epochs = {"epoch": range(len(self.loss_curve_))}
+        return long_frame([*found, Quantity("loss", self.loss_curve_, epochs)])
 
     @classmethod
     def published(cls, **overrides: Any) -> MindBridgeDecoder:

@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
@@ -22,6 +23,7 @@ from neuroml._core.estimator import (
     metadata_keywords,
     validated_meta_fit,
 )
+from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.validation import check_sessions, check_table
 from neuroml._core.warn import each_warning_once
 from neuroml.decoding._held_out_folds import block_folds, session_folds
@@ -181,6 +183,27 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
         ndarray of shape (n_samples, n_classes)
         """
         return softmax(self._class_scores(X) / self.temperature_, axis=1)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the prototypes as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity`` ("prototype" or "temperature"), ``class``, ``target``
+            (its number; neither for the temperature) and ``value``. The weights of the fit to
+            prototypes are those of ``estimator_``.
+        """
+        check_is_fitted(self)
+        targets = range(self.prototypes_.shape[1])
+        return long_frame(
+            [
+                Quantity(
+                    "prototype", self.prototypes_, {"class": self.classes_, "target": targets}
+                ),
+                Quantity("temperature", self.temperature_),
+            ]
+        )
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The class with the nearest prototype.

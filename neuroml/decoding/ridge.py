@@ -8,17 +8,19 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.cohort import Subject, check_cohort, map_subjects, sessions_by_subject
 from neuroml._core.estimator import Estimator, Interval, StrOptions, validated_fit
+from neuroml._core.frames import Quantity, long_frame
 from neuroml.decoding._candidate_scores import Readout, fit_readout
 from neuroml.decoding._held_out_folds import CV_OPTIONS, held_out_folds
 from neuroml.decoding._retrieval import RetrievalMixin
 from neuroml.decoding._ridge_path import RidgeFit, Spectrum, Voxels, check_penalties
-from neuroml.decoding._subjects import CohortRegressorMixin, warn_constant
+from neuroml.decoding._subjects import CohortRegressorMixin, affine_quantities, warn_constant
 from neuroml.exceptions import DataError
 
 __all__ = ["Problem", "RidgeDecoder"]
@@ -306,6 +308,30 @@ class RidgeDecoder(RetrievalMixin, CohortRegressorMixin, Estimator):
             subject=subject,
             groups=groups,
         )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the weights of all subjects as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``subject``, ``unit`` and ``target`` (names of the
+            columns of X and y, or their numbers), ``value``. Quantities: "weight" in the units of
+            X and y, "intercept", "alpha" (the penalty). A decoder with a cohort has
+            "cohort_weight" of each subject and "decodability" of each ``component`` too.
+        """
+        check_is_fitted(self)
+        found: list[Quantity] = []
+        for subject, coef in self.coef_.items():
+            found += affine_quantities(
+                self, subject, np.atleast_2d(coef).T, self.intercept_[subject]
+            )
+            found.append(Quantity("alpha", self.alpha_[subject], fixed={"subject": subject}))
+        return long_frame([*found, *self._cohort_quantities()])
+
+    def _cohort_quantities(self) -> list[Quantity]:
+        """What subjects share, in decoders with a cohort prior."""
+        return []
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
@@ -19,6 +20,7 @@ from neuroml._core.estimator import (
     WeightedScoreMixin,
     validated_fit,
 )
+from neuroml._core.frames import feature_labels
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.validation import check_table
 from neuroml.dendrites.k_winners_encoder import KWinnersEncoder
@@ -211,6 +213,24 @@ class ActiveDendriteClassifier(WeightedScoreMixin, Estimator):
         ndarray of bool of shape (n_samples,)
         """
         return self._scores(X).max(axis=1) < self.bank_.threshold_
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all segments' synapses as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One synapse per row: ``quantity`` ("synapse"), ``segment``, ``cell`` (of the encoder,
+            whose weights are in ``encoder_.to_frame()``; without one, name or number of the column
+            of X), ``value``, 1, and ``class``, the label that the segment votes for.
+        """
+        check_is_fitted(self)
+        table = self.bank_.to_frame()
+        if self.encoder_ is None:
+            cells = feature_labels(self)
+            table["cell"] = [cells[j] for j in self.bank_.synapses_.nonzero()[1]]
+        labels = self.classes_[self.segment_classes_]
+        return table.assign(**{"class": labels[table["segment"].to_numpy(int)]})
 
     def _learn(
         self, X: Any, y: ArrayLike, *, classes: Any, first: bool

@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import (
@@ -20,6 +21,7 @@ from neuroml._core.estimator import (
     TableOutputMixin,
     validated_fit,
 )
+from neuroml._core.frames import Quantity, feature_labels, long_frame
 from neuroml._core.parallel import spawn_generators
 from neuroml._core.validation import check_table
 from neuroml.exceptions import DataError
@@ -139,6 +141,26 @@ class KWinnersEncoder(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimat
     @property
     def _n_features_out(self) -> int:
         return self.n_cells
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all weights as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity`` ("weight" or "offset"), ``feature`` (name or number of
+            the column of X; none for offsets), ``cell`` and ``value``.
+        """
+        check_is_fitted(self)
+        cells = range(self.projection_.shape[1])
+        return long_frame(
+            [
+                Quantity(
+                    "weight", self.projection_, {"feature": feature_labels(self), "cell": cells}
+                ),
+                Quantity("offset", self.offset_, {"cell": cells}),
+            ]
+        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import (
@@ -24,6 +25,7 @@ from neuroml._core.estimator import (
     TableOutputMixin,
     validated_fit,
 )
+from neuroml._core.frames import Quantity, feature_labels, long_frame
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.parallel import spawn_generators
 from neuroml._core.validation import check_table
@@ -313,6 +315,20 @@ class SegmentBank(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator):
         step = max(1, _OVERLAPS_AT_ONCE // self.n_segments_)
         for first in range(0, queries.shape[0], step):
             yield BACKENDS[self.backend_].overlaps(self._index, queries[first : first + step])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all synapses as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One synapse per row: ``quantity`` ("synapse"), ``segment``, ``cell`` (name or number of
+            the column of X that it is on) and ``value``, 1.
+        """
+        rows, cells = self.synapses_.nonzero()
+        labels = feature_labels(self)
+        axes = {"segment": rows.tolist(), "cell": [labels[j] for j in cells]}
+        return long_frame([Quantity("synapse", np.ones(len(rows), int), axes, paired=True)])
 
     def _choose_threshold(self, sizes: np.ndarray, active: np.ndarray) -> int:
         if self.threshold != "auto":

@@ -11,6 +11,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -162,12 +164,17 @@ def save_figure(figure: Figure, stem: Path | str) -> list[Path]:
     ['choices.png', 'choices.svg']
     """
     stem = Path(stem)
-    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg")]
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the layout found above serves both files
-    for path in paths:
-        # dates and versions would change the bytes from one run to the next
-        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, metadata=metadata)
-    return paths
+    png, svg = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg"))
+    # Canvases print at once; Figure.savefig would draw a figure with a layout twice for each file.
+    # Dates and versions would change the bytes from one run to the next.
+    canvas, dpi = figure.canvas, figure.dpi  # those of a window, if the figure has one
+    try:
+        with atomic_path(png) as temporary:
+            FigureCanvasAgg(figure).print_png(temporary, metadata={"Software": None})
+        figure.set_layout_engine("none")  # the layout found for the first file serves both
+        with atomic_path(svg) as temporary:
+            FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
+    finally:
+        figure.set_canvas(canvas)
+        figure.dpi = dpi
+    return [png, svg]

@@ -18,12 +18,13 @@ class Presenter:
 
     Names instead of functions, so that looking up a class imports neither its family nor
     matplotlib. Both functions take a model and its `neuroml.report.Context`. ``cohort`` says what
-    is compared where a run has several jobs.
+    is compared where a run has several jobs; ``posterior`` makes the table of hidden states.
     """
 
     tables: str
     panels: str
     cohort: CohortView | None = None
+    posterior: str | None = None
 
     def tabulate(self, model: Any, context: Any) -> Any:
         """The rows of a model's table, as a DataFrame."""
@@ -33,6 +34,10 @@ class Presenter:
         """The figures of a model, as a list of panels."""
         return _function(f"panels.{self.panels}")(model, context)
 
+    def posterior_of(self, model: Any, context: Any) -> Any:
+        """The table of hidden states, or None for a model without, or without its data."""
+        return None if self.posterior is None else _function(self.posterior)(model, context)
+
 
 def _function(place: str) -> Callable[..., Any]:
     module, _, name = place.partition(":")
@@ -40,6 +45,7 @@ def _function(place: str) -> Callable[..., Any]:
 
 
 _STATES = CohortView(("weight", "intercept"), component="state", value="weight")
+_POSTERIOR = "tables.switching:posteriors"
 _LOADINGS = CohortView(("loading",), ("unit", "pair"), value="loading")
 
 PRESENTERS = {
@@ -63,9 +69,11 @@ PRESENTERS = {
     "neuroml.representation.PopulationGeometry": Presenter(
         "representation:geometry", "representation:geometry"
     ),
-    "neuroml.switching.SwitchingGLM": Presenter("switching:tabulate", "switching:glm", _STATES),
+    "neuroml.switching.SwitchingGLM": Presenter(
+        "switching:tabulate", "switching:glm", _STATES, _POSTERIOR
+    ),
     "neuroml.switching.SwitchingPopulationGLM": Presenter(
-        "switching:tabulate", "switching:population_glm", _STATES
+        "switching:tabulate", "switching:population_glm", _STATES, _POSTERIOR
     ),
 }
 """Tables and figures by the public name of a class; its subclasses have the same. A report of any

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 from sklearn.utils import check_array
 
 from neuroml._core.validation import as_given, check_labels, one_array
@@ -79,12 +80,11 @@ def codes_of(y: ArrayLike, n_samples: int, field: str = "y") -> tuple[np.ndarray
 
 def condition_means(X: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Mean of every condition's samples (n_conditions, n_units)."""
-    n = int(codes.max()) + 1
-    counts = np.bincount(codes, minlength=n)
-    # a product with indicators: one pass over X, however many conditions there are
-    indicators = np.zeros((n, len(X)))
-    indicators[codes, np.arange(len(X))] = 1.0
-    return (indicators @ X) / counts[:, None]
+    counts = np.bincount(codes)
+    # indicators with one entry per sample: X is read once, however many conditions there are
+    rows = (np.ones(len(codes)), codes, np.arange(len(codes) + 1))
+    indicators = csr_array(rows, shape=(len(codes), len(counts)))
+    return np.asarray(indicators.T @ X) / counts[:, None]
 
 
 def as_dichotomies(labels: ArrayLike, n_conditions: int) -> np.ndarray:

@@ -1,10 +1,13 @@
 """Linear discriminants of many dichotomies at once.
 
 The discriminant between two groups of conditions is Fisher's, :math:`S^{-1} (m_+ - m_-)` with the
-covariance S of samples around the mean of their group. It is the noise N around the mean of each
-condition, shrunk as Ledoit and Wolf say, which all dichotomies share, and the scatter of a group's
-conditions, which has few dimensions: once N is decomposed, a dichotomy costs a system of the size
-of the number of conditions.
+covariance S of samples around the mean of their group. Up to its length it is also
+:math:`T^{-1} (m_+ - m_-)` with the covariance T around the mean of all, since T and S differ by a
+multiple of :math:`(m_+ - m_-)(m_+ - m_-)^T`. T is the noise N around the mean of each condition,
+shrunk as Ledoit and Wolf say, and the scatter of conditions; no dichotomy changes either. So N is
+decomposed once, then one system of the size of the number of conditions is solved for all
+dichotomies, and samples are known by their products with the conditions' means,
+:math:`x^T N^{-1} m_c`.
 """
 
 from __future__ import annotations
@@ -15,9 +18,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from neuroml.representation._checks import condition_means
+from neuroml.representation.dissimilarity import part_means
 
-__all__ = ["Discriminant", "Noise", "accuracy_of", "fit_discriminant"]
+__all__ = ["Noise", "accuracy_of", "weigh"]
 
 # Of the mean variance, added to S so that units that never vary can be divided by; and the noise
 # where there is none, of data whose largest deviation is 1.
@@ -75,41 +78,40 @@ class Noise:
         return (means - inner.T @ self.residuals) / self.ridge
 
 
-@dataclass(frozen=True)
-class Discriminant:
-    """Condition means (n_conditions, n_units), and the same divided by the noise's covariance."""
+def weigh(
+    products: np.ndarray, sides: np.ndarray, kept: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Discriminants as combinations of conditions' means, and their thresholds.
 
-    means: np.ndarray
-    divided: np.ndarray
+    Parameters
+    ----------
+    products : ndarray of shape (..., n_conditions, n_conditions)
+        M N^-1 M^T of the conditions' means M and the noise's covariance N.
+    sides : ndarray of bool of shape (n_dichotomies, n_conditions)
+    kept : ndarray of bool of shape (n_conditions,), optional
+        Conditions that the discriminants may use.
 
-    def project(
-        self, sides: np.ndarray, kept: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Weights (n_units, n_dichotomies) and thresholds (n_dichotomies,).
-
-        Parameters
-        ----------
-        sides : ndarray of bool of shape (n_dichotomies, n_conditions)
-        kept : ndarray of bool of shape (n_conditions,), optional
-            Conditions that the discriminants may use.
-        """
-        plus, minus = sides.astype(float), (~sides).astype(float)
-        if kept is not None:
-            plus, minus = plus * kept, minus * kept
-        # D takes the mean of each side off what is given for its conditions: S = N + M^T D M / n,
-        # and S^-1 M^T d = N^-1 M^T a with (I + D M N^-1 M^T / n) a = d, as both sides times S agree
-        products = self.means @ self.divided.T
-        n_kept = (plus + minus).sum(axis=1)[:, None, None]
-        inner = (plus + minus)[:, :, None] * products
-        for side in (plus, minus):
-            own = side.copy()
-            side /= side.sum(axis=1, keepdims=True)
-            inner -= own[:, :, None] * (side @ products)[:, None, :]
-        inner /= n_kept
-        inner += np.eye(sides.shape[1])
-        weighed = np.linalg.solve(inner, (plus - minus)[:, :, None])[:, :, 0]
-        weights = (weighed @ self.divided).T
-        return weights, np.einsum("du,ud->d", (plus + minus) / 2 @ self.means, weights)
+    Returns
+    -------
+    weights : ndarray of shape (..., n_conditions, n_dichotomies)
+        W, for the directions N^-1 M^T W.
+    cuts : ndarray of shape (..., 1, n_dichotomies)
+        Halfway between the two sides.
+    """
+    n_conditions = sides.shape[1]
+    used = np.ones(n_conditions) if kept is None else kept.astype(float)
+    n_kept = used.sum()
+    # C takes the mean over the kept conditions off: T = N + M^T C M / n
+    center = np.diag(used) - np.outer(used, used / n_kept)
+    targets = center @ np.where(sides, 1.0, -1.0).T
+    # T^-1 M^T C s = N^-1 M^T z with (I + C M N^-1 M^T C / n) z = C s
+    system = np.eye(n_conditions) + center @ products @ center / n_kept
+    found = np.linalg.solve(system, np.broadcast_to(targets, (*system.shape[:-2], *targets.shape)))
+    # times 2 / s^T z, the length that Fisher's direction with S has
+    found *= 2 / (targets * found).sum(axis=-2, keepdims=True)
+    plus, minus = (side * used for side in (sides, ~sides))
+    middles = plus / plus.sum(axis=1, keepdims=True) + minus / minus.sum(axis=1, keepdims=True)
+    return found, ((products @ middles.T) * found).sum(axis=-2, keepdims=True) / 2
 
 
 def _shrinkage(product: np.ndarray, lengths: np.ndarray, n_units: int) -> float:
@@ -134,25 +136,22 @@ def _shrinkage(product: np.ndarray, lengths: np.ndarray, n_units: int) -> float:
     return float(min(beta, delta) / delta) if min(beta, delta) > 0 else 0.0
 
 
-def fit_discriminant(X: np.ndarray, codes: np.ndarray, n_conditions: int) -> Discriminant:
-    """Means of conditions and noise of samples; conditions without samples have a mean of zero."""
-    present, place = np.unique(codes, return_inverse=True)
-    means = np.zeros((n_conditions, X.shape[1]))
-    means[present] = condition_means(X, place.ravel())
-    return Discriminant(means, Noise.of(X - means[codes]).divide(means))
-
-
 def accuracy_of(
-    X: np.ndarray, codes: np.ndarray, sides: np.ndarray, weights: np.ndarray, cut: np.ndarray
+    scores: np.ndarray, codes: np.ndarray, sides: np.ndarray, parts: np.ndarray
 ) -> np.ndarray:
     """Share of samples on their own side (n_dichotomies,), the mean over conditions of each side.
 
     Guesses are right half of the time: sides count alike, and what lies on the line counts half.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples, n_dichotomies)
+        Positive on the side of conditions that are True.
+    codes : ndarray of int of shape (n_samples,)
+    sides : ndarray of bool of shape (n_dichotomies, n_conditions)
+    parts : ndarray of int of shape (n_samples,)
+        They count alike, and have samples of each condition.
     """
-    own = sides[:, codes].T
-    right = 0.5 * (1 + np.sign(X @ weights - cut) * np.where(own, 1.0, -1.0))
-    counts = np.bincount(codes, minlength=sides.shape[1])
-    there = sides[:, counts > 0]
-    # each sample's share in the mean over its condition, of the conditions of its side, of both
-    share = 0.5 / np.where(own, there.sum(axis=1), (~there).sum(axis=1)) / counts[codes][:, None]
-    return (right * share).sum(axis=0)
+    balance = part_means(np.sign(scores), codes, parts)[0].mean(axis=0).T
+    plus, minus = (side / side.sum(axis=1, keepdims=True) for side in (sides, ~sides))
+    return 0.5 + ((plus - minus) * balance).sum(axis=1) / 4

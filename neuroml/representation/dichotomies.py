@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from itertools import combinations, permutations
 from math import comb
@@ -21,15 +20,14 @@ from neuroml.representation._checks import (
     condition_means,
     standardized,
 )
-from neuroml.representation._readout import Discriminant, Noise, accuracy_of, fit_discriminant
-from neuroml.representation.dissimilarity import parts_of_samples
+from neuroml.representation._readout import Noise, accuracy_of, weigh
+from neuroml.representation.dissimilarity import part_means, parts_of_samples, rest_means
 
 __all__ = [
     "ccgp",
     "cross_condition_accuracy",
     "decoding_accuracy",
     "dichotomies",
-    "noise_without",
     "number_of_dichotomies",
     "parallelism",
     "parallelism_score",
@@ -39,6 +37,7 @@ __all__ = [
 # All pairings of seven conditions with seven are 5040; of eight, eight times as many.
 _MOST_EXACT = 7
 _N_STARTS = 50
+_TURNS_AT_ONCE = 32  # so that their scores, trials x dichotomies each, stay small
 _MOST_LISTED = 1_000_000  # halves of 22 conditions are 352,716, of 24 four times as many
 
 
@@ -175,26 +174,29 @@ def parallelism(means: np.ndarray, side: np.ndarray) -> float:
     steps = steps / lengths[:, :, None]
     flat = steps.reshape(n * n, -1)
     cosines = (flat @ flat.T).reshape(n, n, n, n)  # between pair (i, a) and pair (j, b)
-    if n <= _MOST_EXACT:
-        orders = np.array(list(permutations(range(n))))
-    else:
-        orders = _searched(cosines)
-    i, j = np.triu_indices(n, 1)
+    orders, i, j = _pairings(n)
+    if n > _MOST_EXACT:
+        orders = _searched(cosines, orders)
     values = cosines[i, orders[:, i], j, orders[:, j]].mean(axis=1)
     return float(values.max())
 
 
 @lru_cache(maxsize=8)
-def _starts(n: int) -> np.ndarray:
-    """Pairings (n_starts, n) that the search begins with, the same for every code."""
+def _pairings(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairings (n_pairings, n), and each two pairs of one: the same for every code.
+
+    All of few conditions; of more, those that the search begins with.
+    """
+    if n <= _MOST_EXACT:
+        return np.array(list(permutations(range(n)))), *np.triu_indices(n, 1)
     rng = np.random.default_rng(0)
-    return np.array([np.arange(n), *(rng.permutation(n) for _ in range(_N_STARTS - 1))])
+    starts = np.array([np.arange(n), *(rng.permutation(n) for _ in range(_N_STARTS - 1))])
+    return starts, *np.triu_indices(n, 1)
 
 
-def _searched(cosines: np.ndarray) -> np.ndarray:
+def _searched(cosines: np.ndarray, orders: np.ndarray) -> np.ndarray:
     """Pairings that no exchange of the kind of Frank and Wolfe improves, from several starts."""
     n = len(cosines)
-    orders = _starts(n)
     flat = cosines.reshape(n * n, n * n)
     found = []
     for _ in range(50):
@@ -206,7 +208,8 @@ def _searched(cosines: np.ndarray) -> np.ndarray:
         settled = (new == orders).all(axis=1)
         found.append(orders[settled])
         # starts that have met go on as one
-        orders = np.unique(new[~settled], axis=0)
+        new = new[~settled]
+        orders = new[list({row.tobytes(): k for k, row in enumerate(new)}.values())]
         if not len(orders):
             break
     return np.concatenate([*found, orders])
@@ -268,27 +271,38 @@ def ccgp(X: ArrayLike, y: ArrayLike, labels: ArrayLike) -> float:
 
 
 def cross_condition_accuracy(
-    X: np.ndarray, codes: np.ndarray, sides: np.ndarray, noises: Mapping | None = None
+    X: np.ndarray, codes: np.ndarray, sides: np.ndarray, turns: np.ndarray | None = None
 ) -> np.ndarray:
     """`ccgp` of several dichotomies (n_dichotomies, n_conditions), which share their fits.
 
-    ``noises`` has what `noise_without` returned, where it is known already.
+    With ``turns`` (n_turns, n_conditions, n_conditions), rows are (n_turns, n_dichotomies): for
+    conditions' means that are these combinations of what they are, each trial keeping its noise.
     """
-    n_conditions = sides.shape[1]
     means = condition_means(X, codes)
-    if noises is None:
-        noises = noise_without(X - means[codes], codes, sides)
-    total, count = np.zeros(len(sides)), np.zeros(len(sides))
-    own = [np.flatnonzero(codes == c) for c in range(n_conditions)]
+    residuals = X - means[codes]
+    means = means - means.mean(axis=0)  # discriminants know differences only
+    moves = np.eye(len(means))[None] if turns is None else turns
+    total, count = np.zeros((len(moves), len(sides))), np.zeros(len(sides))
     for (i, j), asked in _held_out_together(sides).items():
-        kept = np.ones(n_conditions, dtype=bool)
+        kept = np.ones(len(means), dtype=bool)
         kept[[i, j]] = False
-        some = sides[asked]
-        weights, cut = Discriminant(means, noises[i, j].divide(means)).project(some, kept)
-        test = np.concatenate([own[i], own[j]])
-        total[asked] += accuracy_of(X[test], codes[test], some, weights, cut)
+        # turns leave the noise as it is: with its products, one of them costs no look at units
+        divided = Noise.of(residuals[kept[codes]]).divide(means)
+        noise_i, noise_j = (residuals[codes == c] @ divided.T for c in (i, j))
+        toward_i = np.where(sides[asked, i], 1.0, -1.0)
+        for t in range(0, len(moves), _TURNS_AT_ONCE):
+            some = moves[t : t + _TURNS_AT_ONCE]
+            back = some.swapaxes(1, 2)
+            products = some @ (means @ divided.T) @ back
+            weights, cuts = weigh(products, sides[asked], kept)
+            balance_i, balance_j = (
+                np.sign((noise @ back + products[:, [c]]) @ weights - cuts).mean(axis=1)
+                for noise, c in ((noise_i, i), (noise_j, j))
+            )
+            total[t : t + len(some), asked] += 0.5 + toward_i * (balance_i - balance_j) / 4
         count[asked] += 1
-    return total / count
+    found = total / count
+    return found[0] if turns is None else found
 
 
 def _held_out_together(sides: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
@@ -299,20 +313,12 @@ def _held_out_together(sides: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
     factored code is a line through the other two.
     """
     place = np.where(sides, np.cumsum(sides, axis=1), np.cumsum(~sides, axis=1))
-    few = (sides.sum(axis=1) == 2) & ((~sides).sum(axis=1) == 2)
+    many = (sides.sum(axis=1) != 2) | ((~sides).sum(axis=1) != 2)
     asked = {
-        (i, j): np.flatnonzero((sides[:, i] != sides[:, j]) & (~few | (place[:, i] == place[:, j])))
+        (i, j): np.flatnonzero((sides[:, i] != sides[:, j]) & (many | (place[:, i] == place[:, j])))
         for i, j in combinations(range(sides.shape[1]), 2)
     }
     return {pair: rows for pair, rows in asked.items() if len(rows)}
-
-
-def noise_without(
-    residuals: np.ndarray, codes: np.ndarray, sides: np.ndarray
-) -> dict[tuple[int, int], Noise]:
-    """The noise of all samples but those of two conditions on different sides, by these two."""
-    pairs = _held_out_together(sides)
-    return {(i, j): Noise.of(residuals[(codes != i) & (codes != j)]) for i, j in pairs}
 
 
 def shattering_dimensionality(
@@ -377,10 +383,11 @@ def decoding_accuracy(
     X: np.ndarray, codes: np.ndarray, sides: np.ndarray, parts: np.ndarray
 ) -> np.ndarray:
     """Accuracy of each dichotomy on parts of the samples that are left out in turn."""
-    found = []
-    for k in range(int(parts.max()) + 1):
-        test = parts == k
-        model = fit_discriminant(X[~test], codes[~test], sides.shape[1])
-        weights, cut = model.project(sides)
-        found.append(accuracy_of(X[test], codes[test], sides, weights, cut))
-    return np.mean(found, axis=0)
+    rest = rest_means(*part_means(X, codes, parts))
+    scores = np.empty((len(X), len(sides)))
+    for k, means in enumerate(rest):
+        train, test = parts != k, parts == k
+        divided = Noise.of(X[train] - means[codes[train]]).divide(means)
+        weights, cuts = weigh(means @ divided.T, sides)
+        scores[test] = X[test] @ divided.T @ weights - cuts
+    return accuracy_of(scores, codes, sides, parts)

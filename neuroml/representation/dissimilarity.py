@@ -80,10 +80,7 @@ def representational_dissimilarity(
             )
     if metric == "crossnobis":
         parts = parts_of_samples(codes, names, sessions)
-        means = np.stack(
-            [condition_means(table[parts == k], codes[parts == k]) for k in range(parts.max() + 1)]
-        )
-        counts = np.stack([np.bincount(codes[parts == k]) for k in range(parts.max() + 1)])
+        means, counts = part_means(table, codes, parts)
         weight = None if precision is None else _square(precision, table.shape[1])
         return crossnobis(means, counts, weight)
     means = condition_means(table, codes)
@@ -170,6 +167,23 @@ def parts_of_samples(
     return parts
 
 
+def part_means(
+    X: np.ndarray, codes: np.ndarray, parts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means (n_parts, n_conditions, n_units) and numbers of samples of each condition and part."""
+    n_parts, n_conditions = int(parts.max()) + 1, int(codes.max()) + 1
+    cells = parts * n_conditions + codes  # every one has samples, as `parts_of_samples` saw to
+    means = condition_means(X, cells).reshape(n_parts, n_conditions, -1)
+    return means, np.bincount(cells).reshape(n_parts, n_conditions)
+
+
+def rest_means(means: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Means of all samples outside each part, from what `part_means` returns."""
+    weights = counts[:, :, None]
+    sums = means * weights
+    return (sums.sum(axis=0) - sums) / (weights.sum(axis=0) - weights)
+
+
 def crossnobis(
     means: np.ndarray, counts: np.ndarray, precision: np.ndarray | None = None
 ) -> np.ndarray:
@@ -184,10 +198,10 @@ def crossnobis(
     """
     n_parts, _, n_units = means.shape
     means = means - means.mean(axis=(0, 1))  # large offsets would cancel the digits of differences
-    sums = means * counts[:, :, None]
-    rest = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)[:, :, None]
-    weighted = rest if precision is None else rest @ precision
-    products = np.einsum("kiu,kju->ij", means, weighted, optimize=True) / n_parts
+    products = np.zeros((means.shape[1], means.shape[1]))
+    for own, rest in zip(means, rest_means(means, counts), strict=True):
+        products += own @ (rest if precision is None else rest @ precision).T
+    products /= n_parts
     return _distances((products + products.T) / 2, n_units)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,11 +25,15 @@ from neuroml.representation.dichotomies import (
     cross_condition_accuracy,
     decoding_accuracy,
     dichotomies,
-    noise_without,
     number_of_dichotomies,
     parallelism,
 )
-from neuroml.representation.dissimilarity import crossnobis, parts_of_samples
+from neuroml.representation.dissimilarity import (
+    crossnobis,
+    part_means,
+    parts_of_samples,
+    rest_means,
+)
 
 __all__ = ["PopulationGeometry"]
 
@@ -187,7 +190,7 @@ class PopulationGeometry(Estimator):
             sides = as_dichotomies(labels, len(names))
         self.conditions_, self.dichotomies_ = names, sides
         self.condition_means_ = condition_means(table, codes)
-        self.dissimilarity_ = crossnobis(*_part_means(table, codes, parts))
+        self.dissimilarity_ = crossnobis(*part_means(table, codes, parts))
         # only distances change with the scale, as its square
         largest = np.abs(table - table.mean(axis=0)).max()
         table = standardized(table)
@@ -198,7 +201,8 @@ class PopulationGeometry(Estimator):
         ]
         for draw in shuffled:
             del draw["participation_ratio"]
-        rotated = self._rotations(table, codes, sides, rotation_rng)
+        turns = _rotations(len(names), self.n_permutations, rotation_rng)
+        rotated = _abstract(table, codes, sides, turns)
         resampled = []
         for _ in range(self.n_bootstrap):
             units = unit_rng.integers(table.shape[1], size=table.shape[1])
@@ -206,29 +210,8 @@ class PopulationGeometry(Estimator):
             resampled.append(_measured(part, codes, parts, sides) | _abstract(part, codes, sides))
         for draw in (observed, *shuffled, *resampled):
             draw["distance"] = draw["distance"] * largest**2
-        self.table_ = _table(observed, _stacked(shuffled) | _stacked(rotated), _stacked(resampled))
+        self.table_ = _table(observed, _stacked(shuffled) | rotated, _stacked(resampled))
         return self
-
-    def _rotations(
-        self, X: np.ndarray, codes: np.ndarray, sides: np.ndarray, rng: np.random.Generator
-    ) -> list[dict[str, np.ndarray]]:
-        """CCGP and parallelism of means that are rotated within their covariance."""
-        means = condition_means(X, codes)
-        n = len(means)
-        middle = means.mean(axis=0)
-        residuals = X - means[codes]
-        # rotations leave the noise as it is, so it is decomposed once for all of them
-        usable = _balanced(sides)
-        noises = noise_without(residuals, codes, sides[usable]) if usable.any() else {}
-        # an orthonormal basis of what is orthogonal to the mean over conditions
-        basis = np.linalg.svd(np.eye(n) - 1 / n)[0][:, : n - 1]
-        found = []
-        for _ in range(self.n_permutations):
-            turn, R = np.linalg.qr(rng.normal(size=(n - 1, n - 1)))
-            turn = turn * np.sign(np.diag(R))  # uniform over rotations
-            moved = basis @ turn @ basis.T @ (means - middle) + middle
-            found.append(_abstract(residuals + moved[codes], codes, sides, noises))
-        return found
 
     def to_frame(self) -> pd.DataFrame:
         """Return what was found as a table.
@@ -253,20 +236,11 @@ def _shuffled(codes: np.ndarray, parts: np.ndarray, rng: np.random.Generator) ->
     return found
 
 
-def _part_means(
-    X: np.ndarray, codes: np.ndarray, parts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Means (n_parts, n_conditions, n_units) and numbers of trials of each part."""
-    own = [parts == k for k in range(int(parts.max()) + 1)]
-    means = np.stack([condition_means(X[rows], codes[rows]) for rows in own])
-    return means, np.stack([np.bincount(codes[rows]) for rows in own])
-
-
 def _measured(
     X: np.ndarray, codes: np.ndarray, parts: np.ndarray, sides: np.ndarray
 ) -> dict[str, np.ndarray]:
     """What shuffled conditions are the null of."""
-    means, counts = _part_means(X, codes, parts)
+    means, counts = part_means(X, codes, parts)
     distances = crossnobis(means, counts)
     above = np.triu_indices(len(distances), 1)
     return {
@@ -293,10 +267,8 @@ def _reliability(means: np.ndarray, counts: np.ndarray) -> float:
     above = np.triu_indices(means.shape[1], 1)
     if len(above[0]) < 3:
         return float("nan")  # two conditions have one distance
-    sums = means * counts[:, :, None]
-    rest = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)[:, :, None]
     values = []
-    for one, other in zip(means, rest, strict=True):
+    for one, other in zip(means, rest_means(means, counts), strict=True):
         first, second = (_squared(part)[above] for part in (one, other))
         if first.std() > 0 and second.std() > 0:
             values.append(np.corrcoef(first, second)[0, 1])
@@ -308,24 +280,35 @@ def _squared(means: np.ndarray) -> np.ndarray:
     return own[:, None] + own - 2 * means @ means.T
 
 
-def _balanced(sides: np.ndarray) -> np.ndarray:
-    """Dichotomies with two or more conditions on either side, which can generalize."""
-    return (sides.sum(axis=1) >= 2) & ((~sides).sum(axis=1) >= 2)
+def _rotations(n_conditions: int, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Turns of conditions about their mean (number, n_conditions, n_conditions).
+
+    As combinations of conditions they leave the covariance that the means have over units.
+    """
+    # an orthonormal basis of what is orthogonal to the mean over conditions
+    basis = np.linalg.svd(np.eye(n_conditions) - 1 / n_conditions)[0][:, : n_conditions - 1]
+    found = []
+    for _ in range(number):
+        turn, R = np.linalg.qr(rng.normal(size=(n_conditions - 1, n_conditions - 1)))
+        found.append(basis @ (turn * np.sign(np.diag(R))) @ basis.T)  # uniform over rotations
+    return np.array(found)
 
 
 def _abstract(
-    X: np.ndarray, codes: np.ndarray, sides: np.ndarray, noises: Any = None
+    X: np.ndarray, codes: np.ndarray, sides: np.ndarray, turns: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """What rotated means are the null of; NaN for dichotomies that have none."""
-    usable = _balanced(sides)
+    """What rotated means are the null of, once or for each turn; NaN for dichotomies without it."""
+    usable = (sides.sum(axis=1) >= 2) & ((~sides).sum(axis=1) >= 2)
     equal = usable & (sides.sum(axis=1) == (~sides).sum(axis=1))
-    found = {name: np.full(len(sides), np.nan) for name in ("ccgp", "parallelism")}
+    means = condition_means(X, codes)
+    codes_of_means = means[None] if turns is None else turns @ (means - means.mean(axis=0))
+    shape = (len(codes_of_means), len(sides))
+    found = {name: np.full(shape, np.nan) for name in ("ccgp", "parallelism")}
     if usable.any():
-        found["ccgp"][usable] = cross_condition_accuracy(X, codes, sides[usable], noises)
-    if equal.any():
-        means = condition_means(X, codes)
-        found["parallelism"][equal] = [parallelism(means, side) for side in sides[equal]]
-    return found
+        found["ccgp"][:, usable] = cross_condition_accuracy(X, codes, sides[usable], turns)
+    for row, moved in zip(found["parallelism"], codes_of_means, strict=True):
+        row[equal] = [parallelism(moved, side) for side in sides[equal]]
+    return {name: rows[0] if turns is None else rows for name, rows in found.items()}
 
 
 def _stacked(draws: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

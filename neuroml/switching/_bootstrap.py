@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from neuroml._core.files import atomic_path, atomic_write, remove_partial
+from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.parallel import run_parallel
 from neuroml.exceptions import DataError
 from neuroml.switching._chain import Chain
@@ -192,21 +193,15 @@ def tidy(
     labels : dict of str to dict of str to list
         Of each parameter, what its outputs and features are called; states are numbers.
     """
-    blocks = []
+    found = []
     for name in resamples[0]:
         values = np.stack([one[name] for one in resamples])
-        axes = ("resample", *AXES[name])
-        own = [
-            labels[name].get(axis, list(range(n)))
-            for axis, n in zip(axes, values.shape, strict=True)
-        ]
-        index = pd.MultiIndex.from_product(own, names=axes)
-        block = pd.DataFrame({"value": values.ravel()}, index=index).reset_index()
-        blocks.append(block.assign(parameter=name))
+        axes = {
+            axis: labels[name].get(axis, range(n))
+            for axis, n in zip(("resample", *AXES[name]), values.shape, strict=True)
+        }
+        found.append(Quantity(name, values, axes))
+    table = long_frame(found).rename(columns={"quantity": "parameter"})
     columns = ["resample", "parameter", "state", "to_state", "output", "to_output", "feature"]
-    table = pd.concat([block for block in blocks if len(block)], ignore_index=True)
-    used = [column for column in columns if column in table]
-    for column in {"state", "to_state"} & set(used):
-        table[column] = table[column].astype("Int64")  # whole numbers, and missing ones
-    table = table[[*used, "value"]]
+    table = table[[*(column for column in columns if column in table), "value"]]
     return table.sort_values("resample", kind="stable", ignore_index=True)

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
+from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.validation import column_indices
 from neuroml.switching._bootstrap import AXES
 from neuroml.switching._em import Model
 from neuroml.switching._observations.families import NOISE
 
-__all__ = ["axis_labels", "join_weights", "named_parameters", "split_weights"]
+__all__ = ["axis_labels", "join_weights", "named_parameters", "parameter_frame", "split_weights"]
 
 
 def join_weights(weights: np.ndarray, intercept: np.ndarray, *, has_intercept: bool) -> np.ndarray:
@@ -72,3 +74,51 @@ def axis_labels(
         "weights": of_outputs | {"feature": chosen["emission_columns"]},
         "transition_weights": {"feature": chosen["transition_columns"]},
     }
+
+
+def parameter_frame(
+    model: Any, labels: Mapping[str, Mapping[str, Sequence[Any]]], errors: Mapping[str, Any]
+) -> pd.DataFrame:
+    """The table of `SwitchingGLM.to_frame`.
+
+    Parameters
+    ----------
+    model : SwitchingGLM
+        A fitted one.
+    labels : mapping
+        From `axis_labels`.
+    errors : mapping of str to ndarray
+        Standard errors by the names of `AXES`; others are not used.
+    """
+    found = []
+    for name, axes in {**AXES, "occupancy": ("state",)}.items():
+        for prefix, first in (("", ()), ("subject_", ("subject",))):
+            values = getattr(model, f"{prefix}{name}_", None)
+            if values is None or isinstance(values, pd.DataFrame):
+                continue
+            own = {"subject": model.subjects_.tolist()} if first else {}
+            known = own | dict(labels.get(name, {}))
+            sizes = dict(zip((*first, *axes), np.shape(values), strict=True))
+            named = {axis: known.get(axis, range(n)) for axis, n in sizes.items()}
+            se = getattr(model, f"{prefix}{name}_std_", None) if first else errors.get(name)
+            found.append(Quantity(f"{prefix}{name}", values, named, se))
+    return long_frame(found)
+
+
+def population_frame(model: Any, units: Sequence[Any]) -> pd.DataFrame:
+    """The table of `SwitchingPopulationGLM.to_frame`, with the names or numbers of the units."""
+    states = range(len(model.occupancy_))
+    pair, state = {"unit": units, "from_unit": units}, {"state": states}
+    lags = range(1, model.filters_.shape[1] + 1)
+    found = [
+        Quantity("weights", model.weights_, {**state, **pair}),
+        Quantity("intercept", model.intercept_, {**state, "unit": units}),
+        Quantity("filters", model.filters_, {"from_unit": units, "lag": lags}),
+        Quantity("transition_matrix", model.transition_matrix_, state | {"to_state": states}),
+        Quantity("initial_proba", model.initial_proba_, state),
+        Quantity("occupancy", model.occupancy_, state),
+    ]
+    if hasattr(model, "connection_probability_"):
+        signs = pair | {"sign": ["inhibitory", "no connection", "excitatory"]}
+        found.append(Quantity("connection_probability", model.connection_probability_, signs))
+    return long_frame(found)

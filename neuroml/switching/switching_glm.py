@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from copy import deepcopy
 from numbers import Integral, Real
 from pathlib import Path
@@ -61,7 +61,13 @@ from neuroml.switching._observations.families import (
     noise_name,
 )
 from neuroml.switching._observations.gaussian import COVARIANCE_TYPES
-from neuroml.switching._parameters import axis_labels, join_weights, named_parameters, split_weights
+from neuroml.switching._parameters import (
+    axis_labels,
+    join_weights,
+    named_parameters,
+    parameter_frame,
+    split_weights,
+)
 from neuroml.switching._pooling import (
     POOLINGS,
     WITHOUT_PARTIAL,
@@ -812,6 +818,27 @@ class SwitchingGLM(SwitchingModel):
             ],
             self._labels(),
         )
+
+    def to_frame(self, errors: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Return all parameters as one tidy table.
+
+        Parameters
+        ----------
+        errors : Bunch, optional
+            From `standard_errors`, which needs the training data.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity`` (the fitted attribute's name without its underscore),
+            ``state``, ``to_state`` of transitions, ``output``, ``to_output`` of covariances,
+            ``feature``, ``subject`` of parameters that subjects have of their own, ``value``, and
+            ``se`` where it is known: with ``errors``, and of subjects with partial pooling, whose
+            posterior standard deviation it is. Columns that no parameter of this model has are
+            left out.
+        """
+        check_is_fitted(self)
+        return parameter_frame(self, self._labels(), dict(errors or {}))
 
     @classmethod
     def from_parameters(

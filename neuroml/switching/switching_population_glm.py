@@ -6,10 +6,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import RANDOM_STATE, Interval, StrOptions, validated_fit
+from neuroml._core.frames import feature_labels
 from neuroml._core.iteration import FitTrace, best_restart, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.recording import break_points
@@ -27,6 +29,7 @@ from neuroml.switching._observations.population import (
     PopulationCounts,
     PopulationData,
 )
+from neuroml.switching._parameters import population_frame
 from neuroml.switching._ridge import choose_ridge
 from neuroml.switching._subjects import check_subjects
 
@@ -480,6 +483,21 @@ class SwitchingPopulationGLM(SwitchingModel):
                 draw_counts(path, self.intercept_, self.weights_, self.filters_, self.link, rng)
             )
         return np.concatenate(spikes), np.concatenate(states)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return couplings, intercepts, filters and the chain as one tidy table.
+
+        Returns
+        -------
+        DataFrame
+            One value per row: ``quantity``, ``state`` and ``to_state``, ``unit`` and ``from_unit``
+            (names or numbers of columns of the spikes), ``lag`` (bins), ``sign``, ``value``.
+            Quantities: "weights" (the coupling from one unit to the other), "intercept",
+            "filters" of each sending unit, "transition_matrix", "initial_proba", "occupancy" and,
+            with priors of signs, "connection_probability".
+        """
+        check_is_fitted(self)
+        return population_frame(self, feature_labels(self))
 
     @classmethod
     def published(cls, **overrides: Any) -> SwitchingPopulationGLM:

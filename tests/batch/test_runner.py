@@ -31,7 +31,8 @@ def test_a_bad_recording_is_recorded_and_the_others_go_on(cohort, tmp_path):
     failed = read_manifest(out / "manifest.jsonl")["sub-02"]
     assert "constant" in failed["error"] and "Traceback" in failed["traceback"]
     assert sorted(p.name for p in (out / "jobs" / "sub-01").iterdir()) == sorted(
-        ["model.safetensors", "table.csv", "summary.json"]
+        ["model.safetensors", "summary.json"]
+        + [f"{name}.{end}" for name in ("table", "parameters") for end in ("csv", "json")]
         + [f"{n}.{s}" for n in ("components", "convergence", "groups") for s in ("png", "svg")]
     )
 
@@ -47,6 +48,14 @@ def test_outputs_can_be_read_back(cohort, tmp_path):
     pairs = table.query("quantity == 'loading' and axis == 'pair' and component == 0")
     assert pairs["label"].tolist()[:2] == ["a--b", "a--c"]
     np.testing.assert_allclose(pairs["value"], model[-1].cp_.factors[1][:, 0])
+    learned = pd.read_csv(folder / "parameters.csv")
+    own = learned.query("quantity == 'loading' and mode == 1 and component == 0")
+    assert own["label"].tolist()[:2] == ["a--b", "a--c"]
+    np.testing.assert_allclose(own["value"], model[-1].cp_.factors[1][:, 0])
+    for path in folder.glob("*.csv"):
+        about = json.loads(path.with_suffix(".json").read_text())
+        assert list(about["Columns"]) == list(pd.read_csv(path, nrows=1))
+        assert about["Model"] == "NonnegativeCP" and about["Columns"]["value"]["Description"]
 
 
 def test_a_second_run_does_nothing_and_force_does_all(cohort, tmp_path):
@@ -115,6 +124,7 @@ def test_a_rerun_removes_what_the_run_wrote_and_nothing_else(cohort, tmp_path, f
     assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} == {
         "model.safetensors",
         "table.csv",
+        "table.json",
         "summary.json",
         "notes.png",
         "groups.png",

@@ -55,8 +55,8 @@ def test_types_come_in_falling_order_of_their_number_of_cells():
                          np.flatnonzero(types == 1)[:8]])  # fmt: skip
     model = FunctionalTypes(3, n_bootstrap=0, random_state=0).fit(X[keep])
     np.testing.assert_array_equal(model.labels_, np.array([1, 2, 0])[types[keep]])
-    frame = model.to_frame()
-    assert frame["n_cells"].tolist() == [30, 20, 8] and frame.index.name == "type"
+    table = model.to_frame().set_index(["quantity", "type"])["value"]
+    assert table["n_cells"].tolist() == [30, 20, 8]
     assert np.isnan(model.stability_)
 
 
@@ -170,7 +170,11 @@ def test_further_features_in_their_own_units_tell_types_apart():
     features = pd.DataFrame({"soma": size, "depth": np.random.default_rng(1).normal(size=60)})
     model = FunctionalTypes(2, random_state=0).fit(X, features=features)
     assert adjusted_rand_score(size > 160, model.labels_) == 1
-    assert list(model.to_frame().columns[-2:]) == ["soma", "depth"]
+    assert model.to_frame()["feature"].dropna().unique().tolist() == [
+        "component 0",
+        "soma",
+        "depth",
+    ]
     turned = features[["depth", "soma"]]
     np.testing.assert_array_equal(model.predict(X, features=turned), model.labels_)
     again = FunctionalTypes(2, random_state=0).fit(X, features=features / 1000)

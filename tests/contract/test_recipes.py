@@ -117,6 +117,11 @@ def test_what_passes_the_check_is_fitted_and_reported(finished):
     assert all((folder / f"{name}.svg").is_file() for name, _ in summary["figures"])
     table = pd.read_csv(folder / "table.csv")
     assert list(table.columns) == ["quantity", "component", "axis", "label", "value"]
+    assert (folder / "parameters.csv").is_file() == hasattr(estimator, "to_frame")
+    assert (folder / "posteriors.csv").is_file() == hasattr(estimator, "filter_proba")
+    for path in folder.glob("*.csv"):
+        about = json.loads(path.with_suffix(".json").read_text())
+        assert list(about["Columns"]) == list(pd.read_csv(path, nrows=1))
     assert type(neuroml.load(folder / "model.safetensors")) is type(estimator)
 
 

@@ -128,3 +128,12 @@ def test_a_model_must_be_fitted_and_have_what_is_drawn(drawing):
         plot(other, *others, **case.required)
     with pytest.raises(DataError, match="is drawn from a fitted estimator.*found ndarray"):
         plot(np.zeros(3), *others, **case.required)
+
+
+def test_a_saved_figure_keeps_its_window(tmp_path):
+    figure = Figure(layout="constrained")
+    figure.subplots().plot([0, 1])
+    canvas, dpi = figure.canvas, figure.dpi
+    first = [path.read_bytes() for path in plotting.save_figure(figure, tmp_path / "a")]
+    assert figure.canvas is canvas and figure.dpi == dpi
+    assert [path.read_bytes() for path in plotting.save_figure(figure, tmp_path / "a")] == first

@@ -14,8 +14,9 @@ from neuroml.representation import (
     shattering_dimensionality,
 )
 from neuroml.representation._checks import standardized
-from neuroml.representation._readout import Discriminant, Noise, accuracy_of
-from neuroml.representation.dichotomies import cross_condition_accuracy
+from neuroml.representation._readout import Noise, weigh
+from neuroml.representation.dichotomies import cross_condition_accuracy, decoding_accuracy
+from neuroml.representation.population_geometry import _rotations
 
 RNG = np.random.default_rng
 CUBE = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)], dtype=float)
@@ -99,27 +100,96 @@ def test_a_line_shatters_little():
     assert shattering_dimensionality(*noise) == pytest.approx(0.5, abs=0.08)
 
 
+def fisher(X, y, side, kept):
+    """Direction and threshold with the covariance within groups written out."""
+    X, y = X[np.isin(y, np.flatnonzero(kept))], y[np.isin(y, np.flatnonzero(kept))]
+    means = np.array([X[y == c].mean(0) if kept[c] else np.zeros(X.shape[1]) for c in range(6)])
+    residuals = X - means[y]
+    share = ledoit_wolf_shrinkage(residuals, assume_centered=True)
+    ridge = (share + 1e-9) * (residuals**2).mean() * np.eye(X.shape[1])
+    groups = [means[side & kept], means[~side & kept]]
+    scatter = sum((g - g.mean(0)).T @ (g - g.mean(0)) for g in groups) / kept.sum()
+    S = (1 - share) * residuals.T @ residuals / len(X) + ridge + scatter
+    direction = np.linalg.solve(S, groups[0].mean(0) - groups[1].mean(0))
+    return direction, (groups[0].mean(0) + groups[1].mean(0)) / 2 @ direction
+
+
+def right(X, y, side, direction, cut):
+    """Share of trials on their side, of each condition that is there, of both sides."""
+    scores = [
+        ((X[y == c] @ direction > cut) == side[c]).mean() if (y == c).any() else np.nan
+        for c in range(6)
+    ]
+    return (np.nanmean(np.array(scores)[side]) + np.nanmean(np.array(scores)[~side])) / 2
+
+
+def six_places(n_units):
+    y = np.tile(np.arange(6), 5)
+    rng = RNG(n_units)
+    X = rng.normal(size=(6, n_units))[y] + rng.normal(size=(30, n_units))
+    sides = np.array([[1, 1, 0, 1, 0, 0], [1, 0, 0, 0, 1, 0], [1, 0, 1, 1, 1, 0]], dtype=bool)
+    return X[:-3], y[:-3], sides  # conditions differ in their number of trials
+
+
 @pytest.mark.parametrize("n_units", [4, 60])
 def test_the_discriminant_is_that_of_the_whole_covariance(n_units):
-    """Fisher's direction with the scatter within groups written out, by either decomposition."""
-    rng = RNG(0)
-    y = np.repeat(np.arange(6), 5)
-    X = rng.normal(size=(6, n_units))[y] + rng.normal(size=(30, n_units))
-    means = np.array([X[y == c].mean(0) for c in range(6)])
-    side = np.array([True, True, False, True, False, False])
+    X, y, sides = six_places(n_units)
     kept = np.array([True, True, True, True, True, False])
-    noise = Noise.of(X - means[y])
-    residuals = X - means[y]
-    scale = (residuals**2).mean()
-    N = (1 - noise.share) * residuals.T @ residuals / 30 + noise.ridge * np.eye(n_units)
-    assert noise.ridge == pytest.approx(noise.share * scale, rel=1e-6, abs=2e-9 * scale)
-    groups = [means[side & kept], means[~side & kept]]
-    scatter = sum((g - g.mean(0)).T @ (g - g.mean(0)) for g in groups) / 5
-    expected = np.linalg.solve(N + scatter, groups[0].mean(0) - groups[1].mean(0))
-    weights, cut = Discriminant(means, noise.divide(means)).project(side[None], kept)
-    np.testing.assert_allclose(weights[:, 0], expected, rtol=1e-6, atol=1e-9)
-    middle = (groups[0].mean(0) + groups[1].mean(0)) / 2
-    np.testing.assert_allclose(cut[0], middle @ expected, rtol=1e-6)
+    means = np.array([X[y == c].mean(0) for c in range(6)])
+    own = kept[y]
+    divided = Noise.of(X[own] - means[y[own]]).divide(means)
+    weights, cuts = weigh(means @ divided.T, sides, kept)
+    for d, side in enumerate(sides):
+        direction, cut = fisher(X, y, side, kept)
+        np.testing.assert_allclose(divided.T @ weights[:, d], direction, rtol=1e-7, atol=1e-10)
+        np.testing.assert_allclose(cuts[0, d], cut, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_units", [4, 60])
+def test_generalization_and_its_rotations_against_loops(n_units):
+    """Every pair held out, every dichotomy fitted alone, the trials of every rotation built."""
+    X, y, sides = six_places(n_units)
+    means = np.array([X[y == c].mean(0) for c in range(6)])
+    turns = _rotations(6, 3, RNG(0))
+    moved = turns @ (means - means.mean(0))
+    # rotations within the covariance that the means have over units
+    expected = np.cov(means.T, bias=True) * 6
+    for turned in moved:
+        np.testing.assert_allclose(turned.T @ turned, expected, atol=1e-12)
+
+    def generalized(table, side):
+        found = []
+        for i in np.flatnonzero(side):
+            for j in np.flatnonzero(~side):
+                kept = ~np.isin(np.arange(6), [i, j])
+                test = ~kept[y]
+                found.append(right(table[test], y[test], side, *fisher(table, y, side, kept)))
+        return np.mean(found)
+
+    observed = cross_condition_accuracy(X, y, sides)
+    np.testing.assert_allclose(observed, [generalized(X, side) for side in sides], atol=1e-9)
+    null = cross_condition_accuracy(X, y, sides, turns)
+    written_out = [[generalized(X - means[y] + m[y], side) for side in sides] for m in moved]
+    np.testing.assert_allclose(null, written_out, atol=1e-9)
+    # many rotations are computed in batches
+    many = cross_condition_accuracy(X, y, sides, np.tile(turns, (15, 1, 1)))
+    np.testing.assert_allclose(many, np.tile(null, (15, 1)), atol=1e-9)
+
+
+@pytest.mark.parametrize("n_units", [4, 60])
+def test_decoding_against_loops(n_units):
+    X, y, sides = six_places(n_units)
+    parts = np.minimum(np.arange(len(y)) // 6, 3)
+    everything = np.ones(6, dtype=bool)
+    written_out = [
+        np.mean([
+            right(X[parts == k], y[parts == k], side,
+                  *fisher(X[parts != k], y[parts != k], side, everything))
+            for k in range(4)
+        ])
+        for side in sides
+    ]  # fmt: skip
+    np.testing.assert_allclose(decoding_accuracy(X, y, sides, parts), written_out, atol=1e-9)
 
 
 @pytest.mark.parametrize(("n", "n_units"), [(30, 8), (12, 40), (2, 5)])
@@ -131,19 +201,11 @@ def test_noise_is_shrunk_as_scikit_learn_shrinks_it(n, n_units):
 
 
 def test_many_dichotomies_at_once_are_what_each_is_alone():
-    """Batched numbers against one dichotomy after the other, and scores written out."""
+    """Batched numbers against one dichotomy after the other."""
     X, y = trials(RNG(3).normal(size=(8, 20)), repeats=6, noise=1.0)
     sides = dichotomies(8)
     together = cross_condition_accuracy(standardized(X), y, sides)
     np.testing.assert_allclose(together, [ccgp(X, y, side) for side in sides], atol=1e-10)
-    weights, cut = RNG(0).normal(size=(20, 35)), RNG(1).normal(size=35)
-    right = ((X @ weights > cut) == sides[:, y].T).astype(float)
-    by_condition = np.array([right[y == c].mean(0) for c in range(8)])
-    written_out = [
-        (by_condition[side, d].mean() + by_condition[~side, d].mean()) / 2
-        for d, side in enumerate(sides)
-    ]
-    np.testing.assert_allclose(accuracy_of(X, y, sides, weights, cut), written_out, atol=1e-10)
 
 
 def test_what_has_no_answer_is_refused():

@@ -1,10 +1,13 @@
 """Distances of conditions against loops; products of independent parts have no bias."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from neuroml.exceptions import DataError
 from neuroml.representation import representational_dissimilarity
+from neuroml.representation._checks import condition_means
 
 RNG = np.random.default_rng
 
@@ -17,8 +20,9 @@ def data(n_sessions=3, n_conditions=4, repeats=2, n_units=6, seed=0, signal=1.0)
     return means[y] + rng.normal(size=(len(y), n_units)), y, sessions
 
 
-def test_crossnobis_against_loops():
-    X, y, sessions = data()
+@pytest.mark.parametrize("lost", [0, 3])
+def test_crossnobis_against_loops(lost):
+    X, y, sessions = (part[lost:] for part in data(repeats=4))  # 3 lost: numbers that differ
     P = np.linalg.inv(np.cov(RNG(1).normal(size=(6, 50))))
     expected = np.zeros((4, 4))
     for k in range(3):
@@ -32,6 +36,16 @@ def test_crossnobis_against_loops():
         X, y, metric="crossnobis", sessions=sessions, precision=P
     )
     np.testing.assert_allclose(found, symmetric, atol=1e-12)
+
+
+def test_means_of_many_conditions_need_no_table_of_conditions_and_samples():
+    X, codes = RNG(0).normal(size=(4000, 5)), np.arange(4000) % 1000
+    tracemalloc.start()
+    means = condition_means(X, codes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(means, X.reshape(4, 1000, 5).mean(0), atol=1e-12)
+    assert peak < 10 * X.nbytes  # such a table has 200 times the size of X
 
 
 def test_euclidean_and_correlation_against_numpy():

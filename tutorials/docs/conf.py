@@ -70,6 +70,9 @@ sphinx_gallery_conf = {
     "image_scrapers": (scrape_figures,),
     "examples_dirs": "..",
     "gallery_dirs": "auto_tutorials",
+    # each page of the reference ends with the tutorials that use what it documents
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("neuroml",),
     "filename_pattern": r"/\d\d_",
     "ignore_pattern": r"conf\.py",
     "within_subsection_order": "FileNameSortKey",

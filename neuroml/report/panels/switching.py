@@ -18,7 +18,7 @@ from neuroml.plotting import (
 )
 from neuroml.report.context import Context
 from neuroml.report.elements import Panel, last_step
-from neuroml.report.tables.switching import output_names
+from neuroml.report.tables.switching import fitted_to, output_names
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 __all__ = ["glm", "population_glm"]
@@ -43,8 +43,8 @@ def glm(model: BaseEstimator, context: Context) -> list[Panel]:
     )
     if context.y is None:
         return [_without_data("States, weights, visits and psychometric curves"), convergence]
-    posterior = model.predict_proba(context.X, context.y, sessions=context.sessions)
-    path = model.predict(context.X, context.y, sessions=context.sessions)
+    given, whose = fitted_to(model, context)
+    posterior, path = model.predict_proba(*given, **whose), model.predict(*given, **whose)
     return [
         Panel(
             "states",
@@ -142,8 +142,11 @@ def _weights(model: SwitchingGLM, context: Context) -> Panel:
     if context.X is None:
         caption = "Intercept of every output in every state: its mean, on the scale of the link."
         return Panel("intercepts", plot_intercepts(model, output_names=names), caption)
-    errors = model.standard_errors(context.X, context.y, sessions=context.sessions).weights
-    known = bool(np.isfinite(errors).all())
+    # those of weights that subjects have of their own are not defined
+    complete = model.pooling == "complete"
+    given = (context.X, context.y)
+    errors = model.standard_errors(*given, sessions=context.sessions).weights if complete else None
+    known = errors is not None and bool(np.isfinite(errors).all())
     after = f" Inputs are those after {', '.join(context.through)}." if context.through else ""
     n_outputs = model.weights_.shape[1]
     first = f" on the first {_MOST_OUTPUTS} outputs" if n_outputs > _MOST_OUTPUTS else ""
@@ -152,6 +155,8 @@ def _weights(model: SwitchingGLM, context: Context) -> Panel:
         if known
         else "without intervals: the observed information does not determine all of them."
     )
+    if not complete:
+        bars = "of the cohort; those of every subject are in the table of parameters."
     return Panel(
         "weights",
         plot_weights(

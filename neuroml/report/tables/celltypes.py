@@ -43,18 +43,14 @@ def clusters(model: BaseEstimator, context: Context) -> pd.DataFrame:
 def types(model: BaseEstimator, context: Context) -> pd.DataFrame:  # noqa: ARG001
     """Types with their share of the cells and mean features, and the type of each cell."""
     model = last_step(model)
-    table = model.to_frame()
-    rows = [
-        (name, str(kind), "", "", float(value))
-        for kind, values in table[["share", "n_cells"]].iterrows()
-        for name, value in values.items()
-    ]
-    rows += [
-        ("mean", str(kind), "feature", str(name), float(value))
-        for kind, values in table.drop(columns=["share", "n_cells"]).iterrows()
-        for name, value in values.items()
-    ]
-    rows += [("type", "", "unit", str(i), float(label)) for i, label in enumerate(model.labels_)]
+    rows = []
+    for row in model.to_frame().itertuples():
+        where = {
+            "mean": (str(row.type), "feature", str(row.feature)),
+            "type": ("", "unit", str(row.cell)),
+            "weight": ("", f"input of {row.feature}", str(row.input)),
+        }.get(row.quantity, (str(row.type), "", ""))
+        rows.append((row.quantity, *where, float(row.value)))
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 

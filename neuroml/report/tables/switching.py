@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
@@ -11,7 +13,7 @@ from neuroml.report.elements import TABLE_COLUMNS, last_step
 from neuroml.report.tables.switching_population import sign_rows
 from neuroml.switching import SwitchingGLM
 
-__all__ = ["output_names", "tabulate"]
+__all__ = ["fitted_to", "output_names", "posteriors", "tabulate"]
 
 
 def class_names(model: SwitchingGLM, context: Context) -> list[str]:
@@ -57,3 +59,23 @@ def tabulate(model: BaseEstimator, context: Context) -> pd.DataFrame:
         rows.append(("first state", str(k), "", "", float(switching.initial_proba_[k])))
     rows += sign_rows(switching, outputs)
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
+
+
+def posteriors(model: Any, context: Context) -> pd.DataFrame | None:
+    """Probability of every state in every row, and the most probable path; None without data."""
+    given, whose = fitted_to(model, context)
+    if given[-1] is None:
+        return None
+    posterior = model.predict_proba(*given, **whose)
+    table = pd.DataFrame(posterior, columns=[f"state_{k}" for k in range(posterior.shape[1])])
+    for place, (name, values) in enumerate(
+        (("subject", context.groups), ("session", context.sessions), ("time", context.time))
+    ):
+        table.insert(place, name, "" if values is None else values)
+    return table.assign(path=model.predict(*given, **whose))
+
+
+def fitted_to(model: Any, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A switching model's data, and their sessions and subjects, as its methods take them."""
+    given = (context.X, context.y) if isinstance(model, SwitchingGLM) else (context.X,)
+    return given, {"sessions": context.sessions, "groups": context.groups}

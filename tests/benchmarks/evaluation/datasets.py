@@ -38,12 +38,16 @@ def _windows(name: str, window: int, stride: int, n_subjects: int, **options: An
     lengths = [len(x) for x in parts]
     labels = np.repeat(np.arange(len(parts)), lengths)
     settings = {"negative": "zero", "covariance": "empirical", "vectorize": False}
-    model = make_pipeline(
-        SlidingWindowConnectivity(window, stride=stride, **settings), NonnegativeCP(4, n_init=1)
-    )
+    models = {
+        f"NonnegativeCP, background {background}": make_pipeline(
+            SlidingWindowConnectivity(window, stride=stride, **settings),
+            NonnegativeCP(4, n_init=1, background=background),
+        )
+        for background in ("none", "mean")
+    }
     groups = labels if len(parts) > 1 else None
     return evaluate(
-        model, np.concatenate(parts)[:, moves], sessions=labels, groups=groups,
+        models, np.concatenate(parts)[:, moves], sessions=labels, groups=groups,
         cv=BlockedKFold(3, gap=window), random_state=0, **options,
     )  # fmt: skip
 
@@ -79,7 +83,11 @@ def alice() -> Evaluation:
     names = ["rate", "frq", "bup", "bigramlex"]
     y = {r.attrs["subject"]: _zscored(r["covariates"].sel(feature=names).values)
          for r in recordings}  # fmt: skip
-    return evaluate(CrossSubjectDecoder(), X, y, random_state=0)
+    models = {
+        "CrossSubjectDecoder": CrossSubjectDecoder(),
+        "CrossSubjectDecoder, prior pooled": CrossSubjectDecoder(prior="pooled"),
+    }
+    return evaluate(models, X, y, random_state=0)
 
 
 def _zscored(x: np.ndarray) -> np.ndarray:
@@ -128,20 +136,23 @@ def hippocampus() -> Evaluation:
 
 
 def songbird() -> Evaluation:
-    """Events of HVC while the bird sings: Gaussian states, no inputs."""
+    """Frames in which neurons of HVC have an event, while the bird sings."""
     recording = _load("songbird_hvc").recordings[0]
-    y = _zscored(recording["signal"].values)
-    y = y[:, y.std(axis=0) > 0]
-    model = SwitchingGLM(8, family="gaussian", covariance_type="diagonal", n_init=2)
-    return evaluate(model, None, y, cv=BlockedKFold(3), random_state=0)
+    events = (recording["signal"].values > 0).astype(float)
+    # a unit that is silent in a fold's training data has no rate
+    events = events[:, events.sum(axis=0) >= 10]
+    models = {
+        f"SwitchingGLM, {n} states": SwitchingGLM(n, family="poisson", n_init=5) for n in (2, 4)
+    }
+    return evaluate(models, None, events, cv=BlockedKFold(3), random_state=0)
 
 
 def chirp() -> Evaluation:
-    """Clusters of bipolar and amacrine cells that see one chirp."""
+    """Responses of clusters of bipolar and amacrine cells to one chirp."""
     recording = _load("retina_bc_ac_chirp").recordings[0]
     stimulus, responses = recording["stimulus"].values, recording["signal"].values
     model = ResponseModel(
-        "linear", n_lags=32, loss="gaussian", nonlinearity="identity", clip_length=64,
+        "conv3d", n_lags=32, loss="gaussian", nonlinearity="identity", clip_length=64,
         max_epochs=20, device="cpu",
     )  # fmt: skip
     return evaluate(model, stimulus.reshape(len(responses), -1), _zscored(responses), cv=3,
