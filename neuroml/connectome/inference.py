@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from neuroml._core.estimator import check_option
-from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.parallel import RandomState, run_parallel, show_progress, spawn_generators
 from neuroml._core.samples import check_samples
 from neuroml._core.statistics import match_rows, permutation_p_value
 from neuroml._core.validation import as_given, as_numbers, check_sessions, session_slices
@@ -95,6 +95,7 @@ def surrogate_test(
     kind: str = "shift",
     n_surrogates: int = 99,
     n_jobs: int | None = None,
+    verbose: int = 0,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
     """Test weights and block contrasts of components against surrogate cohorts of unrelated units.
@@ -116,6 +117,8 @@ def surrogate_test(
     n_surrogates : int, default=99
     n_jobs : int or None, default=None
         Number of processes, over surrogates.
+    verbose : int, default=0
+        1 shows the progress.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
@@ -130,7 +133,8 @@ def surrogate_test(
     X, sessions, groups = _rows(model, X, sessions, groups)
     rngs = spawn_generators(random_state, n_surrogates)
     tasks = [(model, X, sessions, groups, kind, rng) for rng in rngs]
-    null = np.array(list(run_parallel(_of_surrogate, tasks, n_jobs=n_jobs)))
+    done = run_parallel(_of_surrogate, tasks, n_jobs=n_jobs)
+    null = np.array(list(show_progress(done, n_surrogates, "surrogates", verbose)))
     null[:, 1] = null[:, 1].max(axis=1, keepdims=True)
     observed = _statistics(model)
     p = permutation_p_value(observed, null)
@@ -276,6 +280,7 @@ def reliability(
     scheme: str = "leave_one_out",
     n_splits: int = 10,
     n_jobs: int | None = None,
+    verbose: int = 0,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
     """Measure whether components recur in other subjects.
@@ -294,6 +299,8 @@ def reliability(
         Number of random halves.
     n_jobs : int or None, default=None
         Number of processes, over splits.
+    verbose : int, default=0
+        1 shows the progress.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
@@ -328,7 +335,8 @@ def reliability(
         outs = [np.sort(rng.permutation(subjects)[: len(subjects) // 2]) for rng in rngs]
     tasks = [(model, X, sessions, groups, out, scheme == "split_half") for out in outs]
     rows = []
-    for split, (found, error) in enumerate(run_parallel(_compare, tasks, n_jobs=n_jobs)):
+    done = run_parallel(_compare, tasks, n_jobs=n_jobs)
+    for split, (found, error) in enumerate(show_progress(done, len(tasks), "splits", verbose)):
         left_out = ", ".join(str(subject) for subject in outs[split])
         rows += [(split, left_out, r, *both, error) for r, both in enumerate(found)]
     columns = ["split", "left_out", "component", "motif", "time_course", "held_out"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _N_BINS = 9
+_MOST_LEVELS = 12  # of a stimulus, which are then drawn one by one
 _MOST_INPUTS = 20
 
 
@@ -107,20 +109,21 @@ def plot_states(
 def plot_weights(
     model: SwitchingGLM,
     *,
-    standard_errors: ArrayLike | None = None,
+    standard_errors: ArrayLike | Mapping[str, Any] | None = None,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     max_outputs: int = 6,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw the weight of every input in every state, one panel for each output.
+    """Draw the weight of every input and the intercept in every state, a panel for each output.
 
     Parameters
     ----------
     model : SwitchingGLM
         Fitted, with inputs.
-    standard_errors : array-like of shape (n_states, n_outputs, n_inputs), optional
-        ``model.standard_errors(X, y).weights``; drawn as 95 % Wald intervals.
+    standard_errors : Bunch, or array-like of shape (n_states, n_outputs, n_inputs), optional
+        ``model.standard_errors(X, y)``, or its ``weights`` alone, where the intercepts' are not
+        drawn; drawn as 95 % Wald intervals.
     input_names : sequence of str, optional
         Names of the columns of X; by default those that the model was fitted with, or numbers.
     output_names : sequence of str, optional
@@ -149,17 +152,17 @@ def plot_weights(
     >>> model = SwitchingGLM(1, random_state=0).fit(X, y)
     >>> figure = plot_weights(model, input_names=["tone", "light"])
     >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
-    ['tone', 'light']
+    ['tone', 'light', 'intercept']
     """
     weights = fitted(model, "weights_").weights_
     n_states, every_output, n_inputs = weights.shape
     weights = check_array(weights, ["n_states", "n_outputs", "n_inputs"], "model.weights_")
-    errors = (
-        None
-        if standard_errors is None
-        else check_array(standard_errors, weights.shape, "standard_errors")
-    )
+    errors = _weight_errors(standard_errors, weights.shape)
     names = np.array(_input_names(model, input_names), dtype=object)
+    if model.fit_intercept:
+        # states may differ in their intercept alone
+        weights = np.concatenate([weights, model.intercept_[..., None]], axis=-1)
+        names, n_inputs = np.append(names, "intercept"), n_inputs + 1
     titles = _output_names(model, output_names)
     n_outputs = min(every_output, max_outputs)
     shown = thin_ticks(n_inputs, _MOST_INPUTS)
@@ -168,7 +171,7 @@ def plot_weights(
         axes.axhline(0.0, color="0.7", linewidth=0.8)
         for k in range(n_states):
             at = np.arange(n_inputs) + 0.15 * (k - (n_states - 1) / 2)
-            bars = None if errors is None else 1.96 * errors[k, m]
+            bars = None if errors is None else 1.96 * errors[k, m, :n_inputs]
             axes.errorbar(at, weights[k, m], bars, fmt="o", color=color(k), label=f"state {k}")
         axes.set_xticks(shown, names[shown], rotation=30, ha="right")
         tidy(axes, y="weight (log-odds per unit)", title=titles[m])
@@ -176,6 +179,17 @@ def plot_weights(
             axes.set_ylabel("weight")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
+
+
+def _weight_errors(given: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Errors (n_states, n_outputs, n_inputs + 1) of weights and intercepts, NaN if not known."""
+    if given is None:
+        return None
+    by_name = given if isinstance(given, Mapping) else {"weights": given}
+    weights = check_array(by_name["weights"], shape, "standard_errors")
+    intercept = by_name.get("intercept", np.full(shape[:2], np.nan))
+    last = check_array(intercept, shape[:2], "standard_errors.intercept")
+    return np.concatenate([weights, last[..., None]], axis=-1)
 
 
 def _input_names(model: SwitchingGLM, names: Sequence[str] | None) -> list[str]:
@@ -263,12 +277,14 @@ def plot_psychometric(
     posterior: ArrayLike | None = None,
     *,
     stimulus_label: str = "stimulus",
+    choice_label: str = "1",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the share of choices 1 against a stimulus, one curve for each state.
 
-    Stimuli fall into nine bins of equal size. Every trial counts with its probability of the
-    state; bars are 95 % intervals from the effective number of trials.
+    Stimuli of at most twelve levels stay apart, others fall into nine bins of equal size. Every
+    trial counts with its probability of the state; bars are 95 % intervals from the
+    effective number of trials.
 
     Parameters
     ----------
@@ -279,6 +295,8 @@ def plot_psychometric(
     posterior : array-like of shape (n_trials, n_states), optional
         Probability of the states, as `predict_proba` returns it; one state by default.
     stimulus_label : str, default="stimulus"
+    choice_label : str, default="1"
+        What a choice of 1 was.
     ax : matplotlib.axes.Axes, optional
         Where to draw; those of a new figure by default.
 
@@ -305,9 +323,11 @@ def plot_psychometric(
     seen = ~(np.isnan(chosen) | np.isnan(at))
     _check_binary(chosen[seen])
     at, chosen, resp = at[seen], chosen[seen], resp[seen]
-    edges = np.quantile(at, np.linspace(0, 1, _N_BINS + 1)[1:-1])
-    _, bins = np.unique(np.searchsorted(np.unique(edges), at), return_inverse=True)
-    ax = tidy(axes_for(ax, 4.2, 3.0), x=stimulus_label, y="share of choices 1")
+    levels, bins = np.unique(at, return_inverse=True)
+    if len(levels) > _MOST_LEVELS:
+        edges = np.quantile(at, np.linspace(0, 1, _N_BINS + 1)[1:-1])
+        _, bins = np.unique(np.searchsorted(np.unique(edges), at), return_inverse=True)
+    ax = tidy(axes_for(ax, 4.2, 3.0), x=stimulus_label, y=f"share of choices {choice_label}")
     for k in range(resp.shape[1]):
         weight = np.bincount(bins, resp[:, k]) + 1e-12
         share = np.bincount(bins, resp[:, k] * chosen) / weight

@@ -76,23 +76,20 @@ def describe_table(table: pd.DataFrame, model: BaseEstimator, context: Context) 
 
 
 def _named(step: Any, context: Context) -> Any:
-    """The step with the names of its data, where it was fitted to arrays without names."""
+    """A copy of the step with its data's names, where it was fitted to arrays without names."""
     # the second mode of a tensor is what an estimator takes for its columns
     columns = context.axes[1][1] if len(context.axes) > 1 else context.columns
-    named, outputs = copy(step), [str(name) for name in context.outputs]
+    names: dict[str, Any] = {}
     if len(columns) == getattr(step, "n_features_in_", -1):
-        _add(named, "feature_names_in_", np.array([str(name) for name in columns], object))
+        names["feature_names_in_"] = np.array([str(name) for name in columns], object)
+    outputs = [str(name) for name in context.outputs]
     if outputs and getattr(step, "n_outputs_", len(outputs)) == len(outputs):
-        _add(named, "target_names_", outputs)
+        names["target_names_"] = outputs
     units = {one.attrs["subject"]: one["unit"].values.astype(str) for one in context.recordings}
     sizes = {s: len(rows) for s, rows in getattr(step, "unit_factors_", {}).items()}
     sizes |= getattr(step, "n_voxels_", {})
     known = {s: units[s].tolist() for s, n in sizes.items() if s in units and len(units[s]) == n}
-    for attribute in ("voxel_names_", "unit_names_"):
-        _add(named, attribute, known)
+    names |= dict.fromkeys(("voxel_names_", "unit_names_"), known)
+    named = copy(step)
+    vars(named).update({key: value for key, value in names.items() if not hasattr(step, key)})
     return named
-
-
-def _add(step: Any, attribute: str, names: Any) -> None:
-    if not hasattr(step, attribute):
-        setattr(step, attribute, names)

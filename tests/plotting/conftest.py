@@ -161,7 +161,7 @@ def cases():
         "plot_intercepts": Case((glm(),), named={"output_names": ["choice"]}),
         "plot_psychometric": Case(
             (RNG(0).normal(size=120), RNG(1).integers(0, 2, 120)),
-            named={"posterior": posterior, "stimulus_label": "tone"},
+            named={"posterior": posterior, "stimulus_label": "tone", "choice_label": "right"},
         ),
         "plot_dwell_times": Case(
             (posterior.argmax(axis=1),),

@@ -22,6 +22,16 @@ def test_psychometric_curve_is_the_share_of_choices():
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[-1, 0.1], [0, 0.5], [1, 0.9]])
 
 
+def test_levels_of_a_stimulus_stay_apart_and_others_are_binned():
+    rng = np.random.default_rng(0)
+    levels = np.repeat([-1.0, -0.9, 0.0, 0.9, 1.0], [5, 5, 180, 5, 5])
+    choices = rng.integers(0, 2, 200)
+    ax = plot_psychometric(levels, choices, choice_label="right")
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [-1, -0.9, 0, 0.9, 1])
+    assert ax.get_ylabel() == "share of choices right"
+    assert len(plot_psychometric(rng.normal(size=200), choices).lines[0].get_xdata()) == 9
+
+
 def test_trials_without_stimulus_or_choice_are_left_out():
     ax = plot_psychometric([-1, -1, 1, 1, np.nan, 1], [0, 1, 1, 1, 0, np.nan])
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[-1, 0.5], [1, 1]])
@@ -65,9 +75,24 @@ def test_weights_are_those_of_the_chosen_columns():
     X, y = rng.normal(size=(100, 3)), rng.integers(0, 2, 100)
     model = SwitchingGLM(1, emission_columns=[2, 0], random_state=0).fit(X, y)
     (axes,) = plot_weights(model, input_names=["a", "b", "c"]).axes
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["c", "a"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "c", "a", "intercept"
+    ]  # fmt: skip
     (points, *_) = axes.containers[0]
-    np.testing.assert_array_equal(points.get_ydata(), model.weights_[0, 0])
+    np.testing.assert_array_equal(points.get_ydata(), [*model.weights_[0, 0], *model.intercept_[0]])
+    alone = model.set_params(fit_intercept=False).fit(X, y)
+    assert len(plot_weights(alone).axes[0].get_xticks()) == 2
+
+
+def test_the_intercept_has_its_error_where_it_is_known():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 2)), rng.integers(0, 2, 100)
+    model = SwitchingGLM(1, random_state=0).fit(X, y)
+    errors = model.standard_errors(X, y)
+    (axes,) = plot_weights(model, standard_errors=errors).axes
+    (_, _, (bars,)) = axes.containers[0]
+    half = [np.ptp(segment[:, 1]) / 2 for segment in bars.get_segments()]
+    np.testing.assert_allclose(half, 1.96 * np.append(errors.weights, errors.intercept))
 
 
 def test_convergence_ends_with_the_last_iteration_and_starts_that_can_be_compared():

@@ -18,13 +18,14 @@ from neuroml.plotting import (
 )
 from neuroml.report.context import Context
 from neuroml.report.elements import Panel, last_step
-from neuroml.report.tables.switching import fitted_to, output_names
+from neuroml.report.tables.switching import class_names, fitted_to, output_names
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 __all__ = ["glm", "population_glm"]
 
 _MOST_OUTPUTS = 6
 _MOST_BINS = 2000
+_ERRORS = {"observed": "the observed information", "sandwich": "the spread over sessions"}
 _OBJECTIVE = "objective (nats per bin)"
 _TRACE = (
     "Objective (log-likelihood with the logarithm of the prior) after each iteration of the kept "
@@ -122,6 +123,7 @@ def _psychometric(model: SwitchingGLM, context: Context, posterior: np.ndarray) 
     if context.X is None:
         caption = "Psychometric curves are not drawn: the model has no inputs."
         return [Panel("psychometric", None, caption)]
+    chosen = class_names(model, context)[1]
     return [
         Panel(
             "psychometric",
@@ -130,9 +132,11 @@ def _psychometric(model: SwitchingGLM, context: Context, posterior: np.ndarray) 
                 np.ravel(context.y),
                 posterior,
                 stimulus_label=context.input_label(0),
+                choice_label=chosen,
             ),
-            "Share of choices 1 against the first input in bins of equal size, every trial "
-            "weighted by its probability of the state. Bars: 95 % intervals.",
+            f"Share of choices {chosen} against the first input, at its levels where these are few "
+            "and else in bins of equal size, every trial weighted by its probability of the state. "
+            "Bars: 95 % intervals.",
         )
     ]
 
@@ -145,14 +149,14 @@ def _weights(model: SwitchingGLM, context: Context) -> Panel:
     # those of weights that subjects have of their own are not defined
     complete = model.pooling == "complete"
     given = (context.X, context.y)
-    errors = model.standard_errors(*given, sessions=context.sessions).weights if complete else None
-    known = errors is not None and bool(np.isfinite(errors).all())
+    errors = model.standard_errors(*given, sessions=context.sessions) if complete else None
+    known = errors is not None and bool(np.isfinite(errors.weights).all())
     after = f" Inputs are those after {', '.join(context.through)}." if context.through else ""
     n_outputs = model.weights_.shape[1]
     first = f" on the first {_MOST_OUTPUTS} outputs" if n_outputs > _MOST_OUTPUTS else ""
     bars = (
-        "with 95 % Wald intervals from the observed information."
-        if known
+        f"with 95 % Wald intervals from {_ERRORS[errors.cov]}."
+        if errors is not None and known
         else "without intervals: the observed information does not determine all of them."
     )
     if not complete:
@@ -166,7 +170,7 @@ def _weights(model: SwitchingGLM, context: Context) -> Panel:
             output_names=names,
             max_outputs=_MOST_OUTPUTS,
         ),
-        f"Weights of every state{first}, {bars}{after}",
+        f"Weights and intercept of every state{first}, {bars}{after}",
     )
 
 
@@ -182,5 +186,6 @@ def _dwell_times(path: np.ndarray, model: BaseEstimator, context: Context) -> Pa
             sample_label="bins" if axis == "seconds" else axis,
         ),
         "Share of visits that last at least so long: of the most probable path (dots), and of "
-        "the fitted chain (line), whose visits are geometric.",
+        "the fitted chain (line), whose visits are geometric. The path passes over short visits, "
+        "so dots lie above the line even where the chain is right.",
     )
