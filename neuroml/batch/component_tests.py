@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import pandas as pd
+import xarray as xr
 from sklearn.base import BaseEstimator
 
+from neuroml.batch.fitting import context_of
 from neuroml.batch.recipe import Recipe
 from neuroml.connectome import surrogate_test
 from neuroml.connectome.inference import makes_components
 from neuroml.exceptions import NotConvergedWarning
-from neuroml.report import Context
 
 __all__ = ["component_tests"]
 
@@ -20,7 +22,12 @@ __all__ = ["component_tests"]
 _NULLS = ("shift", "matched-covariance")
 
 
-def component_tests(recipe: Recipe, model: BaseEstimator, context: Context) -> pd.DataFrame | None:
+def component_tests(
+    recipe: Recipe,
+    model: BaseEstimator,
+    recordings: Sequence[xr.Dataset],
+    events: Sequence[pd.DataFrame | None],
+) -> pd.DataFrame | None:
     """Test the components of a model against surrogates of the traces.
 
     Parameters
@@ -28,8 +35,9 @@ def component_tests(recipe: Recipe, model: BaseEstimator, context: Context) -> p
     recipe : Recipe
     model : BaseEstimator
         Fitted.
-    context : Context
-        What its first step was fitted to.
+    recordings : sequence of Dataset
+        Prepared; what the model was fitted to.
+    events : sequence of DataFrame or None
 
     Returns
     -------
@@ -41,7 +49,7 @@ def component_tests(recipe: Recipe, model: BaseEstimator, context: Context) -> p
     section = recipe.evaluate
     if section is None or section.null is None or not makes_components(model):
         return None
-    found = []
+    context, found = context_of(recipe.data, recordings, events), []
     with warnings.catch_warnings():
         # said of a surrogate's fit, it would be read as said of the model
         warnings.simplefilter("ignore", NotConvergedWarning)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["tested"]
+__all__ = ["describe_tests"]
 
 _LEVEL = 0.05
 _NULLS = {"shift": "unrelated units", "matched-covariance": "units whose relations never change"}
 
 
-def tested(tests: pd.DataFrame, n_surrogates: int) -> dict[str, Any]:
+def describe_tests(tests: pd.DataFrame, n_surrogates: int) -> dict[str, Any]:
     """Say of each component whether it is more than chance.
 
     Parameters
@@ -31,10 +31,10 @@ def tested(tests: pd.DataFrame, n_surrogates: int) -> dict[str, Any]:
     Examples
     --------
     >>> import pandas as pd
-    >>> from neuroml.report.component_tests import tested
+    >>> from neuroml.report.component_tests import describe_tests
     >>> row = {"null": "shift", "component": 0, "weight": 2.0, "contrast": 0.1}
     >>> tests = pd.DataFrame([row | {"weight_p": 0.4, "contrast_p": 0.5, "p": 0.8}])
-    >>> tested(tests, 99)["notes"][0].split(":")[0]
+    >>> describe_tests(tests, 99)["notes"][0].split(":")[0]
     'No null supports component 0'
     """
     rows = [

@@ -13,7 +13,7 @@ from neuroml.connectome import (
 )
 from neuroml.data import make_recording, stack
 from neuroml.report import Context, draw, tabulate
-from neuroml.report.component_tests import tested
+from neuroml.report.component_tests import describe_tests
 from neuroml.simulate import make_dynamic_communities
 
 
@@ -94,8 +94,8 @@ def test_components_that_no_null_supports_are_called_so():
     tests = pd.DataFrame({"null": nulls, "component": [0, 1, 0, 1]}).assign(
         weight=1.0, contrast=0.5, weight_p=0.5, contrast_p=[0.01, 0.4, 0.9, 0.8], p=[0.04, 1] * 2
     )
-    found = tested(tests, 99)
+    found = describe_tests(tests, 99)
     assert found["notes"][0] == "Component 0 is more than unrelated units would give (p 0.04)."
     assert found["notes"][1].startswith("No null supports component 1")
     # the smallest p of 19 surrogates is 0.05, of which none of four tests could be convinced
-    assert tested(tests, 19)["notes"][0].endswith("n_permutations = 79 or more can.")
+    assert describe_tests(tests, 19)["notes"][0].endswith("n_permutations = 79 or more can.")
