@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import copy
 from typing import Any
 
@@ -53,7 +54,11 @@ _COLUMNS = {
 def parameters(model: BaseEstimator, context: Context) -> pd.DataFrame | None:
     """What the last step learned, by the names of its data; None for one without `to_frame`."""
     step = last_step(model)
-    return _named(step, context).to_frame() if hasattr(step, "to_frame") else None
+    if not hasattr(step, "to_frame"):
+        return None
+    known = presenter(type(step))
+    errors = None if known is None else known.errors_of(step, context)
+    return _named(step, context).to_frame(*([] if errors is None else [errors]))
 
 
 def posteriors(model: BaseEstimator, context: Context) -> pd.DataFrame | None:
@@ -65,6 +70,11 @@ def posteriors(model: BaseEstimator, context: Context) -> pd.DataFrame | None:
 def describe_table(table: pd.DataFrame, model: BaseEstimator, context: Context) -> dict[str, Any]:
     """The sidecar of a table: the model that it is of, and what its columns mean."""
     columns = dict(_COLUMNS, time=f"Of the row, on its recording's clock: {context.time_label}.")
+    columns |= {
+        name: f"Probability of {name.replace('_', ' ')}, given all data."
+        for name in map(str, table)
+        if re.fullmatch(r"state_\d+", name)
+    }
     return {
         "Model": type(last_step(model)).__name__,
         "GeneratedBy": {"Name": "neuroml", "Version": neuroml.__version__},

@@ -21,6 +21,7 @@ from neuroml.plotting import (
 from neuroml.report.context import Context
 from neuroml.report.elements import Panel, last_step
 from neuroml.report.tables.switching import class_names, fitted_to, output_names
+from neuroml.report.tables.switching import errors as errors_of
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 __all__ = ["glm", "population_glm"]
@@ -165,10 +166,7 @@ def _weights(model: SwitchingGLM, context: Context) -> Panel:
     if context.X is None:
         caption = "Intercept of every output in every state: its mean, on the scale of the link."
         return Panel("intercepts", plot_intercepts(model, output_names=names), caption)
-    # those of weights that subjects have of their own are not defined
-    complete = model.pooling == "complete"
-    given = (context.X, context.y)
-    errors = model.standard_errors(*given, sessions=context.sessions) if complete else None
+    errors = errors_of(model, context)
     known = errors is not None and bool(np.isfinite(errors.weights).all())
     after = f" Inputs are those after {', '.join(context.through)}." if context.through else ""
     n_outputs = model.weights_.shape[1]
@@ -178,7 +176,7 @@ def _weights(model: SwitchingGLM, context: Context) -> Panel:
         if errors is not None and known
         else "without intervals: the observed information does not determine all of them."
     )
-    if not complete:
+    if model.pooling != "complete":
         bars = "of the cohort; those of every subject are in the table of parameters."
     return Panel(
         "weights",
