@@ -25,12 +25,10 @@ from neuroml.plotting._style import (
     thin_ticks,
     tidy,
 )
-from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
+from neuroml.switching import SwitchingGLM
 
 __all__ = [
-    "plot_couplings",
     "plot_dwell_times",
-    "plot_filters",
     "plot_intercepts",
     "plot_psychometric",
     "plot_state_raster",
@@ -41,6 +39,13 @@ __all__ = [
 _N_BINS = 9
 _MOST_LEVELS = 12  # of a stimulus, which are then drawn one by one
 _MOST_INPUTS = 20
+_MOST_VISITS = 40  # to states: more of them in one row of a figure are a bar code
+
+
+def _legible(resp: np.ndarray) -> int:
+    """How many samples from the first (n_samples, n_states) hold as many visits as can be seen."""
+    ends = np.flatnonzero(np.diff(resp.argmax(axis=1))) + 1
+    return len(resp) if len(ends) < _MOST_VISITS else int(ends[_MOST_VISITS - 1])
 
 
 @in_house_style
@@ -54,7 +59,7 @@ def plot_states(
 ) -> Figure:
     """Draw the share of the states in every session, and their course in one session.
 
-    The session shown is the one with the most balanced states.
+    The session shown is the one with the most balanced states, up to its 40th visit to a state.
 
     Parameters
     ----------
@@ -93,15 +98,18 @@ def plot_states(
     # the entropy of the shares is largest where the states are most balanced
     shown = int((-shares * np.log(shares + 1e-12)).sum(axis=1).argmax())
     inside = parts[shown]
+    inside = slice(inside.start, inside.start + _legible(resp[inside]))
     figure = canvas_for(figure, 7.0, 4.2)
     above, below = figure.subplots(2)
-    for k in range(resp.shape[1]):
-        above.plot(shares[:, k], ".-", color=color(k), label=f"state {k}")
-        below.plot(time[inside], resp[inside, k], color=color(k))
+    colors = [color(k) for k in range(resp.shape[1])]
+    for k, shade in enumerate(colors):
+        above.plot(shares[:, k], ".-", color=shade, label=f"state {k}")
+    # bands: lines that jump between 0 and 1 would hide one another
+    below.stackplot(time[inside], resp[inside].T, colors=colors, step="mid")
     tidy(above, x="session", y="share of session").set_ylim(0, 1)
     count(above.xaxis)
     above.legend(frameon=False, ncols=resp.shape[1], fontsize=8)
-    tidy(below, x=time_label, y="probability", title=f"session {shown}").set_ylim(0, 1.02)
+    tidy(below, x=time_label, y="P(state)", title=f"session {shown}").set_ylim(0, 1)
     return figure
 
 
@@ -276,15 +284,17 @@ def plot_psychometric(
     choices: ArrayLike,
     posterior: ArrayLike | None = None,
     *,
+    predicted: ArrayLike | None = None,
     stimulus_label: str = "stimulus",
     choice_label: str = "1",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the share of choices 1 against a stimulus, one curve for each state.
+    """Draw the share of choices 1 against a stimulus in each state, and what a model predicts.
 
     Stimuli of at most twelve levels stay apart, others fall into nine bins of equal size. Every
     trial counts with its probability of the state; bars are 95 % intervals from the
-    effective number of trials.
+    effective number of trials. Lines join the means of the predictions over the same trials, or
+    without predictions the shares themselves.
 
     Parameters
     ----------
@@ -294,6 +304,8 @@ def plot_psychometric(
         0 or 1; NaN where there was none.
     posterior : array-like of shape (n_trials, n_states), optional
         Probability of the states, as `predict_proba` returns it; one state by default.
+    predicted : array-like of shape (n_trials, n_states), optional
+        Probability of a choice of 1 in each state, from all inputs of a fitted model.
     stimulus_label : str, default="stimulus"
     choice_label : str, default="1"
         What a choice of 1 was.
@@ -320,6 +332,7 @@ def plot_psychometric(
     chosen = check_array(choices, [len(at)], "choices").astype(np.float64)
     every = np.ones((len(at), 1)) if posterior is None else posterior
     resp = check_array(every, [len(at), "n_states"], "posterior")
+    told = None if predicted is None else check_array(predicted, resp.shape, "predicted")
     seen = ~(np.isnan(chosen) | np.isnan(at))
     _check_binary(chosen[seen])
     at, chosen, resp = at[seen], chosen[seen], resp[seen]
@@ -335,7 +348,11 @@ def plot_psychometric(
         # Kish's effective number of trials: that of equal weights with the same variance
         effective = weight**2 / (np.bincount(bins, resp[:, k] ** 2) + 1e-12)
         error = 1.96 * np.sqrt(share * (1.0 - share) / np.maximum(effective, 1.0))
-        ax.errorbar(center, share, error, fmt="o-", color=color(k), label=f"state {k}")
+        joined = "o-" if told is None else "o"
+        ax.errorbar(center, share, error, fmt=joined, color=color(k), label=f"state {k}")
+        if told is not None:
+            curve = np.bincount(bins, resp[:, k] * told[seen, k]) / weight
+            ax.plot(center, curve, color=color(k))
     ax.set_ylim(-0.02, 1.02)
     if resp.shape[1] > 1:
         ax.legend(frameon=False, fontsize=8)
@@ -442,7 +459,8 @@ def plot_state_raster(
     time_label : str, default="bin"
         Label of the axis of time.
     max_bins : int, default=2000
-        Maximum number of bins that are drawn, from the first.
+        Maximum number of bins that are drawn, from the first; fewer where there are more than 40
+        visits to states in them.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new figure by default.
 
@@ -467,7 +485,8 @@ def plot_state_raster(
     resp = check_array(posterior, [len(counts), "n_states"], "posterior")
     time = check_times(times, len(counts))
     borders = [part.start for part in segments(sessions, len(counts))[1:]]
-    shown = slice(0, max_bins)
+    n_shown = _legible(resp[:max_bins])
+    shown = slice(0, n_shown)
     n_states = resp.shape[1]
     figure = canvas_for(figure, 8.0, 4.0)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
@@ -477,102 +496,11 @@ def plot_state_raster(
     order = np.argsort(counts.mean(axis=0))
     at, unit = np.nonzero(counts[shown][:, order])
     bottom.plot(time[at], unit, "|", color="black", markersize=3)
-    tidy(bottom, x=time_label, y="unit, sorted")
+    tidy(bottom, x=time_label, y="unit, sorted by rate")
     count(bottom.yaxis)
     for start in borders:
-        if start < max_bins:
+        if start < n_shown:
             for axes in (top, bottom):
                 axes.axvline(time[start], color="0.5", linewidth=0.8)
     state_legend(figure, n_states)
     return figure
-
-
-@in_house_style
-def plot_couplings(model: SwitchingPopulationGLM, *, figure: Figure | None = None) -> Figure:
-    """Draw the couplings between units, one matrix for each state on one scale.
-
-    Parameters
-    ----------
-    model : SwitchingPopulationGLM
-        Fitted.
-    figure : matplotlib.figure.Figure, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    DataError
-        If the model has no couplings.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from neuroml.plotting import plot_couplings
-    >>> from neuroml.switching import SwitchingPopulationGLM
-    >>> spikes = np.random.default_rng(0).poisson(0.5, (200, 3))
-    >>> model = SwitchingPopulationGLM(1, n_init=1, random_state=0).fit(spikes)
-    >>> plot_couplings(model).axes[0].get_xlabel()
-    'from unit'
-    """
-    weights = check_array(
-        fitted(model, "weights_").weights_, ["n_states", "n_units", "n_units"], "model.weights_"
-    )
-    n_states = len(weights)
-    figure = canvas_for(figure, 2.4 * n_states + 0.9, 2.7)
-    # a few extreme couplings would leave all others pale
-    largest = np.quantile(np.abs(weights), 0.995) or 1.0
-    every = figure.subplots(1, n_states, squeeze=False)[0]
-    for k, axes in enumerate(every):
-        image = axes.imshow(
-            weights[k], cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="nearest"
-        )
-        axes.set(title=f"state {k}", xlabel="from unit")
-        count(axes.xaxis)
-        count(axes.yaxis)
-    every[0].set_ylabel("to unit")
-    figure.colorbar(image, ax=list(every), label="weight", extend="both")
-    return figure
-
-
-@in_house_style
-def plot_filters(model: SwitchingPopulationGLM, *, ax: Axes | None = None) -> Axes:
-    """Draw the coupling filter of every sending unit if they were learned, and their mean.
-
-    Parameters
-    ----------
-    model : SwitchingPopulationGLM
-        Fitted.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; those of a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    DataError
-        If the model has no filters.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from neuroml.plotting import plot_filters
-    >>> from neuroml.switching import SwitchingPopulationGLM
-    >>> spikes = np.random.default_rng(0).poisson(0.5, (200, 3))
-    >>> model = SwitchingPopulationGLM(1, n_lags=4, n_init=1, random_state=0).fit(spikes)
-    >>> plot_filters(model).lines[-1].get_xdata().tolist()
-    [1, 2, 3, 4]
-    """
-    filters = fitted(model, "filters_").filters_
-    ax = tidy(axes_for(ax, 4.0, 2.6), x="lag (bins)", y="filter (share per bin)")
-    count(ax.xaxis)
-    lags = np.arange(1, model.n_lags + 1)
-    if len(model.filter_mix_[0]) > 1:
-        ax.plot(lags, filters.T, color="0.7", linewidth=0.8)
-    ax.plot(lags, filters.mean(axis=0), "o-", color=color(0), markersize=3)
-    ax.set_ylim(bottom=0)
-    return ax

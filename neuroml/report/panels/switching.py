@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 from sklearn.base import BaseEstimator
 
+from neuroml._core.validation import column_indices
 from neuroml.plotting import (
     plot_convergence,
     plot_couplings,
@@ -57,7 +59,8 @@ def glm(model: BaseEstimator, context: Context) -> list[Panel]:
                 time_label=context.time_label,
             ),
             "Above: share of every session that each state takes. Below: probability of the "
-            "states given all data, in the session with the most balanced states.",
+            "states given all data, in the session with the most balanced states, up to its 40th "
+            "visit to a state.",
         ),
         _weights(model, context),
         _dwell_times(path, model, context),
@@ -81,8 +84,10 @@ def population_glm(model: BaseEstimator, context: Context) -> list[Panel]:
         _raster(model, context),
         Panel(
             "couplings",
-            plot_couplings(model),
-            "Coupling from every unit (column) to every unit (row) in each state.",
+            plot_couplings(model, unit_names=context.columns),
+            "Coupling from every unit (column) to every unit (row) in each state, on the scale of "
+            "the link; units that are coupled stand beside one another. The numbers are in the "
+            "table of parameters.",
         ),
         Panel(
             "filters",
@@ -112,8 +117,8 @@ def _raster(model: SwitchingPopulationGLM, context: Context) -> Panel:
             time_label=context.running_label,
             max_bins=_MOST_BINS,
         ),
-        f"Posterior of the states over the spikes of the first {_MOST_BINS} bins at most, "
-        "units sorted by their rate. Gray lines: borders of sessions.",
+        f"Posterior of the states over the spikes of the first {_MOST_BINS} bins at most, up to "
+        "the 40th visit to a state; units sorted by their rate. Gray lines: borders of sessions.",
     )
 
 
@@ -125,6 +130,8 @@ def _psychometric(model: SwitchingGLM, context: Context, posterior: np.ndarray) 
         caption = "Psychometric curves are not drawn: the model has no inputs."
         return [Panel("psychometric", None, caption)]
     chosen = class_names(model, context)[1]
+    predicted = _choice_probability(model, np.asarray(context.X))
+    lines = "the shares" if predicted is None else "what the model predicts of the same trials"
     return [
         Panel(
             "psychometric",
@@ -132,14 +139,26 @@ def _psychometric(model: SwitchingGLM, context: Context, posterior: np.ndarray) 
                 context.X[:, 0],
                 np.ravel(context.y),
                 posterior,
+                predicted=predicted,
                 stimulus_label=context.input_label(0),
                 choice_label=chosen,
             ),
             f"Share of choices {chosen} against the first input, at its levels where these are few "
             "and else in bins of equal size, every trial weighted by its probability of the state. "
-            "Bars: 95 % intervals.",
+            f"Bars: 95 % intervals. Lines: {lines}.",
         )
     ]
+
+
+def _choice_probability(model: SwitchingGLM, X: np.ndarray) -> np.ndarray | None:
+    """Probability of the second class in every state (n_trials, n_states)."""
+    if model.pooling != "complete":  # subjects have weights of their own
+        return None
+    chosen, n_columns = model.emission_columns, model.n_features_in_
+    if chosen is not None:
+        learned = getattr(model, "feature_names_in_", None)
+        X = X[:, column_indices(chosen, n_columns, learned, field="emission_columns")]
+    return np.asarray(expit(X @ model.weights_[:, 0].T + model.intercept_[:, 0]))
 
 
 def _weights(model: SwitchingGLM, context: Context) -> Panel:
