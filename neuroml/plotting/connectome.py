@@ -181,12 +181,12 @@ def _strongest(loadings: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def _pair_matrix(loadings: np.ndarray, affinity: AffinityTensor, sign: int = 1) -> np.ndarray:
-    """Loadings of pairs as a symmetric matrix (n_units, n_units); NaN where there is no pair."""
+    """Loadings of pairs (n_units, n_units), from rows to columns; NaN where there is no pair."""
     matrix = np.full((affinity.n_features_in_,) * 2, np.nan)
     chosen = affinity.signs_ == sign
     i, j = affinity.pairs_[chosen].T
-    matrix[i, j] = matrix[j, i] = loadings[chosen]
-    return matrix
+    matrix[i, j] = loadings[chosen]
+    return np.where(np.isnan(matrix), matrix.T, matrix)  # pairs without a direction are both
 
 
 @in_house_style
@@ -252,7 +252,8 @@ def plot_cohort_components(
     pairs, subjects, courses = factors
     names = names_for(subject_names, len(subjects), "", "subject_names")
     times = check_times(times, len(courses))
-    order = clustered(np.nan_to_num(_pair_matrix(pairs[:, 0], affinity)))
+    strongest = np.nan_to_num(_pair_matrix(pairs[:, 0], affinity))
+    order = clustered((strongest + strongest.T) / 2)
     figure = canvas_for(figure, 9.0, 1.8 * len(weights) + 0.4)
     grid = figure.subplots(len(weights), 3, squeeze=False, width_ratios=[3, 1.5, 1.5], sharex="col")
     for r, (left, middle, right) in enumerate(grid):

@@ -46,6 +46,11 @@ _COLUMNS = {
     "n_subjects_above": "Subjects in which the model does better than the best baseline.",
     "n_subjects": "Number of subjects.",
     "p": "Share of the permutations with a score at least as large.",
+    "null": "The surrogates: shift (units unrelated), matched-covariance (relations never change).",
+    "weight": "Norm of the component.",
+    "contrast": "Correlation over pairs of the component with belonging to the same community.",
+    "weight_p": "Of the weight, family-wise over components.",
+    "contrast_p": "Of the contrast, family-wise over components.",
     "permutation": "Number of the permutation, from 0.",
     "path": "State of the most probable path.",
 }
