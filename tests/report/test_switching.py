@@ -1,5 +1,7 @@
 """Tables and figures of switching models."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,3 +54,16 @@ def test_a_model_without_inputs_is_reported_by_unit():
     assert list(panels) == ["states", "intercepts", "dwell_times", "convergence"]
     labels = [tick.get_text() for tick in panels["intercepts"].axes[0].get_xticklabels()]
     assert labels == ["left", "right"]
+
+
+@pytest.mark.parametrize("columns", [None, [1]])
+def test_psychometric_lines_are_the_models_own_probabilities(columns):
+    rng = np.random.default_rng(0)
+    X, y = np.repeat([[-1.0, 2.0], [1.0, 0.5]], 20, axis=0), rng.integers(0, 2, 40)
+    model = SwitchingGLM(1, emission_columns=columns, n_init=1, random_state=0).fit(X, y)
+    made = make_recording(X, units=["a", "b"], rate_hz=1.0, modality="fmri")
+    context = replace(Context.of([made], [None], stack([made])), y=y)
+    (panel,) = (one for one in draw(model, context) if one.name == "psychometric")
+    (line,) = (one for one in panel.figure.axes[0].lines if one.get_linestyle() == "-")
+    np.testing.assert_allclose(line.get_ydata(), model.predict_mean(X[[0, -1]]))
+    assert "what the model predicts" in panel.caption
