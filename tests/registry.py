@@ -26,6 +26,7 @@ from neuroml.connectome import (
     AffinityTensor,
     CoupledFactorization,
     DynamicConnectome,
+    DynamicFCMaskedAutoencoder,
     NonnegativeCP,
     SlidingWindowConnectivity,
     WeightedSBM,
@@ -68,6 +69,10 @@ def _cohort() -> dict[str, Any]:
 def _activity() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     return {"X": {s: rng.uniform(size=(20, n)) for s, n in {"anna": 6, "ben": 9}.items()}}
+
+
+def _windows() -> dict[str, Any]:
+    return {"X": np.random.default_rng(0).uniform(size=(12, 6))}
 
 
 def _retina() -> dict[str, Any]:
@@ -179,6 +184,7 @@ CONTRACT: list[Entry] = [
     Entry(MostDiscriminativeStimuli(3, n_reference=60, n_steps=5), fit_arguments=_retina),
     Entry(MindBridgeDecoder(hidden=8, max_steps=4), fit_arguments=_cohort),
     Entry(CoupledFactorization(1, n_init=2), fit_arguments=_activity),
+    Entry(DynamicFCMaskedAutoencoder(2, hidden=4, max_epochs=2), fit_arguments=_windows),
     Entry(AffinityTensor()),  # a 2-D X is one recording; what comes out is no array
     Entry(DynamicConnectome(n_components=1, method="same_sign", n_init=1)),  # one row a subject
 ]

@@ -75,7 +75,7 @@ states = plot_states(posterior, sessions=rat.sessions, time_label="trial")
 
 # %%
 
-weights = plot_weights(model, standard_errors=errors.weights, input_names=inputs)
+weights = plot_weights(model, standard_errors=errors, input_names=inputs)
 
 # %%
 

@@ -78,8 +78,11 @@ def run_parallel(
         yield from Parallel(n_jobs=n_jobs, return_as="generator")(calls)
 
 
-def show_progress(done: Iterable[T], total: int, description: str) -> Iterator[T]:
-    """Yield results as they come, with a bar that says how many of them have."""
+def show_progress(done: Iterable[T], total: int, description: str, verbose: int = 1) -> Iterator[T]:
+    """Yield results as they come; with ``verbose``, beside a bar and the time that is left."""
+    if not verbose:
+        yield from done
+        return
     from rich.progress import track
 
     yield from track(done, total=total, description=description)

@@ -31,8 +31,9 @@ from neuroml._core.files import (
 from neuroml._core.parallel import run_on_cluster, run_parallel
 from neuroml._core.persistence import save
 from neuroml._core.recording import RecordingKey, name_of
+from neuroml.batch.component_tests import component_tests
 from neuroml.batch.evaluating import SCORE_COLUMNS, Scored, choose_and_score
-from neuroml.batch.fitting import fit_recipe, prepare
+from neuroml.batch.fitting import context_of, fit_recipe, prepare
 from neuroml.batch.manifest import append_record, is_done, read_manifest
 from neuroml.batch.preparing import find_table_faults, table_files
 from neuroml.batch.recipe import (
@@ -48,6 +49,7 @@ from neuroml.data import list_datasets
 from neuroml.evaluation._results import SUMMARY_COLUMNS
 from neuroml.exceptions import DataError, RecipeError
 from neuroml.report import Context, draw, facts
+from neuroml.report.component_tests import tested
 from neuroml.report.html import write_report
 
 __all__ = ["Job", "RunSummary", "check", "plan", "report", "run"]
@@ -420,6 +422,9 @@ def _fit_and_write(
     model, context = fit_recipe(scored.recipe, recordings, all_events)
     paths = [save(model, folder / "model.safetensors")]
     tables = {**tables_of(model, context, paths[0]), **_tables_of(scored, job)}
+    first = context_of(recipe.data, recordings, all_events)
+    if (tests := component_tests(recipe, model, first)) is not None:
+        tables["components"] = tests
     for name, table in tables.items():
         paths += write_with_sidecar(table, folder / f"{name}.csv", model, context)
     panels = draw(model, context)
@@ -436,6 +441,8 @@ def _fit_and_write(
         "not_drawn": [panel.caption for panel in panels if panel.figure is None]
         + left_out(tables, model),
     }
+    if recipe.evaluate is not None and tests is not None:
+        summary["components"] = tested(tests, recipe.evaluate.n_permutations)
     if scored.evaluation is not None:
         summary["test_share"] = scored.evaluation.test_share_
     if scored.selection is not None:

@@ -28,7 +28,13 @@ from neuroml.celltypes._stimulus_optimizer import (
 )
 from neuroml.exceptions import DataError
 
-__all__ = ["ClusterSearch", "Clustering", "initial_labels", "responding_cells"]
+__all__ = [
+    "ClusterSearch",
+    "Clustering",
+    "initial_labels",
+    "normalization",
+    "responding_cells",
+]
 
 # Pairs of fits by which a split is judged. The gain of a split is of the order of its spread
 # between random stimuli to start from; the mean of three pairs with equal starts is steadier.
@@ -69,6 +75,42 @@ def responding_cells(recorded: np.ndarray) -> np.ndarray:
             UserWarning,
         )
     return ~constant
+
+
+def normalization(
+    recorded: np.ndarray, responding: np.ndarray, normalize: bool | str, floor: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and scale (n_cells,) of each cell's responses; 0 and 1 for those that do not respond.
+
+    Parameters
+    ----------
+    recorded : ndarray of shape (n_reference, n_cells)
+    responding : ndarray of bool of shape (n_cells,)
+    normalize, floor : bool or str, float
+        As in `MostDiscriminativeStimuli`.
+
+    Raises
+    ------
+    DataError
+        If a maximum to divide by is not positive.
+    """
+    shift, scale = np.zeros(len(responding)), np.ones(len(responding))
+    if not normalize:
+        return shift, scale
+    size = recorded.max(axis=0) if normalize == "max" else recorded.std(axis=0)
+    size = np.maximum(size, floor)
+    if (size[responding] <= 0).any():
+        cells = np.flatnonzero(responding & (size <= 0))[:10].tolist()
+        raise DataError(
+            "responses cannot be divided by their maximum",
+            expected="normalize='max' with responses above 0 to some reference stimulus",
+            found=f"none in cells {cells}",
+            fix="Use normalize=True, which divides by the standard deviation.",
+            field="normalize",
+        )
+    if normalize == "zscore":
+        shift = np.where(responding, recorded.mean(axis=0), shift)
+    return shift, np.where(responding, size, scale)
 
 
 def initial_labels(
@@ -144,7 +186,7 @@ class Clustering:
     stimuli : Tensor of shape (n_clusters, *shape)
         Deviations from the mean stimulus.
     responses : ndarray of shape (n_clusters, n_cells)
-        Responses to the stimuli, divided by each cell's scale.
+        Responses to the stimuli, in each cell's own unit (shift and scale).
     objective : ndarray of shape (n_clusters,)
         :math:`J_c` of each stimulus.
     """
@@ -174,10 +216,10 @@ class ClusterSearch:
     ----------
     respond : callable
         Stimuli (n, *shape) to responses (n, n_cells).
-    scale : ndarray of shape (n_cells,)
-        What responses are divided by.
+    shift, scale : ndarray of shape (n_cells,)
+        What is subtracted from responses, and what they are then divided by.
     baseline : ndarray of shape (n_cells,)
-        Mean response to the reference stimuli, divided by ``scale``.
+        Mean response to the reference stimuli, shifted and scaled.
     fingerprints : ndarray of shape (n_reference, n_cells)
         Responses to the reference stimuli, standardized over these.
     space : StimulusSpace
@@ -194,6 +236,7 @@ class ClusterSearch:
     """
 
     respond: Callable[[torch.Tensor], torch.Tensor]
+    shift: np.ndarray
     scale: np.ndarray
     baseline: np.ndarray
     fingerprints: np.ndarray
@@ -279,9 +322,9 @@ class ClusterSearch:
     def _optimize(self, labels: np.ndarray, start: torch.Tensor) -> Clustering:
         """First step: maximize the objective of every cluster's stimulus, cells being fixed."""
         members = membership(labels, len(start), like=self.like)
-        scale = torch.from_numpy(self.scale).to(self.like)
+        shift, scale = (torch.from_numpy(n).to(self.like) for n in (self.shift, self.scale))
         found = optimize_stimuli(
-            lambda stimuli: self.respond(stimuli) / scale,
+            lambda stimuli: (self.respond(stimuli) - shift) / scale,
             lambda responses: discriminability(responses, members, self.temperature),
             start,
             self.space,

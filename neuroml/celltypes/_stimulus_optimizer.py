@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from neuroml.celltypes._model_adapter import ModelAdapter
+from neuroml.exceptions import DataError
 
 __all__ = [
     "OptimizedStimuli",
@@ -36,12 +38,18 @@ class StimulusSpace:
         Lowest and highest value, broadcast against stimuli.
     kernels : dict
         ``{axis: matrix}`` that smooths along an axis of a batch of stimuli.
+    axes : str
+        One of the letters T, H, W, C for each axis of a stimulus.
+    laplace : float
+        Weight of `roughness` against the objective.
     """
 
     shape: tuple[int, ...]
     norm: float | None
     bounds: tuple[torch.Tensor, torch.Tensor] | None
     kernels: dict[int, torch.Tensor]
+    axes: str = ""
+    laplace: float = 0.0
 
     def project(self, stimuli: torch.Tensor) -> torch.Tensor:
         """Scale to the norm, then clip to the range (the norm can end up smaller, never larger).
@@ -58,6 +66,22 @@ class StimulusSpace:
             stimuli = torch.movedim(torch.movedim(stimuli, axis, -1) @ kernel, -1, axis)
         return stimuli
 
+    def roughness(self, stimuli: torch.Tensor) -> torch.Tensor:
+        """Mean square (n_stimuli,) of the Laplacian over rows and columns, edges reflected.
+
+        The filter is that of Burg et al. (2024), [.25 .5 .25; .5 -3 .5; .25 .5 .25], reflected by
+        two pixels: a small blur minus the pixel itself.
+        """
+        rows, columns = self.axes.index("H") + 1, self.axes.index("W") + 1
+        frames = stimuli.movedim((rows, columns), (-2, -1))
+        blur = frames.new_tensor([0.5, 1.0, 0.5])
+        kernel = torch.outer(blur, blur)
+        kernel[1, 1] -= 4
+        flat = frames.reshape(-1, 1, *frames.shape[-2:])
+        padded = functional.pad(flat, (2, 2, 2, 2), mode="reflect")
+        found = functional.conv2d(padded, kernel[None, None])
+        return found.square().reshape(len(stimuli), -1).mean(dim=1)
+
     def random(self, n_stimuli: int, rng: np.random.Generator, like: torch.Tensor) -> torch.Tensor:
         """White noise, smoothed and projected."""
         noise = rng.standard_normal((n_stimuli, *self.shape))
@@ -72,6 +96,7 @@ def build_space(
     pixel_range: Any,
     smooth_time: float,
     smooth_space: float,
+    laplace: float = 0.0,
 ) -> StimulusSpace:
     """The constraints that an estimator's parameters of the same names stand for.
 
@@ -80,9 +105,23 @@ def build_space(
     adapter : ModelAdapter
     reference : Tensor of shape (n_stimuli, *shape)
         Reference stimuli as deviations, whose mean norm ``norm="reference"`` takes.
-    norm, pixel_range, smooth_time, smooth_space
+    norm, pixel_range, smooth_time, smooth_space, laplace
         As in `MostDiscriminativeStimuli`.
+
+    Raises
+    ------
+    DataError
+        If the Laplacian is asked for of stimuli that have no rows and columns, or too few.
     """
+    small = [n for n, name in zip(adapter.shape, adapter.axes, strict=True) if name in "HW"]
+    if laplace > 0 and (len(small) < 2 or min(small) < 3):
+        raise DataError(
+            "these stimuli have no Laplacian over space",
+            expected="axes H and W of at least 3 pixels",
+            found=f"shape {adapter.shape} with axes {adapter.axes!r}",
+            fix="Use laplace=0, or smooth_time for waveforms.",
+            field="laplace",
+        )
     if isinstance(norm, str):
         norm = float(reference.flatten(1).norm(dim=1).mean())
     return StimulusSpace(
@@ -90,6 +129,8 @@ def build_space(
         norm,
         adapter.as_bounds(adapter.pixel_limits(pixel_range)),
         smoothing_kernels(adapter.shape, adapter.axes, smooth_time, smooth_space, adapter.like),
+        adapter.axes,
+        laplace,
     )
 
 
@@ -176,6 +217,8 @@ def optimize_stimuli(
         current.requires_grad_(step < settings.n_steps)
         responses = respond(current)
         value = objective(responses)
+        if space.laplace > 0:
+            value = value - space.laplace * space.roughness(current)
         found = OptimizedStimuli(current.detach(), responses.detach(), value.detach())
         best = found if best is None or not settings.keep_best else _better(best, found)
         if step == settings.n_steps:

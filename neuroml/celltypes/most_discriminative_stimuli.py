@@ -79,8 +79,12 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
     temperature : float, default=5.0
         :math:`\tau`, in standard deviations of a cell's response (see ``normalize``). If it is
         low, J reaches its bound with stimuli that drive cells weakly, and a warning says so.
-    normalize : bool, default=True
-        Divide the response of each cell by its standard deviation over the reference stimuli.
+    normalize : bool or {"zscore", "max"}, default=True
+        Divide the response of each cell by its standard deviation over the reference stimuli; with
+        "zscore" also subtract its mean over them; with "max" divide by its maximum over them.
+    scale_floor : float, default=0.0
+        Responses are divided by at least this much, so that cells that hardly respond do not count
+        as much as others; 0.1 in the authors' code.
     init : {"kmeans", "random"} or array-like of int of shape (n_cells,), default="kmeans"
         k-means on the responses to the reference stimuli, clusters of equal size at random, or
         given labels.
@@ -121,6 +125,9 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         the norm.
     smooth_time, smooth_space : float, default=0.0
         Width in frames and pixels of the Gaussian that smooths the gradient.
+    laplace : float, default=0.0
+        Weight of the mean squared Laplacian over rows and columns, which is subtracted from J while
+        stimuli are optimized; ``objective_`` is without it.
     split_gain : float, optional
         Cut a cluster in two if that raises the mean objective by this share of the rise of its
         bound, :math:`\log((C + 1) / C)`, and the two are not confused (see ``merge_threshold``;
@@ -179,8 +186,9 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         Number of clusters in the end.
     n_dropped_ : int
         Number of cells that do not respond.
-    response_scale_ : ndarray of shape (n_cells,)
-        What responses are divided by.
+    response_shift_, response_scale_ : ndarray of shape (n_cells,)
+        What is subtracted from responses (0 unless ``normalize="zscore"``), and what they are then
+        divided by.
     objective_trace_ : ndarray
         Mean objective at the start and after every iteration of the kept start.
     restart_objectives_ : ndarray of shape (n_init,)
@@ -234,7 +242,8 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         "stimulus_axes": [str, None],
         "window": [Interval(Integral, 1, None, closed="left"), None],
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "normalize": ["boolean"],
+        "normalize": ["boolean", StrOptions({"zscore", "max"})],
+        "scale_floor": [Interval(Real, 0, None, closed="left")],
         "init": [StrOptions({"kmeans", "random"}), "array-like"],
         "assign": [StrOptions({"fingerprint", "argmax"})],
         "typing": [StrOptions({"likelihood", "correlation"})],
@@ -249,6 +258,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         "pixel_range": ["array-like", None, StrOptions({"model"})],
         "smooth_time": [Interval(Real, 0, None, closed="left")],
         "smooth_space": [Interval(Real, 0, None, closed="left")],
+        "laplace": [Interval(Real, 0, None, closed="left")],
         "split_gain": [Interval(Real, None, None, closed="neither"), None],
         "merge_threshold": [Interval(Real, 0, 1, closed="both"), None],
         "n_final_steps": [Interval(Integral, 1, None, closed="left"), None],
@@ -266,7 +276,8 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         stimulus_axes: str | None = None,
         window: int | None = None,
         temperature: float = 5.0,
-        normalize: bool = True,
+        normalize: bool | str = True,
+        scale_floor: float = 0.0,
         init: str | ArrayLike = "kmeans",
         assign: str = "fingerprint",
         typing: str = "likelihood",
@@ -281,6 +292,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         pixel_range: Any = "model",
         smooth_time: float = 0.0,
         smooth_space: float = 0.0,
+        laplace: float = 0.0,
         split_gain: float | None = None,
         merge_threshold: float | None = None,
         n_final_steps: int | None = None,
@@ -295,6 +307,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         self.window = window
         self.temperature = temperature
         self.normalize = normalize
+        self.scale_floor = scale_floor
         self.init = init
         self.assign = assign
         self.typing = typing
@@ -309,6 +322,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         self.pixel_range = pixel_range
         self.smooth_time = smooth_time
         self.smooth_space = smooth_space
+        self.laplace = laplace
         self.split_gain = split_gain
         self.merge_threshold = merge_threshold
         self.n_final_steps = n_final_steps
@@ -431,7 +445,8 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
             limits = adapter.pixel_limits(self.pixel_range)
             self.display_range_ = limits or (self.stimuli_.min(), self.stimuli_.max())
         self.stimulus_axes_, self.train_mask_ = adapter.axes, train
-        self.n_dropped_, self.response_scale_ = int((~responding).sum()), search.scale
+        self.n_dropped_ = int((~responding).sum())
+        self.response_shift_, self.response_scale_ = search.shift, search.scale
         self.initial_labels_ = next(s for s, f in zip(starts, fits, strict=True) if f is best)
         self._describe(best.state, search.baseline, responding)
         self.objective_trace_ = np.array(best.trace)
@@ -452,15 +467,16 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         self, adapter: ModelAdapter, reference: Tensor, recorded: np.ndarray, responding: np.ndarray
     ) -> ClusterSearch:
         """What stays the same over all starts, from the parameters and the reference stimuli."""
-        from neuroml.celltypes._cluster_search import ClusterSearch
+        from neuroml.celltypes._cluster_search import ClusterSearch, normalization
         from neuroml.celltypes._stimulus_optimizer import OptimizerSettings, build_space
 
-        scale = np.where(responding & self.normalize, recorded.std(axis=0), 1.0)
+        shift, scale = normalization(recorded, responding, self.normalize, self.scale_floor)
         scale_free = self.optimizer == "scale-free"
         return ClusterSearch(
             respond=adapter.respond,
+            shift=shift,
             scale=scale,
-            baseline=recorded.mean(axis=0) / scale,
+            baseline=(recorded.mean(axis=0) - shift) / scale,
             fingerprints=standardize(recorded),
             space=build_space(
                 adapter,
@@ -469,6 +485,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
                 pixel_range=self.pixel_range,
                 smooth_time=self.smooth_time,
                 smooth_space=self.smooth_space,
+                laplace=self.laplace,
             ),
             optimizer=OptimizerSettings(
                 self.n_steps,
@@ -493,14 +510,16 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         scores = standardize(state.responses)
         self.templates_ = cluster_templates(scores, state.labels, n_clusters, self.assign)
         self.template_variance_ = residual_variance(scores, self.templates_, state.labels)
-        types = TypeModel.estimate(state.responses, state.labels, n_clusters, self.offset)
+        # types are of responses that are scaled but not shifted: 0 may stand for no response
+        scaled = state.responses + self.response_shift_ / self.response_scale_
+        types = TypeModel.estimate(scaled, state.labels, n_clusters, self.offset)
         self.type_means_, self.type_covariances_ = types.means, types.covariances
         # cells held out are labeled as `predict` would label them; one with the same response to
         # all stimuli is as likely of any type, and gets the first
         held_out = responding & ~self.train_mask_
-        probabilities = np.nan_to_num(self._probabilities(state.responses[None]))
+        probabilities = np.nan_to_num(self._probabilities(scaled[None]))
         self.labels_ = np.where(held_out, probabilities.argmax(axis=1), state.labels)
-        self.responses_ = state.responses * self.response_scale_
+        self.responses_ = state.responses * self.response_scale_ + self.response_shift_
         self.objective_ = state.objective
         tested = np.where(held_out, self.labels_, -1)
         self.holdout_objective_ = objective_of(state.responses, tested, self.temperature)
@@ -644,7 +663,8 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         result = Bunch(stimuli=levels, low=low, high=high)
         if model is not None:
             rounded = low + levels / 255 * (high - low)
-            responses = self._record(model, rounded) / self.response_scale_
+            shift = getattr(self, "response_shift_", 0.0)  # files before it was kept have none
+            responses = (self._record(model, rounded) - shift) / self.response_scale_
             labels = np.where(self.train_mask_, self.labels_, -1)
             result.objective = objective_of(responses, labels, self.temperature)
         return result

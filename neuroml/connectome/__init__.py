@@ -5,6 +5,7 @@ from neuroml.connectome.affinity_tensor import AffinityTensor
 from neuroml.connectome.coupled_factorization import CoupledFactorization
 from neuroml.connectome.dynamic_connectome import DynamicConnectome
 from neuroml.connectome.inference import association, reliability, surrogate, surrogate_test
+from neuroml.connectome.masked_autoencoder import DynamicFCMaskedAutoencoder
 from neuroml.connectome.nonnegative_cp import NonnegativeCP
 from neuroml.connectome.rank_selection import RankSelection, core_consistency, select_rank
 from neuroml.connectome.sliding_window import SlidingWindowConnectivity
@@ -15,6 +16,7 @@ __all__ = [
     "AffinityTensor",
     "CoupledFactorization",
     "DynamicConnectome",
+    "DynamicFCMaskedAutoencoder",
     "FiberTensor",
     "NonnegativeCP",
     "RankSelection",

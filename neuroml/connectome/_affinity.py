@@ -9,7 +9,15 @@ from scipy.ndimage import gaussian_filter1d
 
 from neuroml.exceptions import DataError
 
-__all__ = ["METHODS", "SEPARABLE", "WINDOWED", "pair_affinity", "prepare_signals", "windowed_mean"]
+__all__ = [
+    "METHODS",
+    "SEPARABLE",
+    "WINDOWED",
+    "later_mean",
+    "pair_affinity",
+    "prepare_signals",
+    "windowed_mean",
+]
 
 METHODS = ("unsigned", "same_sign", "min", "ratio", "mtd", "correlation", "edge")
 SEPARABLE = ("unsigned", "same_sign", "edge")
@@ -103,6 +111,30 @@ def pair_affinity(
     if method == "ratio":
         return np.divide(low, high, out=np.zeros_like(low), where=agree)
     return np.where(agree, low, 0.0)
+
+
+def later_mean(signals: np.ndarray, n_lags: int, slices: Sequence[slice]) -> np.ndarray:
+    """Mean over the ``n_lags`` samples that follow each one, cut where a stretch ends.
+
+    Parameters
+    ----------
+    signals : ndarray of shape (n_samples, n_units)
+    n_lags : int
+    slices : sequence of slice
+        As in `prepare_signals`.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_units)
+        0 at the last sample of a stretch, which nothing follows.
+    """
+    later = np.zeros_like(signals)
+    for part in slices:
+        total = np.cumsum(np.concatenate([np.zeros_like(signals[:1]), signals[part]]), axis=0)
+        first = np.arange(1, len(total) - 1)
+        last = np.minimum(first + n_lags, len(total) - 1)
+        later[part][:-1] = (total[last] - total[first]) / (last - first)[:, None]
+    return later
 
 
 def windowed_mean(values: np.ndarray, window: int, slices: Sequence[slice]) -> np.ndarray:

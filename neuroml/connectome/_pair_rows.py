@@ -31,12 +31,16 @@ class Subject:
         1 or, for affinity by opposite signs, -1.
     slices : tuple of slice
         Stretches of samples without a gap.
+    later : ndarray of shape (n_samples, n_units)
+        The signals of the second unit of each pair: ``signals``, or for directed affinities their
+        means over later samples.
     """
 
     signals: np.ndarray
     pairs: np.ndarray
     signs: np.ndarray
     slices: tuple[slice, ...]
+    later: np.ndarray
 
 
 class PairRows:
@@ -75,7 +79,7 @@ class PairRows:
             step = max(1, _BLOCK_VALUES // len(one.signals))
             for start in range(0, len(one.pairs), step):
                 i, j = one.pairs[start : start + step].T
-                a, b = one.signals[:, i], one.signals[:, j] * one.signs[start : start + step]
+                a, b = one.signals[:, i], one.later[:, j] * one.signs[start : start + step]
                 values = pair_affinity(a, b, self._method, self._window, one.slices)
                 yield first, np.ascontiguousarray(values[:: self._stride].T, dtype=self.dtype)
                 first += len(i)
@@ -153,13 +157,16 @@ def _terms(
     terms, first = [], 0
     for one in subjects:
         # roots of the positive and negative parts (for "edge", the product itself is wanted)
-        up, down = (np.maximum(sign * one.signals[::stride], 0) for sign in (1, -1))
+        (up, down), (then_up, then_down) = (
+            [np.maximum(sign * signals[::stride], 0) for sign in (1, -1)]
+            for signals in (one.signals, one.later)
+        )
         if method != "edge":
-            up, down = np.sqrt(up), np.sqrt(down)
-        same, opposite = [(up, up), (down, down)], [(up, down), (down, up)]
+            up, down, then_up, then_down = map(np.sqrt, (up, down, then_up, then_down))
+        same, opposite = [(up, then_up), (down, then_down)], [(up, then_down), (down, then_up)]
         products = {1: same, -1: opposite}
         if method == "unsigned":
-            products = {1: [(up + down, up + down)]}
+            products = {1: [(up + down, then_up + then_down)]}
         for sign, pairs_of_signals in products.items():
             chosen = np.flatnonzero(one.signs == sign)
             if len(chosen):

@@ -22,7 +22,7 @@ from neuroml._core.estimator import (
 from neuroml._core.frames import Quantity, feature_labels, long_frame
 from neuroml._core.samples import Samples, check_samples
 from neuroml._core.validation import session_slices
-from neuroml.connectome._affinity import METHODS, WINDOWED, prepare_signals
+from neuroml.connectome._affinity import METHODS, WINDOWED, later_mean, prepare_signals
 from neuroml.connectome._pair_rows import PairRows, Subject
 from neuroml.connectome.tensors import FiberTensor
 from neuroml.exceptions import DataError
@@ -33,11 +33,11 @@ __all__ = ["AffinityTensor"]
 class AffinityTensor(TableOutputMixin, Estimator):
     r"""Affinity of every pair of units, in every subject, at every moment.
 
-    The tensor has the modes pairs i < j, subjects and time. A unit that was not recorded in a
-    subject (NaN throughout) has no fiber there: missing is never zero. All subjects must share one
-    time axis, such as a stimulus sequence. Where they do not, as at rest, fit each subject by
-    itself, or factorize `SlidingWindowConnectivity` per subject and compare features that ignore
-    time.
+    The tensor has the modes pairs, subjects and time; the pairs are i < j, or in both orders if
+    they have a direction. A unit that was not recorded in a subject (NaN throughout) has no fiber
+    there: missing is never zero. All subjects must share one time axis, such as a stimulus
+    sequence. Where they do not, as at rest, fit each subject by itself, or factorize
+    `SlidingWindowConnectivity` per subject and compare features that ignore time.
 
     Parameters
     ----------
@@ -61,6 +61,18 @@ class AffinityTensor(TableOutputMixin, Estimator):
     opposite : {"drop", "separate"}, default="drop"
         Whether affinity by opposite signs is left out, or forms a second set of pairs. It is never
         added to the first, where positive and negative coupling could not be told apart.
+    directed : bool, default=False
+        Whether pairs have a direction, from i to j: the signal of i is compared with what j does
+        afterwards. With a(x, y) the affinity of `method`,
+
+        .. math:: A_{i \to j}(t) = a\Big(g_i(t), \frac{1}{L} \sum_{l=1}^{L} g_j(t + l)\Big),
+
+        over the :math:`L` = `n_lags` samples that follow in the session (the last ones have fewer,
+        the very last none, and no affinity). The definition is ours. All ordered pairs are modes of
+        the tensor. A direction in time is no cause: what drives both units at different delays
+        shows in the same way, and slow signals have affinity both ways.
+    n_lags : int, default=5
+        Number of later samples, for directed affinities.
     sigma : float, default=2.0
         Width of the Gaussian whose derivative is taken, in samples.
     window : int, default=15
@@ -117,6 +129,8 @@ class AffinityTensor(TableOutputMixin, Estimator):
         "stride": [Interval(Integral, 1, None, closed="left")],
         "min_subjects": [Interval(Integral, 1, None, closed="left"), None],
         "implicit": ["boolean"],
+        "directed": ["boolean"],
+        "n_lags": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -124,6 +138,8 @@ class AffinityTensor(TableOutputMixin, Estimator):
         method: str = "same_sign",
         *,
         opposite: str = "drop",
+        directed: bool = False,
+        n_lags: int = 5,
         sigma: float = 2.0,
         window: int = 15,
         stride: int = 1,
@@ -132,6 +148,8 @@ class AffinityTensor(TableOutputMixin, Estimator):
     ) -> None:
         self.method = method
         self.opposite = opposite
+        self.directed = directed
+        self.n_lags = n_lags
         self.sigma = sigma
         self.window = window
         self.stride = stride
@@ -177,6 +195,8 @@ class AffinityTensor(TableOutputMixin, Estimator):
         parts, _ = self._subjects(given)
         seen = np.array([~np.isnan(given.X[part]).any(axis=0) for part, _ in parts])
         pairs = np.column_stack(np.triu_indices(given.X.shape[1], k=1))
+        if self.directed:
+            pairs = np.argwhere(~np.eye(given.X.shape[1], dtype=bool))
         pairs = pairs[self._kept(seen, pairs)]
         signs = np.ones(len(pairs), dtype=np.int64)
         if self.opposite == "separate":
@@ -224,7 +244,8 @@ class AffinityTensor(TableOutputMixin, Estimator):
             shown = np.flatnonzero(seen[self.pairs_].all(axis=1))
             signals = np.zeros_like(x)
             signals[:, seen] = prepare_signals(x[:, seen], self.method, self.sigma, slices)
-            subjects.append(Subject(signals, self.pairs_[shown], self.signs_[shown], slices))
+            later = later_mean(signals, self.n_lags, slices) if self.directed else signals
+            subjects.append(Subject(signals, self.pairs_[shown], self.signs_[shown], slices, later))
             index.append(np.column_stack([shown, np.full(len(shown), number)]))
         rows = PairRows(subjects, self.method, self.window, self.stride)
         times = np.arange(0, len(subjects[0].signals), self.stride)
@@ -237,10 +258,14 @@ class AffinityTensor(TableOutputMixin, Estimator):
         )
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
-        """Return the names of the pairs, ``unit_i--unit_j``, with ``~`` for opposite signs."""
+        """Return the names of the pairs, ``unit_i--unit_j``.
+
+        A ``~`` stands for opposite signs, and ``>`` at the end for a direction.
+        """
         check_is_fitted(self)
         names = check_input_names(self, input_features)
-        marks = np.where(self.signs_ > 0, "--", "~~")
+        same, opposite = ("->", "~>") if self.directed else ("--", "~~")
+        marks = np.where(self.signs_ > 0, same, opposite)
         return np.array(
             [f"{names[i]}{m}{names[j]}" for (i, j), m in zip(self.pairs_, marks, strict=True)],
             dtype=object,

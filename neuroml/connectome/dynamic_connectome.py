@@ -296,9 +296,9 @@ class DynamicConnectome(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estim
             (motif, self.max_blocks, seed)
             for motif, seed in zip(self.motifs_, seeds[1:], strict=True)
         ]
-        self.block_models_ = list(run_parallel(_fit_blocks, tasks, n_jobs=self.n_jobs))
+        self.block_models_ = list(run_parallel(fit_blocks, tasks, n_jobs=self.n_jobs))
         self.communities_ = np.stack(
-            [_communities(*both) for both in zip(self.block_models_, self.motifs_, strict=True)]
+            [communities_of(*both) for both in zip(self.block_models_, self.motifs_, strict=True)]
         )
         self.converged_ = all(one.converged_ for one in (self.factorization_, *self.block_models_))
         self.n_iter_ = self.factorization_.n_iter_
@@ -446,11 +446,12 @@ def _by_subject(sample_weight: Any, subjects: list[np.ndarray]) -> np.ndarray:
     return np.array([weights[rows[0]] for rows in subjects])
 
 
-def _fit_blocks(motif: np.ndarray, max_blocks: int, seed: int) -> WeightedSBM:
+def fit_blocks(motif: np.ndarray, max_blocks: int = 20, seed: int = 0) -> WeightedSBM:
+    """The block model of a component's matrix (n_units, n_units)."""
     return WeightedSBM(max_blocks=max_blocks, random_state=seed).fit(motif)
 
 
-def _communities(model: WeightedSBM, motif: np.ndarray) -> np.ndarray:
+def communities_of(model: WeightedSBM, motif: np.ndarray) -> np.ndarray:
     """Labels of the blocks that are more connected inside than the motif on average, else -1."""
     strong = np.flatnonzero(np.diag(model.block_means_) > np.nanmean(motif))
     number = np.full(model.n_blocks_, -1)

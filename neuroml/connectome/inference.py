@@ -7,20 +7,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import check_option
-from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.estimator import check_option, metadata_keywords
+from neuroml._core.parallel import RandomState, run_parallel, show_progress, spawn_generators
 from neuroml._core.samples import check_samples
 from neuroml._core.statistics import match_rows, permutation_p_value
 from neuroml._core.validation import as_given, as_numbers, check_sessions, session_slices
-from neuroml.connectome.dynamic_connectome import DynamicConnectome
+from neuroml.connectome.affinity_tensor import AffinityTensor
+from neuroml.connectome.dynamic_connectome import DynamicConnectome, communities_of, fit_blocks
+from neuroml.connectome.nonnegative_cp import NonnegativeCP
+from neuroml.connectome.sliding_window import SlidingWindowConnectivity
 from neuroml.exceptions import DataError
 
 __all__ = ["association", "reliability", "surrogate", "surrogate_test"]
 
-_KINDS = ("shift", "phase")
+_KINDS = ("shift", "phase", "matched-covariance")
 
 
 def surrogate(
@@ -30,16 +34,19 @@ def surrogate(
     sessions: ArrayLike | None = None,
     random_state: RandomState = None,
 ) -> np.ndarray:
-    r"""Make surrogate traces whose units are unrelated to each other.
+    r"""Make surrogate traces: units unrelated to each other, or related but the same at all times.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_units)
         Time first; NaN throughout a session for units that were not recorded.
-    kind : {"shift", "phase"}, default="shift"
+    kind : {"shift", "phase", "matched-covariance"}, default="shift"
         "shift" shifts every unit's trace circularly, by a random time of its own within each
         session, which keeps its distribution and its autocorrelation. "phase" draws the phases of
         its Fourier coefficients anew, which keeps the power spectrum only [1]_.
+        "matched-covariance" adds the same random phases to all units [2]_: units stay related as
+        they are over the whole session (covariance, auto- and cross-correlations), in a stationary
+        process, in which nothing switches.
     sessions : array-like of shape (n_samples,), optional
     random_state : int, RandomState, Generator or None, default=None
 
@@ -51,6 +58,8 @@ def surrogate(
     ----------
     .. [1] J. Theiler et al. (1992). Testing for nonlinearity in time series: the method of
        surrogate data. Physica D 58.
+    .. [2] D. Prichard and J. Theiler (1994). Generating surrogate data for time series with several
+       simultaneously measured variables. Physical Review Letters 73.
 
     Examples
     --------
@@ -60,7 +69,7 @@ def surrogate(
     >>> np.array_equal(np.sort(surrogate(X, random_state=0), axis=0), np.sort(X, axis=0))
     True
     """
-    makers = dict(zip(_KINDS, (_shift, _draw_phases), strict=True))
+    makers = dict(zip(_KINDS, (_shift, _draw_phases, _turn_together), strict=True))
     check_option(kind, makers, "kind")
     X = np.array(X, dtype=np.float64)
     (rng,) = spawn_generators(random_state, 1)
@@ -77,17 +86,26 @@ def _shift(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _draw_phases(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Turn every Fourier coefficient by a random angle."""
+    return _turned(x, np.exp(2j * np.pi * rng.uniform(size=(len(x) // 2 + 1, x.shape[1]))))
+
+
+def _turn_together(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Turn the coefficients of all columns by the same angles: cross-spectra stay as they are."""
+    turns = np.exp(2j * np.pi * rng.uniform(size=(len(x) // 2 + 1, 1)))
+    return _turned(x, turns, last=rng.choice([-1.0, 1.0]))
+
+
+def _turned(x: np.ndarray, turns: np.ndarray, last: float = 1.0) -> np.ndarray:
     spectrum = np.fft.rfft(x, axis=0)
-    turns = np.exp(2j * np.pi * rng.uniform(size=spectrum.shape))
-    # the mean, and for an even number of samples the highest frequency, are real and stay
+    # the mean, and for an even number of samples the highest frequency, are real
     turns[0] = 1
     if len(x) % 2 == 0:
-        turns[-1] = 1
+        turns[-1] = last
     return np.fft.irfft(spectrum * turns, n=len(x), axis=0)
 
 
 def surrogate_test(
-    model: DynamicConnectome,
+    model: BaseEstimator,
     X: Any,
     *,
     sessions: ArrayLike | None = None,
@@ -95,27 +113,32 @@ def surrogate_test(
     kind: str = "shift",
     n_surrogates: int = 99,
     n_jobs: int | None = None,
+    verbose: int = 0,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
-    """Test weights and block contrasts of components against surrogate cohorts of unrelated units.
+    """Test weights and block contrasts of components against surrogate cohorts.
 
     The whole pipeline is fitted anew to every surrogate, communities included, so that the test
-    stays valid though communities are chosen from the same data. Contrasts are compared with the
-    largest one of each surrogate, which corrects for the number of components; weights with the one
-    of the same rank. Contrasts are the more powerful test: unrelated units have affinities, too, so
-    weights hardly differ.
+    stays valid though communities are chosen from the same data. Weights and contrasts are compared
+    with the largest one of each surrogate, which corrects for the number of components. Contrasts
+    are the more powerful test of small components: unrelated units have affinities, too.
 
     Parameters
     ----------
-    model : DynamicConnectome
-        Fitted to ``X``.
+    model : DynamicConnectome, or Pipeline
+        Fitted to ``X``. A pipeline ends in `DynamicConnectome`, or in `NonnegativeCP` right after
+        `AffinityTensor` or `SlidingWindowConnectivity`; the communities of its components are those
+        that `WeightedSBM` finds.
     X, sessions, groups
-        As in `DynamicConnectome.fit`.
-    kind : {"shift", "phase"}, default="shift"
-        Kind of `surrogate`, made for every unit of every subject by itself.
+        Traces, as in `DynamicConnectome.fit`.
+    kind : {"shift", "phase", "matched-covariance"}, default="shift"
+        Kind of `surrogate`, made for every subject by itself. "shift" asks whether units are
+        related at all, "matched-covariance" whether there is more than relations that stay.
     n_surrogates : int, default=99
     n_jobs : int or None, default=None
         Number of processes, over surrogates.
+    verbose : int, default=0
+        1 shows the progress.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
@@ -123,24 +146,51 @@ def surrogate_test(
     DataFrame
         One row per component: ``component``; ``weight``, the norm of the component; ``contrast``,
         the correlation over pairs of the motif with belonging to the same community (0 without
-        communities); ``weight_p`` and ``contrast_p``.
+        communities); ``weight_p`` and ``contrast_p``, both family-wise over components.
+
+    Raises
+    ------
+    DataError
+        If the model does not make components from traces.
     """
     check_option(kind, _KINDS, "kind")
+    steps = _steps_of(model)
+    if not makes_components(model):
+        raise DataError(
+            "this model has no components that surrogates of traces could be compared with",
+            expected="DynamicConnectome, or a Pipeline that ends in AffinityTensor or "
+            "SlidingWindowConnectivity, and NonnegativeCP",
+            found=", ".join(type(step).__name__ for step in steps),
+            field="model",
+        )
     check_is_fitted(model)
-    X, sessions, groups = _rows(model, X, sessions, groups)
+    X, sessions, groups = _rows(steps[-1], X, sessions, groups)
     rngs = spawn_generators(random_state, n_surrogates)
-    tasks = [(model, X, sessions, groups, kind, rng) for rng in rngs]
-    null = np.array(list(run_parallel(_of_surrogate, tasks, n_jobs=n_jobs)))
-    null[:, 1] = null[:, 1].max(axis=1, keepdims=True)
-    observed = _statistics(model)
-    p = permutation_p_value(observed, null)
+    tasks = [(steps, X, sessions, groups, kind, rng) for rng in rngs]
+    done = run_parallel(_of_surrogate, tasks, n_jobs=n_jobs)
+    null = np.array(list(show_progress(done, n_surrogates, "surrogates", verbose)))
+    observed = _statistics(steps)
+    # with the largest, not with the one of the same rank: where the first component is a community,
+    # the second is the level that rectified noise gives all pairs, which is a surrogate's first
+    p = permutation_p_value(observed, null.max(axis=2, keepdims=True))
     columns = ["weight", "contrast", "weight_p", "contrast_p"]
     table = pd.DataFrame(np.concatenate([observed, p]).T, columns=columns)
     return table.rename_axis("component").reset_index()
 
 
+def makes_components(model: BaseEstimator) -> bool:
+    """Whether `surrogate_test` can test a model."""
+    *before, last = _steps_of(model)
+    from_pairs = bool(before) and isinstance(before[-1], AffinityTensor | SlidingWindowConnectivity)
+    return isinstance(last, DynamicConnectome) or (isinstance(last, NonnegativeCP) and from_pairs)
+
+
+def _steps_of(model: BaseEstimator) -> list[Any]:
+    return [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
+
+
 def _of_surrogate(
-    model: DynamicConnectome,
+    steps: list[Any],
     X: np.ndarray,
     sessions: np.ndarray,
     groups: np.ndarray,
@@ -148,14 +198,48 @@ def _of_surrogate(
     rng: np.random.Generator,
 ) -> np.ndarray:
     X = surrogate(X, kind, sessions=sessions, random_state=rng)
-    return _statistics(clone(model).fit(X, sessions=sessions, groups=groups))
+    steps = [clone(step) for step in steps]
+    for step in steps:
+        known = {"sessions": sessions, "groups": groups}
+        taken = {k: known[k] for k in metadata_keywords(type(step), "fit") if k in known}
+        if step is steps[-1]:
+            step.fit(X, **taken)
+        else:
+            X = step.fit_transform(X, **taken)
+    return _statistics(steps)
 
 
-def _statistics(model: DynamicConnectome) -> np.ndarray:
+def _statistics(steps: list[Any]) -> np.ndarray:
     """Weight and block contrast of every component (2, n_components)."""
-    weights = model.factorization_.cp_.weights
-    both = zip(model.motifs_, model.communities_, strict=True)
-    return np.array([weights, [_block_contrast(motif, labels) for motif, labels in both]])
+    model = steps[-1]
+    if isinstance(model, DynamicConnectome):
+        weights = model.factorization_.cp_.weights
+        both = zip(model.motifs_, model.communities_, strict=True)
+        return np.array([weights, [_block_contrast(motif, labels) for motif, labels in both]])
+    motifs = _motifs(steps[-2], model.cp_.factors)
+    labels = [communities_of(fit_blocks(motif), motif) for motif in motifs]
+    contrasts = [_block_contrast(*both) for both in zip(motifs, labels, strict=True)]
+    return np.array([model.cp_.weights, contrasts])
+
+
+def _motifs(before: Any, factors: list[np.ndarray]) -> np.ndarray:
+    """Symmetric pattern of each component (n_components, n_units, n_units); NaN without a value."""
+    n_units = before.n_features_in_
+    if isinstance(before, AffinityTensor):
+        same = before.signs_ > 0
+        i_j, values = before.pairs_[same].T, factors[0][same]
+    else:
+        i_j = np.triu_indices(n_units, k=1)
+        values = factors[1]
+        if len(factors) == 3:  # window, unit, unit: the outer product of the two, at each pair
+            first, second = factors[1:]
+            values = (first[i_j[0]] * second[i_j[1]] + first[i_j[1]] * second[i_j[0]]) / 2
+    found = np.full((values.shape[1], n_units, n_units), np.nan)
+    found[:, i_j[0], i_j[1]] = values.T
+    turned = found.swapaxes(1, 2)
+    # a pair in one order is both of them; of one in two orders, the mean
+    both = np.where(np.isnan(found), turned, found), np.where(np.isnan(turned), found, turned)
+    return np.mean(both, axis=0)
 
 
 def _block_contrast(motif: np.ndarray, labels: np.ndarray) -> float:
@@ -276,6 +360,7 @@ def reliability(
     scheme: str = "leave_one_out",
     n_splits: int = 10,
     n_jobs: int | None = None,
+    verbose: int = 0,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
     """Measure whether components recur in other subjects.
@@ -294,6 +379,8 @@ def reliability(
         Number of random halves.
     n_jobs : int or None, default=None
         Number of processes, over splits.
+    verbose : int, default=0
+        1 shows the progress.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
@@ -328,7 +415,8 @@ def reliability(
         outs = [np.sort(rng.permutation(subjects)[: len(subjects) // 2]) for rng in rngs]
     tasks = [(model, X, sessions, groups, out, scheme == "split_half") for out in outs]
     rows = []
-    for split, (found, error) in enumerate(run_parallel(_compare, tasks, n_jobs=n_jobs)):
+    done = run_parallel(_compare, tasks, n_jobs=n_jobs)
+    for split, (found, error) in enumerate(show_progress(done, len(tasks), "splits", verbose)):
         left_out = ", ".join(str(subject) for subject in outs[split])
         rows += [(split, left_out, r, *both, error) for r, both in enumerate(found)]
     columns = ["split", "left_out", "component", "motif", "time_course", "held_out"]
@@ -379,7 +467,7 @@ def _alike(
 
 
 def _rows(
-    model: DynamicConnectome, X: Any, sessions: Any, groups: Any
+    model: BaseEstimator, X: Any, sessions: Any, groups: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The cohort as one array, with the session and the subject of every sample.
 

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from tensorly.cp_tensor import CPTensor
 
 from neuroml._core.estimator import check_kind, check_option
-from neuroml._core.parallel import RandomState, spawn_generators
+from neuroml._core.parallel import RandomState, show_progress, spawn_generators
 from neuroml._core.statistics import first_within_one_standard_error
 from neuroml._core.validation import as_given, as_numbers
 from neuroml.connectome._holdout import (
@@ -60,7 +60,7 @@ class RankSelection:
     gap: int
 
 
-def select_rank(
+def select_rank(  # noqa: PLR0913 - what is held out, and how the work is done
     tensor: FiberTensor | ArrayLike,
     ranks: Sequence[int],
     *,
@@ -70,6 +70,7 @@ def select_rank(
     groups: ArrayLike | None = None,
     n_folds: int = 5,
     model: NonnegativeCP | None = None,
+    verbose: int = 0,
     random_state: RandomState = None,
 ) -> RankSelection:
     """Compare ranks by their error on held-out data that nothing in the fit tells.
@@ -104,6 +105,8 @@ def select_rank(
         the held-out error explodes as soon as a pair is observed in fewer subjects than there are
         components, and a large one prefers too many, since two halves of a component have a
         smaller penalty than the whole.
+    verbose : int, default=0
+        1 shows the progress.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
@@ -146,7 +149,8 @@ def select_rank(
     generators = spawn_generators(random_state, 1 + len(ranks))
     held, reach = hold_out(layout, holdout, n_folds, gap, labels, generators[0])
     folds, rows = np.empty((len(ranks), len(held))), []
-    for k, (rank, rng) in enumerate(zip(ranks, generators[1:], strict=True)):
+    each = show_progress(zip(ranks, generators[1:], strict=True), len(ranks), "ranks", verbose)
+    for k, (rank, rng) in enumerate(each):
         estimator = clone(model)
         seed = int(rng.integers(2**31))
         estimator.set_params(n_components=rank, random_state=seed, symmetric_modes=None)

@@ -192,7 +192,7 @@ class Plan:
             known = {(one.name, one.fold): one for one in kept if one is not None}
         left = [(task, self.optional) for task in self.tasks if (task.name, task.fold) not in known]
         done: Iterable[Result] = run_parallel(run_task, left, n_jobs=n_jobs)
-        for result in show_progress(done, len(left), "fits") if verbose else done:
+        for result in show_progress(done, len(left), "fits", verbose):
             known[result.name, result.fold] = result
             if store is not None:
                 store.keep(result)

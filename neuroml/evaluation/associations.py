@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from neuroml._core.estimator import check_option
-from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.parallel import RandomState, run_parallel, show_progress, spawn_generators
 from neuroml._core.samples import as_samples, is_mapping
 from neuroml._core.statistics import permutation_p_value
 from neuroml._core.validation import (
@@ -172,7 +172,7 @@ def _of_session(path: np.ndarray, n_states: int, rate: float) -> pd.DataFrame:
     return pd.DataFrame(columns | {"n_visits": n_visits, "switching_rate": changes * rate})
 
 
-def test_association(
+def test_association(  # noqa: PLR0913 - the design, and how the work is done
     features: Any,
     target: Any,
     *,
@@ -182,6 +182,7 @@ def test_association(
     kind: str = "auto",
     n_permutations: int = 999,
     n_jobs: int | None = None,
+    verbose: int = 0,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
     """Test each feature against each target by permutations, corrected over all of them.
@@ -215,6 +216,8 @@ def test_association(
     n_permutations : int, default=999
     n_jobs : int, optional
         Processes over permutations.
+    verbose : int, default=0
+        1 shows the progress.
     random_state : int, RandomState, Generator or None, default=None
 
     Returns
@@ -295,7 +298,8 @@ def test_association(
         (rng, int(n), scaled, design, exchange)
         for rng, n in zip(spawn_generators(random_state, len(sizes)), sizes, strict=True)
     ]
-    null = np.concatenate(list(run_parallel(_permuted, tasks, n_jobs=n_jobs)))
+    done = run_parallel(_permuted, tasks, n_jobs=n_jobs)
+    null = np.concatenate(list(show_progress(done, len(tasks), "permutations", verbose)))
     observed = design.shares(scaled[None])[0]
     found = np.full((3, len(design.columns), len(varies)), np.nan)
     found[0][:, varies] = design.statistics(scaled, observed)

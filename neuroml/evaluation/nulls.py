@@ -10,7 +10,7 @@ import pandas as pd
 
 from neuroml._core.estimator import safe_indexing
 from neuroml._core.validation import as_numbers, session_slices
-from neuroml.connectome import surrogate as unrelated
+from neuroml.connectome import surrogate as of_traces
 from neuroml.evaluation._layouts import Rows, take_samples
 from neuroml.exceptions import DataError
 
@@ -87,8 +87,8 @@ def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
         "permutation" deals the samples of each session anew: no order in time is left.
         "circular-shift" turns each unit by a time of its own: units know nothing of each other, and
         keep their autocorrelation. "matched-covariance" adds the same random phases to the spectra
-        of all units [1]_: a stationary process with the covariance, auto- and cross-correlations of
-        the data, in which nothing switches.
+        of all units: a stationary process with the covariance, auto- and cross-correlations of the
+        data, in which nothing switches (`neuroml.connectome.surrogate`).
     rows : Rows
         With X of shape (n_samples, n_units); NaN throughout a session for units that it lacks.
         Where there are inputs and targets, their pairing is broken, as `unpair` says.
@@ -97,11 +97,6 @@ def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
     Returns
     -------
     Rows
-
-    References
-    ----------
-    .. [1] D. Prichard and J. Theiler (1994). Generating surrogate data for time series with several
-       simultaneously measured variables. Physical Review Letters 73.
     """
     if rows.y is not None and (rows.X is not None or kind == "permutation"):
         return unpair(kind, rows, reorder(kind, rows.whole_sessions, rng))
@@ -115,23 +110,9 @@ def surrogate(kind: str, rows: Rows, rng: np.random.Generator) -> Rows:
             fix="Evaluate a Pipeline that starts from the traces, or use null='permutation'.",
             field="null",
         )
-    values = np.array(as_numbers(rows.X, "X"), dtype=np.float64)
-    if kind == "circular-shift":
-        values = unrelated(values, "shift", sessions=rows.whole_sessions, random_state=rng)
-    else:
-        for part in session_slices(rows.whole_sessions):
-            seen = ~np.isnan(values[part]).all(axis=0)
-            values[part.start : part.stop, seen] = _same_phases(values[part][:, seen], rng)
+    values = as_numbers(rows.X, "X")
+    form = "shift" if kind == "circular-shift" else kind
+    values = of_traces(values, form, sessions=rows.whole_sessions, random_state=rng)
     if isinstance(rows.X, pd.DataFrame):
         return replace(rows, X=pd.DataFrame(values, rows.X.index, rows.X.columns))
     return replace(rows, X=values)
-
-
-def _same_phases(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add random phases, the same for all columns: cross-spectra stay as they are."""
-    spectrum = np.fft.rfft(x, axis=0)
-    turn = np.exp(2j * np.pi * rng.uniform(size=(len(spectrum), 1)))
-    turn[0] = 1  # the mean is real
-    if len(x) % 2 == 0:
-        turn[-1] = rng.choice([-1.0, 1.0])  # and so is the highest frequency of an even length
-    return np.fft.irfft(spectrum * turn, n=len(x), axis=0)

@@ -27,6 +27,7 @@ from neuroml.plotting.connectome import (
     plot_loadings,
     plot_rank_selection,
 )
+from neuroml.plotting.couplings import plot_couplings, plot_filters
 from neuroml.plotting.decoding import (
     plot_adaptation_curves,
     plot_agreement,
@@ -45,9 +46,7 @@ from neuroml.plotting.runs import (
     plot_jobs,
 )
 from neuroml.plotting.switching import (
-    plot_couplings,
     plot_dwell_times,
-    plot_filters,
     plot_intercepts,
     plot_psychometric,
     plot_state_raster,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,6 +17,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
 
 from neuroml._core.files import atomic_path
 
@@ -25,6 +28,7 @@ __all__ = [
     "MAP",
     "axes_for",
     "canvas_for",
+    "clustered",
     "color",
     "colorbar",
     "count",
@@ -130,6 +134,15 @@ def count(axis: Axis) -> None:
 def thin_ticks(n: int, most: int) -> range:
     """Every so many of n places, so that at most so many bear a name."""
     return range(0, n, max(1, -(-n // most)))
+
+
+def clustered(affinity: np.ndarray) -> np.ndarray:
+    """Rows in the order of a hierarchy of their affinities (n, n), symmetric (average linkage)."""
+    if len(affinity) < 2:
+        return np.arange(len(affinity))
+    distance = affinity.max() - affinity
+    np.fill_diagonal(distance, 0)
+    return leaves_list(linkage(squareform(distance, checks=False), "average"))
 
 
 def tidy(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> Axes:

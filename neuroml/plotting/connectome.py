@@ -8,8 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import squareform
 
 from neuroml.connectome import AffinityTensor, NonnegativeCP, RankSelection
 from neuroml.exceptions import DataError
@@ -18,6 +16,7 @@ from neuroml.plotting._style import (
     MAP,
     axes_for,
     canvas_for,
+    clustered,
     color,
     colorbar,
     in_house_style,
@@ -27,7 +26,7 @@ from neuroml.plotting._style import (
 
 __all__ = ["plot_cohort_components", "plot_components", "plot_loadings", "plot_rank_selection"]
 
-_MOST_NAMES = 80
+_MOST_NAMES = 50
 _MOST_SUBJECTS = 12
 
 
@@ -124,9 +123,10 @@ def plot_loadings(
     unit_names: Sequence[str] | np.ndarray | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the loading of every unit (or pair of units) on every component as a heat map.
+    """Draw the loadings of units (or pairs of units) on every component as a heat map.
 
-    Loadings are those of the second mode, as a share of the component's largest.
+    Loadings are those of the second mode, as a share of the component's largest. Of more than 50
+    units those are drawn that load most on each component, so that all of them bear their names.
 
     Parameters
     ----------
@@ -159,27 +159,34 @@ def plot_loadings(
     """
     loadings = fitted(model, "cp_").cp_.factors[1]
     names = names_for(unit_names, len(loadings), "", "unit_names")
-    order = _unit_order(loadings)
+    order = _strongest(loadings, _unit_order(loadings))
     n_components = loadings.shape[1]
-    ax = axes_for(
-        ax, max(3.2, 1.6 + 0.45 * n_components), max(2.2, 0.9 + 0.15 * min(len(order), 80))
-    )
+    ax = axes_for(ax, max(3.2, 1.6 + 0.45 * n_components), max(2.2, 0.9 + 0.15 * len(order)))
     share = loadings[order] / loadings.max(axis=0)
     image = ax.imshow(share, cmap=MAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     ax.set(xlabel="component", xticks=range(n_components))
-    shown = thin_ticks(len(order), _MOST_NAMES)
-    ax.set_yticks(shown, [names[order[i]] for i in shown], fontsize=7)
+    ax.set_yticks(range(len(order)), [names[i] for i in order], fontsize=7)
+    if len(order) < len(names):
+        ax.set_title(f"the strongest {len(order)} of {len(names)}")
     colorbar(ax, image, "loading (share of largest)")
     return ax
 
 
+def _strongest(loadings: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """As many units as can be named, in the same order: the first of each component in turn."""
+    blocks = loadings[order].argmax(axis=1)
+    _, starts, which = np.unique(blocks, return_index=True, return_inverse=True)
+    rank = np.arange(len(order)) - starts[which]
+    return order[np.sort(np.argsort(rank, kind="stable")[:_MOST_NAMES])]
+
+
 def _pair_matrix(loadings: np.ndarray, affinity: AffinityTensor, sign: int = 1) -> np.ndarray:
-    """Loadings of pairs as a symmetric matrix (n_units, n_units); NaN where there is no pair."""
+    """Loadings of pairs (n_units, n_units), from rows to columns; NaN where there is no pair."""
     matrix = np.full((affinity.n_features_in_,) * 2, np.nan)
     chosen = affinity.signs_ == sign
     i, j = affinity.pairs_[chosen].T
-    matrix[i, j] = matrix[j, i] = loadings[chosen]
-    return matrix
+    matrix[i, j] = loadings[chosen]
+    return np.where(np.isnan(matrix), matrix.T, matrix)  # pairs without a direction are both
 
 
 @in_house_style
@@ -245,7 +252,8 @@ def plot_cohort_components(
     pairs, subjects, courses = factors
     names = names_for(subject_names, len(subjects), "", "subject_names")
     times = check_times(times, len(courses))
-    order = _clustered(np.nan_to_num(_pair_matrix(pairs[:, 0], affinity)))
+    strongest = np.nan_to_num(_pair_matrix(pairs[:, 0], affinity))
+    order = clustered((strongest + strongest.T) / 2)
     figure = canvas_for(figure, 9.0, 1.8 * len(weights) + 0.4)
     grid = figure.subplots(len(weights), 3, squeeze=False, width_ratios=[3, 1.5, 1.5], sharex="col")
     for r, (left, middle, right) in enumerate(grid):
@@ -264,13 +272,6 @@ def plot_cohort_components(
     grid[-1, 1].set_xlabel("subject")
     grid[-1, 2].set_xlabel("unit, sorted")
     return figure
-
-
-def _clustered(affinity: np.ndarray) -> np.ndarray:
-    """Units in the order of a hierarchy of their affinities (average linkage)."""
-    distance = affinity.max() - affinity
-    np.fill_diagonal(distance, 0)
-    return leaves_list(linkage(squareform(distance, checks=False), "average"))
 
 
 @in_house_style

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -22,10 +24,10 @@ def plot_evaluation(
 ) -> Axes:
     """Draw the score of every model and baseline, the best on top.
 
-    Dots are subjects, or folds where there is one subject; the large dot is their mean. The bar is
-    the 95 % interval of the difference to the best baseline, whose mean is the vertical line: a bar
-    that does not reach the line is a difference. With a null, a tick marks what each model scores
-    by chance: the mean over its permutations.
+    Dots are subjects, or folds where there is one subject; the large dot is their mean. A model's
+    bar is the 95 % interval of its difference to the best baseline, whose mean is the vertical
+    line: a bar that does not reach the line is a difference. With a null, a tick marks what each
+    model scores by chance: the mean over its permutations.
 
     Parameters
     ----------
@@ -65,8 +67,9 @@ def plot_evaluation(
     table = table[table["scoring"] == name]
     unit = "subject" if table["subject"].nunique() > 1 else "fold"
     points = table.groupby(["model", unit])["value"].mean()
-    ax = axes_for(ax, 5.6, 0.9 + 0.3 * len(summary))
     plain = summary["model"].str.startswith("baseline: ")
+    # as narrow as a phone's screen, on which the letters can then be read
+    ax = axes_for(ax, 4.6, 0.9 + 0.3 * len(summary))
     if plain.any():
         reference = summary["mean"] - summary["difference"]
         ax.axvline(float(reference.dropna().iloc[0]), color="0.5", linewidth=1)
@@ -79,9 +82,12 @@ def plot_evaluation(
         own = points[row["model"]].to_numpy()
         ax.plot(own, np.full(len(own), place), ".", color=shade, alpha=0.5)
         ax.plot(row["mean"], place, "o", color=shade)
-        ends = row["mean"] - row["difference"] + np.array([row["ci_low"], row["ci_high"]])
-        ax.plot(ends, [place, place], color=shade)
+        if not plain[place]:  # that of a poor baseline would be all there is to see
+            ends = row["mean"] - row["difference"] + np.array([row["ci_low"], row["ci_high"]])
+            ax.plot(ends, [place, place], color=shade)
     ax.set_yticks(range(len(summary)), summary["model"])
     ax.set_ylim(len(summary) - 0.5, -0.5)
     label = name if score_label is None else score_label
-    return tidy(ax, x=label, title=f"{points.index.get_level_values(unit).nunique()} {unit}s")
+    return tidy(
+        ax, x=fill(label, 30), title=f"{points.index.get_level_values(unit).nunique()} {unit}s"
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,12 +25,10 @@ from neuroml.plotting._style import (
     thin_ticks,
     tidy,
 )
-from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
+from neuroml.switching import SwitchingGLM
 
 __all__ = [
-    "plot_couplings",
     "plot_dwell_times",
-    "plot_filters",
     "plot_intercepts",
     "plot_psychometric",
     "plot_state_raster",
@@ -38,7 +37,15 @@ __all__ = [
 ]
 
 _N_BINS = 9
+_MOST_LEVELS = 12  # of a stimulus, which are then drawn one by one
 _MOST_INPUTS = 20
+_MOST_VISITS = 40  # to states: more of them in one row of a figure are a bar code
+
+
+def _legible(resp: np.ndarray) -> int:
+    """How many samples from the first (n_samples, n_states) hold as many visits as can be seen."""
+    ends = np.flatnonzero(np.diff(resp.argmax(axis=1))) + 1
+    return len(resp) if len(ends) < _MOST_VISITS else int(ends[_MOST_VISITS - 1])
 
 
 @in_house_style
@@ -52,7 +59,7 @@ def plot_states(
 ) -> Figure:
     """Draw the share of the states in every session, and their course in one session.
 
-    The session shown is the one with the most balanced states.
+    The session shown is the one with the most balanced states, up to its 40th visit to a state.
 
     Parameters
     ----------
@@ -91,15 +98,18 @@ def plot_states(
     # the entropy of the shares is largest where the states are most balanced
     shown = int((-shares * np.log(shares + 1e-12)).sum(axis=1).argmax())
     inside = parts[shown]
+    inside = slice(inside.start, inside.start + _legible(resp[inside]))
     figure = canvas_for(figure, 7.0, 4.2)
     above, below = figure.subplots(2)
-    for k in range(resp.shape[1]):
-        above.plot(shares[:, k], ".-", color=color(k), label=f"state {k}")
-        below.plot(time[inside], resp[inside, k], color=color(k))
+    colors = [color(k) for k in range(resp.shape[1])]
+    for k, shade in enumerate(colors):
+        above.plot(shares[:, k], ".-", color=shade, label=f"state {k}")
+    # bands: lines that jump between 0 and 1 would hide one another
+    below.stackplot(time[inside], resp[inside].T, colors=colors, step="mid")
     tidy(above, x="session", y="share of session").set_ylim(0, 1)
     count(above.xaxis)
     above.legend(frameon=False, ncols=resp.shape[1], fontsize=8)
-    tidy(below, x=time_label, y="probability", title=f"session {shown}").set_ylim(0, 1.02)
+    tidy(below, x=time_label, y="P(state)", title=f"session {shown}").set_ylim(0, 1)
     return figure
 
 
@@ -107,20 +117,21 @@ def plot_states(
 def plot_weights(
     model: SwitchingGLM,
     *,
-    standard_errors: ArrayLike | None = None,
+    standard_errors: ArrayLike | Mapping[str, Any] | None = None,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     max_outputs: int = 6,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw the weight of every input in every state, one panel for each output.
+    """Draw the weight of every input and the intercept in every state, a panel for each output.
 
     Parameters
     ----------
     model : SwitchingGLM
         Fitted, with inputs.
-    standard_errors : array-like of shape (n_states, n_outputs, n_inputs), optional
-        ``model.standard_errors(X, y).weights``; drawn as 95 % Wald intervals.
+    standard_errors : Bunch, or array-like of shape (n_states, n_outputs, n_inputs), optional
+        ``model.standard_errors(X, y)``, or its ``weights`` alone, where the intercepts' are not
+        drawn; drawn as 95 % Wald intervals.
     input_names : sequence of str, optional
         Names of the columns of X; by default those that the model was fitted with, or numbers.
     output_names : sequence of str, optional
@@ -149,17 +160,17 @@ def plot_weights(
     >>> model = SwitchingGLM(1, random_state=0).fit(X, y)
     >>> figure = plot_weights(model, input_names=["tone", "light"])
     >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
-    ['tone', 'light']
+    ['tone', 'light', 'intercept']
     """
     weights = fitted(model, "weights_").weights_
     n_states, every_output, n_inputs = weights.shape
     weights = check_array(weights, ["n_states", "n_outputs", "n_inputs"], "model.weights_")
-    errors = (
-        None
-        if standard_errors is None
-        else check_array(standard_errors, weights.shape, "standard_errors")
-    )
+    errors = _weight_errors(standard_errors, weights.shape)
     names = np.array(_input_names(model, input_names), dtype=object)
+    if model.fit_intercept:
+        # states may differ in their intercept alone
+        weights = np.concatenate([weights, model.intercept_[..., None]], axis=-1)
+        names, n_inputs = np.append(names, "intercept"), n_inputs + 1
     titles = _output_names(model, output_names)
     n_outputs = min(every_output, max_outputs)
     shown = thin_ticks(n_inputs, _MOST_INPUTS)
@@ -168,7 +179,7 @@ def plot_weights(
         axes.axhline(0.0, color="0.7", linewidth=0.8)
         for k in range(n_states):
             at = np.arange(n_inputs) + 0.15 * (k - (n_states - 1) / 2)
-            bars = None if errors is None else 1.96 * errors[k, m]
+            bars = None if errors is None else 1.96 * errors[k, m, :n_inputs]
             axes.errorbar(at, weights[k, m], bars, fmt="o", color=color(k), label=f"state {k}")
         axes.set_xticks(shown, names[shown], rotation=30, ha="right")
         tidy(axes, y="weight (log-odds per unit)", title=titles[m])
@@ -176,6 +187,17 @@ def plot_weights(
             axes.set_ylabel("weight")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
+
+
+def _weight_errors(given: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Errors (n_states, n_outputs, n_inputs + 1) of weights and intercepts, NaN if not known."""
+    if given is None:
+        return None
+    by_name = given if isinstance(given, Mapping) else {"weights": given}
+    weights = check_array(by_name["weights"], shape, "standard_errors")
+    intercept = by_name.get("intercept", np.full(shape[:2], np.nan))
+    last = check_array(intercept, shape[:2], "standard_errors.intercept")
+    return np.concatenate([weights, last[..., None]], axis=-1)
 
 
 def _input_names(model: SwitchingGLM, names: Sequence[str] | None) -> list[str]:
@@ -262,13 +284,17 @@ def plot_psychometric(
     choices: ArrayLike,
     posterior: ArrayLike | None = None,
     *,
+    predicted: ArrayLike | None = None,
     stimulus_label: str = "stimulus",
+    choice_label: str = "1",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the share of choices 1 against a stimulus, one curve for each state.
+    """Draw the share of choices 1 against a stimulus in each state, and what a model predicts.
 
-    Stimuli fall into nine bins of equal size. Every trial counts with its probability of the
-    state; bars are 95 % intervals from the effective number of trials.
+    Stimuli of at most twelve levels stay apart, others fall into nine bins of equal size. Every
+    trial counts with its probability of the state; bars are 95 % intervals from the
+    effective number of trials. Lines join the means of the predictions over the same trials, or
+    without predictions the shares themselves.
 
     Parameters
     ----------
@@ -278,7 +304,11 @@ def plot_psychometric(
         0 or 1; NaN where there was none.
     posterior : array-like of shape (n_trials, n_states), optional
         Probability of the states, as `predict_proba` returns it; one state by default.
+    predicted : array-like of shape (n_trials, n_states), optional
+        Probability of a choice of 1 in each state, from all inputs of a fitted model.
     stimulus_label : str, default="stimulus"
+    choice_label : str, default="1"
+        What a choice of 1 was.
     ax : matplotlib.axes.Axes, optional
         Where to draw; those of a new figure by default.
 
@@ -302,12 +332,15 @@ def plot_psychometric(
     chosen = check_array(choices, [len(at)], "choices").astype(np.float64)
     every = np.ones((len(at), 1)) if posterior is None else posterior
     resp = check_array(every, [len(at), "n_states"], "posterior")
+    told = None if predicted is None else check_array(predicted, resp.shape, "predicted")
     seen = ~(np.isnan(chosen) | np.isnan(at))
     _check_binary(chosen[seen])
     at, chosen, resp = at[seen], chosen[seen], resp[seen]
-    edges = np.quantile(at, np.linspace(0, 1, _N_BINS + 1)[1:-1])
-    _, bins = np.unique(np.searchsorted(np.unique(edges), at), return_inverse=True)
-    ax = tidy(axes_for(ax, 4.2, 3.0), x=stimulus_label, y="share of choices 1")
+    levels, bins = np.unique(at, return_inverse=True)
+    if len(levels) > _MOST_LEVELS:
+        edges = np.quantile(at, np.linspace(0, 1, _N_BINS + 1)[1:-1])
+        _, bins = np.unique(np.searchsorted(np.unique(edges), at), return_inverse=True)
+    ax = tidy(axes_for(ax, 4.2, 3.0), x=stimulus_label, y=f"share of choices {choice_label}")
     for k in range(resp.shape[1]):
         weight = np.bincount(bins, resp[:, k]) + 1e-12
         share = np.bincount(bins, resp[:, k] * chosen) / weight
@@ -315,7 +348,11 @@ def plot_psychometric(
         # Kish's effective number of trials: that of equal weights with the same variance
         effective = weight**2 / (np.bincount(bins, resp[:, k] ** 2) + 1e-12)
         error = 1.96 * np.sqrt(share * (1.0 - share) / np.maximum(effective, 1.0))
-        ax.errorbar(center, share, error, fmt="o-", color=color(k), label=f"state {k}")
+        joined = "o-" if told is None else "o"
+        ax.errorbar(center, share, error, fmt=joined, color=color(k), label=f"state {k}")
+        if told is not None:
+            curve = np.bincount(bins, resp[:, k] * told[seen, k]) / weight
+            ax.plot(center, curve, color=color(k))
     ax.set_ylim(-0.02, 1.02)
     if resp.shape[1] > 1:
         ax.legend(frameon=False, fontsize=8)
@@ -422,7 +459,8 @@ def plot_state_raster(
     time_label : str, default="bin"
         Label of the axis of time.
     max_bins : int, default=2000
-        Maximum number of bins that are drawn, from the first.
+        Maximum number of bins that are drawn, from the first; fewer where there are more than 40
+        visits to states in them.
     figure : matplotlib.figure.Figure, optional
         Where to draw; a new figure by default.
 
@@ -447,7 +485,8 @@ def plot_state_raster(
     resp = check_array(posterior, [len(counts), "n_states"], "posterior")
     time = check_times(times, len(counts))
     borders = [part.start for part in segments(sessions, len(counts))[1:]]
-    shown = slice(0, max_bins)
+    n_shown = _legible(resp[:max_bins])
+    shown = slice(0, n_shown)
     n_states = resp.shape[1]
     figure = canvas_for(figure, 8.0, 4.0)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
@@ -457,102 +496,11 @@ def plot_state_raster(
     order = np.argsort(counts.mean(axis=0))
     at, unit = np.nonzero(counts[shown][:, order])
     bottom.plot(time[at], unit, "|", color="black", markersize=3)
-    tidy(bottom, x=time_label, y="unit, sorted")
+    tidy(bottom, x=time_label, y="unit, sorted by rate")
     count(bottom.yaxis)
     for start in borders:
-        if start < max_bins:
+        if start < n_shown:
             for axes in (top, bottom):
                 axes.axvline(time[start], color="0.5", linewidth=0.8)
     state_legend(figure, n_states)
     return figure
-
-
-@in_house_style
-def plot_couplings(model: SwitchingPopulationGLM, *, figure: Figure | None = None) -> Figure:
-    """Draw the couplings between units, one matrix for each state on one scale.
-
-    Parameters
-    ----------
-    model : SwitchingPopulationGLM
-        Fitted.
-    figure : matplotlib.figure.Figure, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    DataError
-        If the model has no couplings.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from neuroml.plotting import plot_couplings
-    >>> from neuroml.switching import SwitchingPopulationGLM
-    >>> spikes = np.random.default_rng(0).poisson(0.5, (200, 3))
-    >>> model = SwitchingPopulationGLM(1, n_init=1, random_state=0).fit(spikes)
-    >>> plot_couplings(model).axes[0].get_xlabel()
-    'from unit'
-    """
-    weights = check_array(
-        fitted(model, "weights_").weights_, ["n_states", "n_units", "n_units"], "model.weights_"
-    )
-    n_states = len(weights)
-    figure = canvas_for(figure, 2.4 * n_states + 0.9, 2.7)
-    # a few extreme couplings would leave all others pale
-    largest = np.quantile(np.abs(weights), 0.995) or 1.0
-    every = figure.subplots(1, n_states, squeeze=False)[0]
-    for k, axes in enumerate(every):
-        image = axes.imshow(
-            weights[k], cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="nearest"
-        )
-        axes.set(title=f"state {k}", xlabel="from unit")
-        count(axes.xaxis)
-        count(axes.yaxis)
-    every[0].set_ylabel("to unit")
-    figure.colorbar(image, ax=list(every), label="weight", extend="both")
-    return figure
-
-
-@in_house_style
-def plot_filters(model: SwitchingPopulationGLM, *, ax: Axes | None = None) -> Axes:
-    """Draw the coupling filter of every sending unit if they were learned, and their mean.
-
-    Parameters
-    ----------
-    model : SwitchingPopulationGLM
-        Fitted.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; those of a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    DataError
-        If the model has no filters.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from neuroml.plotting import plot_filters
-    >>> from neuroml.switching import SwitchingPopulationGLM
-    >>> spikes = np.random.default_rng(0).poisson(0.5, (200, 3))
-    >>> model = SwitchingPopulationGLM(1, n_lags=4, n_init=1, random_state=0).fit(spikes)
-    >>> plot_filters(model).lines[-1].get_xdata().tolist()
-    [1, 2, 3, 4]
-    """
-    filters = fitted(model, "filters_").filters_
-    ax = tidy(axes_for(ax, 4.0, 2.6), x="lag (bins)", y="filter (share per bin)")
-    count(ax.xaxis)
-    lags = np.arange(1, model.n_lags + 1)
-    if len(model.filter_mix_[0]) > 1:
-        ax.plot(lags, filters.T, color="0.7", linewidth=0.8)
-    ax.plot(lags, filters.mean(axis=0), "o-", color=color(0), markersize=3)
-    ax.set_ylim(bottom=0)
-    return ax

@@ -10,9 +10,26 @@ import pandas as pd
 
 from neuroml.evaluation import Evaluation
 
-__all__ = ["evaluated", "headline"]
+__all__ = ["SCORE_WORDS", "evaluated", "headline", "in_words"]
 
 _BASELINE = "baseline: "
+
+SCORE_WORDS = {
+    "accuracy": "accuracy (share of right answers)",
+    "adjusted_rand": "adjusted Rand index (agreement with known types)",
+    "bits": "bits per sample above a constant rate",
+    "correlation": "correlation of predicted with true values",
+    "explained_share": "explained share of held-out connectivity",
+    "log_likelihood": "log-likelihood (nats per sample)",
+    "retrieval": "retrieval (share of samples found among all)",
+    "score": "the model's own score",
+}
+"""What a score is and what it is counted in; those of scikit-learn go by their own names."""
+
+
+def in_words(scoring: str) -> str:
+    """What a score is called where people read it."""
+    return SCORE_WORDS.get(scoring, scoring)
 
 
 def evaluated(folder: Path, jobs: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -48,6 +65,7 @@ def evaluated(folder: Path, jobs: list[dict[str, Any]]) -> dict[str, Any] | None
     return {
         "headline": f"{headline(summary, scoring)} {whole.pooled_sentence()}".rstrip(),
         "scoring": scoring,
+        "score": in_words(scoring),
         "models": [_row(row["model"], row) for _, row in summary.iterrows()],
         "jobs": rows,
         "evaluation": whole,
@@ -79,7 +97,7 @@ def _model_of(summary: pd.DataFrame) -> pd.Series:
 
 
 def headline(summary: pd.DataFrame, scoring: str) -> str:
-    """Say whether the model beats the best baseline, by how much, and in how many subjects.
+    """Say whether the model beats the best baseline, both scores, and in how many subjects.
 
     Parameters
     ----------
@@ -99,11 +117,13 @@ def headline(summary: pd.DataFrame, scoring: str) -> str:
     """
     model = _model_of(summary)
     plain = summary[summary["model"].str.startswith(_BASELINE)].dropna(subset=["mean"])
+    score = in_words(scoring)
     if not len(plain):
-        return f"{model['model']}: {scoring} {model['mean']:.3g} on held-out data, no baseline."
+        return f"{model['model']}: {score} {model['mean']:.3g} on held-out data, no baseline."
     # of several that are equally good the first one, to which the differences are
     best = str(plain["model"].iloc[int(plain["mean"].argmax())]).removeprefix(_BASELINE)
     difference, low, high = (float(model[name]) for name in ("difference", "ci_low", "ci_high"))
+    scores = f"{model['mean']:.3g} against {plain['mean'].max():.3g}"
     verdict = "beats the best baseline" if low > 0 else "is not clearly above the best baseline"
     if not difference > 0:
         verdict = "does not beat the best baseline"
@@ -111,8 +131,8 @@ def headline(summary: pd.DataFrame, scoring: str) -> str:
     above = _above(model)
     subjects = f", above it in {above} subjects" if above else ""
     return (
-        f"{model['model']} {verdict} ({best}): difference {difference:.3g}{interval} in "
-        f"{scoring}{subjects}."
+        f"{model['model']} {verdict} ({best}): {scores}, difference {difference:.3g}{interval} "
+        f"in {score}{subjects}."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import copy
 from typing import Any
 
@@ -45,6 +46,11 @@ _COLUMNS = {
     "n_subjects_above": "Subjects in which the model does better than the best baseline.",
     "n_subjects": "Number of subjects.",
     "p": "Share of the permutations with a score at least as large.",
+    "null": "The surrogates: shift (units unrelated), matched-covariance (relations never change).",
+    "weight": "Norm of the component.",
+    "contrast": "Correlation over pairs of the component with belonging to the same community.",
+    "weight_p": "Of the weight, family-wise over components.",
+    "contrast_p": "Of the contrast, family-wise over components.",
     "permutation": "Number of the permutation, from 0.",
     "path": "State of the most probable path.",
 }
@@ -53,7 +59,11 @@ _COLUMNS = {
 def parameters(model: BaseEstimator, context: Context) -> pd.DataFrame | None:
     """What the last step learned, by the names of its data; None for one without `to_frame`."""
     step = last_step(model)
-    return _named(step, context).to_frame() if hasattr(step, "to_frame") else None
+    if not hasattr(step, "to_frame"):
+        return None
+    known = presenter(type(step))
+    errors = None if known is None else known.errors_of(step, context)
+    return _named(step, context).to_frame(*([] if errors is None else [errors]))
 
 
 def posteriors(model: BaseEstimator, context: Context) -> pd.DataFrame | None:
@@ -65,6 +75,11 @@ def posteriors(model: BaseEstimator, context: Context) -> pd.DataFrame | None:
 def describe_table(table: pd.DataFrame, model: BaseEstimator, context: Context) -> dict[str, Any]:
     """The sidecar of a table: the model that it is of, and what its columns mean."""
     columns = dict(_COLUMNS, time=f"Of the row, on its recording's clock: {context.time_label}.")
+    columns |= {
+        name: f"Probability of {name.replace('_', ' ')}, given all data."
+        for name in map(str, table)
+        if re.fullmatch(r"state_\d+", name)
+    }
     return {
         "Model": type(last_step(model)).__name__,
         "GeneratedBy": {"Name": "neuroml", "Version": neuroml.__version__},

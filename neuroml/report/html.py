@@ -23,8 +23,8 @@ __all__ = ["write_report"]
 
 MOST_WITH_FIGURES = 60
 MOST_NAMED = 6
-# The smallest letters of a figure, 7 points at 110 dots per inch, are 10.7 pixels high; none is to
-# be shown below 9.
+# The smallest letters of a figure, 7 points at 110 dots per inch, are 10.7 pixels high. A figure
+# that a narrow screen shrinks has a link to itself at a width where none is below 9.
 LEAST_SCALE = 9 / (7 / 72 * 110)
 _PACKAGES = ("neuroml-learn", "numpy", "scipy", "scikit-learn", "torch", "nilearn", "tensorly")
 
@@ -122,11 +122,12 @@ def _score_panel(evaluation: dict[str, Any]) -> Panel:
     chance = "; a tick is what a model scores by chance" if whole.null_ else ""
     unit = "subject" if whole.table_["subject"].nunique() > 1 else "fold"
     caption = (
-        f"Score ({evaluation['scoring']}) on held-out data of the model and its baselines: each "
-        f"{unit} (dots), their mean (large dot) and the 95 % interval of the difference to the "
-        f"best baseline, which is the vertical line{chance}."
+        f"The model (blue) and its baselines (orange) on held-out data, larger is better: "
+        f"{evaluation['score']}, of each {unit} (dots) and on average (large dot). The line "
+        f"through the model's mean is the 95 % interval of its difference to the best baseline, "
+        f"which is the vertical line{chance}."
     )
-    return Panel("scores", plot_evaluation(whole), caption)
+    return Panel("scores", plot_evaluation(whole, score_label=evaluation["score"]), caption)
 
 
 def _job(folder: Path, name: str, record: dict[str, Any] | None) -> dict[str, Any]:
@@ -141,7 +142,11 @@ def _job(folder: Path, name: str, record: dict[str, Any] | None) -> dict[str, An
 
 def _images(folder: Path, job: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        _embedded((folder / "jobs" / job["name"] / f"{name}.png").read_bytes(), caption)
+        _embedded(
+            (folder / "jobs" / job["name"] / f"{name}.png").read_bytes(),
+            caption,
+            f"{job['name']}-{name}",
+        )
         for name, caption in job["figures"]
     ]
 
@@ -154,13 +159,14 @@ def _drawn(panel: Panel | None) -> dict[str, Any] | None:
 
     with tempfile.TemporaryDirectory() as folder:
         png = save_figure(panel.figure, Path(folder) / panel.name)[0].read_bytes()
-    return _embedded(png, panel.caption)
+    return _embedded(png, panel.caption, f"figure-{panel.name}")
 
 
-def _embedded(png: bytes, caption: str) -> dict[str, Any]:
-    """An image for the page, with the width below which its smallest letters cannot be read."""
+def _embedded(png: bytes, caption: str, name: str) -> dict[str, Any]:
+    """An image for the page, with the width that it has at least where it is shown larger."""
     width = int.from_bytes(png[16:20], "big")  # of the header chunk, which a PNG begins with
     return {
+        "id": name,
         "source": f"data:image/png;base64,{base64.b64encode(png).decode()}",
         "caption": caption,
         "least": round(LEAST_SCALE * width),

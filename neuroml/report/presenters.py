@@ -18,13 +18,15 @@ class Presenter:
 
     Names instead of functions, so that looking up a class imports neither its family nor
     matplotlib. Both functions take a model and its `neuroml.report.Context`. ``cohort`` says what
-    is compared where a run has several jobs; ``posterior`` makes the table of hidden states.
+    is compared where a run has several jobs; ``posterior`` makes the table of hidden states, and
+    ``errors`` the standard errors of parameters.
     """
 
     tables: str
     panels: str
     cohort: CohortView | None = None
     posterior: str | None = None
+    errors: str | None = None
 
     def tabulate(self, model: Any, context: Any) -> Any:
         """The rows of a model's table, as a DataFrame."""
@@ -37,6 +39,10 @@ class Presenter:
     def posterior_of(self, model: Any, context: Any) -> Any:
         """The table of hidden states, or None for a model without, or without its data."""
         return None if self.posterior is None else _function(self.posterior)(model, context)
+
+    def errors_of(self, model: Any, context: Any) -> Any:
+        """Standard errors by the name of the parameter, or None where there are none."""
+        return None if self.errors is None else _function(self.errors)(model, context)
 
 
 def _function(place: str) -> Callable[..., Any]:
@@ -70,7 +76,7 @@ PRESENTERS = {
         "representation:geometry", "representation:geometry"
     ),
     "neuroml.switching.SwitchingGLM": Presenter(
-        "switching:tabulate", "switching:glm", _STATES, _POSTERIOR
+        "switching:tabulate", "switching:glm", _STATES, _POSTERIOR, "tables.switching:errors"
     ),
     "neuroml.switching.SwitchingPopulationGLM": Presenter(
         "switching:tabulate", "switching:population_glm", _STATES, _POSTERIOR

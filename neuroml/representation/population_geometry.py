@@ -66,7 +66,10 @@ class PopulationGeometry(Estimator):
     n_permutations : int, default=200
         Of both nulls.
     n_bootstrap : int, default=100
-        Times that units are drawn anew with replacement, for the intervals.
+        Times that units are drawn anew with replacement, for the intervals. Sessions are not
+        drawn: the copies of one would have to stay in one part, of few sessions that leaves only a
+        few different ones to test on, and units and sessions drawn together count the noise of
+        trials twice [1]_. So intervals say nothing of other sessions.
     max_dichotomies : int, default=100
         If conditions have more balanced dichotomies than these, so many are drawn, with a warning.
     parts : {"sessions", "trials"}, default="sessions"
@@ -95,6 +98,9 @@ class PopulationGeometry(Estimator):
 
     References
     ----------
+    .. [1] H. Schütt, A. Kipnis, J. Diedrichsen, N. Kriegeskorte (2023). Statistical inference on
+       representational geometries. eLife 12.
+
     S. Bernardi, M. Benna, M. Rigotti, J. Munuera, S. Fusi, C. D. Salzman (2020). The geometry of
     abstraction in the hippocampus and prefrontal cortex. Cell 183.
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 
 from neuroml._core.estimator import check_kind
-from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
+from neuroml._core.parallel import RandomState, run_parallel, show_progress, spawn_generators
 from neuroml.switching.matching import match_states
 from neuroml.switching.switching_glm import SwitchingGLM
 from neuroml.switching.switching_population_glm import SwitchingPopulationGLM
@@ -26,6 +26,7 @@ def recovery_study(
     estimator: BaseEstimator | None = None,
     n_repeats: int = 10,
     n_jobs: int | None = None,
+    verbose: int = 0,
     random_state: RandomState = None,
 ) -> pd.DataFrame:
     """Simulate a design many times, fit each data set, and say what came back.
@@ -43,6 +44,8 @@ def recovery_study(
     n_repeats : int
     n_jobs : int or None
         Processes over repeats.
+    verbose : int, default=0
+        1 shows the progress.
     random_state : int, RandomState, Generator or None
 
     Returns
@@ -73,7 +76,8 @@ def recovery_study(
         (truth, fitted, X, np.asarray(sessions), rng)
         for rng in spawn_generators(random_state, n_repeats)
     ]
-    return pd.DataFrame(run_parallel(_recover, tasks, n_jobs=n_jobs))
+    done = run_parallel(_recover, tasks, n_jobs=n_jobs)
+    return pd.DataFrame(show_progress(done, n_repeats, "repeats", verbose))
 
 
 def _recover(

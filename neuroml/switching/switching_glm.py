@@ -803,7 +803,7 @@ class SwitchingGLM(SwitchingModel):
         rngs = spawn_generators(random_state, n)
         settings: dict[str, Any] = {"max_iter": self.max_iter, "tol": self.tol}
         done = refits(problem, model, rngs, **settings, n_jobs=n_jobs, folder=folder)
-        found = list(show_progress(done, n, "resamples") if verbose else done)
+        found = list(show_progress(done, n, "resamples", verbose))
         n_short = sum(not one.converged for one in found)
         if n_short:
             warn_caller(

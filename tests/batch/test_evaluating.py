@@ -188,6 +188,21 @@ def test_every_family_beside_its_baselines(family, tmp_path):
     assert [r["status"] for r in run(read_recipe(path), out)] == ["skipped"] * len(jobs)
 
 
+@pytest.mark.filterwarnings("ignore::neuroml.exceptions.NotConvergedWarning")
+@pytest.mark.usefixtures("no_figures")
+def test_components_are_tested_where_there_is_a_null(tmp_path):
+    tables, text, *_ = FAMILIES["connectome"]
+    path = write(tmp_path, tables, text + "\nnull = 'default'\nn_permutations = 2")
+    out = finished(path)
+    tests = pd.read_csv(out / "jobs" / "sub-00" / "components.csv")
+    model = neuroml.load(out / "jobs" / "sub-00" / "model.safetensors")
+    assert tests["null"].tolist() == ["shift"] * 2 + ["matched-covariance"] * 2
+    assert tests["weight"][:2].tolist() == pytest.approx(model[-1].cp_.weights.tolist())
+    assert (tests["p"] == 1).all()  # of four tests, each with p >= 1/3
+    page = report(out).read_text()
+    assert "2 surrogates are too few" in page and "p of contrast" in page
+
+
 SELECT = "[select]\nn_states = [1, 2, 3]\n"
 
 

@@ -6,6 +6,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import neuroml
 from neuroml.celltypes import MostDiscriminativeStimuli
+from neuroml.celltypes._cluster_search import normalization
 from neuroml.celltypes._objective import objective_of
 from neuroml.celltypes._stimulus_optimizer import StimulusSpace
 from neuroml.exceptions import DataError, NotConvergedWarning
@@ -364,3 +365,55 @@ def test_several_starts_keep_the_best(ten):
     mds.fit(ten.module)
     assert mds.restart_objectives_.shape == (3,)
     assert mds.objective_trace_[-1] == mds.restart_objectives_.max()
+
+
+class TestNormalization:
+    recorded = np.abs(np.random.default_rng(0).standard_normal((50, 4))) * [0.01, 0.5, 2.0, 0.0]
+    responding = np.array([True, True, True, False])
+
+    @pytest.mark.parametrize(
+        ("normalize", "by_hand"),
+        [
+            (True, lambda r: r / max(r.std(), 0.1)),
+            ("zscore", lambda r: (r - r.mean()) / max(r.std(), 0.1)),
+            ("max", lambda r: r / max(r.max(), 0.1)),
+            (False, lambda r: r),
+        ],
+    )
+    def test_formula_written_out_with_a_floor(self, normalize, by_hand):
+        shift, scale = normalization(self.recorded, self.responding, normalize, 0.1)
+        found = (self.recorded - shift) / scale
+        expected = np.stack([by_hand(r) for r in self.recorded[:, :3].T], axis=1)
+        np.testing.assert_allclose(found[:, :3], expected)
+        assert (shift[3], scale[3]) == (0, 1)
+
+    def test_a_maximum_that_is_not_positive_is_refused(self):
+        with pytest.raises(DataError, match=r"above 0.*none in cells \[0, 1, 2\]"):
+            normalization(-1 - self.recorded, self.responding, "max", 0.0)
+
+    @pytest.mark.parametrize("normalize", [True, "zscore", "max"])
+    def test_the_objective_is_that_of_normalized_responses(self, retina, normalize, tmp_path):
+        mds = MostDiscriminativeStimuli(
+            3, normalize=normalize, scale_floor=0.3, n_steps=8, max_iter=3, random_state=0
+        ).fit(retina.module)
+        np.testing.assert_allclose(mds.responses_, mds.respond(retina.module), rtol=1e-4, atol=1e-5)
+        r = (mds.responses_ - mds.response_shift_) / mds.response_scale_
+        means = np.array([r[:, mds.labels_ == k].mean(axis=1) for k in range(mds.n_clusters_)]) / 5
+        expected = np.diagonal(means) - np.log(np.exp(means).mean(axis=0))
+        # cells may move once more after the last ascent; what is in the table holds for its labels
+        assert (mds.response_scale_ >= 0.3).all() and mds.converged_
+        np.testing.assert_allclose(mds.objective_, expected, rtol=1e-6)
+        shown = mds.stimuli_to_uint8(retina.module)
+        np.testing.assert_allclose(shown.objective, expected, atol=0.05)
+        assert (mds.predict(mds.responses_) == mds.labels_).mean() > 0.9
+
+    @pytest.mark.filterwarnings("ignore::neuroml.exceptions.NotConvergedWarning")
+    def test_a_laplacian_makes_stimuli_smoother(self, retina):
+        settings = {"n_steps": 60, "max_iter": 1, "init": retina.types, "random_state": 0}
+
+        def rough(weight):
+            stimuli = MostDiscriminativeStimuli(laplace=weight, **settings)
+            stimuli = stimuli.fit(retina.module).stimuli_
+            return sum((np.diff(stimuli, axis=axis) ** 2).sum() for axis in (2, 3))
+
+        assert rough(10.0) < rough(0.0) / 2

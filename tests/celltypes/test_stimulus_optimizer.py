@@ -1,14 +1,17 @@
 import numpy as np
 import pytest
 import torch
+from scipy.signal import convolve2d
 
 from neuroml.celltypes._model_adapter import ModelAdapter
 from neuroml.celltypes._stimulus_optimizer import (
     OptimizerSettings,
     StimulusSpace,
+    build_space,
     optimize_stimuli,
     smoothing_kernels,
 )
+from neuroml.exceptions import DataError
 from neuroml.simulate import make_retina
 
 FREE = StimulusSpace((2,), None, None, {})
@@ -93,3 +96,63 @@ def test_gradient_of_the_retina_equals_finite_differences():
     )
     with ModelAdapter.adapt(module) as adapter:
         assert adapter.n_cells == 10
+
+
+LAPLACE = np.array([[0.25, 0.5, 0.25], [0.5, -3, 0.5], [0.25, 0.5, 0.25]])
+
+
+def roughness_by_hand(frames):
+    """Mean square of the filtered frames (n, height, width), reflected by two pixels at edges."""
+    padded = np.pad(frames, ((0, 0), (2, 2), (2, 2)), mode="reflect")
+    return np.mean([convolve2d(one, LAPLACE, mode="valid") ** 2 for one in padded])
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((6, 7), "HW"), ((4, 6, 7), "THW"), ((4, 6, 7, 2), "THWC")]
+)
+def test_laplacian_over_space_written_out(shape, axes):
+    stimuli = np.random.default_rng(0).standard_normal((3, *shape))
+    space = StimulusSpace(shape, None, None, {}, axes, 1.0)
+    found = space.roughness(torch.from_numpy(stimuli)).numpy()
+    order = [i for i, name in enumerate(axes) if name not in "HW"]
+    frames = [
+        one.transpose(*order, axes.index("H"), axes.index("W")).reshape(-1, 6, 7) for one in stimuli
+    ]
+    np.testing.assert_allclose(found, [roughness_by_hand(one) for one in frames], rtol=1e-12)
+
+
+def test_laplacian_is_subtracted_from_the_objective():
+    """One step of plain ascent moves along the gradient of J - w L, by finite differences."""
+    rng = np.random.default_rng(0)
+    start, weights = rng.standard_normal((1, 5, 5)), rng.standard_normal((25, 1))
+    space = StimulusSpace((5, 5), None, None, {}, "HW", 0.7)
+    settings = OptimizerSettings(1, 0.1, momentum=0.0, scale_free=False, keep_best=False)
+    found = optimize_stimuli(
+        lambda x: x.flatten(1) @ torch.from_numpy(weights),
+        lambda r: r.sum(dim=1),
+        torch.from_numpy(start),
+        space,
+        settings,
+    )
+
+    def value(x):
+        return float((x.ravel() @ weights)[0]) - 0.7 * roughness_by_hand(x)
+
+    step = 1e-4  # J is linear and L quadratic, so that central differences are exact
+    slope = np.zeros(25)
+    for i, unit in enumerate(np.eye(25).reshape(25, 1, 5, 5)):
+        slope[i] = (value(start + step * unit) - value(start - step * unit)) / (2 * step)
+    np.testing.assert_allclose(
+        found.stimuli.numpy().ravel(), start.ravel() + 0.1 * slope, atol=1e-9
+    )
+    assert float(found.objective[0]) == pytest.approx(value(found.stimuli.numpy()))
+
+
+def test_waveforms_have_no_laplacian_over_space():
+    module = make_retina(n_cells=1, stimulus_shape=(12, 5, 2), n_frames=20, random_state=0).module
+    options = {"norm": None, "pixel_range": None, "smooth_time": 0.0, "smooth_space": 0.0}
+    with (
+        ModelAdapter.adapt(module) as adapter,
+        pytest.raises(DataError, match="no Laplacian over space.*at least 3 pixels"),
+    ):
+        build_space(adapter, torch.ones(1, 12, 5, 2), **options, laplace=1.0)

@@ -1,7 +1,8 @@
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 
 from neuroml.connectome import AffinityTensor, NonnegativeCP
 from neuroml.connectome._affinity import METHODS, SEPARABLE, prepare_signals, windowed_mean
@@ -186,3 +187,42 @@ def test_a_unit_that_never_changes_is_refused():
     subjects[1][:, 0] = 3.0
     with pytest.raises(DataError, match=r"never change.*constant units \[0\]"):
         AffinityTensor().fit_transform(subjects)
+
+
+@pytest.mark.parametrize(("method", "sign"), [*product(METHODS, [1]), *product(SIGNED, [-1])])
+def test_directed_values_are_those_written_out(method, sign):
+    """The one's signal beside what the other does in the samples that follow, in each session."""
+    (subject,) = worms(1, units=3, unseen=())
+    opposite = "drop" if sign > 0 else "separate"
+    model = AffinityTensor(method, window=9, opposite=opposite, directed=True, n_lags=4)
+    given = {"sessions": np.repeat([0, 1], 30), "groups": np.zeros(60, dtype=int)}
+    tensor = model.fit_transform(subject, **given).to_dense()
+    halves = [slice(0, 30), slice(30, 60)]
+    signals = prepare_signals(subject, method, 2.0, halves)
+    assert [tuple(pair) for pair in model.pairs_[:6]] == list(permutations(range(3), 2))
+    for row in np.flatnonzero(model.signs_ == sign):
+        i, j = model.pairs_[row]
+        for part in halves:
+            a, b = signals[part][:, i], sign * signals[part][:, j]
+            later = np.array([b[t + 1 : t + 5].mean() if t < 29 else 0.0 for t in range(30)])
+            expected = by_hand(method, a, later, 9)
+            np.testing.assert_allclose(tensor[row, 0, part], expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_factors_show_who_leads(implicit):
+    """Unit 1 repeats what unit 0 did three samples before; 2 and 3 are on their own."""
+    worms_ = []
+    for seed in range(3):
+        x = gaussian_filter1d(np.random.default_rng(seed).normal(size=(203, 4)), 1.0, axis=0)
+        x[3:, 1] = x[:-3, 0]
+        worms_.append(x[3:])
+    model = AffinityTensor(directed=True, sigma=1.0, n_lags=5, implicit=implicit)
+    tensor = model.fit_transform(worms_)
+    assert model.get_feature_names_out()[:2].tolist() == ["x0->x1", "x0->x2"]
+    loading = NonnegativeCP(1, random_state=0).fit(tensor).cp_.factors[0][:, 0]
+    by_pair = {tuple(pair): value for pair, value in zip(model.pairs_, loading, strict=True)}
+    leads = by_pair.pop((0, 1))
+    assert leads > 1.5 * max(by_pair.values())
+    # without a direction, the pair has one value
+    assert len(AffinityTensor().fit(worms_).pairs_) == 6

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 from scipy.stats import binom
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 
 from neuroml.connectome import (
     DynamicConnectome,
+    NonnegativeCP,
+    SlidingWindowConnectivity,
     association,
     reliability,
     surrogate,
@@ -136,3 +140,30 @@ def test_bad_input(fitted):
         association(courses, np.ones(20), block=2)
     with pytest.raises(DataError, match="no session has two blocks"):
         association(courses, np.arange(20), block=11)
+
+
+def test_matched_covariance_keeps_what_units_share_and_nothing_that_switches():
+    X = traces(400, 1) + np.random.default_rng(1).normal(size=(400, 5))
+    made = surrogate(X, "matched-covariance", random_state=0)
+    np.testing.assert_allclose(np.cov(made.T), np.cov(X.T), rtol=1e-9, atol=1e-9)
+    assert not np.allclose(made, X)
+
+
+def test_a_pipelines_components_are_tested_like_a_cohorts():
+    """A group of units that comes and goes is more than chance, what is left over is not."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 8))
+    for start in (50, 150):
+        X[start : start + 50, :4] += 2 * rng.normal(size=(50, 1))
+    windows = SlidingWindowConnectivity(20, 10, negative="zero", covariance="empirical")
+    model = make_pipeline(windows, NonnegativeCP(2, n_init=1, random_state=0)).fit(X)
+    found = surrogate_test(model, X, n_surrogates=19, random_state=0)
+    assert found.loc[0, ["weight_p", "contrast_p"]].tolist() == [0.05, 0.05]
+    assert (found.loc[1, ["weight_p", "contrast_p"]] > 0.05).all()
+    # whole matrices hold the same group
+    matrices = clone(windows).set_params(vectorize=False, discard_diagonal=True)
+    whole = make_pipeline(matrices, clone(model[-1])).fit(X)
+    again = surrogate_test(whole, X, n_surrogates=1, random_state=0)
+    assert again["contrast"].max() > 0.7
+    with pytest.raises(DataError, match="no components .* found NonnegativeCP"):
+        surrogate_test(model[-1], X)

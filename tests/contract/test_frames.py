@@ -11,7 +11,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 ENTRIES = TWO_DIMENSIONAL + CONTRACT
-WITHOUT = {"SlidingWindowConnectivity": "it learns nothing: its windows are those of the data"}
+WITHOUT = {
+    "SlidingWindowConnectivity": "it learns nothing: its windows are those of the data",
+    "DynamicFCMaskedAutoencoder": "weights of layers, which belong to no unit",
+}
 
 
 def name_of(entry):

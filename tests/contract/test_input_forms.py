@@ -40,6 +40,7 @@ from neuroml.connectome import (
     AffinityTensor,
     CoupledFactorization,
     DynamicConnectome,
+    DynamicFCMaskedAutoencoder,
     FiberTensor,
     NonnegativeCP,
     SlidingWindowConnectivity,
@@ -205,6 +206,9 @@ INPUTS = {
     AffinityTensor: Inputs(VALUES, two="sessions"),
     CoupledFactorization: Inputs(
         VALUES, two="subjects", quick={"max_iter": 50, "tol": 1e-4}, fit=_beside_another
+    ),
+    DynamicFCMaskedAutoencoder: Inputs(
+        VALUES[:, :3], two="sessions", quick={"max_epochs": 2}, computes_in=np.float32
     ),
     DynamicConnectome: Inputs(VALUES, two="sessions", quick={"max_iter": 20}),
 }

@@ -18,7 +18,7 @@ from neuroml.batch import check, read_recipe, report, run
 from neuroml.batch.fitting import fit_recipe
 from neuroml.batch.sources import open_source
 from neuroml.batch.vocabulary import estimator_classes
-from neuroml.connectome import CoupledFactorization
+from neuroml.connectome import CoupledFactorization, DynamicFCMaskedAutoencoder
 from neuroml.exceptions import RecipeError
 from neuroml.report import draw
 from neuroml.report.presenters import PRESENTERS, presenter, without_figures
@@ -53,6 +53,8 @@ def recipe_text(estimator, *before):
     cohorts = cohorts or kind is CoupledFactorization
     needs_y = fit_parameters(estimator)[1].default is inspect.Parameter.empty
     inputs, target = (["a", "b"], ["c", "d"]) if cohorts else (list("abcd"), "choice")
+    if kind is DynamicFCMaskedAutoencoder:
+        inputs = list("abc")  # the pairs of three regions
     lines = [
         'title = "One estimator"',
         "[data]",

@@ -19,6 +19,7 @@ LONG_FILES = {
     "_core/samples.py": "one grammar of sessions",
     "_core/validation.py": "the checks of every input",
     "batch/runner.py": "one run: jobs, workers, manifest, tables",
+    "celltypes/most_discriminative_stimuli.py": "one estimator, of which half is its parameters",
     "celltypes/response_model.py": "one estimator, of which half is its parameters",
     "data/_tables.py": "one reader of tables",
     "data/spikes.py": "one reader of spikes, for six formats",

@@ -161,7 +161,12 @@ def cases():
         "plot_intercepts": Case((glm(),), named={"output_names": ["choice"]}),
         "plot_psychometric": Case(
             (RNG(0).normal(size=120), RNG(1).integers(0, 2, 120)),
-            named={"posterior": posterior, "stimulus_label": "tone"},
+            named={
+                "posterior": posterior,
+                "predicted": np.full_like(posterior, 0.4),
+                "stimulus_label": "tone",
+                "choice_label": "right",
+            },
         ),
         "plot_dwell_times": Case(
             (posterior.argmax(axis=1),),
@@ -171,7 +176,7 @@ def cases():
                 "sample_label": "trials",
             },
         ),
-        "plot_couplings": Case((population(),)),
+        "plot_couplings": Case((population(),), named={"unit_names": list("xyz")}),
         "plot_filters": Case((population(),)),
         "plot_components": Case(
             (factorization(),),

@@ -11,6 +11,7 @@ from neuroml.plotting import (
     plot_cohort_components,
     plot_components,
     plot_connectogram,
+    plot_loadings,
     plot_rank_selection,
     plot_unit_traces,
 )
@@ -47,6 +48,20 @@ def test_courses_are_interrupted_between_sessions():
     model = NonnegativeCP(1, n_init=1, random_state=0).fit(X)
     figure = plot_components(model, sessions=[0, 0, 0, 1, 1, 1])
     assert [line.get_xdata().tolist() for line in figure.axes[0].lines] == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_of_many_units_the_strongest_of_every_component_are_drawn_all_with_names():
+    model = NonnegativeCP(2, n_init=1, random_state=0)
+    model.fit(np.random.default_rng(0).uniform(size=(6, 83)))
+    model.cp_.factors[1][:] = 0.0
+    model.cp_.factors[1][:80, 0] = np.arange(1.0, 81.0)  # only three units load on the second
+    model.cp_.factors[1][80:, 1] = [1.0, 3.0, 2.0]
+    ax = plot_loadings(model, unit_names=[f"region {i}" for i in range(83)])
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names[:2] == ["region 79", "region 78"]
+    assert names[-3:] == ["region 81", "region 82", "region 80"]
+    assert len(names) == len(ax.images[0].get_array()) == 50
+    assert ax.get_title(loc="left") == "the strongest 50 of 83"
 
 
 def test_components_of_another_tensor_are_refused():

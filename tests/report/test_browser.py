@@ -73,7 +73,12 @@ def test_report_reads_well(browser, page, width, scheme):
     assert len(shown["images"]) == 4
     for image in shown["images"]:
         assert image["complete"] and image["natural"] > 100 and len(image["alt"]) > 30
-        # letters of 7 points at 110 dots per inch: at least 9 pixels high on the screen
+        assert image["right"] <= client, "figures are scaled, not cut at the right edge"
+    # points at 110 dots per inch: at least 9 pixels high on the screen, of the first figure as it
+    # is (its smallest letters have 9 points), of the others at least where they are shown larger
+    first = shown["images"][0]
+    assert 9 / 72 * 110 * first["shown"] / first["natural"] >= 9
+    for image in browser.execute_script(LARGER):
         assert 7 / 72 * 110 * image["shown"] / image["natural"] >= 9 - 0.05
     assert min(shown["fonts"]) >= 9
     assert shown["wide"] == [], "tables fold, they are not wider than the page"
@@ -99,10 +104,21 @@ const contrast = texts.map(e => light(getComputedStyle(e).color))
   .map(v => (Math.max(v, paper) + 0.05) / (Math.min(v, paper) + 0.05));
 return {
   images: [...document.images].map(i => ({complete: i.complete, natural: i.naturalWidth,
-    shown: i.getBoundingClientRect().width, alt: i.alt})),
+    shown: i.getBoundingClientRect().width, right: i.getBoundingClientRect().right,
+    alt: i.alt})),
   fonts: texts.map(e => parseFloat(getComputedStyle(e).fontSize)),
   wide: [...document.querySelectorAll("table")].filter(t => t.scrollWidth > innerWidth)
     .map(t => t.innerText.slice(0, 40)),
   contrast: Math.min(...contrast),
 };
+"""
+
+LARGER = """
+const larger = [...document.querySelectorAll("a.larger")];
+if (larger.length !== document.images.length) throw "every figure can be shown larger";
+return larger.map((link, k) => {
+  location.hash = link.getAttribute("href");
+  const image = document.images[k];
+  return {natural: image.naturalWidth, shown: image.getBoundingClientRect().width};
+});
 """

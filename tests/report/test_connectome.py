@@ -3,10 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.pipeline import Pipeline
 
-from neuroml.connectome import DynamicConnectome, WeightedSBM
+from neuroml.connectome import (
+    DynamicConnectome,
+    NonnegativeCP,
+    SlidingWindowConnectivity,
+    WeightedSBM,
+)
 from neuroml.data import make_recording, stack
 from neuroml.report import Context, draw, tabulate
+from neuroml.report.component_tests import tested
 from neuroml.simulate import make_dynamic_communities
 
 
@@ -55,6 +62,8 @@ def test_a_cohort_is_drawn_with_its_events_and_its_brain(space, brain):
     # whether other starts found the same components is told beside what they are
     matches = table[table.quantity == "match"]["value"]
     np.testing.assert_array_equal(matches, model.factorization_.restart_matches_)
+    (caption,) = (panel.caption for panel in drawn if panel.name == "components")
+    assert "Match of the other starts" in caption
 
 
 def test_a_graph():
@@ -63,3 +72,30 @@ def test_a_graph():
     context = Context([], [], [f"n{k}" for k in range(12)], np.zeros(0))
     assert draw(model, context)[0].name == "consensus"
     assert (tabulate(model, context)["quantity"] == "block").sum() == 12
+
+
+@pytest.mark.parametrize(("n_samples", "short"), [(300, False), (60, True)])
+def test_a_recording_that_is_too_short_for_its_windows_is_said_to_be(n_samples, short):
+    """Windows that overlap fourfold count a quarter."""
+    X = np.random.default_rng(0).normal(size=(n_samples, 5))
+    recording = make_recording(X, rate_hz=1.0, modality="fmri")
+    windows = SlidingWindowConnectivity(20, 5, negative="zero")
+    W = windows.fit_transform(X)
+    model = Pipeline([("w", windows), ("cp", NonnegativeCP(1, n_init=1, random_state=0).fit(W))])
+    context = Context.of([recording], [None], stack([recording])).after(windows, W)
+    table = tabulate(model, context).set_index("quantity")["value"]
+    assert table["independent_windows"] == len(W) / 4
+    said = [p.caption for p in draw(model, context) if p.name == "windows"]
+    assert len(said) == short and all("too short for its windows" in one for one in said)
+
+
+def test_components_that_no_null_supports_are_called_so():
+    nulls = ["shift", "shift", "matched-covariance", "matched-covariance"]
+    tests = pd.DataFrame({"null": nulls, "component": [0, 1, 0, 1]}).assign(
+        weight=1.0, contrast=0.5, weight_p=0.5, contrast_p=[0.01, 0.4, 0.9, 0.8], p=[0.04, 1] * 2
+    )
+    found = tested(tests, 99)
+    assert found["notes"][0] == "Component 0 is more than unrelated units would give (p 0.04)."
+    assert found["notes"][1].startswith("No null supports component 1")
+    # the smallest p of 19 surrogates is 0.05, of which none of four tests could be convinced
+    assert tested(tests, 19)["notes"][0].endswith("n_permutations = 79 or more can.")

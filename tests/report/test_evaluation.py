@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from neuroml.report.evaluation import headline
+from neuroml.evaluation.defaults import DEFAULTS
+from neuroml.report.evaluation import SCORE_WORDS, headline
 
 COLUMNS = "model mean difference ci_low ci_high n_subjects_above n_subjects p".split()
 
@@ -26,3 +27,18 @@ def test_the_baseline_that_is_named_is_the_one_that_was_subtracted():
         ("baseline: bad", 0.5, -0.5, -0.5, -0.5, 0, 2, None),
     ]
     assert "(subtracted)" in headline(pd.DataFrame(rows, columns=COLUMNS), "accuracy")
+
+
+def test_the_sentence_holds_both_scores_and_what_they_are_counted_in():
+    rows = [("GLM", -0.61, 0.0115, 0.002, 0.03, 1, 1, None)]
+    rows += [("baseline: one state", -0.6215, 0.0, None, None, 0, 1, None)]
+    said = headline(pd.DataFrame(rows, columns=COLUMNS), "log_likelihood")
+    assert said == (
+        "GLM beats the best baseline (one state): -0.61 against -0.622, difference 0.0115 (95 % "
+        "interval 0.002 to 0.03) in log-likelihood (nats per sample)."
+    )
+
+
+def test_every_default_score_has_words():
+    scores = {name for defaults in DEFAULTS.values() for name in defaults.scoring}
+    assert scores <= set(SCORE_WORDS)

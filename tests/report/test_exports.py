@@ -38,8 +38,12 @@ def test_states_of_every_trial_and_weights_by_name(pooling):
     weight = learned.query("quantity == 'weights' and state == 1 and feature == 'history'")
     assert weight["value"].tolist() == [model.weights_[1, 0, 2]]
     assert weight["output"].tolist() == ["choice"]
+    if pooling == "complete":
+        se = model.standard_errors(context.X, context.y, sessions=context.sessions)
+        assert weight["se"].tolist() == [se.weights[1, 0, 2]]
     assert not hasattr(model, "feature_names_in_"), "the model itself stays as it was"
     panels = draw(model, context)
     assert [panel.name for panel in panels][:3] == ["states", "weights", "dwell_times"]
     about = describe_table(table, model, context)
     assert about["Columns"]["time"]["Description"].endswith("time (s).") and about["Rows"] == 300
+    assert all(column["Description"] for column in about["Columns"].values())

@@ -123,15 +123,14 @@ def test_saved_and_loaded(tmp_path):
     pd.testing.assert_frame_equal(again.to_frame(), model.to_frame())
 
 
-def test_places_of_a_recorded_population(shared_data):
-    """Quarters of a track in imaged neurons: far ones are further apart than neighbors."""
+def test_gratings_of_a_recorded_population(shared_data):
+    """The four orientations of moving gratings, in imaged neurons."""
     recording = load_dataset("patmap_ensembles", data_dir=shared_data).recordings[0]
-    place = recording["covariates"].values[:, 0]
-    quarter = np.digitize(place, np.linspace(place.min(), place.max(), 5)[1:-1])
-    keep = slice(0, len(place) // 5 * 5)
-    blocks = np.repeat(np.arange(5), len(place) // 5)
+    orientation = recording["covariates"].values[:, 0].astype(int)
+    keep = slice(0, len(orientation) // 5 * 5)
+    blocks = np.repeat(np.arange(5), len(orientation) // 5)
     model = PopulationGeometry(19, n_bootstrap=2, random_state=0)
-    model.fit(recording["signal"].values[keep], quarter[keep], sessions=blocks)
+    model.fit(recording["signal"].values[keep], orientation[keep], sessions=blocks)
     found = by_name(model)
     print(found.loc[["distance", "reliability", "decoding", "ccgp", "parallelism"]].round(3))
     assert found.loc["decoding", "p"] == 0.05

@@ -19,7 +19,13 @@ from neuroml.plotting import (
 )
 from neuroml.report.context import Context
 from neuroml.report.elements import Panel, last_step
-from neuroml.report.tables.connectome import affinity_of, mode_labels, subject_names
+from neuroml.report.tables.connectome import (
+    affinity_of,
+    mode_labels,
+    restarts_sentence,
+    subject_names,
+    windows_sentence,
+)
 
 __all__ = ["blocks", "cohort", "components"]
 
@@ -27,9 +33,16 @@ __all__ = ["blocks", "cohort", "components"]
 def components(model: BaseEstimator, context: Context) -> list[Panel]:
     """Components over time, groups of units or subjects, and how the fit converged."""
     affinity = affinity_of(model)
+    last = [_convergence(model), *_short(model)]
     if affinity is not None:
-        return [_cohort_components(model, affinity, context), _convergence(model)]
-    return [_components(model, context), _loadings(model, context), _convergence(model)]
+        return [_cohort_components(model, affinity, context), *last]
+    return [_components(model, context), _loadings(model, context), *last]
+
+
+def _short(model: BaseEstimator) -> list[Panel]:
+    """What is said where a recording is too short for its windows."""
+    said = windows_sentence(model)
+    return [] if said is None else [Panel("windows", None, said)]
 
 
 def _components(model: BaseEstimator, context: Context) -> Panel:
@@ -67,7 +80,8 @@ def _convergence(model: BaseEstimator) -> Panel:
         "convergence",
         plot_convergence(last_step(model), label="relative error"),
         "Relative reconstruction error after each iteration of the kept start (line) and at the "
-        "end of every start (dots). A wide spread of dots means local minima.",
+        "end of every start (dots). A wide spread of dots means local minima. "
+        f"{restarts_sentence(last_step(model))}",
     )
 
 
@@ -111,6 +125,7 @@ def cohort(model: BaseEstimator, context: Context) -> list[Panel]:
         ),
         _traces(model, context, first),
         _brain(model, context, first),
+        *_short(model),
     ]
 
 
@@ -126,7 +141,8 @@ def _motifs(model: DynamicConnectome, context: Context) -> Panel:
             events=context.events[0],
         ),
         "For each component, when it is active (shaded), in which subjects, and between which "
-        "units, sorted by community; lines part the communities.",
+        "units, sorted by community; lines part the communities. "
+        f"{restarts_sentence(model.factorization_)}",
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 from sklearn.base import BaseEstimator
 
+from neuroml._core.validation import column_indices
 from neuroml.plotting import (
     plot_convergence,
     plot_couplings,
@@ -18,13 +20,15 @@ from neuroml.plotting import (
 )
 from neuroml.report.context import Context
 from neuroml.report.elements import Panel, last_step
-from neuroml.report.tables.switching import fitted_to, output_names
+from neuroml.report.tables.switching import class_names, fitted_to, output_names
+from neuroml.report.tables.switching import errors as errors_of
 from neuroml.switching import SwitchingGLM, SwitchingPopulationGLM
 
 __all__ = ["glm", "population_glm"]
 
 _MOST_OUTPUTS = 6
 _MOST_BINS = 2000
+_ERRORS = {"observed": "the observed information", "sandwich": "the spread over sessions"}
 _OBJECTIVE = "objective (nats per bin)"
 _TRACE = (
     "Objective (log-likelihood with the logarithm of the prior) after each iteration of the kept "
@@ -55,7 +59,8 @@ def glm(model: BaseEstimator, context: Context) -> list[Panel]:
                 time_label=context.time_label,
             ),
             "Above: share of every session that each state takes. Below: probability of the "
-            "states given all data, in the session with the most balanced states.",
+            "states given all data, in the session with the most balanced states, up to its 40th "
+            "visit to a state.",
         ),
         _weights(model, context),
         _dwell_times(path, model, context),
@@ -79,8 +84,10 @@ def population_glm(model: BaseEstimator, context: Context) -> list[Panel]:
         _raster(model, context),
         Panel(
             "couplings",
-            plot_couplings(model),
-            "Coupling from every unit (column) to every unit (row) in each state.",
+            plot_couplings(model, unit_names=context.columns),
+            "Coupling from every unit (column) to every unit (row) in each state, on the scale of "
+            "the link; units that are coupled stand beside one another. The numbers are in the "
+            "table of parameters.",
         ),
         Panel(
             "filters",
@@ -110,8 +117,8 @@ def _raster(model: SwitchingPopulationGLM, context: Context) -> Panel:
             time_label=context.running_label,
             max_bins=_MOST_BINS,
         ),
-        f"Posterior of the states over the spikes of the first {_MOST_BINS} bins at most, "
-        "units sorted by their rate. Gray lines: borders of sessions.",
+        f"Posterior of the states over the spikes of the first {_MOST_BINS} bins at most, up to "
+        "the 40th visit to a state; units sorted by their rate. Gray lines: borders of sessions.",
     )
 
 
@@ -122,6 +129,9 @@ def _psychometric(model: SwitchingGLM, context: Context, posterior: np.ndarray) 
     if context.X is None:
         caption = "Psychometric curves are not drawn: the model has no inputs."
         return [Panel("psychometric", None, caption)]
+    chosen = class_names(model, context)[1]
+    predicted = _choice_probability(model, np.asarray(context.X))
+    lines = "the shares" if predicted is None else "what the model predicts of the same trials"
     return [
         Panel(
             "psychometric",
@@ -129,12 +139,26 @@ def _psychometric(model: SwitchingGLM, context: Context, posterior: np.ndarray) 
                 context.X[:, 0],
                 np.ravel(context.y),
                 posterior,
+                predicted=predicted,
                 stimulus_label=context.input_label(0),
+                choice_label=chosen,
             ),
-            "Share of choices 1 against the first input in bins of equal size, every trial "
-            "weighted by its probability of the state. Bars: 95 % intervals.",
+            f"Share of choices {chosen} against the first input, at its levels where these are few "
+            "and else in bins of equal size, every trial weighted by its probability of the state. "
+            f"Bars: 95 % intervals. Lines: {lines}.",
         )
     ]
+
+
+def _choice_probability(model: SwitchingGLM, X: np.ndarray) -> np.ndarray | None:
+    """Probability of the second class in every state (n_trials, n_states)."""
+    if model.pooling != "complete":  # subjects have weights of their own
+        return None
+    chosen, n_columns = model.emission_columns, model.n_features_in_
+    if chosen is not None:
+        learned = getattr(model, "feature_names_in_", None)
+        X = X[:, column_indices(chosen, n_columns, learned, field="emission_columns")]
+    return np.asarray(expit(X @ model.weights_[:, 0].T + model.intercept_[:, 0]))
 
 
 def _weights(model: SwitchingGLM, context: Context) -> Panel:
@@ -142,20 +166,17 @@ def _weights(model: SwitchingGLM, context: Context) -> Panel:
     if context.X is None:
         caption = "Intercept of every output in every state: its mean, on the scale of the link."
         return Panel("intercepts", plot_intercepts(model, output_names=names), caption)
-    # those of weights that subjects have of their own are not defined
-    complete = model.pooling == "complete"
-    given = (context.X, context.y)
-    errors = model.standard_errors(*given, sessions=context.sessions).weights if complete else None
-    known = errors is not None and bool(np.isfinite(errors).all())
+    errors = errors_of(model, context)
+    known = errors is not None and bool(np.isfinite(errors.weights).all())
     after = f" Inputs are those after {', '.join(context.through)}." if context.through else ""
     n_outputs = model.weights_.shape[1]
     first = f" on the first {_MOST_OUTPUTS} outputs" if n_outputs > _MOST_OUTPUTS else ""
     bars = (
-        "with 95 % Wald intervals from the observed information."
-        if known
+        f"with 95 % Wald intervals from {_ERRORS[errors.cov]}."
+        if errors is not None and known
         else "without intervals: the observed information does not determine all of them."
     )
-    if not complete:
+    if model.pooling != "complete":
         bars = "of the cohort; those of every subject are in the table of parameters."
     return Panel(
         "weights",
@@ -166,7 +187,7 @@ def _weights(model: SwitchingGLM, context: Context) -> Panel:
             output_names=names,
             max_outputs=_MOST_OUTPUTS,
         ),
-        f"Weights of every state{first}, {bars}{after}",
+        f"Weights and intercept of every state{first}, {bars}{after}",
     )
 
 
@@ -182,5 +203,6 @@ def _dwell_times(path: np.ndarray, model: BaseEstimator, context: Context) -> Pa
             sample_label="bins" if axis == "seconds" else axis,
         ),
         "Share of visits that last at least so long: of the most probable path (dots), and of "
-        "the fitted chain (line), whose visits are geometric.",
+        "the fitted chain (line), whose visits are geometric. The path passes over short visits, "
+        "so dots lie above the line even where the chain is right.",
     )

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from neuroml.connectome import AffinityTensor, DynamicConnectome
+from neuroml.connectome import (
+    AffinityTensor,
+    DynamicConnectome,
+    NonnegativeCP,
+    SlidingWindowConnectivity,
+)
+from neuroml.connectome._affinity import WINDOWED
 from neuroml.report.context import Context
 from neuroml.report.elements import TABLE_COLUMNS, last_step
 
-__all__ = ["affinity_of", "blocks", "cohort", "loadings", "mode_labels", "subject_names"]
+__all__ = [
+    "affinity_of",
+    "blocks",
+    "cohort",
+    "independent_windows",
+    "loadings",
+    "mode_labels",
+    "restarts_sentence",
+    "subject_names",
+    "windows_sentence",
+]
 
 Row = tuple[str, str, str, str, float]
+_WINDOWS = (AffinityTensor, SlidingWindowConnectivity)
+_FEWEST_WINDOWS = 5  # for each component: a rule of thumb of ours
 
 
 def mode_labels(model: BaseEstimator, context: Context) -> list[tuple[str, np.ndarray]]:
@@ -54,10 +74,61 @@ def _matches(matches: np.ndarray) -> list[Row]:
     return [("match", "", "start", str(k), float(match)) for k, match in enumerate(matches)]
 
 
+def restarts_sentence(factorization: NonnegativeCP) -> str:
+    """Whether other starts found the same components, in a sentence."""
+    others = np.delete(
+        factorization.restart_matches_, int(factorization.restart_objectives_.argmin())
+    )
+    if not len(others):
+        return "There was one start, so that nothing tells whether others find the same."
+    return (
+        f"Match of the other starts with the kept one: {others.min():.2f} to {others.max():.2f} "
+        "(1: the same components)."
+    )
+
+
+def independent_windows(model: BaseEstimator) -> tuple[int, int, float] | None:
+    """Number of windows, their length in samples, and how many are as good as independent.
+
+    Windows that overlap say the same again: n windows, of which k share a sample, count as n / k.
+    None where there are no windows.
+    """
+    last = last_step(model)
+    steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
+    if isinstance(last, DynamicConnectome):
+        steps, n_windows = [last.affinity_], len(last.time_courses_)
+    before: Any = next((s for s in steps if isinstance(s, _WINDOWS)), None)
+    if not isinstance(last, DynamicConnectome):
+        n_windows = len(last.cp_.factors[-1 if isinstance(before, AffinityTensor) else 0])
+    if before is None or getattr(before, "method", "correlation") not in WINDOWED:
+        return None
+    return n_windows, before.window, n_windows / max(1.0, before.window / before.stride)
+
+
+def windows_sentence(model: BaseEstimator) -> str | None:
+    """That a recording is too short for its windows, if it is."""
+    found = independent_windows(model)
+    last = last_step(model)
+    if found is None or found[2] >= _FEWEST_WINDOWS * last.n_components:
+        return None
+    n_windows, window, independent = found
+    return (
+        f"The recording is too short for its windows: {n_windows} windows of {window} samples "
+        f"overlap so much that they are worth {independent:.3g} independent ones, for "
+        f"{last.n_components} components; {_FEWEST_WINDOWS} for each are the least to trust a time "
+        "course. Take shorter windows or fewer components."
+    )
+
+
+def _windows(model: BaseEstimator) -> list[Row]:
+    found = independent_windows(model)
+    return [] if found is None else [("independent_windows", "", "", "", found[2])]
+
+
 def cohort(model: BaseEstimator, context: Context) -> pd.DataFrame:
     """Communities of units, loadings of subjects, active intervals, matches of starts."""
     model = last_step(model)
-    rows: list[Row] = []
+    rows: list[Row] = _windows(model)
     for r, labels in enumerate(model.communities_):
         rows += _labels(context, "community", str(r), labels)
         subjects = zip(subject_names(model, context), model.subject_loadings_[:, r], strict=True)
@@ -74,7 +145,8 @@ def loadings(model: BaseEstimator, context: Context) -> pd.DataFrame:
     """Weights of components and their loadings on every mode; matches of starts."""
     factorization = last_step(model)
     cp = factorization.cp_
-    rows = [("weight", str(r), "", "", float(w)) for r, w in enumerate(cp.weights)]
+    rows = _windows(model)
+    rows += [("weight", str(r), "", "", float(w)) for r, w in enumerate(cp.weights)]
     for (axis, labels), factor in zip(mode_labels(model, context), cp.factors, strict=True):
         for label, shares in zip(labels, factor, strict=True):
             name = f"{label:.3f}" if isinstance(label, float) else str(label)

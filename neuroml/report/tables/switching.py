@@ -13,7 +13,7 @@ from neuroml.report.elements import TABLE_COLUMNS, last_step
 from neuroml.report.tables.switching_population import sign_rows
 from neuroml.switching import SwitchingGLM
 
-__all__ = ["fitted_to", "output_names", "posteriors", "tabulate"]
+__all__ = ["errors", "fitted_to", "output_names", "posteriors", "tabulate"]
 
 
 def class_names(model: SwitchingGLM, context: Context) -> list[str]:
@@ -73,6 +73,14 @@ def posteriors(model: Any, context: Context) -> pd.DataFrame | None:
     ):
         table.insert(place, name, "" if values is None else values)
     return table.assign(path=model.predict(*given, **whose))
+
+
+def errors(model: SwitchingGLM, context: Context) -> Any:
+    """Standard errors of a choice model; None without its data, and of subjects' own weights."""
+    # those of weights that subjects have of their own are not defined
+    if context.X is None or context.y is None or model.pooling != "complete":
+        return None
+    return model.standard_errors(context.X, context.y, sessions=context.sessions)
 
 
 def fitted_to(model: Any, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -7,9 +7,11 @@ recordings. Published numbers stand beside ours; ranges are standard deviations 
 ``distances`` needs rsatoolbox.
 """
 
+import os
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
 
+from neuroml.data import clean, epochs, load_dataset
 from neuroml.representation import (
     PopulationGeometry,
     activation_codes,
@@ -122,15 +125,20 @@ def codes():
     for width in (3, 15, 60):
         for seed in range(3):
             torch.manual_seed(seed)
-            net = nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+            hidden = nn.Linear(64, width), nn.BatchNorm1d(width), nn.ReLU()
+            net = nn.Sequential(*hidden, nn.Linear(width, 10))
             for trained in (False, True):
                 if trained:
-                    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+                    # normalization, decay and steps of the rate are those of He et al. 2021
+                    net.train()
+                    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2, weight_decay=1e-6)
+                    rate = torch.optim.lr_scheduler.StepLR(optimizer, 20)
                     for _ in range(60):
                         for batch in torch.randperm(len(X)).split(64):
                             optimizer.zero_grad()
                             nn.functional.cross_entropy(net(X[batch]), y[batch]).backward()
                             optimizer.step()
+                        rate.step()
                 own, new = activation_codes(net, X), activation_codes(net, X_test)
                 found = code_separability(own, y.numpy(), new, y_test.numpy())
                 rows.append(
@@ -148,18 +156,33 @@ def codes():
 
 
 def information():
-    """Bias on independent data, 200 trials of two units and two labels, in bits."""
+    """Codes whose information is known; bias on independent data (200 trials, two units), bits."""
     rows = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
         X, y = rng.normal(size=(200, 2)), rng.integers(0, 2, 200)
-        for method in ("adaptive-bins", "adaptive-kde", "ksg"):
-            for correction in (None, "shuffle", "quadratic"):
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
+        # all inputs of twelve bits through three random units, as in Chelombiev et al. 2019
+        inputs = (np.arange(4096)[:, None] >> np.arange(12) & 1) * 2.0 - 1
+        T, which = inputs @ rng.normal(size=(12, 3)) / np.sqrt(12), np.arange(4096)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for method in ("adaptive-bins", "adaptive-kde", "ksg"):
+                for correction in (None, "shuffle", "quadratic"):
                     bits = mutual_information(X, y, method=method, correction=correction, n_bins=5)
-                rows.append({"estimate": f"{method}, {correction}", "bits": bits})
-    return spread(rows, "estimate"), "0 bits"
+                    name = f"independent: {method}, {correction}"
+                    rows.append({"estimate": name, "bits": bits})
+            for scale in (1.0, 10.0, 0.01):
+                fixed = np.digitize(scale * np.tanh(T), np.linspace(-1, 1, 31)[1:-1])
+                codes = {"adaptive bins": scale * np.tanh(T), "30 fixed bins of [-1, 1]": fixed}
+                if scale == 1:
+                    codes["adaptive bins, no tanh"] = T
+                for name, code in codes.items():
+                    bits = mutual_information(code, which)
+                    rows.append({"estimate": f"{name}, scale {scale:g}", "bits": bits})
+            bits = mutual_information(5.0 * y[:, None], rng.permutation(2)[y])
+            rows.append({"estimate": "code of two labels", "bits": bits})
+    published = "independent 0; adaptive 11.84 at any scale, fixed 10.04 -> 5.48 at .01; labels 1"
+    return spread(rows, "estimate"), published
 
 
 def distances():
@@ -217,19 +240,35 @@ def calibration():
 
 
 def recordings():
-    """Categories in one slice (haxby) and quarters of a track (patmap), with nulls."""
-    from neuroml.data import load_dataset
-
+    """Objects in one slice (haxby), gratings and places in two mice (patmap), with nulls."""
+    folder = Path(os.environ.get("NEUROML_SHARED_DATA", "../shared/data"))
+    haxby, patmap = (
+        load_dataset(name, data_dir=folder if folder.is_dir() else None)
+        for name in ("haxby_slices", "patmap_ensembles")
+    )
+    recording = clean(haxby.recordings[0], detrend=True, confounds=True)
+    blocks = epochs(recording, haxby.events[0], 5.0, 22.5)
+    run = recording["segment"].sel(time=blocks["onset"].values, method="nearest").values
+    objects = blocks["trial_type"].values
+    living = np.isin(np.unique(objects), ["cat", "face"])
+    gratings = patmap.recordings[0].groupby("segment").mean()
+    visits = patmap.events[2]
+    visits = visits[visits["trial_type"].isin(["bin02", "bin04", "bin06", "bin08"])]
+    steps = epochs(patmap.recordings[2], visits, 0.0, 0.3)
+    sets = {
+        "haxby, objects": (blocks.mean("time").values, objects, None, run),
+        "haxby, living or not": (blocks.mean("time").values, objects, living, run),
+        "patmap, gratings": (
+            gratings["signal"].values, gratings["covariates"].values[:, 0].astype(int), None, None,
+        ),
+        "patmap, places": (steps.mean("time").values, steps["trial_type"].values, None, None),
+    }  # fmt: skip
     frames = []
-    recording = load_dataset("patmap_ensembles").recordings[0]
-    place = recording["covariates"].values[:, 0]
-    quarter = np.digitize(place, np.linspace(place.min(), place.max(), 5)[1:-1])
-    n = len(place) // 5 * 5
-    model = PopulationGeometry(99, n_bootstrap=50, random_state=0)
-    model.fit(recording["signal"].values[:n], quarter[:n], sessions=np.repeat(np.arange(5), n // 5))
-    frames.append(model.to_frame().assign(recording="patmap"))
-    found = pd.concat(frames)
-    return found[~found["quantity"].str.contains(r"\[")].round(3), "no claim"
+    for name, (X, y, labels, sessions) in sets.items():
+        model = PopulationGeometry(99, n_bootstrap=20, random_state=0)
+        found = model.fit(X, y, labels=labels, sessions=sessions).to_frame()
+        frames.append(found[~found["quantity"].str.contains(r"\[")].assign(recording=name))
+    return pd.concat(frames).round(3), "no claim"
 
 
 def spread(rows, by):
