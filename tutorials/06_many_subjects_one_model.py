@@ -71,6 +71,10 @@ assert model.held_out_r_["s4"] > 0.2 > abs(model.held_out_r_["s4 shuffled"]) + 0
 # picture has an embedding. :class:`neuroml.decoding.CrossSubjectDecoder` learns which directions of
 # it brains carry, from all subjects, and the others are the prior of every subject's decoder.
 
+#
+# The model ranks candidates by their likelihood, ridge here by the cosine: part of what it gains is
+# this readout, which ``RidgeDecoder.score_candidates`` has too, and only the rest is transfer.
+
 from neuroml.decoding import CrossSubjectDecoder, RidgeDecoder
 from neuroml.decoding.metrics import retrieval_accuracy, retrieval_from_scores
 

@@ -18,7 +18,9 @@ from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.validation import one_array
 from neuroml._core.warn import warn_caller
+from neuroml.decoding._pooled_map import map_near, others_map
 from neuroml.decoding._subjects import (
+    check_correspondence,
     check_same_rows,
     unit_labels,
     voxel_scaling,
@@ -40,6 +42,7 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     """Scaling, transforming and adding subjects, around ``basis_`` of shape (n_voxels, n_out)."""
 
     standardize: bool
+    prior: float | str
     n_voxels_: dict[Subject, int]
     basis_: dict[Subject, np.ndarray]
 
@@ -79,6 +82,10 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         self.mean_: dict[Subject, np.ndarray] = {}
         self.scale_: dict[Subject, np.ndarray] = {}
         self.held_out_r_: dict[Subject, float] = {}
+        self.prior_weight_: dict[Subject, float] = {}
+        self.__dict__.pop("pooled_basis_", None)
+        if self.prior not in ("none", 0):
+            check_correspondence(self)
         self.n_constant_ = warn_constant(data)
         return {s: self._learn_scaling(part, seen[s], s) for s, part in data.items()}, seen
 
@@ -131,6 +138,8 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
     def _add_subject(self, X: ArrayLike, subject: Subject) -> None:
         data, _ = check_cohort(self, {subject: X}, missing_rows=True, extend=True)
         check_same_rows(data, len(self._target))
+        if self.prior not in ("none", 0):
+            check_correspondence(self)
         constant = warn_constant(data)
         seen = ~np.isnan(data[subject][:, 0])
         if seen.sum() < _MIN_ADDED:
@@ -146,8 +155,34 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
                 UserWarning,
             )
         self.held_out_r_ = self.held_out_r_ | {subject: r}
-        self.basis_ = self.basis_ | {subject: self._fit_basis(scaled, target, subject)}
+        basis, weight = self._added_basis(scaled, target, subject)
+        self.basis_ = self.basis_ | {subject: basis}
+        if self.prior == "pooled":
+            self.prior_weight_ = self.prior_weight_ | {subject: weight}
         self.n_constant_ = self.n_constant_ | constant
+
+    def _pool_maps(self) -> None:
+        if self.prior == "pooled":
+            self.pooled_basis_ = np.mean(list(self.basis_.values()), axis=0)
+            self.pooled_scale_ = np.mean(list(self.scale_.values()), axis=0)
+
+    def _added_basis(
+        self, X: np.ndarray, target: np.ndarray, subject: Subject
+    ) -> tuple[np.ndarray, float]:
+        """The map of a subject added later, and the weight of the others' in it."""
+        if self.prior != "pooled":
+            return self._fit_basis(X, target, subject), 0.0
+        return map_near(
+            lambda X, T: self._fit_basis(X, T, subject),
+            self._mixed,
+            X,
+            target,
+            others_map(self.pooled_basis_, X, self.scale_[subject], self.pooled_scale_),
+        )
+
+    def _mixed(self, own: np.ndarray, pooled: np.ndarray, weight: float) -> np.ndarray:
+        """A subject's own map and that of the others, which has this weight."""
+        return (1 - weight) * own + weight * pooled
 
     def _held_out_r(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> float:
         half = len(X) // 2
@@ -156,7 +191,8 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
             np.mean(
                 [
                     feature_correlation(
-                        X[test] @ self._fit_basis(X[train], target[train], subject), target[test]
+                        X[test] @ self._added_basis(X[train], target[train], subject)[0],
+                        target[test],
                     ).mean()
                     for train, test in ((first, second), (second, first))
                 ]

@@ -44,7 +44,7 @@ class ComponentDecoder:
     ----------
     coef : ndarray of shape (n_voxels, n_targets)
     intercept : ndarray of shape (n_targets,)
-        Give the expected targets: ridge, stacked with the cohort's components.
+        Give the expected targets: ridge, stacked with the posterior mean of the components.
     latent_coef : ndarray of shape (n_voxels, n_components)
     latent_intercept : ndarray of shape (n_components,)
         Give the decoded components, which are zero for the mean of the training data.
@@ -83,12 +83,8 @@ class ComponentDecoder:
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Posterior mean of the components under a standard normal prior."""
-        # with the gains G and the noise's precision P = L L^T, the posterior's covariance is
-        # (I + G P G)^-1, and its mean is d P G (I + G P G)^-1 for the decoded components d
-        weighted = self.gain[:, None] * self.whitener  # G L
-        posterior = np.linalg.inv(np.eye(len(self.gain)) + weighted @ weighted.T)
         decoded = X @ self.latent_coef + self.latent_intercept
-        return self.latent_mean + decoded @ self.whitener @ weighted.T @ posterior
+        return self.latent_mean + decoded @ _posterior(self.gain, self.whitener)
 
     def build(self, components: np.ndarray) -> np.ndarray:
         """Expected voxels (n_samples, n_voxels) given components."""
@@ -109,6 +105,14 @@ class ComponentDecoder:
         by_target = cosine_scores(self.predict(X), gallery)
         by_component = measurement_scores(decoded, expected)
         return self.weights[0] * by_target + self.weights[1] * by_component
+
+
+def _posterior(gain: np.ndarray, whitener: np.ndarray) -> np.ndarray:
+    """Map (n_components, n_components) of decoded components to the mean of the true ones."""
+    # with the gains G and the noise's precision P = L L^T, the posterior's covariance is
+    # (I + G P G)^-1, and its mean is d P G (I + G P G)^-1 for the decoded components d
+    weighted = gain[:, None] * whitener  # G L
+    return whitener @ weighted.T @ np.linalg.inv(np.eye(len(gain)) + weighted @ weighted.T)
 
 
 def fit_component_decoder(
@@ -153,7 +157,8 @@ def fit_component_decoder(
     # expected targets: the regressions, stacked by their left-out predictions
     found = [(direct.left_out - y.mean(axis=0), direct.weights)]
     if use_cohort:
-        found.append((left_out @ components.patterns.T, latent.weights @ components.patterns.T))
+        back = _posterior(gain, whitener) @ components.patterns.T
+        found.append((left_out @ back, latent.weights @ back))
     around = pooled if use_cohort else None
     expected_y, weights = _stacked(found, spectrum, y - y.mean(axis=0), around, alphas)
     predicted = y.mean(axis=0) + expected_y
@@ -165,8 +170,8 @@ def fit_component_decoder(
         score_weights = _score_weights(predicted, y, left_out @ whitener, expected)
 
     # the way back: ridge from components to voxels
-    back = replace(decompose(truth - latent_mean), folds=spectrum.folds)
-    builder = back.solve(spectrum.X).weights * voxels.scale
+    back_fit = replace(decompose(truth - latent_mean), folds=spectrum.folds)
+    builder = back_fit.solve(spectrum.X).weights * voxels.scale
 
     coef, intercept = voxels.affine(weights, y.mean(axis=0))
     latent_coef, latent_intercept = voxels.affine(latent.weights, np.zeros(len(gain)))

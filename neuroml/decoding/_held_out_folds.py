@@ -7,7 +7,7 @@ import numpy as np
 from neuroml._core.dependence import autocorrelation_time
 from neuroml.exceptions import DataError
 
-__all__ = ["CV_OPTIONS", "block_folds", "held_out_folds", "session_folds"]
+__all__ = ["CV_OPTIONS", "autocorrelation", "block_folds", "held_out_folds", "session_folds"]
 
 CV_OPTIONS = ("auto", "blocks", "loo", "sessions")
 N_BLOCKS = 5
@@ -44,16 +44,17 @@ def held_out_folds(cv: str, y: np.ndarray, sessions: np.ndarray) -> np.ndarray |
     if cv == "auto":
         # a fit to less than half of the samples says little about the penalty of all
         several = several and np.bincount(sessions).max() <= 0.5 * n_samples
-        cv = "sessions" if several else "blocks" if _neighbors_are_alike(y, sessions) else "loo"
+        cv = "sessions" if several else "blocks" if autocorrelation(y, sessions) > 1 else "loo"
     if cv == "loo" or n_samples < 4:
         return None
     return sessions if cv == "sessions" else block_folds(y, N_BLOCKS)
 
 
-def _neighbors_are_alike(y: np.ndarray, sessions: np.ndarray) -> bool:
+def autocorrelation(y: np.ndarray, sessions: np.ndarray) -> float:
+    """Autocorrelation time of few samples, in samples; 1 where they are independent."""
     # independent samples correlate by 1/sqrt(n); two such standard errors are no memory
     noise = max(0.05, 2 / np.sqrt(len(y)))
-    return autocorrelation_time(y, sessions, negligible=noise) > 1
+    return autocorrelation_time(y, sessions, negligible=noise)
 
 
 def block_folds(y: np.ndarray, n_blocks: int) -> np.ndarray:

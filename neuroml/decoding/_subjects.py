@@ -24,6 +24,7 @@ from neuroml.exceptions import DataError
 
 __all__ = [
     "CohortRegressorMixin",
+    "check_correspondence",
     "check_same_rows",
     "voxel_scaling",
     "warn_constant",
@@ -128,6 +129,20 @@ def check_same_rows(data: dict[Subject, np.ndarray], n_rows: int | None = None) 
                 field="X",
             )
     return first
+
+
+def check_correspondence(model: Any) -> None:
+    """Refuse a prior that compares voxels where subjects have other ones."""
+    names = {s: list(n) for s, n in getattr(model, "voxel_names_", {}).items() if n is not None}
+    first = next(iter(names.values()), None)
+    if len(set(model.n_voxels_.values())) > 1 or any(n != first for n in names.values()):
+        raise DataError(
+            "a prior needs voxels that correspond between subjects",
+            expected="the same columns in all subjects, or prior='none'",
+            found=f"{model.n_voxels_} columns, of the same names: "
+            f"{all(n == first for n in names.values())}",
+            field="prior",
+        )
 
 
 def voxel_scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -22,8 +22,7 @@ from neuroml.decoding._components import Components, explained, shared_component
 from neuroml.decoding._cross_subject_base import CrossSubjectBase
 from neuroml.decoding._held_out_folds import CV_OPTIONS
 from neuroml.decoding._ridge_path import Voxels, check_penalties
-from neuroml.decoding._subjects import affine_quantities
-from neuroml.exceptions import DataError
+from neuroml.decoding._subjects import affine_quantities, check_correspondence
 
 __all__ = ["CrossSubjectDecoder"]
 
@@ -160,7 +159,7 @@ class CrossSubjectDecoder(CrossSubjectBase):
         self.components_ = vars(shared)
         self.__dict__.pop("pooled_weights_", None)
         if self.prior == "pooled":
-            self._check_correspondence()
+            check_correspondence(self)
             self.pooled_weights_ = pooled_weights(list(voxels.values()), list(y.values()), alphas)
         self.maps_, self.decoders_ = {}, {}
         for s in X:
@@ -178,19 +177,6 @@ class CrossSubjectDecoder(CrossSubjectBase):
                     pooled = pooled_weights([voxels[o] for o in rest], [y[o] for o in rest], alphas)
                 decoder = fit_component_decoder(voxels[s], y[s], others, alphas, pooled=pooled)
                 self.decoders_[s] = vars(decoder)
-
-    def _check_correspondence(self) -> None:
-        """Refuse a pooled prior where subjects have other voxels."""
-        names = {s: list(n) for s, n in getattr(self, "voxel_names_", {}).items() if n is not None}
-        first = next(iter(names.values()), None)
-        if len(set(self.n_voxels_.values())) > 1 or any(n != first for n in names.values()):
-            raise DataError(
-                "a pooled prior needs voxels that correspond between subjects",
-                expected="the same columns in all subjects, or prior='none'",
-                found=f"{self.n_voxels_} columns, of the same names: "
-                f"{all(n == first for n in names.values())}",
-                field="prior",
-            )
 
     def _shared_components(
         self, y: dict[Subject, np.ndarray], parts: dict[Subject, np.ndarray]
@@ -234,7 +220,7 @@ class CrossSubjectDecoder(CrossSubjectBase):
             X, y, subject, strategy, ("auto", "ridge"), sessions
         )
         if self.prior == "pooled":
-            extended._check_correspondence()
+            check_correspondence(extended)
         decoder = vars(
             fit_component_decoder(
                 Voxels.of(voxels, folds),

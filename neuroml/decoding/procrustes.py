@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neuroml._core.cohort import Subject
-from neuroml._core.estimator import Interval, validated_fit
+from neuroml._core.estimator import Interval, StrOptions, validated_fit
 from neuroml._core.iteration import FitTrace, iterate, select_restart
 from neuroml.decoding._alignment import CohortAligner
 from neuroml.exceptions import DataError
@@ -27,16 +27,20 @@ class ProcrustesAligner(CohortAligner):
     alternately for the maps and the template [1]_ [2]_. The template lives in the voxels of the
     reference subject. With fewer samples than voxels, directions in which there are no data are
     dropped rather than rotated arbitrarily. Where units correspond roughly (after anatomical
-    alignment, or regions of an atlas), ``prior`` keeps the rotations near the identity: the most
-    probable ones under a matrix von Mises-Fisher distribution around it [3]_.
+    alignment, or regions of an atlas), ``prior`` keeps the rotations near the identity, the
+    most probable ones under a matrix von Mises-Fisher distribution around it [3]_, or the map of a
+    new subject, then a weighted mean with the others', near theirs.
 
     Parameters
     ----------
     scaling : bool, default=True
         Whether a subject may be scaled as a whole.
-    prior : float, default=0.0
-        Weight of the identity, in samples of training data; it needs units that are the same in
-        all subjects.
+    prior : float or {"none", "pooled"}, default="none"
+        "pooled" where voxels correspond between subjects (an atlas, or a common space): the map of
+        a subject added later is drawn to the mean of the maps found in ``fit``, as strongly as
+        blocks left out of its samples allow. A number draws all maps, those of ``fit`` too, to the
+        identity with that weight, in samples of training data.
+        With "none", or 0, voxels are not compared.
     parcels : dict of array-like of shape (n_voxels,), array-like, or None, default=None
         Region of every voxel, by subject (or for all subjects, or for one 2-D array): voxels are
         then mixed within their region only, and the output is sorted by region.
@@ -59,6 +63,13 @@ class ProcrustesAligner(CohortAligner):
     held_out_r_ : dict of float
         For subjects added later: correlation with the template on the half of the samples that the
         map was not fitted to, mean over columns and halves.
+    pooled_basis_ : ndarray of shape (n_voxels, n_out)
+        With ``prior="pooled"``: the mean of the maps found in ``fit``.
+    pooled_scale_ : ndarray of shape (n_voxels,)
+        With ``prior="pooled"``: the mean of the divisors found in ``fit``.
+    prior_weight_ : dict of float
+        With ``prior="pooled"``, for subjects added later: the weight of the others' map, from 0,
+        their own map alone, to 1.
     parcel_names_ : ndarray of shape (n_parcels,)
     parcel_sizes_ : ndarray of int of shape (n_parcels,)
         Columns of the output that belong to each region.
@@ -92,7 +103,7 @@ class ProcrustesAligner(CohortAligner):
 
     _parameter_constraints = {
         "scaling": ["boolean"],
-        "prior": [Interval(Real, 0, None, closed="left")],
+        "prior": [Interval(Real, 0, None, closed="left"), StrOptions({"none", "pooled"})],
         "parcels": [dict, "array-like", None],
         "reference": "no_validation",
         "standardize": ["boolean"],
@@ -104,7 +115,7 @@ class ProcrustesAligner(CohortAligner):
         self,
         *,
         scaling: bool = True,
-        prior: float = 0.0,
+        prior: float | str = "none",
         parcels: dict[Subject, ArrayLike] | ArrayLike | None = None,
         reference: Subject | None = None,
         standardize: bool = True,
@@ -155,7 +166,6 @@ class ProcrustesAligner(CohortAligner):
                 found=repr(first),
                 field="reference",
             )
-        self._check_prior(first)
         labels = {s: self._labels(s, part.shape[1]) for s, part in data.items()}
         names = np.unique(labels[first])
         fits, templates = [], []
@@ -172,26 +182,17 @@ class ProcrustesAligner(CohortAligner):
             s: self._fit_basis(part[seen[s]], self.template_[seen[s]], s)
             for s, part in data.items()
         }
+        self._pool_maps()
         self.converged_ = all(found.converged for found in fits)
         self.n_iter_ = max(found.n_iter for found in fits)
         self._n_features_out = self.template_.shape[1]
         return self
 
-    def _check_prior(self, reference: Subject) -> None:
-        sizes = {s: n for s, n in self.n_voxels_.items() if n != self.n_voxels_[reference]}
-        if self.prior and sizes:
-            raise DataError(
-                "a prior on the identity needs the same units in all subjects",
-                expected=f"{self.n_voxels_[reference]} columns, or prior=0",
-                found=sizes,
-                field="prior",
-            )
-
     def _build_template(
         self, blocks: dict[Subject, np.ndarray], first: Subject
     ) -> tuple[np.ndarray, FitTrace[np.ndarray]]:
         """The template of one region, by way of the samples if these are fewer than voxels."""
-        few = not self.prior and len(blocks[first]) < min(
+        few = not self._identity_weight and len(blocks[first]) < min(
             block.shape[1] for block in blocks.values()
         )
         # rotated into the span of the samples, where n_samples x n_samples matrices suffice
@@ -199,7 +200,7 @@ class ProcrustesAligner(CohortAligner):
             back = np.linalg.qr(blocks[first].T)[0].T
             blocks = {s: np.linalg.qr(block.T)[1].T for s, block in blocks.items()}
         found = iterate(
-            partial(_rotate_to, list(blocks.values()), prior=self.prior),
+            partial(_rotate_to, list(blocks.values()), prior=self._identity_weight),
             blocks[first],
             -1.0,
             max_iter=self.max_iter,
@@ -231,6 +232,8 @@ class ProcrustesAligner(CohortAligner):
     def _inverse_basis(self, subject: Subject) -> np.ndarray:
         """Region by region, B^T / c^2 for B = c R, as all singular values of R are one or zero."""
         basis = self.basis_[subject]
+        if subject in self.prior_weight_:  # a mean of rotations is none
+            return np.linalg.pinv(basis)
         inverse = np.zeros_like(basis.T)
         ends = np.cumsum(self.parcel_sizes_)
         for start, stop in zip(ends - self.parcel_sizes_, ends, strict=True):
@@ -240,6 +243,10 @@ class ProcrustesAligner(CohortAligner):
                 inverse[start:stop] = block.T * (power / np.linalg.norm(block.T @ block) ** 2)
         return inverse
 
+    @property
+    def _identity_weight(self) -> float:
+        return 0.0 if isinstance(self.prior, str) else float(self.prior)
+
     def _fit_basis(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> np.ndarray:
         basis = np.zeros((X.shape[1], target.shape[1]), dtype=X.dtype)
         labels = self._labels(subject, X.shape[1])
@@ -248,10 +255,12 @@ class ProcrustesAligner(CohortAligner):
             columns, start, stop = _columns(labels, name, subject), stop, stop + size
             block, wanted = X[:, columns], target[:, start:stop]
             # the rotation R, then the scale c = <X R, T> / |X R|^2
-            rotation = product_polar(block, wanted, self.prior)
+            rotation = product_polar(block, wanted, self._identity_weight)
             rotated = block @ rotation
             power = np.vdot(rotated, rotated)
             scale = np.vdot(rotated, wanted) / power if self.scaling and power > 0 else 1.0
+            # a prior's rotation may not fit the samples: a negative scale would turn it round
+            scale = scale if scale > 0 else 1.0
             basis[columns, start:stop] = scale * rotation
         return basis
 

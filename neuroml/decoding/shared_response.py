@@ -47,6 +47,10 @@ class SharedResponseModel(CohortAligner):
     gamma : float, default=1.0
         Penalty on the absolute values of a subject's own responses (``robust`` only), in standard
         deviations of a voxel if ``standardize``.
+    prior : {"none", "pooled"}, default="none"
+        "pooled" where voxels correspond between subjects (an atlas, or a common space): the map of
+        a subject added later is drawn to the mean of the maps found in ``fit``, as strongly as
+        blocks left out of its samples allow. Without it voxels are not compared.
     max_iter : int, default=100
     tol : float, default=1e-6
         Converged when an iteration gains no more than this: log-likelihood per value
@@ -67,6 +71,13 @@ class SharedResponseModel(CohortAligner):
     held_out_r_ : dict of float
         For subjects added later: correlation with the shared response on the half of the samples
         that the basis was not fitted to, mean over components and halves.
+    pooled_basis_ : ndarray of shape (n_voxels, n_components)
+        With ``prior="pooled"``: the mean of the maps found in ``fit``.
+    pooled_scale_ : ndarray of shape (n_voxels,)
+        With ``prior="pooled"``: the mean of the divisors found in ``fit``.
+    prior_weight_ : dict of float
+        With ``prior="pooled"``, for subjects added later: the weight of the others' map, from 0,
+        their own map alone, to 1.
     n_constant_, n_voxels_ : dict of int
     voxel_names_ : dict of (list of str or None)
         Names of the columns of X, by subject; absent where no subject has names.
@@ -99,6 +110,7 @@ class SharedResponseModel(CohortAligner):
         "method": [StrOptions({"probabilistic", "deterministic", "robust"})],
         "standardize": ["boolean"],
         "gamma": [Interval(Real, 0, None, closed="neither")],
+        "prior": [StrOptions({"none", "pooled"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": RANDOM_STATE,
@@ -111,6 +123,7 @@ class SharedResponseModel(CohortAligner):
         *,
         standardize: bool = True,
         gamma: float = 1.0,
+        prior: str = "none",
         max_iter: int = 100,
         tol: float = 1e-6,
         random_state: RandomState = None,
@@ -119,6 +132,7 @@ class SharedResponseModel(CohortAligner):
         self.method = method
         self.standardize = standardize
         self.gamma = gamma
+        self.prior = prior
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
@@ -161,6 +175,7 @@ class SharedResponseModel(CohortAligner):
         self.basis_ = {
             s: self._fit_basis(part, response * seen[s][:, None], s) for s, part in centered.items()
         }
+        self._pool_maps()
         noise = state.noise.tolist() if isinstance(state, maths.Posterior) else []
         self.noise_variance_: dict[Subject, float] = dict(zip(centered, noise, strict=False))
         self.objective_trace_ = np.array(best.trace)
@@ -170,7 +185,8 @@ class SharedResponseModel(CohortAligner):
 
     def _check_seen(self, X: np.ndarray, subject: Subject) -> None:
         super()._check_seen(X, subject)
-        maximum = min(X.shape)
+        # a new subject's map is whole from few samples where it is drawn to the others'
+        maximum = X.shape[1] if hasattr(self, "pooled_basis_") else min(X.shape)
         if self.n_components > maximum:
             raise DataError(
                 "more components than samples or voxels",
@@ -233,6 +249,9 @@ class SharedResponseModel(CohortAligner):
             if np.abs(basis - before).max() <= self.tol:
                 break
         return basis
+
+    def _mixed(self, own: np.ndarray, pooled: np.ndarray, weight: float) -> np.ndarray:
+        return maths.polar_factor(super()._mixed(own, pooled, weight))
 
     def _project(self, X: np.ndarray, subject: Subject) -> np.ndarray:
         basis = self.basis_[subject]

@@ -1,10 +1,14 @@
 """A prior where voxels correspond: no data of a new subject is never better than some."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from neuroml.decoding import CrossSubjectDecoder
+from neuroml.decoding import CrossSubjectDecoder, ProcrustesAligner, SharedResponseModel
+from neuroml.decoding._pooled_map import map_near, others_map
 from neuroml.decoding._ridge_path import stacking_weights
+from neuroml.decoding._shared_response import polar_factor
 from neuroml.exceptions import DataError
 
 
@@ -75,3 +79,121 @@ def test_voxels_that_do_not_correspond_are_refused():
     model = CrossSubjectDecoder(prior="pooled").fit(X, y)
     with pytest.raises(DataError, match="voxels that correspond"):
         model.adapt(X[0][:, :-1], y[0], subject="new")
+
+
+ALIGNERS = {
+    "probabilistic": lambda prior: SharedResponseModel(4, prior=prior, random_state=0),
+    "robust": lambda prior: SharedResponseModel(
+        4, "robust", prior=prior, max_iter=20, tol=1e-2, random_state=0
+    ),
+    "procrustes": lambda prior: ProcrustesAligner(prior=prior),
+    "parcels": lambda prior: ProcrustesAligner(prior=prior, parcels=np.arange(24) // 12),
+}
+
+
+def shared_stimuli(seed, own, n_subjects=6, n_rows=120, n_voxels=24, n_components=4):
+    """Responses to the same samples, by maps of which a share is each subject's own."""
+    rng = np.random.default_rng(seed)
+    S = rng.normal(size=(n_rows, n_components))
+    shared = rng.normal(size=(n_components, n_voxels))
+    X = {}
+    for s in range(n_subjects):
+        weights = np.sqrt(1 - own) * shared + np.sqrt(own) * rng.normal(size=shared.shape)
+        X[s] = 0.5 * S @ weights + rng.normal(size=(n_rows, n_voxels))
+    return X
+
+
+def first_rows(X, n_seen):
+    seen = X.copy()
+    seen[n_seen:] = np.nan
+    return seen
+
+
+@pytest.mark.filterwarnings("ignore:subject", "ignore:.*max_iter")
+@pytest.mark.parametrize("kind", ALIGNERS)
+@pytest.mark.parametrize(("own", "n_seen"), [(0.0, 15), (0.5, 16), (1.0, 60)])
+def test_few_samples_of_a_new_subject_are_no_worse_than_none(kind, own, n_seen):
+    rows = []
+    for seed in range(5):
+        X, half = shared_stimuli(seed, own), slice(60, None)
+        known = {s: X[s][:60] for s in range(5)}
+        row = []
+        for prior in ("none", "pooled"):
+            model = ALIGNERS[kind](prior).fit(known)
+            model.add_subject(first_rows(X[5][:60], n_seen), subject=5)
+            mean = np.mean([model.transform(X[s][half], subject=s) for s in known], axis=0)
+            row.append(correlation(model.transform(X[5][half], subject=5), mean))
+        standard = (X[5][half] - X[5][half].mean(0)) / X[5][half].std(0)
+        rows.append([*row, correlation(standard @ model.pooled_basis_, mean)])
+    none, pooled, no_data = np.array(rows).T
+    for other in (none, no_data):
+        assert pooled.mean() > other.mean() - standard_error(other)
+    if own == 0:
+        assert (pooled - none).mean() > 2 * standard_error(pooled - none)
+
+
+@pytest.mark.parametrize("kind", ALIGNERS)
+@pytest.mark.filterwarnings("ignore:subject", "ignore:.*max_iter")
+def test_other_samples_than_the_shared_ones_are_told_by_the_correlation(kind):
+    X = shared_stimuli(0, 0.0)
+    model = ALIGNERS[kind]("pooled").fit({s: X[s] for s in range(5)})
+    model.add_subject(np.random.default_rng(1).normal(size=X[5].shape), subject="noise")
+    model.add_subject(X[5], subject="as the others")
+    assert model.prior_weight_["as the others"] > 0
+    assert model.held_out_r_["as the others"] > model.held_out_r_["noise"] + 0.1
+
+
+def test_the_ends_of_the_weights_are_the_map_of_the_others_and_the_own_one():
+    rng = np.random.default_rng(0)
+    X, pooled = rng.normal(size=(60, 8)), np.linalg.qr(rng.normal(size=(8, 3)))[0]
+    own = np.linalg.qr(rng.normal(size=(8, 3)))[0]
+    near = partial(
+        map_near,
+        lambda X, T: polar_factor(X.T @ T),
+        lambda own, pooled, weight: (1 - weight) * own + weight * pooled,
+    )
+    exact, noisy = X @ own, X @ pooled + 3 * rng.normal(size=(60, 3))
+    found, weight = near(X, exact, pooled)
+    assert weight <= 0.3
+    alone = polar_factor(X.T @ (exact - exact.mean(axis=0)))
+    np.testing.assert_allclose(found, (1 - weight) * alone + weight * pooled, atol=1e-9)
+    # few samples say nothing, and noise says nothing else than the others
+    assert near(X[:8], exact[:8], pooled)[1] == 1
+    assert near(X, noisy, pooled)[1] >= 0.7
+
+
+def test_what_the_others_say_of_scales_is_taken_as_far_as_samples_are_few():
+    rng = np.random.default_rng(0)
+    pooled, truth = np.ones((1000, 1)), np.exp(0.5 * rng.normal(size=1000))
+    for n_samples in (10, 1000):
+        raw = rng.normal(size=(n_samples, 1000))
+        for unlike, expected in ((1.0, 1.0), (truth, 2 * 0.5**2 * n_samples)):
+            X = raw * unlike
+            scale = X.std(axis=0)
+            # a unit of measure of its own changes nothing
+            found = np.log(others_map(pooled, X / scale, 7 * scale, np.ones(1000))[:, 0])
+            ratio = np.log(scale) - np.log(scale).mean()
+            share = found @ ratio / (ratio @ ratio)
+            # the sampling variance 1 / 2n, over itself or over that and the voxels' own variance
+            share_expected = 1.0 if unlike is not truth else 1 / (1 + expected)
+            assert abs(share - share_expected) < 0.3 * share_expected
+
+
+@pytest.mark.filterwarnings("ignore:.*max_iter")
+@pytest.mark.parametrize("kind", ALIGNERS)
+def test_aligners_refuse_voxels_that_do_not_correspond(kind):
+    X = shared_stimuli(0, 0.0)
+    with pytest.raises(DataError, match="voxels that correspond"):
+        ALIGNERS[kind]("pooled").fit(X | {0: X[0][:, :-1]})
+    model = ALIGNERS[kind]("pooled").fit(X)
+    before = set(model.basis_)
+    with pytest.raises(DataError, match="voxels that correspond"):
+        model.add_subject(X[0][:, :-1], subject="new")
+    assert set(model.basis_) == before
+
+
+def test_a_weight_of_the_identity_refuses_a_new_subject_with_other_voxels():
+    X = shared_stimuli(0, 0.0)
+    model = ProcrustesAligner(prior=10.0, max_iter=200).fit(X)
+    with pytest.raises(DataError, match="voxels that correspond"):
+        model.add_subject(X[0][:, :-1], subject="new")

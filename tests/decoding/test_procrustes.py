@@ -92,7 +92,7 @@ def test_prior_leads_from_free_rotation_to_the_identity():
         distance.append(np.linalg.norm(basis - np.eye(12)))
         np.testing.assert_allclose(basis.T @ basis, np.eye(12), atol=1e-10)
     assert distance[0] > distance[1] > distance[2] and distance[2] < 0.01
-    with pytest.raises(DataError, match="same units in all subjects"):
+    with pytest.raises(DataError, match="voxels that correspond"):
         ProcrustesAligner(prior=1.0).fit(X | {"s3": X["s3"][:, :5]})
 
 

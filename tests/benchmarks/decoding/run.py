@@ -9,7 +9,15 @@ import importlib
 import sys
 from pathlib import Path
 
-SECTIONS = ("shared_response", "shared_axes", "ridge_path", "matching", "real", "cross_subject")
+SECTIONS = (
+    "shared_response",
+    "shared_axes",
+    "few_samples",
+    "ridge_path",
+    "matching",
+    "real",
+    "cross_subject",
+)
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
