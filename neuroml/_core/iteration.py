@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from neuroml._core.parallel import run_parallel
+from neuroml._core.parallel import run_parallel, show_progress
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError, MonotonicityWarning, NotConvergedWarning
 
@@ -183,6 +183,7 @@ def fit_from_starts(
     *,
     name: str,
     n_jobs: int | None = None,
+    verbose: int = 0,
 ) -> list[Any]:
     """Fit from every start; one that breaks down does not take the others with it.
 
@@ -195,6 +196,8 @@ def fit_from_starts(
         The estimator's name, for messages.
     n_jobs : int or None
         Processes; ``fit`` must then be a function that they can import.
+    verbose : int
+        1 shows a bar over the starts.
 
     Returns
     -------
@@ -212,7 +215,8 @@ def fit_from_starts(
         If some starts broke down.
     """
     tasks = list(starts)
-    every = list(run_parallel(partial(_attempt, fit), tasks, n_jobs=n_jobs))
+    done = run_parallel(partial(_attempt, fit), tasks, n_jobs=n_jobs)
+    every = list(show_progress(done, len(tasks), f"{name}: starts", verbose))
     reasons = [one.stop_reason for one in every if isinstance(one, _Failed)]
     if reasons and len(reasons) == len(every):
         raise DataError(

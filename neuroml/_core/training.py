@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuroml._core.parallel import show_progress
 from neuroml._core.persistence import read_state, write_state
 from neuroml._core.warn import warn_caller
 from neuroml.exceptions import DataError, NotConvergedWarning
@@ -129,6 +130,7 @@ def train(  # noqa: PLR0913
     scheduler: Any = None,
     callback: Callable[[dict[str, float]], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    verbose: int = 0,
 ) -> Training:
     """Train ``module`` in place and leave it in eval mode with its best weights.
 
@@ -153,6 +155,8 @@ def train(  # noqa: PLR0913
     checkpoint : Checkpoint, optional
         Go on from where its file says, and write it after each epoch. More epochs or patience than
         before make a training go on that had come to its end.
+    verbose : int
+        1 shows a bar over epochs.
 
     Raises
     ------
@@ -176,8 +180,12 @@ def train(  # noqa: PLR0913
     def waited() -> bool:
         return validate is not None and len(history) - 1 - progress.best_epoch >= patience
 
-    while len(history) < max_epochs and not waited():
-        epoch = len(history)
+    def epochs() -> Iterator[int]:
+        while len(history) < max_epochs and not waited():
+            yield len(history)
+
+    left = max_epochs - len(history)
+    for epoch in show_progress(epochs(), left, "epochs", verbose):
         module.train()
         mean = _one_epoch(batches(epoch), loss, optimizer, scheduler, f"epoch {epoch}")
         module.eval()

@@ -53,6 +53,7 @@ class TrainingSettings:
     learning_rate: float
     max_epochs: int
     patience: int
+    verbose: int
 
 
 def train_responses(
@@ -135,6 +136,7 @@ def train_responses(
             max_epochs=settings.max_epochs,
             validate=validate if held_out else None,
             patience=settings.patience,
+            verbose=settings.verbose,
             checkpoint=checkpoint
             and Checkpoint(*checkpoint, _changing(module, optimizer, plateau, batch_rng)),
         )

@@ -151,6 +151,8 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         Number of random clips (1/f statistics) that serve as reference stimuli, if none are given
         to `fit`.
     random_state : int, RandomState, Generator or None, default=None
+    verbose : int, default=0
+        1 shows a bar over starts, with the time that is left.
 
     Attributes
     ----------
@@ -266,6 +268,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         "holdout": [Interval(Real, 0, 1, closed="left")],
         "n_reference": [Interval(Integral, 2, None, closed="left")],
         "random_state": RANDOM_STATE,
+        "verbose": ["verbose"],
     }
 
     def __init__(  # noqa: PLR0913
@@ -300,6 +303,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         holdout: float = 0.0,
         n_reference: int = 200,
         random_state: RandomState = None,
+        verbose: int = 0,
     ) -> None:
         self.n_clusters = n_clusters
         self.stimulus_shape = stimulus_shape
@@ -330,6 +334,7 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
         self.holdout = holdout
         self.n_reference = n_reference
         self.random_state = random_state
+        self.verbose = verbose
 
     @classmethod
     def published(cls, **overrides: Any) -> MostDiscriminativeStimuli:
@@ -439,7 +444,12 @@ class MostDiscriminativeStimuli(ClusterMixin, Estimator):
                 max_confusion=_CONFUSED if self.merge_threshold is None else self.merge_threshold,
                 n_final_steps=self.n_final_steps,
             )
-            fits = fit_from_starts(run, zip(starts, rngs, strict=True), name=type(self).__name__)
+            fits = fit_from_starts(
+                run,
+                zip(starts, rngs, strict=True),
+                name=type(self).__name__,
+                verbose=self.verbose,
+            )
             best, every = select_restart(fits, name=type(self).__name__)
             self.stimuli_ = adapter.as_shown(best.state.stimuli)
             limits = adapter.pixel_limits(self.pixel_range)

@@ -126,6 +126,8 @@ class ResponseModel(MultiOutputMixin, Estimator):
     patience : int, default=5
         Number of epochs without improvement of validation before training stops.
     random_state : int, RandomState, Generator or None, default=None
+    verbose : int, default=0
+        1 shows a bar over epochs, with the time that is left.
     device : str or torch.device, default="auto"
         Where to train: "cpu", "cuda", "cuda:1", "mps"; "auto" takes a GPU if there is one. A model
         that was saved is on the CPU when it is loaded: ``model.module_.to("cuda")`` moves it.
@@ -235,6 +237,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "random_state": RANDOM_STATE,
+        "verbose": ["verbose"],
         "device": DEVICE,
     }
 
@@ -261,6 +264,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         max_epochs: int = 100,
         patience: int = 5,
         random_state: RandomState = None,
+        verbose: int = 0,
         device: Any = "auto",
     ) -> None:
         self.core = core
@@ -283,6 +287,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         self.max_epochs = max_epochs
         self.patience = patience
         self.random_state = random_state
+        self.verbose = verbose
         self.device = device
 
     def __sklearn_tags__(self) -> Tags:
@@ -427,7 +432,8 @@ class ResponseModel(MultiOutputMixin, Estimator):
                 field="random_state",
             )
         params = self.get_params(deep=False)
-        same = {k: v for k, v in params.items() if k not in ("max_epochs", "patience", "device")}
+        other = ("max_epochs", "patience", "device", "verbose")
+        same = {k: v for k, v in params.items() if k not in other}
         return fingerprint({"parameters": same, "data": [X, Y, labels, Z]})
 
     def _check_covariates(

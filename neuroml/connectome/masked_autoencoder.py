@@ -73,6 +73,8 @@ class DynamicFCMaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TableOutputMix
     device : str or torch.device, default="cpu"
         "auto" takes a GPU where torch finds one.
     random_state : int, RandomState, Generator or None, default=None
+    verbose : int, default=0
+        1 shows a bar over epochs, with the time that is left.
 
     Attributes
     ----------
@@ -129,6 +131,7 @@ class DynamicFCMaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TableOutputMix
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "device": DEVICE,
         "random_state": RANDOM_STATE,
+        "verbose": ["verbose"],
     }
 
     def __init__(  # noqa: PLR0913 - one keyword for each parameter
@@ -146,6 +149,7 @@ class DynamicFCMaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TableOutputMix
         weight_decay: float = 1e-4,
         device: Any = "cpu",
         random_state: RandomState = None,
+        verbose: int = 0,
     ) -> None:
         self.n_components = n_components
         self.hidden = hidden
@@ -159,6 +163,7 @@ class DynamicFCMaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TableOutputMix
         self.weight_decay = weight_decay
         self.device = device
         self.random_state = random_state
+        self.verbose = verbose
 
     @validated_fit
     def fit(
@@ -231,7 +236,14 @@ class DynamicFCMaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TableOutputMix
             optimizer = torch.optim.AdamW(
                 network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
             )
-            training = train(network, loss, batches, optimizer, max_epochs=self.max_epochs)
+            training = train(
+                network,
+                loss,
+                batches,
+                optimizer,
+                max_epochs=self.max_epochs,
+                verbose=self.verbose,
+            )
         self.weights_ = {k: v.detach().cpu().numpy() for k, v in network.state_dict().items()}
         self.history_, self.n_iter_ = training.history, len(training.history)
         self._n_features_out = self.n_components

@@ -58,6 +58,8 @@ class Schedule:
         ``warmup`` is the share of steps in which the rate rises.
     decay_norms : bool
         Whether the weights of layer norms are decayed too.
+    verbose : int
+        1 shows a bar.
     """
 
     n_steps: int
@@ -67,6 +69,7 @@ class Schedule:
     warmup: float
     decay_norms: bool
     clip_norm: float = 1.0
+    verbose: int = 0
 
 
 @dataclass(frozen=True)
@@ -213,6 +216,7 @@ def fit_network(
             optimizer,
             max_epochs=-(-schedule.n_steps // per_epoch),
             scheduler=scheduler,
+            verbose=schedule.verbose,
         )
     network.to("cpu")
     return done

@@ -96,6 +96,8 @@ class MindBridgeDecoder(CrossSubjectBase):
         Penalties of the embedder that ``adapt`` fits in closed form; None: twenty around the mean
         eigenvalue of the voxels.
     random_state : int, RandomState, Generator or None, default=None
+    verbose : int, default=0
+        1 shows a bar over steps, with the time that is left.
     device : str or torch.device, default="auto"
         Where the network is trained; results and the fitted model are on the CPU.
 
@@ -183,6 +185,7 @@ class MindBridgeDecoder(CrossSubjectBase):
         "calibrate": ["boolean"],
         "alphas": ["array-like", None],
         "random_state": RANDOM_STATE,
+        "verbose": ["verbose"],
         "device": DEVICE,
     }
 
@@ -216,6 +219,7 @@ class MindBridgeDecoder(CrossSubjectBase):
         calibrate: bool = True,
         alphas: ArrayLike | None = None,
         random_state: Any = None,
+        verbose: int = 0,
         device: Any = "auto",
     ) -> None:
         self.heads = heads
@@ -245,6 +249,7 @@ class MindBridgeDecoder(CrossSubjectBase):
         self.calibrate = calibrate
         self.alphas = alphas
         self.random_state = random_state
+        self.verbose = verbose
         self.device = device
 
     def to_frame(self) -> pd.DataFrame:
@@ -490,6 +495,7 @@ class MindBridgeDecoder(CrossSubjectBase):
             weight_decay=self.weight_decay,
             warmup=self.warmup,
             decay_norms=self.decay_norms,
+            verbose=self.verbose,
         )
         device = resolve_device(self.device)
         done = fit_network(

@@ -34,6 +34,7 @@ class SwitchingModel(Estimator):
 
     _observed: ClassVar[str]  # the argument that holds what is observed, for messages
     n_jobs: int | None
+    verbose: int
     subject_occupancy_: pd.DataFrame
     transition_matrix_: np.ndarray
     initial_proba_: np.ndarray
@@ -80,7 +81,9 @@ class SwitchingModel(Estimator):
 
     def _restarts(self, fit: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]) -> list[Any]:
         """Fit from every start, and keep what they reached."""
-        every = fit_from_starts(fit, tasks, name=type(self).__name__, n_jobs=self.n_jobs)
+        every = fit_from_starts(
+            fit, tasks, name=type(self).__name__, n_jobs=self.n_jobs, verbose=self.verbose
+        )
         self.restart_objectives_ = np.array([one.objective for one in every])
         return every
 

@@ -161,6 +161,8 @@ class SwitchingGLM(SwitchingModel):
     n_jobs : int or None, default=None
         Processes over the starts.
     random_state : int, RandomState, Generator or None, default=None
+    verbose : int, default=0
+        1 shows a bar over starts, with the time that is left.
 
     Attributes
     ----------
@@ -297,6 +299,7 @@ class SwitchingGLM(SwitchingModel):
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_jobs": [Integral, None],
         "random_state": RANDOM_STATE,
+        "verbose": ["verbose"],
     }
 
     def __init__(  # noqa: PLR0913 - an estimator's settings
@@ -322,6 +325,7 @@ class SwitchingGLM(SwitchingModel):
         tol: float = 1e-6,
         n_jobs: int | None = None,
         random_state: RandomState = None,
+        verbose: int = 0,
     ) -> None:
         self.n_states = n_states
         self.family = family
@@ -343,6 +347,7 @@ class SwitchingGLM(SwitchingModel):
         self.tol = tol
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.verbose = verbose
 
     @validated_fit
     def fit(
@@ -956,7 +961,7 @@ class SwitchingGLM(SwitchingModel):
                 found=repr(random_state),
                 field="random_state",
             )
-        other = ("n_init", "n_jobs", "random_state")
+        other = ("n_init", "n_jobs", "random_state", "verbose")
         settings = {name: v for name, v in self.get_params().items() if name not in other}
         return open_folder(
             folder, fingerprint(problem, model, settings | {"seed": int(random_state)})

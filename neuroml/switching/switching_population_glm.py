@@ -112,6 +112,8 @@ class SwitchingPopulationGLM(SwitchingModel):
     n_jobs : int or None, default=None
         Processes for the random starts.
     random_state : int, RandomState, Generator or None
+    verbose : int, default=0
+        1 shows a bar over starts, with the time that is left.
 
     Attributes
     ----------
@@ -229,6 +231,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         "dtype": [StrOptions({"float32", "float64"})],
         "n_jobs": [Integral, None],
         "random_state": RANDOM_STATE,
+        "verbose": ["verbose"],
     }
 
     def __init__(  # noqa: PLR0913
@@ -252,6 +255,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         dtype: str = "float32",
         n_jobs: int | None = None,
         random_state: RandomState = None,
+        verbose: int = 0,
     ) -> None:
         self.n_states = n_states
         self.n_lags = n_lags
@@ -271,6 +275,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         self.dtype = dtype
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.verbose = verbose
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

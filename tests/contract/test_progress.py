@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neuroml._core.parallel import show_progress
-from neuroml.connectome import select_rank
+from neuroml.connectome import DynamicFCMaskedAutoencoder, select_rank
 from neuroml.evaluation import test_association as association
 from neuroml.switching import SwitchingGLM, recovery_study
 
@@ -36,3 +36,21 @@ def test_what_is_shown_is_handed_on_as_it_comes(verbose):
     given = iter(range(3))
     shown = show_progress(given, 3, "things", verbose)
     assert next(shown) == 0 and next(given) == 1 and list(shown) == [2]
+
+
+CHOICES = (RNG.uniform(size=60) < 0.5).astype(int)
+FITS = {
+    "starts": lambda **more: SwitchingGLM(2, n_init=2, random_state=0, **more).fit(None, CHOICES),
+    "epochs": lambda **more: DynamicFCMaskedAutoencoder(
+        2, max_epochs=2, random_state=0, **more
+    ).fit(RNG.normal(size=(12, 6))),
+}
+
+
+@pytest.mark.filterwarnings("ignore::neuroml.exceptions.NotConvergedWarning")
+@pytest.mark.parametrize("what", FITS)
+def test_fits_show_their_progress_on_request(what, capsys):
+    FITS[what]()
+    assert capsys.readouterr().out == ""
+    FITS[what](verbose=1)
+    assert what in capsys.readouterr().out
