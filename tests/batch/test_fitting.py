@@ -110,12 +110,14 @@ def test_figures_of_scaled_inputs_show_what_the_model_was_fitted_to(tmp_path):
     panels = {panel.name: panel for panel in draw(model, context)}
     assert list(panels) == ["states", "weights", "dwell_times", "psychometric", "convergence"]
     lower = panels["states"].figure.axes[1]
-    shown = np.column_stack([line.get_ydata() for line in lower.lines])
-    np.testing.assert_allclose(shown, posterior, atol=1e-9)
-    errors = model[-1].standard_errors(scaled, choice).weights
+    # the band of state 0 lies on the axis, so its upper edge goes through all probabilities
+    edges = lower.collections[0].get_paths()[0].vertices[:, 1]
+    assert np.abs(posterior[:, [0]] - edges).min(axis=1).max() < 1e-9
+    errors = model[-1].standard_errors(scaled, choice)
     bars = panels["weights"].figure.axes[0].collections[0].get_segments()
     lengths = [segment[1, 1] - segment[0, 1] for segment in bars]
-    np.testing.assert_allclose(lengths, 2 * 1.96 * errors[0, 0], rtol=1e-6)
+    expected = 2 * 1.96 * np.append(errors.weights[0, 0], errors.intercept[0, 0])
+    np.testing.assert_allclose(lengths, expected, rtol=1e-6)
     assert panels["psychometric"].figure.axes[0].get_xlabel() == "contrast after StandardScaler"
     labels = tabulate(model, context).query("quantity == 'weight'")
     assert set(labels["label"]) == {"contrast", "side"}
