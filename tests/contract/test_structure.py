@@ -27,6 +27,7 @@ LONG_FILES = {
     "switching/_kernels/forward_backward.py": "one recursion, in linear and in log space",
     "switching/_observations/population.py": "one kind of observation",
     "switching/switching_glm.py": "one estimator",
+    "switching/switching_population_glm.py": "one estimator, of which half is its parameters",
 }
 LONG_FUNCTIONS = {
     "make_recording": "one keyword for each part of the schema, and its check",
