@@ -25,7 +25,6 @@ from neuroml._core.cohort import (
     sessions_by_subject,
 )
 from neuroml._core.estimator import Estimator, Interval, validated_meta_fit
-from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.samples import is_mapping
 from neuroml._core.validation import as_given, check_labels
 from neuroml._core.warn import each_warning_once
@@ -33,7 +32,7 @@ from neuroml.decoding._held_out_folds import block_folds, session_folds
 from neuroml.decoding._retrieval import RetrievalMixin
 from neuroml.decoding._subjects import weights_by_subject
 from neuroml.decoding.cross_subject import CrossSubjectDecoder
-from neuroml.decoding.prototypes import best_temperature, class_prototypes
+from neuroml.decoding.prototypes import best_temperature, class_prototypes, prototype_frame
 from neuroml.exceptions import DataError
 
 __all__ = ["CrossSubjectClassifier"]
@@ -301,15 +300,7 @@ class CrossSubjectClassifier(ClassifierMixin, Estimator):
             prototypes are those of ``decoder_``.
         """
         check_is_fitted(self)
-        targets = range(self.prototypes_.shape[1])
-        return long_frame(
-            [
-                Quantity(
-                    "prototype", self.prototypes_, {"class": self.classes_, "target": targets}
-                ),
-                Quantity("temperature", self.temperature_),
-            ]
-        )
+        return prototype_frame(self.prototypes_, self.classes_, self.temperature_)
 
     def predict(
         self, X: Any, *, subject: Subject | None = None, groups: ArrayLike | None = None

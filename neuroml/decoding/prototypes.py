@@ -30,7 +30,7 @@ from neuroml.decoding._held_out_folds import block_folds, session_folds
 from neuroml.decoding.ridge import RidgeDecoder
 from neuroml.exceptions import DataError
 
-__all__ = ["PrototypeClassifier", "best_temperature", "class_prototypes"]
+__all__ = ["PrototypeClassifier", "best_temperature", "class_prototypes", "prototype_frame"]
 
 
 class PrototypeClassifier(WeightedScoreMixin, Estimator):
@@ -195,15 +195,7 @@ class PrototypeClassifier(WeightedScoreMixin, Estimator):
             prototypes are those of ``estimator_``.
         """
         check_is_fitted(self)
-        targets = range(self.prototypes_.shape[1])
-        return long_frame(
-            [
-                Quantity(
-                    "prototype", self.prototypes_, {"class": self.classes_, "target": targets}
-                ),
-                Quantity("temperature", self.temperature_),
-            ]
-        )
+        return prototype_frame(self.prototypes_, self.classes_, self.temperature_)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The class with the nearest prototype.
@@ -257,3 +249,13 @@ def best_temperature(scores: np.ndarray, truth: np.ndarray) -> float:
         return -float(logits[np.arange(len(truth)), truth].sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log([1e-3, 1e3]), method="bounded").x))
+
+
+def prototype_frame(
+    prototypes: np.ndarray, classes: np.ndarray, temperature: float
+) -> pd.DataFrame:
+    """The tables of both classifiers: a value for each class and target, and the temperature."""
+    axes = {"class": classes, "target": range(prototypes.shape[1])}
+    return long_frame(
+        [Quantity("prototype", prototypes, axes), Quantity("temperature", temperature)]
+    )
