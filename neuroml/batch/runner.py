@@ -50,6 +50,7 @@ from neuroml.evaluation._results import SUMMARY_COLUMNS
 from neuroml.exceptions import DataError, RecipeError
 from neuroml.report import Context, draw, facts
 from neuroml.report.component_tests import describe_tests
+from neuroml.report.exports import with_errors
 from neuroml.report.html import write_report
 
 __all__ = ["Job", "RunSummary", "check", "plan", "report", "run"]
@@ -420,6 +421,7 @@ def _fit_and_write(
     # before the fit: it is done again after a kill, the finished fits of an evaluation are not
     scored = choose_and_score(recipe, recordings, all_events, folder / _PARTIAL, identity)
     model, context = fit_recipe(scored.recipe, recordings, all_events)
+    context = with_errors(model, context)
     paths = [save(model, folder / "model.safetensors")]
     tables = {**tables_of(model, context, paths[0]), **_tables_of(scored, job)}
     if (tests := component_tests(recipe, model, recordings, all_events)) is not None:

@@ -26,6 +26,9 @@ __all__ = [
 # A penalty at the end of the default grid goes on for three decades, six penalties, at most twice:
 # a billion times the mean eigenvalue leaves the mean, and a billionth plain least squares.
 _EXTENSION, _MAX_EXTENSIONS = 6, 2
+# Numbers in the matrices of folds that are solved together: two megabytes, which caches hold. With
+# more, a solve costs far more than its call, and copies of all folds would take memory.
+_MOST_TOGETHER = 2**18
 
 
 @dataclass(frozen=True)
@@ -152,12 +155,13 @@ class _Path:
         # H_BB = A diag(shrinkage, 1) A^T with A = (U_B, 1/sqrt(n)); A^T A serves all penalties
         ones = np.full((len(Y), 1), len(Y) ** -0.5, dtype=spectrum.left.dtype)
         with_mean = np.hstack([spectrum.left, ones]) if spectrum.folds else spectrum.left
-        # folds of one size are solved together: most have few rows, and a solve costs its call
+        # small folds of one size are solved together, where a solve costs little but its call
         sizes = np.array([len(rows) for rows in spectrum.folds])
-        self.rows = [
-            np.stack([spectrum.folds[k] for k in np.flatnonzero(sizes == size)])
-            for size in np.unique(sizes)
-        ]
+        self.rows: list[np.ndarray] = []
+        for size in np.unique(sizes):
+            alike = np.stack([spectrum.folds[k] for k in np.flatnonzero(sizes == size)])
+            step = max(1, _MOST_TOGETHER // (size * with_mean.shape[1]))
+            self.rows += [alike[k : k + step] for k in range(0, len(alike), step)]
         self.blocks = [with_mean[rows] for rows in self.rows]
         self.grams = [
             A.swapaxes(1, 2) @ A if A.shape[1] > A.shape[2] else None for A in self.blocks
@@ -196,15 +200,15 @@ class _Path:
         for k in range(shrinkage.shape[1]):
             own = slice(None) if shared else slice(k, k + 1)
             roots = np.sqrt(np.append(shrinkage[:, k], 1.0).astype(A.dtype))
-            missed_now = residual[..., own]
+            left = residual[..., own]
             if gram is None:
                 W = A * roots
-                missed[..., own] = _solve_near_identity(W @ W.swapaxes(1, 2), missed_now)
+                missed[..., own] = _solve_near_identity(W @ W.swapaxes(1, 2), left)
                 continue
             # (I - W W^T)^-1 = I + W (I - W^T W)^-1 W^T
-            right = roots[:, None] * (A.swapaxes(1, 2) @ missed_now)
+            right = roots[:, None] * (A.swapaxes(1, 2) @ left)
             inner = _solve_near_identity(roots[:, None] * gram * roots, right)
-            missed[..., own] = missed_now + A @ (roots[:, None] * inner)
+            missed[..., own] = left + A @ (roots[:, None] * inner)
         return missed
 
 

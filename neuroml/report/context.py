@@ -43,6 +43,8 @@ class Context:
         Name and labels of every axis of X where it is a tensor; else empty.
     through : sequence of str
         Classes of the steps that X went through.
+    errors : mapping of str to ndarray, optional
+        Standard errors of the model's parameters, where they have been computed.
 
     Examples
     --------
@@ -69,6 +71,7 @@ class Context:
     rows: np.ndarray | None = None
     axes: Sequence[tuple[str, np.ndarray]] = ()
     through: Sequence[str] = ()
+    errors: Any = None
 
     @classmethod
     def of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from neuroml.report.context import Context
 from neuroml.report.elements import last_step
 from neuroml.report.presenters import presenter
 
-__all__ = ["describe_table", "parameters", "posteriors"]
+__all__ = ["describe_table", "parameters", "posteriors", "with_errors"]
 
 _COLUMNS = {
     "quantity": "What the value is; of parameters, the fitted attribute that it is from.",
@@ -54,6 +55,13 @@ _COLUMNS = {
     "permutation": "Number of the permutation, from 0.",
     "path": "State of the most probable path.",
 }
+
+
+def with_errors(model: BaseEstimator, context: Context) -> Context:
+    """The context with standard errors: tables and figures need them, and they cost a few fits."""
+    step = last_step(model)
+    known = presenter(type(step))
+    return context if known is None else replace(context, errors=known.errors_of(step, context))
 
 
 def parameters(model: BaseEstimator, context: Context) -> pd.DataFrame | None:

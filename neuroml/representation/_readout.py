@@ -20,7 +20,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from neuroml.representation.dissimilarity import part_means
 
-__all__ = ["Noise", "accuracy_of", "weigh"]
+__all__ = ["Noise", "accuracy_of", "discriminants"]
 
 # Of the mean variance, added to S so that units that never vary can be divided by; and the noise
 # where there is none, of data whose largest deviation is 1.
@@ -78,7 +78,7 @@ class Noise:
         return (means - inner.T @ self.residuals) / self.ridge
 
 
-def weigh(
+def discriminants(
     products: np.ndarray, sides: np.ndarray, kept: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Discriminants as combinations of conditions' means, and their thresholds.

@@ -20,7 +20,7 @@ from neuroml.representation._checks import (
     condition_means,
     standardized,
 )
-from neuroml.representation._readout import Noise, accuracy_of, weigh
+from neuroml.representation._readout import Noise, accuracy_of, discriminants
 from neuroml.representation.dissimilarity import part_means, parts_of_samples, rest_means
 
 __all__ = [
@@ -294,7 +294,7 @@ def cross_condition_accuracy(
             some = moves[t : t + _TURNS_AT_ONCE]
             back = some.swapaxes(1, 2)
             products = some @ (means @ divided.T) @ back
-            weights, cuts = weigh(products, sides[asked], kept)
+            weights, cuts = discriminants(products, sides[asked], kept)
             balance_i, balance_j = (
                 np.sign((noise @ back + products[:, [c]]) @ weights - cuts).mean(axis=1)
                 for noise, c in ((noise_i, i), (noise_j, j))
@@ -388,6 +388,6 @@ def decoding_accuracy(
     for k, means in enumerate(rest):
         train, test = parts != k, parts == k
         divided = Noise.of(X[train] - means[codes[train]]).divide(means)
-        weights, cuts = weigh(means @ divided.T, sides)
+        weights, cuts = discriminants(means @ divided.T, sides)
         scores[test] = X[test] @ divided.T @ weights - cuts
     return accuracy_of(scores, codes, sides, parts)

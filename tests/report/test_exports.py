@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
 
 from neuroml.data import make_recording, stack
 from neuroml.report import Context, draw
-from neuroml.report.exports import describe_table, parameters, posteriors
+from neuroml.report.exports import describe_table, parameters, posteriors, with_errors
 from neuroml.simulate import make_switching_choices
 from neuroml.switching import SwitchingGLM
 
@@ -41,6 +42,8 @@ def test_states_of_every_trial_and_weights_by_name(pooling):
     if pooling == "complete":
         se = model.standard_errors(context.X, context.y, sessions=context.sessions)
         assert weight["se"].tolist() == [se.weights[1, 0, 2]]
+        known = with_errors(make_pipeline("passthrough", model), context).errors
+        np.testing.assert_array_equal(known.weights, se.weights)
     assert not hasattr(model, "feature_names_in_"), "the model itself stays as it was"
     panels = draw(model, context)
     assert [panel.name for panel in panels][:3] == ["states", "weights", "dwell_times"]

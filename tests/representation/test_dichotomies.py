@@ -14,7 +14,7 @@ from neuroml.representation import (
     shattering_dimensionality,
 )
 from neuroml.representation._checks import standardized
-from neuroml.representation._readout import Noise, weigh
+from neuroml.representation._readout import Noise, discriminants
 from neuroml.representation.dichotomies import cross_condition_accuracy, decoding_accuracy
 from neuroml.representation.population_geometry import _rotations
 
@@ -138,7 +138,7 @@ def test_the_discriminant_is_that_of_the_whole_covariance(n_units):
     means = np.array([X[y == c].mean(0) for c in range(6)])
     own = kept[y]
     divided = Noise.of(X[own] - means[y[own]]).divide(means)
-    weights, cuts = weigh(means @ divided.T, sides, kept)
+    weights, cuts = discriminants(means @ divided.T, sides, kept)
     for d, side in enumerate(sides):
         direction, cut = fisher(X, y, side, kept)
         np.testing.assert_allclose(divided.T @ weights[:, d], direction, rtol=1e-7, atol=1e-10)

@@ -77,6 +77,8 @@ def posteriors(model: Any, context: Context) -> pd.DataFrame | None:
 
 def errors(model: SwitchingGLM, context: Context) -> Any:
     """Standard errors of a choice model; None without its data, and of subjects' own weights."""
+    if context.errors is not None:
+        return context.errors
     # those of weights that subjects have of their own are not defined
     if context.X is None or context.y is None or model.pooling != "complete":
         return None
