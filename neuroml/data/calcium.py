@@ -21,10 +21,25 @@ from neuroml.data._matrix import Matrix, may_be_seconds, read_matrix, read_vecto
 from neuroml.data._nwb import read_roi_series
 from neuroml.data._tables import is_table
 from neuroml.data._time import rate_and_segments
-from neuroml.data._units import DECONVOLVED, OnNaN, no_cell, settle_units, with_signal
+from neuroml.data._units import (
+    DECONVOLVED,
+    OnNaN,
+    are_counts,
+    is_deconvolved,
+    no_cell,
+    settle_units,
+    with_signal,
+)
 from neuroml.exceptions import DataError
 
-__all__ = ["delta_f_over_f", "read_traces", "subtract_neuropil"]
+__all__ = [
+    "check_baseline_options",
+    "check_fluorescence",
+    "check_neuropil",
+    "delta_f_over_f",
+    "read_traces",
+    "subtract_neuropil",
+]
 
 _SLOWEST_HZ = 0.1
 """No microscope is so slow; seconds taken from milliseconds are."""
@@ -341,6 +356,13 @@ def subtract_neuropil(recording: xr.Dataset, weight: float = 0.7) -> xr.Dataset:
     >>> subtract_neuropil(recording, 0.5).signal.values.ravel().tolist()
     [4.5, 6.0]
     """
+    check_neuropil(recording, weight)
+    corrected = recording["signal"] - weight * recording["neuropil"]
+    return recording.drop_vars("neuropil").assign(signal=corrected)
+
+
+def check_neuropil(recording: xr.Dataset, weight: float) -> None:
+    """Refuse a recording without neuropil, and a weight that is no fraction."""
     if "neuropil" not in recording:
         raise DataError(
             "the recording has no neuropil signal",
@@ -351,8 +373,6 @@ def subtract_neuropil(recording: xr.Dataset, weight: float = 0.7) -> xr.Dataset:
         )
     if not 0 <= weight <= 1:
         raise DataError("weight is not a fraction", expected="0 to 1", found=weight, field="weight")
-    corrected = recording["signal"] - weight * recording["neuropil"]
-    return recording.drop_vars("neuropil").assign(signal=corrected)
 
 
 def delta_f_over_f(
@@ -395,19 +415,9 @@ def delta_f_over_f(
     [0.0, 0.0, 0.5]
     """
     subject = name_of(recording)
-    if recording.attrs["value_units"] == "dF/F":
-        raise DataError("the signal is dF/F already", subject=subject, field="value_units")
-    if not 0 <= percentile <= 100:
-        raise DataError("not a percentile", expected="0 to 100", found=percentile)
+    check_fluorescence(recording)
+    check_baseline_options(recording, percentile, window_s)
     rate = recording.attrs["rate_hz"]
-    if window_s is not None and (rate is None or window_s * rate < 1):
-        raise DataError(
-            "the window is shorter than a sample, or the recording has no rate",
-            expected="window_s of at least one sample",
-            found=f"{window_s} s at {rate} Hz",
-            subject=subject,
-            field="window_s",
-        )
     values = recording["signal"].values
     baseline = np.empty_like(values)
     for part in session_slices(recording["segment"].values):
@@ -428,6 +438,39 @@ def delta_f_over_f(
         )
     changed = with_signal(recording, (values - baseline) / baseline)
     return changed.assign_attrs(value_units="dF/F")
+
+
+def check_fluorescence(recording: xr.Dataset) -> None:
+    """Refuse a signal that has no baseline fluorescence by its units."""
+    units = recording.attrs["value_units"]
+    if units in ("dF/F", "z") or is_deconvolved(recording) or are_counts(recording):
+        raise DataError(
+            f"the signal is {units or 'a count'} already, which has no baseline to divide by",
+            expected="raw fluorescence",
+            found=repr(units),
+            fix="Leave delta_f_over_f out, or put it before what made this of the fluorescence.",
+            subject=name_of(recording),
+            field="value_units",
+        )
+
+
+def check_baseline_options(
+    recording: xr.Dataset, percentile: float, window_s: float | None
+) -> None:
+    """Refuse what is no percentile, and a window that holds no sample."""
+    if not 0 <= percentile <= 100:
+        raise DataError("not a percentile", expected="0 to 100", found=percentile)
+    if window_s is None:
+        return
+    rate = recording.attrs["rate_hz"]
+    if rate is None or not window_s * rate >= 1:
+        raise DataError(
+            "the window is shorter than a sample, or the recording has no rate",
+            expected="window_s of at least one sample",
+            found=f"{window_s} s at {rate} Hz",
+            subject=name_of(recording),
+            field="window_s",
+        )
 
 
 def _running_percentile(values: np.ndarray, percentile: float, size: int) -> np.ndarray:
