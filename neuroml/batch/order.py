@@ -24,6 +24,7 @@ from neuroml.data._units import DECONVOLVED
 from neuroml.data.bins import check_how, samples_per_bin
 from neuroml.data.calcium import check_baseline_options, check_fluorescence, check_neuropil
 from neuroml.data.clean import checked_band
+from neuroml.data.covariates import check_clock
 from neuroml.data.deconvolution import check_signal, checked_threshold
 from neuroml.exceptions import DataError
 
@@ -37,6 +38,7 @@ _OWN_UNITS = (".nwb", ".h5", ".hdf5")
 
 Options = Mapping[str, Any]
 _CHECKS: dict[str, tuple[Callable[[xr.Dataset, Options], object], ...]] = {
+    "add_covariates": (lambda _, o: check_clock(o["time"], o["rate_hz"]),),
     "bin_time": (
         lambda recording, o: check_how(recording, o["how"]),
         lambda recording, o: samples_per_bin(recording, o["bin_s"]),
