@@ -23,7 +23,7 @@ from neuroml.evaluation._results import Evaluation
 from neuroml.evaluation._tasks import Result
 from neuroml.report import Context
 
-__all__ = ["SCORE_COLUMNS", "ResultStore", "Scored", "choose_and_score"]
+__all__ = ["SCORE_COLUMNS", "ResultStore", "Scored", "check_folds", "choose_and_score"]
 
 SCORE_COLUMNS = ["model", "job", "subject", "fold", "scoring", "value"]
 
@@ -168,6 +168,32 @@ def choose_and_score(
     if len(subjects) == 1:  # where there is one, the evaluation does not tell subjects apart
         found = replace(found, table_=found.table_.replace({"subject": {"": subjects.pop()}}))
     return Scored(chosen, selection, found)
+
+
+def check_folds(
+    recipe: Recipe, recordings: Sequence[xr.Dataset], events: Sequence[pd.DataFrame | None]
+) -> None:
+    """Raise DataError if ``[select]`` or ``[evaluate]`` cannot divide the data; nothing is fitted.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    recordings : sequence of Dataset
+        Prepared.
+    events : sequence of DataFrame or None
+    """
+    if recipe.select is None and recipe.evaluate is None:
+        return
+    section = recipe.evaluate or EvaluateSection()
+    models = {name: build_model(one) for name, one in recipe.candidates().items()}
+    plan_evaluation(
+        models or {recipe.fit.steps[-1].use: build_model(recipe)},
+        **_data_of(context_of(recipe.data, recordings, events)),
+        **_options(section, recipe),
+        scoring=section.scoring,
+        baselines=None,
+        null=None,
+    )
 
 
 def _data_of(context: Context) -> dict[str, Any]:

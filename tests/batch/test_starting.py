@@ -324,10 +324,9 @@ class TestTrials:
         ("codes", "family", "told"),
         [
             ([1, 2], None, "--family poisson .counts. or gaussian.*have to be words"),
-            ([-1, 1], None, "--family gaussian .amounts.*have to be words"),
             ([-1, 0, 1], None, "--family gaussian .amounts.*have to be words"),
             ([1, 2], "categorical", "not those of this family.*'poisson'.*'categorical'.*'1', '2'"),
-            ([-1, 1], "bernoulli", "not those of this family.*expected 'gaussian'"),
+            ([-1, 1], "gaussian", "not those of this family.*'bernoulli'.*'-1', '1'"),
             ([0, 1, 2], "bernoulli", "not those of this family"),
             ([0.5, 1.5], "poisson", "not those of this family"),
             (["left", "right"], "gaussian", "not those of this family.*'bernoulli'.*'left'"),
@@ -557,3 +556,18 @@ def test_the_command_prints_or_writes_and_asks_by_an_error(tmp_path, monkeypatch
     with pytest.raises(SystemExit) as left:
         cli.main()
     assert left.value.code == 2 and "--y COLUMN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "n"), [("suite2p", 3), ("suite2p", 8), ("trials", 3)])
+def test_a_recording_too_short_for_the_recipe_is_refused_before_its_run(tmp_path, kind, n):
+    rng = np.random.default_rng(0)
+    options = {"y": "choice"} if kind == "trials" else {"rate_hz": 10.0}
+    if kind == "trials":
+        table = pd.DataFrame({"stimulus": rng.normal(size=n), "choice": ["left", "right", "left"]})
+        table.to_csv(tmp_path / "trials.csv", index=False)
+    else:
+        np.save(tmp_path / "F.npy", 100 + rng.random((6, n)))
+        np.save(tmp_path / "iscell.npy", np.ones((6, 2)))
+    with pytest.raises(DataError, match="too short for the model that the recipe would fit"):
+        start_recipe(kind, tmp_path, out=tmp_path / "recipe.toml", **options)
+    assert not (tmp_path / "recipe.toml").exists()

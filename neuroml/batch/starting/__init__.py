@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from neuroml._core.files import atomic_write
-from neuroml.batch.runner import check_content
+from neuroml.batch.evaluating import check_folds
+from neuroml.batch.fitting import prepare
+from neuroml.batch.recipe import Recipe
+from neuroml.batch.runner import check_content, plan
+from neuroml.batch.sources import open_source
 from neuroml.batch.starting import fmriprep, kilosort, nwb, suite2p, trials
 from neuroml.exceptions import DataError
 
@@ -51,7 +56,7 @@ def start_recipe(
     DataError
         If nothing of the kind is there, or a choice is open that no option settles: the message
         is the question, with the ways to answer it; or if the options make a recipe that
-        `neuroml.batch.check` refuses.
+        `neuroml.batch.check` refuses; or if a recording is too short for the recipe's folds.
     """
     path, file = Path(path), None if out is None else Path(out)
     if not path.exists():
@@ -64,15 +69,39 @@ def start_recipe(
         )
     where = Path.cwd() if file is None else file.absolute().parent
     text = STARTERS[kind](path, where, **options)
-    _, faults = check_content(tomllib.loads(text), where)
-    if faults:
+    recipe, faults = check_content(tomllib.loads(text), where)
+    if recipe is None:
         raise DataError(
             "these options make no valid recipe",
             found="; ".join(faults),
             fix="Correct what the faults name.",
             file=path,
         )
+    if kind != "fmriprep":  # whose images take minutes to read, and are long enough
+        _check_lengths(recipe, path)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(file, text)
     return text
+
+
+def _check_lengths(recipe: Recipe, path: Path) -> None:
+    """Refuse recordings that the recipe's folds cannot divide, before its run does."""
+    source = open_source(recipe.data, recipe.where)
+    for job in plan(recipe, source):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the run says them again
+            try:
+                recordings = prepare(recipe, [source.read(key)[0] for key in job.keys])
+                check_folds(recipe, recordings, [None] * len(recordings))
+            except DataError as error:
+                raise DataError(
+                    "the recording is too short for the model that the recipe would fit, or cannot "
+                    "be divided to choose and score it",
+                    expected=error.expected,
+                    found=f"{error.problem} (found {error.found})",
+                    fix="Take longer recordings, or narrower bins by --bin-s where it is given; or "
+                    "write a recipe without [select] and [evaluate].",
+                    file=path,
+                    subject=job.name,
+                ) from error
