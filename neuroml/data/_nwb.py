@@ -190,8 +190,9 @@ def read_roi_series(path: Path | str, name: str | None) -> RoiSeries:
                 field=name,
             )
         series = good[found[0]]
+        values = _values(file.series[found[0]]).reshape(series.matrix.values.shape)
         notes = series.matrix.notes + ([] if name else skipped) + _invalid(file.content)
-        return replace(series, matrix=replace(series.matrix, notes=notes))
+        return replace(series, matrix=replace(series.matrix, values=values, notes=notes))
 
 
 def _readable(file: _File) -> tuple[dict[str, RoiSeries], dict[str, str]]:
@@ -209,13 +210,23 @@ def _readable(file: _File) -> tuple[dict[str, RoiSeries], dict[str, str]]:
     return good, bad
 
 
+def _values(series: Any) -> np.ndarray:
+    """The values of a series, scaled in place: recordings may fill half of the memory."""
+    values = np.asarray(series.data[()], dtype=np.float64)
+    values *= series.conversion
+    values += series.offset
+    return values
+
+
 def _series(series: Any) -> RoiSeries:
-    values = np.asarray(series.data[()], dtype=np.float64) * series.conversion + series.offset
+    """All of a series but its values, in whose place an array of their shape takes no memory."""
+    shape = tuple(np.shape(series.data))
     rows = [int(row) for row in series.rois.data[()]]
-    if values.ndim == 1 and len(rows) == 1:  # a single region
-        values = values[:, None]
-    if values.ndim != 2:
-        raise DataError("the series is not a table", found=values.shape)
+    if len(shape) == 1 and len(rows) == 1:  # a single region
+        shape = (*shape, 1)
+    if len(shape) != 2:
+        raise DataError("the series is not a table", found=shape)
+    values = np.broadcast_to(np.float64(0), shape)
     table = series.rois.table
     n_rois = len(table)
     if len(rows) != values.shape[1] or min(rows) < 0 or max(rows) >= n_rois:
