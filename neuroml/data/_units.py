@@ -51,7 +51,7 @@ class Settled:
 
 def settle_units(
     values: np.ndarray,
-    names: Sequence[str],
+    names: Sequence[str] | np.ndarray,
     on_nan: OnNaN,
     *,
     segment: np.ndarray | None = None,
@@ -165,6 +165,8 @@ def no_cell(found: str, file: object, instead: str = "") -> DataError:
 
 def _constant(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Units with two or more values that are all equal."""
+    if not missing.any():  # without two copies of a large array
+        return np.asarray((values.max(axis=0) == values.min(axis=0)) & (len(values) > 1))
     high = np.where(missing, -np.inf, values).max(axis=0)
     low = np.where(missing, np.inf, values).min(axis=0)
     return (high == low) & ((~missing).sum(axis=0) > 1)
