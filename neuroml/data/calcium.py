@@ -15,16 +15,32 @@ from scipy.ndimage import percentile_filter
 from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey, make_recording, name_of
 from neuroml._core.validation import session_slices
-from neuroml.data._arrays import read_array
+from neuroml.data._arrays import StoredArray, read_array
 from neuroml.data._caiman import is_caiman, read_caiman
 from neuroml.data._matrix import Matrix, may_be_seconds, read_matrix, read_vector
 from neuroml.data._nwb import read_roi_series
+from neuroml.data._pynapple import PynappleFile, is_pynapple, read_pynapple
 from neuroml.data._tables import is_table
 from neuroml.data._time import rate_and_segments
-from neuroml.data._units import DECONVOLVED, OnNaN, no_cell, settle_units, with_signal
+from neuroml.data._units import (
+    DECONVOLVED,
+    OnNaN,
+    are_counts,
+    is_deconvolved,
+    no_cell,
+    settle_units,
+    with_signal,
+)
 from neuroml.exceptions import DataError
 
-__all__ = ["delta_f_over_f", "read_traces", "subtract_neuropil"]
+__all__ = [
+    "check_baseline_options",
+    "check_fluorescence",
+    "check_neuropil",
+    "delta_f_over_f",
+    "read_traces",
+    "subtract_neuropil",
+]
 
 _SLOWEST_HZ = 0.1
 """No microscope is so slow; seconds taken from milliseconds are."""
@@ -48,8 +64,10 @@ def read_traces(  # noqa: PLR0913 - one keyword for each thing a file may leave 
     Parameters
     ----------
     path : path-like
-        A table (csv, tsv, txt), an array file (npy, npz, h5, or mat of v5 to v7.3), an NWB file
-        (extra ``nwb``), a plane folder of Suite2p, or an HDF5 file of CaImAn's results.
+        A table (csv, tsv, txt, or parquet, which needs pyarrow), an array file (npy, npz, h5, or
+        mat of v5 to v7.3) of several traces or of one, an NWB file (extra ``nwb``), a plane folder
+        of Suite2p, an HDF5 file of CaImAn's results, or the npz file of a pynapple ``Tsd`` or
+        ``TsdFrame``, whose segments end where its time support does.
     rate_hz : float, optional
         Frames per second. Suite2p needs it, or ``time``: its own settings are stored in a form
         that is not safe to load.
@@ -104,7 +122,7 @@ def read_traces(  # noqa: PLR0913 - one keyword for each thing a file may leave 
     (100, 3)
     """
     path = Path(path)
-    neuropil = None
+    neuropil, support = None, None
     _check_options(path, time, units_first)
     _check_time_axis(path, rate_hz, time, time_axis)
     if path.is_dir():
@@ -117,6 +135,9 @@ def read_traces(  # noqa: PLR0913 - one keyword for each thing a file may leave 
     elif path.is_file() and is_caiman(path):
         matrix, rate_hz, value_units = read_caiman(path, variable, rate_hz)
         matrix = _chosen(matrix, units)
+    elif variable is None and _is_own_clock(time) and is_pynapple(path):
+        saved = read_pynapple(path, spikes=False)
+        matrix, time, support = _from_pynapple(saved, units, path), saved.time, saved.intervals
     else:
         if isinstance(time, str) and not is_table(path):
             time = read_vector(path, time)
@@ -128,6 +149,7 @@ def read_traces(  # noqa: PLR0913 - one keyword for each thing a file may leave 
         segment = None
     else:
         rate_hz, segment = _clock(time, rate_hz, path)
+        segment = _supported(time, segment, support)
     settled = settle_units(matrix.values, names, on_nan, segment=segment, file=path)
     variables = {}
     if neuropil is not None:
@@ -230,6 +252,35 @@ def _from_array(
     return matrix, matrix.side[side[0]].to_numpy() if side else clock
 
 
+def _is_own_clock(time: str | ArrayLike | None) -> bool:
+    """Whether no other timestamps are given than those that pynapple names so."""
+    return time is None or (isinstance(time, str) and time == "t")
+
+
+def _from_pynapple(saved: PynappleFile, units: Sequence[str] | None, path: Path) -> Matrix:
+    """The traces by the names of their columns; names to give, where they cannot be read."""
+    values = np.asarray(saved.values)
+    if saved.names is not None:
+        return _chosen(Matrix(values, saved.names), units)
+    if units is None or len(units) != values.shape[1]:
+        raise DataError(
+            "the names of the columns cannot be read safely",
+            expected=f"units= with {values.shape[1]} names",
+            found=units,
+            file=path,
+            field="units",
+        )
+    return Matrix(values, list(units))
+
+
+def _supported(time: ArrayLike, segment: np.ndarray, support: np.ndarray | None) -> np.ndarray:
+    """Ids of stretches which also end where the time support does."""
+    if support is None or not len(support):
+        return segment
+    epoch = np.searchsorted(support[:, 0], np.asarray(time), side="right")
+    return np.r_[0, np.cumsum((np.diff(epoch) != 0) | (np.diff(segment) != 0))]
+
+
 def _chosen(series: Matrix, units: Sequence[str] | None) -> Matrix:
     """The named units of a series that names its own."""
     if units is None:
@@ -283,7 +334,8 @@ def _suite2p(
     matrix = Matrix(values.T, [f"roi{i}" for i in range(len(values))])
     is_cell = None
     if (folder / "iscell.npy").is_file():
-        is_cell = _rois_by_frames(folder / "iscell.npy")[:, 0] > 0
+        flags = read_array(folder / "iscell.npy", None, _is_list_of_flags, "a flag per region")
+        is_cell = np.reshape(flags, (len(flags), -1))[:, 0] > 0
         _same_rois(len(is_cell), len(values), folder / "iscell.npy")
     matrix = _cells(matrix, is_cell, units, "Suite2p", folder)
     if variable not in (None, "F") or not (folder / "Fneu.npy").is_file():
@@ -298,6 +350,10 @@ def _rois_by_frames(path: Path) -> np.ndarray:
     return read_array(
         path, None, lambda array: array.kind == "numbers" and len(array.shape) == 2, "a 2-D array"
     )
+
+
+def _is_list_of_flags(array: StoredArray) -> bool:
+    return array.kind == "numbers" and len(array.shape) in (1, 2)
 
 
 def _same_rois(found: object, expected: object, path: Path) -> None:
@@ -341,6 +397,13 @@ def subtract_neuropil(recording: xr.Dataset, weight: float = 0.7) -> xr.Dataset:
     >>> subtract_neuropil(recording, 0.5).signal.values.ravel().tolist()
     [4.5, 6.0]
     """
+    check_neuropil(recording, weight)
+    corrected = recording["signal"] - weight * recording["neuropil"]
+    return recording.drop_vars("neuropil").assign(signal=corrected)
+
+
+def check_neuropil(recording: xr.Dataset, weight: float) -> None:
+    """Refuse a recording without neuropil, and a weight that is no fraction."""
     if "neuropil" not in recording:
         raise DataError(
             "the recording has no neuropil signal",
@@ -351,8 +414,6 @@ def subtract_neuropil(recording: xr.Dataset, weight: float = 0.7) -> xr.Dataset:
         )
     if not 0 <= weight <= 1:
         raise DataError("weight is not a fraction", expected="0 to 1", found=weight, field="weight")
-    corrected = recording["signal"] - weight * recording["neuropil"]
-    return recording.drop_vars("neuropil").assign(signal=corrected)
 
 
 def delta_f_over_f(
@@ -395,19 +456,9 @@ def delta_f_over_f(
     [0.0, 0.0, 0.5]
     """
     subject = name_of(recording)
-    if recording.attrs["value_units"] == "dF/F":
-        raise DataError("the signal is dF/F already", subject=subject, field="value_units")
-    if not 0 <= percentile <= 100:
-        raise DataError("not a percentile", expected="0 to 100", found=percentile)
+    check_fluorescence(recording)
+    check_baseline_options(recording, percentile, window_s)
     rate = recording.attrs["rate_hz"]
-    if window_s is not None and (rate is None or window_s * rate < 1):
-        raise DataError(
-            "the window is shorter than a sample, or the recording has no rate",
-            expected="window_s of at least one sample",
-            found=f"{window_s} s at {rate} Hz",
-            subject=subject,
-            field="window_s",
-        )
     values = recording["signal"].values
     baseline = np.empty_like(values)
     for part in session_slices(recording["segment"].values):
@@ -428,6 +479,39 @@ def delta_f_over_f(
         )
     changed = with_signal(recording, (values - baseline) / baseline)
     return changed.assign_attrs(value_units="dF/F")
+
+
+def check_fluorescence(recording: xr.Dataset) -> None:
+    """Refuse a signal that has no baseline fluorescence by its units."""
+    units = recording.attrs["value_units"]
+    if units in ("dF/F", "z") or is_deconvolved(recording) or are_counts(recording):
+        raise DataError(
+            f"the signal is {units or 'a count'} already, which has no baseline to divide by",
+            expected="raw fluorescence",
+            found=repr(units),
+            fix="Leave delta_f_over_f out, or put it before what made this of the fluorescence.",
+            subject=name_of(recording),
+            field="value_units",
+        )
+
+
+def check_baseline_options(
+    recording: xr.Dataset, percentile: float, window_s: float | None
+) -> None:
+    """Refuse what is no percentile, and a window that holds no sample."""
+    if not 0 <= percentile <= 100:
+        raise DataError("not a percentile", expected="0 to 100", found=percentile)
+    if window_s is None:
+        return
+    rate = recording.attrs["rate_hz"]
+    if rate is None or not window_s * rate >= 1:
+        raise DataError(
+            "the window is shorter than a sample, or the recording has no rate",
+            expected="window_s of at least one sample",
+            found=f"{window_s} s at {rate} Hz",
+            subject=name_of(recording),
+            field="window_s",
+        )
 
 
 def _running_percentile(values: np.ndarray, percentile: float, size: int) -> np.ndarray:
