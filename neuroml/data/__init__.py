@@ -1,6 +1,7 @@
 """From bytes to recordings, and from recordings to the arrays that estimators take."""
 
 from neuroml._core.recording import align_units, make_recording, stack, validate_recording
+from neuroml.data.bases import bspline_basis, convolve_basis, raised_cosine_basis
 from neuroml.data.bids import read_bids
 from neuroml.data.bins import bin_time
 from neuroml.data.calcium import delta_f_over_f, read_traces, subtract_neuropil
@@ -24,7 +25,9 @@ __all__ = [
     "add_covariates",
     "align_units",
     "bin_time",
+    "bspline_basis",
     "clean",
+    "convolve_basis",
     "delta_f_over_f",
     "describe_file",
     "detect_events",
@@ -34,6 +37,7 @@ __all__ = [
     "load_dataset",
     "make_recording",
     "open_dataset",
+    "raised_cosine_basis",
     "read_bids",
     "read_card",
     "read_events",
