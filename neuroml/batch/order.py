@@ -22,10 +22,10 @@ from neuroml.data._arrays import ARRAY_SUFFIXES
 from neuroml.data._tables import is_table
 from neuroml.data._units import DECONVOLVED
 from neuroml.data.bins import check_how, samples_per_bin
-from neuroml.data.calcium import check_baseline_options, check_fluorescence, check_neuropil
 from neuroml.data.clean import checked_band
 from neuroml.data.covariates import check_clock
 from neuroml.data.deconvolution import check_signal, checked_threshold
+from neuroml.data.fluorescence import check_baseline_options, check_fluorescence, check_neuropil
 from neuroml.exceptions import DataError
 
 __all__ = ["facts_of", "find_order_faults"]
