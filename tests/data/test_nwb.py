@@ -157,13 +157,13 @@ def test_a_series_that_cannot_be_read_is_left_out_with_a_reason(nwb, fault):
     assert "'gappy' cannot be read and is left out" in describe_file(path).problems[0]
 
 
-def add_series(file, module, regions, values, names):
-    """One series of three regions per (container, name)."""
+def add_series(file, module, regions, values, names, region=(3, 0, 1)):
+    """One series of some regions per (container, name)."""
     from pynwb.ophys import Fluorescence, RoiResponseSeries
 
     for (container, name), data in zip(names, values, strict=True):
         held = module.data_interfaces.get(container) or module.add(Fluorescence(name=container))
-        rois = regions.create_roi_table_region(description="some", region=[3, 0, 1])
+        rois = regions.create_roi_table_region(description="some", region=[*region])
         held.add_roi_response_series(
             RoiResponseSeries(name=name, data=data, rois=rois, unit="a.u.", rate=10.0)
         )
@@ -313,3 +313,13 @@ def test_times_that_the_file_calls_invalid_are_told(tmp_path):
         assert recording.attrs["dropped"] == [
             "nothing: the file's invalid_times (1: 2 to 3 s) are kept"
         ]
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 1)], ids=str)
+def test_a_single_region(tmp_path, shape):
+    file = empty_file()
+    module, regions = add_regions(file, ids=(10,))
+    values = np.random.default_rng(0).normal(size=shape)
+    add_series(file, module, regions, [values], [("Fluorescence", "F")], region=[0])
+    found = read_traces(saved(file, tmp_path / "a.nwb"))
+    np.testing.assert_array_equal(found.signal.values, values.reshape(-1, 1))

@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-N_UNITS, LENGTHS = 200, (2_000, 100_000, 200_000)
+N_UNITS, LENGTHS = 200, (2_000, 50_000, 100_000)
 KINDS = ("npy", "npy units first", "h5", "suite2p", "nwb")
 
 
