@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 
 from neuroml._core.estimator import check_option
 from neuroml._core.parallel import (
@@ -33,6 +34,8 @@ from neuroml.evaluation._tasks import Result, Task, run_task
 from neuroml.evaluation.defaults import Defaults, defaults_of
 from neuroml.evaluation.nulls import KINDS, n_orders
 from neuroml.exceptions import DataError
+from neuroml.switching import SwitchingGLM
+from neuroml.switching._classes import WITH_CLASSES, classes_of
 
 __all__ = ["Plan", "Store", "evaluate", "plan_evaluation"]
 
@@ -229,6 +232,8 @@ def plan_evaluation(  # noqa: PLR0913
     scorers = named_scorers(scoring, known.scoring)
     _check_scores(_candidates(named), scorers)
     data = _read(first, known, X, y, sessions, groups, n_adapt=n_adapt)
+    named = {name: _declared(model, data) for name, model in named.items()}
+    first = _declared(first, data)
     kind = _null_kind(null, known, data)
     if kind is not None:
         _warn_of_few_orders(kind, data, n_permutations)
@@ -250,6 +255,20 @@ def plan_evaluation(  # noqa: PLR0913
     tasks = _tasks(design, everyone, scorers, kind, n_permutations, rng)
     optional = set() if baselines != "default" else everyone.keys() - named.keys()
     return Plan(design, tasks, scorers, kind, optional)
+
+
+def _declared(model: Any, data: Rows | dict[Any, Rows]) -> Any:
+    """The model with the classes of all data, of which a fold's training data may lack some."""
+    if isinstance(model, Choice):
+        every = {name: _declared(one, data) for name, one in model.candidates.items()}
+        return replace(model, candidates=every)
+    last = last_step(model)
+    lacks = isinstance(last, SwitchingGLM) and last.family in WITH_CLASSES and last.classes is None
+    if not lacks or not isinstance(data, Rows) or data.y is None:
+        return model
+    copy = clone(model)
+    last_step(copy).set_params(classes=classes_of(data.y, last.family))
+    return copy
 
 
 def _check_cells(cv: Any, kind: str | None) -> None:
