@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from neuroml._core.estimator import check_option
+from neuroml._core.estimator import check_option, metadata_keywords
 from neuroml._core.parallel import (
     RandomState,
     run_parallel,
@@ -48,6 +48,7 @@ def evaluate(  # noqa: PLR0913
     *,
     sessions: Any = None,
     groups: ArrayLike | None = None,
+    covariates: Any = None,
     cv: Any = None,
     scoring: Any = None,
     baselines: Any = "default",
@@ -72,6 +73,8 @@ def evaluate(  # noqa: PLR0913
         Session of each sample; a dict of them where X is a dict of subjects whose units differ.
     groups : array-like of shape (n_samples,), optional
         Subject of each sample.
+    covariates : array-like of shape (n_samples, n_covariates), optional
+        For models that take them, as for their ``fit``. Nulls leave them where they are.
     cv : None, int, splitter, or iterable of (train, test), default=None
         None: each subject is left out once, where models adapt to new subjects and there are two or
         more; else five folds of whole sessions where there are as many; else five contiguous blocks
@@ -147,6 +150,7 @@ def evaluate(  # noqa: PLR0913
     plan = plan_evaluation(
         models, X, y, sessions=sessions, groups=groups, cv=cv, scoring=scoring, baselines=baselines,
         null=null, n_permutations=n_permutations, n_adapt=n_adapt, random_state=random_state,
+        covariates=covariates,
     )  # fmt: skip
     return plan.run(n_jobs=n_jobs, verbose=verbose)
 
@@ -217,6 +221,7 @@ def plan_evaluation(  # noqa: PLR0913
     n_permutations: int,
     n_adapt: int | None,
     random_state: RandomState,
+    covariates: Any = None,
 ) -> Plan:
     """The plan of `evaluate`, which says what the parameters are; models may be a `Choice`."""
     named = _named(models)
@@ -232,6 +237,8 @@ def plan_evaluation(  # noqa: PLR0913
     scorers = named_scorers(scoring, known.scoring)
     _check_scores(_candidates(named), scorers)
     data = _read(first, known, X, y, sessions, groups, n_adapt=n_adapt)
+    if covariates is not None:
+        data = _with_covariates(data, covariates, X, _candidates(named))
     named = {name: _declared(model, data) for name, model in named.items()}
     first = _declared(first, data)
     kind = _null_kind(null, known, data)
@@ -255,6 +262,25 @@ def plan_evaluation(  # noqa: PLR0913
     tasks = _tasks(design, everyone, scorers, kind, n_permutations, rng)
     optional = set() if baselines != "default" else everyone.keys() - named.keys()
     return Plan(design, tasks, scorers, kind, optional)
+
+
+def _with_covariates(
+    data: Rows | dict[Any, Rows], covariates: Any, X: Any, models: list[Any]
+) -> Rows:
+    """The data with covariates, which each of the models must take."""
+    without = [
+        type(last_step(model)).__name__
+        for model in models
+        if "covariates" not in metadata_keywords(type(last_step(model)), "score")
+    ]
+    if without or not isinstance(data, Rows):
+        raise DataError(
+            "covariates are for models that take them",
+            expected="such as SwitchingPopulationGLM or ResponseModel",
+            found=", ".join(without) or "subjects with units of their own",
+            field="covariates",
+        )
+    return data.with_covariates(covariates, X)
 
 
 def _declared(model: Any, data: Rows | dict[Any, Rows]) -> Any:
