@@ -74,8 +74,8 @@ ax.set_ylim(bottom=0)
 
 
 # %%
-# The last mouse is drawn further in than the truth allows, and its interval still holds it. Over all
-# weights and biases in both states, the root mean square error is smallest with partial pooling.
+# The last mouse is drawn further in than the truth allows, and its interval still holds it. Over
+# all weights and biases in both states, partial pooling has the smallest root mean square error.
 
 
 def parameters(model):

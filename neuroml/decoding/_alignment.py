@@ -18,7 +18,7 @@ from neuroml._core.frames import Quantity, long_frame
 from neuroml._core.mutation import all_or_nothing
 from neuroml._core.validation import one_array
 from neuroml._core.warn import warn_caller
-from neuroml.decoding._pooled_map import map_near, others_map
+from neuroml.decoding._pooled_map import map_near, memory, memory_of_seen, scale_near
 from neuroml.decoding._subjects import (
     check_correspondence,
     check_same_rows,
@@ -145,8 +145,11 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
         if seen.sum() < _MIN_ADDED:
             raise _too_few_samples(int(seen.sum()), _MIN_ADDED, subject)
         scaled = self._learn_scaling(data[subject], seen, subject)[seen]
+        if self.prior == "pooled":
+            scaled = self._rescaled(scaled, seen, subject)
         target = self._target[seen]
-        r = self._held_out_r(scaled, target, subject)
+        tau = memory_of_seen(memory(self._target), seen)
+        r = self._held_out_r(scaled, target, subject, tau)
         # three standard errors of the correlation of as many unrelated values
         if not r >= max(_MIN_CORRELATION, 3 / np.sqrt(target.size)):
             warn_caller(
@@ -155,21 +158,33 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
                 UserWarning,
             )
         self.held_out_r_ = self.held_out_r_ | {subject: r}
-        basis, weight = self._added_basis(scaled, target, subject)
+        basis, weight = self._added_basis(scaled, target, subject, tau)
         self.basis_ = self.basis_ | {subject: basis}
         if self.prior == "pooled":
             self.prior_weight_ = self.prior_weight_ | {subject: weight}
         self.n_constant_ = self.n_constant_ | constant
 
-    def _pool_maps(self) -> None:
+    def _rescaled(self, X: np.ndarray, seen: np.ndarray, subject: Subject) -> np.ndarray:
+        """Scaled samples (n_seen, n_voxels) of a new subject, by divisors drawn to the others'."""
+        own = self.scale_[subject]
+        tau = memory_of_seen(self.pooled_memory_, seen)
+        near = scale_near(own, self.pooled_scale_, len(X) / tau)
+        self.scale_ = self.scale_ | {subject: near}
+        return X * (own / near)
+
+    def _pool_maps(self, scaled: dict[Subject, np.ndarray]) -> None:
         if self.prior == "pooled":
+            self.pooled_memory_ = float(np.median([memory(part) for part in scaled.values()]))
             self.pooled_basis_ = np.mean(list(self.basis_.values()), axis=0)
             self.pooled_scale_ = np.mean(list(self.scale_.values()), axis=0)
 
     def _added_basis(
-        self, X: np.ndarray, target: np.ndarray, subject: Subject
+        self, X: np.ndarray, target: np.ndarray, subject: Subject, tau: float
     ) -> tuple[np.ndarray, float]:
-        """The map of a subject added later, and the weight of the others' in it."""
+        """The map of a subject added later, and the weight of the others' in it.
+
+        ``tau`` is the autocorrelation time of the target.
+        """
         if self.prior != "pooled":
             return self._fit_basis(X, target, subject), 0.0
         return map_near(
@@ -177,21 +192,22 @@ class CohortAligner(ClassNamePrefixFeaturesOutMixin, TableOutputMixin, Estimator
             self._mixed,
             X,
             target,
-            others_map(self.pooled_basis_, X, self.scale_[subject], self.pooled_scale_),
+            self.pooled_basis_,
+            tau,
         )
 
     def _mixed(self, own: np.ndarray, pooled: np.ndarray, weight: float) -> np.ndarray:
         """A subject's own map and that of the others, which has this weight."""
         return (1 - weight) * own + weight * pooled
 
-    def _held_out_r(self, X: np.ndarray, target: np.ndarray, subject: Subject) -> float:
+    def _held_out_r(self, X: np.ndarray, target: np.ndarray, subject: Subject, tau: float) -> float:
         half = len(X) // 2
         first, second = slice(None, half), slice(half, None)
         return float(
             np.mean(
                 [
                     feature_correlation(
-                        X[test] @ self._added_basis(X[train], target[train], subject)[0],
+                        X[test] @ self._added_basis(X[train], target[train], subject, tau)[0],
                         target[test],
                     ).mean()
                     for train, test in ((first, second), (second, first))

@@ -66,7 +66,10 @@ class ProcrustesAligner(CohortAligner):
     pooled_basis_ : ndarray of shape (n_voxels, n_out)
         With ``prior="pooled"``: the mean of the maps found in ``fit``.
     pooled_scale_ : ndarray of shape (n_voxels,)
-        With ``prior="pooled"``: the mean of the divisors found in ``fit``.
+        With ``prior="pooled"``: the mean of the divisors found in ``fit``, to which those of a
+        subject added later are drawn as far as its samples are few.
+    pooled_memory_ : float
+        With ``prior="pooled"``: the autocorrelation time of voxels in ``fit``, in samples.
     prior_weight_ : dict of float
         With ``prior="pooled"``, for subjects added later: the weight of the others' map, from 0,
         their own map alone, to 1.
@@ -182,7 +185,7 @@ class ProcrustesAligner(CohortAligner):
             s: self._fit_basis(part[seen[s]], self.template_[seen[s]], s)
             for s, part in data.items()
         }
-        self._pool_maps()
+        self._pool_maps(data)
         self.converged_ = all(found.converged for found in fits)
         self.n_iter_ = max(found.n_iter for found in fits)
         self._n_features_out = self.template_.shape[1]

@@ -74,7 +74,10 @@ class SharedResponseModel(CohortAligner):
     pooled_basis_ : ndarray of shape (n_voxels, n_components)
         With ``prior="pooled"``: the mean of the maps found in ``fit``.
     pooled_scale_ : ndarray of shape (n_voxels,)
-        With ``prior="pooled"``: the mean of the divisors found in ``fit``.
+        With ``prior="pooled"``: the mean of the divisors found in ``fit``, to which those of a
+        subject added later are drawn as far as its samples are few.
+    pooled_memory_ : float
+        With ``prior="pooled"``: the autocorrelation time of voxels in ``fit``, in samples.
     prior_weight_ : dict of float
         With ``prior="pooled"``, for subjects added later: the weight of the others' map, from 0,
         their own map alone, to 1.
@@ -175,7 +178,7 @@ class SharedResponseModel(CohortAligner):
         self.basis_ = {
             s: self._fit_basis(part, response * seen[s][:, None], s) for s, part in centered.items()
         }
-        self._pool_maps()
+        self._pool_maps(centered)
         noise = state.noise.tolist() if isinstance(state, maths.Posterior) else []
         self.noise_variance_: dict[Subject, float] = dict(zip(centered, noise, strict=False))
         self.objective_trace_ = np.array(best.trace)

@@ -4,9 +4,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from neuroml.decoding import CrossSubjectDecoder, ProcrustesAligner, SharedResponseModel
-from neuroml.decoding._pooled_map import map_near, others_map
+from neuroml.decoding._pooled_map import map_near, memory_of_seen, scale_near
 from neuroml.decoding._ridge_path import stacking_weights
 from neuroml.decoding._shared_response import polar_factor
 from neuroml.exceptions import DataError
@@ -151,6 +152,7 @@ def test_the_ends_of_the_weights_are_the_map_of_the_others_and_the_own_one():
         map_near,
         lambda X, T: polar_factor(X.T @ T),
         lambda own, pooled, weight: (1 - weight) * own + weight * pooled,
+        tau=1.0,
     )
     exact, noisy = X @ own, X @ pooled + 3 * rng.normal(size=(60, 3))
     found, weight = near(X, exact, pooled)
@@ -164,19 +166,42 @@ def test_the_ends_of_the_weights_are_the_map_of_the_others_and_the_own_one():
 
 def test_what_the_others_say_of_scales_is_taken_as_far_as_samples_are_few():
     rng = np.random.default_rng(0)
-    pooled, truth = np.ones((1000, 1)), np.exp(0.5 * rng.normal(size=1000))
+    truth = np.exp(0.5 * rng.normal(size=1000))
     for n_samples in (10, 1000):
         raw = rng.normal(size=(n_samples, 1000))
         for unlike, expected in ((1.0, 1.0), (truth, 2 * 0.5**2 * n_samples)):
-            X = raw * unlike
-            scale = X.std(axis=0)
+            scale = (raw * unlike).std(axis=0)
             # a unit of measure of its own changes nothing
-            found = np.log(others_map(pooled, X / scale, 7 * scale, np.ones(1000))[:, 0])
+            found = np.log(scale / scale_near(scale, np.ones(1000) / 7, n_samples))
             ratio = np.log(scale) - np.log(scale).mean()
             share = found @ ratio / (ratio @ ratio)
             # the sampling variance 1 / 2n, over itself or over that and the voxels' own variance
             share_expected = 1.0 if unlike is not truth else 1 / (1 + expected)
             assert abs(share - share_expected) < 0.3 * share_expected
+
+
+def test_memory_is_that_of_all_samples_as_far_as_those_seen_follow_each_other():
+    seen = np.zeros(100, dtype=bool)
+    seen[:15] = True
+    assert memory_of_seen(5.0, seen) == 5.0
+    seen[:] = np.arange(100) % 4 == 0
+    assert memory_of_seen(5.0, seen) == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["probabilistic", "procrustes"])
+@pytest.mark.filterwarnings("ignore:subject", "ignore:.*max_iter")
+@pytest.mark.parametrize("n_seen", [12, 24, 40])
+def test_few_samples_that_follow_each_other_leave_the_map_of_the_others(kind, n_seen):
+    """With a memory of some nine samples, none of these amounts holds sixteen independent ones."""
+    rng = np.random.default_rng(0)
+    X = shared_stimuli(0, 0.3, n_rows=160)
+    X = {s: lfilter([0.6], [1, -0.8], part, axis=0) for s, part in X.items()}
+    model = ALIGNERS[kind]("pooled").fit({s: X[s] for s in range(5)})
+    for first in rng.integers(0, 100, size=5):
+        part = np.full_like(X[5], np.nan)
+        part[first : first + n_seen] = X[5][first : first + n_seen]
+        model.add_subject(part, subject=int(first) + 10)
+    assert set(model.prior_weight_.values()) == {1.0}
 
 
 @pytest.mark.filterwarnings("ignore:.*max_iter")

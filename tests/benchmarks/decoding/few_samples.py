@@ -16,7 +16,7 @@ from neuroml.data import load_dataset
 from neuroml.decoding import ProcrustesAligner, SharedResponseModel
 from neuroml.decoding.metrics import feature_correlation, time_segment_matching
 
-ROWS, N_FOLDS, WINDOW, SEEDS = (15, 30, 60, 150), 3, 10, 3
+ROWS, N_FOLDS, WINDOW, SEEDS = (15, 30, 60, 100, 150), 3, 10, 3
 
 
 def aligners(prior, k):

@@ -16,6 +16,8 @@ SECTIONS = (
     "ridge_path",
     "matching",
     "real",
+    "predictions",
+    "readouts",
     "cross_subject",
 )
 
