@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import has_fit_parameter
 
 from neuroml._core.estimator import (
     InvalidParameterError,
@@ -182,6 +183,11 @@ def _chain_faults(
     if every and every[0] in known and data.get("inputs") == []:
         if not _takes_no_x(known[every[0]]):
             yield f"data.inputs: an empty list is no X, and {every[0]} needs one"
+    if data.get("covariates") and every and every[-1] in known:
+        if not has_fit_parameter(known[every[-1]], "covariates"):
+            yield f"data.covariates: {every[-1]} takes none; name columns of X in data.inputs"
+        if data.get("layout") == "subjects":
+            yield "data.covariates: they are for layout = 'stacked'"
     if every and every[-1] in known and _needs_y(known[every[-1]]):
         if not has_y(data):
             yield f"data: {every[-1]} needs a y: name a target (or stimuli, or events)"

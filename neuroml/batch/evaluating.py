@@ -200,7 +200,10 @@ def _data_of(context: Context) -> dict[str, Any]:
     """A context as `neuroml.evaluation.evaluate` takes it."""
     sessions: Any = context.sessions
     if not isinstance(context.X, dict):
-        return {"X": context.X, "y": context.y, "sessions": sessions, "groups": context.groups}
+        return {
+            "X": context.X, "y": context.y, "sessions": sessions, "groups": context.groups,
+            "covariates": context.covariates,
+        }  # fmt: skip
     sessions = {s: sessions[context.groups == s] for s in context.X}
     return {"X": context.X, "y": context.y, "sessions": sessions, "groups": None}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,6 +100,9 @@ def context_of(
     names = _output_names(section, recordings[0])
     arrays = _stacked(section, recordings)
     context = Context.of(recordings, events, arrays, names)
+    if section.covariates:
+        beside = stack(recordings, inputs=section.covariates)
+        context = replace(context, covariates=pd.DataFrame(beside.X, columns=beside.units))
     if section.stimuli is None:
         return context
     shown = np.concatenate([_shown(one, section.stimuli) for one in recordings])
@@ -160,8 +164,8 @@ def _check_outputs(section: DataSection, recordings: Sequence[xr.Dataset]) -> No
             )
 
 
-def _extras_for(step: BaseEstimator, context: Context) -> dict[str, np.ndarray]:
-    """Sessions and subjects of the rows, for a step that takes them and whose X has rows.
+def _extras_for(step: BaseEstimator, context: Context) -> dict[str, Any]:
+    """What stands beside the rows, for a step that takes it and whose X has rows.
 
     A step that takes both would count every session as a subject if it were not told. One that
     takes subjects alone is told of them where there are several: one array is then one subject,
@@ -169,12 +173,14 @@ def _extras_for(step: BaseEstimator, context: Context) -> dict[str, np.ndarray]:
     """
     if isinstance(context.X, dict):
         return {}
-    extras = {}
+    extras: dict[str, Any] = {}
     if has_fit_parameter(step, "sessions"):
         extras["sessions"] = context.sessions
     if context.groups is not None and has_fit_parameter(step, "groups"):
         if extras or len(np.unique(context.groups)) > 1:
             extras["groups"] = context.groups
+    if context.covariates is not None and has_fit_parameter(step, "covariates"):
+        extras["covariates"] = context.covariates
     return extras
 
 

@@ -81,6 +81,8 @@ class DataSection(_Section):
         For models that need them: the y (a column, or "signal" for all units), the columns of X
         instead of the signal (an empty list is no X), the stimulus (then X is the frame shown at
         each sample and y the signal).
+    covariates : list of str
+        Columns of the recordings' covariates (or variables on time) that a model takes beside X.
     events : EventsSection
         The labels of events as y, in place of a target.
     layout : {"stacked", "subjects"}
@@ -103,6 +105,7 @@ class DataSection(_Section):
     target: str | list[str] | None = None
     inputs: list[str] | None = None
     stimuli: str | None = None
+    covariates: list[str] | None = None
     events: EventsSection | None = None
     layout: Literal["stacked", "subjects"] = "stacked"
     shared_by: int | None = None

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 
-from neuroml._core.estimator import check_option
+from neuroml._core.estimator import check_option, metadata_keywords
 from neuroml._core.parallel import (
     RandomState,
     run_parallel,
@@ -33,6 +34,8 @@ from neuroml.evaluation._tasks import Result, Task, run_task
 from neuroml.evaluation.defaults import Defaults, defaults_of
 from neuroml.evaluation.nulls import KINDS, n_orders
 from neuroml.exceptions import DataError
+from neuroml.switching import SwitchingGLM
+from neuroml.switching._classes import WITH_CLASSES, classes_of
 
 __all__ = ["Plan", "Store", "evaluate", "plan_evaluation"]
 
@@ -45,6 +48,7 @@ def evaluate(  # noqa: PLR0913
     *,
     sessions: Any = None,
     groups: ArrayLike | None = None,
+    covariates: Any = None,
     cv: Any = None,
     scoring: Any = None,
     baselines: Any = "default",
@@ -69,6 +73,8 @@ def evaluate(  # noqa: PLR0913
         Session of each sample; a dict of them where X is a dict of subjects whose units differ.
     groups : array-like of shape (n_samples,), optional
         Subject of each sample.
+    covariates : array-like of shape (n_samples, n_covariates), optional
+        For models that take them, as for their ``fit``. Nulls leave them where they are.
     cv : None, int, splitter, or iterable of (train, test), default=None
         None: each subject is left out once, where models adapt to new subjects and there are two or
         more; else five folds of whole sessions where there are as many; else five contiguous blocks
@@ -144,6 +150,7 @@ def evaluate(  # noqa: PLR0913
     plan = plan_evaluation(
         models, X, y, sessions=sessions, groups=groups, cv=cv, scoring=scoring, baselines=baselines,
         null=null, n_permutations=n_permutations, n_adapt=n_adapt, random_state=random_state,
+        covariates=covariates,
     )  # fmt: skip
     return plan.run(n_jobs=n_jobs, verbose=verbose)
 
@@ -214,6 +221,7 @@ def plan_evaluation(  # noqa: PLR0913
     n_permutations: int,
     n_adapt: int | None,
     random_state: RandomState,
+    covariates: Any = None,
 ) -> Plan:
     """The plan of `evaluate`, which says what the parameters are; models may be a `Choice`."""
     named = _named(models)
@@ -229,6 +237,10 @@ def plan_evaluation(  # noqa: PLR0913
     scorers = named_scorers(scoring, known.scoring)
     _check_scores(_candidates(named), scorers)
     data = _read(first, known, X, y, sessions, groups, n_adapt=n_adapt)
+    if covariates is not None:
+        data = _with_covariates(data, covariates, X, _candidates(named))
+    named = {name: _declared(model, data) for name, model in named.items()}
+    first = _declared(first, data)
     kind = _null_kind(null, known, data)
     if kind is not None:
         _warn_of_few_orders(kind, data, n_permutations)
@@ -250,6 +262,39 @@ def plan_evaluation(  # noqa: PLR0913
     tasks = _tasks(design, everyone, scorers, kind, n_permutations, rng)
     optional = set() if baselines != "default" else everyone.keys() - named.keys()
     return Plan(design, tasks, scorers, kind, optional)
+
+
+def _with_covariates(
+    data: Rows | dict[Any, Rows], covariates: Any, X: Any, models: list[Any]
+) -> Rows:
+    """The data with covariates, which each of the models must take."""
+    without = [
+        type(last_step(model)).__name__
+        for model in models
+        if "covariates" not in metadata_keywords(type(last_step(model)), "score")
+    ]
+    if without or not isinstance(data, Rows):
+        raise DataError(
+            "covariates are for models that take them",
+            expected="such as SwitchingPopulationGLM or ResponseModel",
+            found=", ".join(without) or "subjects with units of their own",
+            field="covariates",
+        )
+    return data.with_covariates(covariates, X)
+
+
+def _declared(model: Any, data: Rows | dict[Any, Rows]) -> Any:
+    """The model with the classes of all data, of which a fold's training data may lack some."""
+    if isinstance(model, Choice):
+        every = {name: _declared(one, data) for name, one in model.candidates.items()}
+        return replace(model, candidates=every)
+    last = last_step(model)
+    lacks = isinstance(last, SwitchingGLM) and last.family in WITH_CLASSES and last.classes is None
+    if not lacks or not isinstance(data, Rows) or data.y is None:
+        return model
+    copy = clone(model)
+    last_step(copy).set_params(classes=classes_of(data.y, last.family))
+    return copy
 
 
 def _check_cells(cv: Any, kind: str | None) -> None:

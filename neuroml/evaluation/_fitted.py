@@ -48,8 +48,8 @@ def seeded(model: Any, rng: np.random.Generator) -> Any:
 
 
 def call(model: Any, method: str, *data: Any, rows: Rows) -> Any:
-    """Call a method with the sessions and groups of the rows, if the model asks for them."""
-    known = {"sessions": rows.sessions, "groups": rows.groups}
+    """Call a method with what comes beside the rows (sessions, ...), if the model asks for it."""
+    known = {"sessions": rows.sessions, "groups": rows.groups, "covariates": rows.covariates}
     with sklearn.config_context(enable_metadata_routing=True):
         asked = get_routing_for_object(model).consumes(method, list(known))
         given = {name: known[name] for name in asked if known[name] is not None}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from neuroml._core.cohort import Subject, pair_by_subject, sessions_by_subject
+from neuroml._core.covariates import check_covariates
 from neuroml._core.estimator import n_samples_of, safe_indexing
 from neuroml._core.samples import as_labeled_samples
 from neuroml._core.validation import as_given, check_labels, check_sessions
@@ -41,6 +44,7 @@ class Rows:
     recorded : ndarray of int of shape (n_samples,) or None
         The session in which each sample was recorded, where samples in between were left out; by
         default ``sessions``.
+    covariates : array or table of shape (n_samples, n_covariates), or None
     """
 
     X: Any
@@ -48,6 +52,7 @@ class Rows:
     sessions: np.ndarray
     groups: np.ndarray | None = None
     recorded: np.ndarray | None = None
+    covariates: Any = None
 
     def __len__(self) -> int:
         return len(self.sessions)
@@ -67,6 +72,7 @@ class Rows:
             np.cumsum(broken),
             None if self.groups is None else self.groups[rows],
             self.whole_sessions[rows],
+            None if self.covariates is None else safe_indexing(self.covariates, rows),
         )
 
     @property
@@ -81,6 +87,14 @@ class Rows:
             return
         for subject in dict.fromkeys(self.groups.tolist()):
             yield subject, self.take(np.flatnonzero(self.groups == subject))
+
+    def with_covariates(self, covariates: Any, X: Any) -> Rows:
+        """The same samples with covariates, which come in the parts of X."""
+        holder = SimpleNamespace()  # takes the names, as an estimator does
+        table = check_covariates(holder, covariates, X, len(self), reset=True)
+        names = getattr(holder, "covariate_names_", None)
+        named = table if table is None or names is None else pd.DataFrame(table, columns=names)
+        return replace(self, covariates=named)
 
     def with_y(self, y: Any) -> Rows:
         """The same samples with other targets."""

@@ -43,6 +43,8 @@ class Context:
         Name and labels of every axis of X where it is a tensor; else empty.
     through : sequence of str
         Classes of the steps that X went through.
+    covariates : DataFrame of n_rows rows, optional
+        What the last step took beside X.
     errors : mapping of str to ndarray, optional
         Standard errors of the model's parameters, where they have been computed.
 
@@ -71,6 +73,7 @@ class Context:
     rows: np.ndarray | None = None
     axes: Sequence[tuple[str, np.ndarray]] = ()
     through: Sequence[str] = ()
+    covariates: pd.DataFrame | None = None
     errors: Any = None
 
     @classmethod
@@ -144,6 +147,7 @@ class Context:
             sessions=self.sessions[centers],
             y=None if self.y is None else self.y[centers],
             groups=None if self.groups is None else self.groups[centers],
+            covariates=None if self.covariates is None else self.covariates.iloc[centers],
             rows=centers if self.rows is None else self.rows[centers],
         )
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuroml._core.samples import code_names
 from neuroml._core.validation import check_labels, list_some
 from neuroml.exceptions import DataError
 
-__all__ = ["WITH_CLASSES", "check_classes", "decode", "encode", "given_classes"]
+__all__ = ["WITH_CLASSES", "check_classes", "classes_of", "decode", "encode", "given_classes"]
 
 WITH_CLASSES = ("bernoulli", "categorical")
 _PROBLEMS = {"bernoulli": "y is not binary", "categorical": "y is not made of class labels"}
@@ -118,6 +119,24 @@ def encode(
     codes = np.full(values.shape, np.nan)
     codes[~missing] = places[place]
     return codes, classes
+
+
+def classes_of(y: Any, family: str) -> np.ndarray:
+    """The classes (n_classes,) that a fit to all of y finds, in their order.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_bins,)
+        Labels, NaN or None where missing.
+    family : {"bernoulli", "categorical"}
+
+    Raises
+    ------
+    DataError
+        As `encode`.
+    """
+    coded, names = code_names(y, keeps_missing=True)
+    return encode(np.asarray(coded, dtype=np.float64), names, None, family)[1]
 
 
 def decode(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import neuroml
+from neuroml.evaluation import evaluate
 from neuroml.exceptions import DataError
 from neuroml.switching import SwitchingGLM, select_by_sessions
 
@@ -176,3 +177,19 @@ def test_other_families_have_no_classes():
     fitted.set_params(family="poisson").fit(X, CODES["categorical"])
     assert not hasattr(fitted, "classes_")
     assert not hasattr(fitted, "n_classes_")
+
+
+@pytest.mark.parametrize("labels", [np.array(["go", "left", "right"]), np.array([2, 5, 9])])
+def test_folds_may_lack_a_class(labels):
+    codes = np.where(SESSIONS == 2, CODES["categorical"], CODES["categorical"] % 2)
+    y = labels[codes]
+    choices = SwitchingGLM(2, "categorical", n_init=1, tol=1e-2, random_state=0)
+    found = evaluate(choices, X, y, sessions=SESSIONS, cv=3, random_state=0)
+    assert np.isfinite(found.to_frame()["value"]).all()
+    assert choices.classes is None
+    one_kind = np.where(SESSIONS == 2, labels[1], labels[0])
+    binary = SwitchingGLM(1, tol=1e-2, random_state=0)
+    ends = evaluate(
+        binary, X, one_kind, sessions=SESSIONS, cv=3, scoring="log_likelihood", baselines=None
+    )
+    assert np.isfinite(ends.to_frame()["value"]).all()

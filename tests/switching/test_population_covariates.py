@@ -4,10 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression, PoissonRegressor
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
 from neuroml import load, save
+from neuroml.batch.fitting import context_of, fit_recipe
+from neuroml.batch.recipe import validate_recipe
+from neuroml.data import make_recording
+from neuroml.evaluation import evaluate
 from neuroml.exceptions import DataError
+from neuroml.report.exports import posteriors
 from neuroml.simulate.switching_spikes import draw_counts, draw_states
 from neuroml.switching import SwitchingPopulationGLM
 from neuroml.switching._observations.population import filter_value_and_gradient
@@ -174,3 +179,44 @@ def test_bernoulli_draws_and_scores_zeros_and_ones(data):
 def test_what_does_not_fit_is_refused(data, model, call, message):
     with pytest.raises(DataError, match=message):
         call(model, *data[:2])
+
+
+def test_an_evaluation_hands_them_on(data):
+    spikes, table, _ = data
+    kept = np.arange(N) % 1000 < 200
+    given = {"sessions": SESSIONS[kept], "covariates": table[kept]}
+    model = SwitchingPopulationGLM(2, 3, link="sigmoid", n_init=1, ridge=1.0, max_iter=10)
+    found = evaluate(
+        model, spikes[kept], **given, cv=3, scoring="log_likelihood", random_state=0
+    ).to_frame()
+    assert np.isfinite(found["value"]).all()
+    mean = found.groupby("model")["value"].mean()
+    assert mean["SwitchingPopulationGLM"] > mean["baseline: constant rate"]
+    with pytest.raises(DataError, match="covariates are for models that take them.*Ridge"):
+        evaluate(Ridge(), spikes[:, :2], spikes[:, 2], covariates=table)
+
+
+def recipe(tmp_path, use="SwitchingPopulationGLM", **more):
+    step = {"use": use} | more
+    (tmp_path / "one.csv").write_text("")
+    section = {"files": ["one.csv"], "reader": "traces", "covariates": ["speed", "stimulus"]}
+    content = {"title": "t", "data": section, "fit": {"steps": [step]}}
+    return validate_recipe(content, tmp_path)
+
+
+def test_a_recipe_names_columns_of_the_recordings(data, tmp_path):
+    spikes, table, _ = data
+    named = pd.DataFrame(table[:600], columns=["stimulus", "speed"])
+    recording = make_recording(
+        spikes[:600], rate_hz=100.0, modality="spikes", covariates=named, value_units="count"
+    )
+    settings = {"n_states": 2, "n_lags": 3, "link": "sigmoid", "n_init": 1, "max_iter": 5}
+    made, faults = recipe(tmp_path, ridge=1.0, **settings)
+    assert not faults
+    model, context = fit_recipe(made, [recording], [None])
+    assert model.covariate_names_ == ["speed", "stimulus"]
+    assert context_of(made.data, [recording], [None]).covariates.shape == (600, 2)
+    assert len(posteriors(model, context)) == 600
+    assert "data.covariates: SwitchingGLM takes none" in " ".join(
+        recipe(tmp_path, "SwitchingGLM")[1]
+    )

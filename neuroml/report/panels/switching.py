@@ -79,7 +79,8 @@ def population_glm(model: BaseEstimator, context: Context) -> list[Panel]:
     )
     if context.X is None:
         return [_without_data("States, couplings and visits"), convergence]
-    path = model.predict(context.X, sessions=context.sessions)
+    given, whose = fitted_to(model, context)
+    path = model.predict(*given, **whose)
     return [
         _raster(model, context),
         Panel(
@@ -110,7 +111,7 @@ def _raster(model: SwitchingPopulationGLM, context: Context) -> Panel:
     return Panel(
         "states",
         plot_state_raster(
-            model.predict_proba(counts, sessions=context.sessions),
+            model.predict_proba(counts, **fitted_to(model, context)[1]),
             counts,
             sessions=context.sessions,
             times=context.running_time,

@@ -87,5 +87,7 @@ def errors(model: SwitchingGLM, context: Context) -> Any:
 
 def fitted_to(model: Any, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A switching model's data, and their sessions and subjects, as its methods take them."""
-    given = (context.X, context.y) if isinstance(model, SwitchingGLM) else (context.X,)
-    return given, {"sessions": context.sessions, "groups": context.groups}
+    whose: dict[str, Any] = {"sessions": context.sessions, "groups": context.groups}
+    if isinstance(model, SwitchingGLM):
+        return (context.X, context.y), whose
+    return (context.X,), whose | {"covariates": context.covariates}

@@ -47,9 +47,10 @@ def joined(weights, intercept):
     return np.concatenate([weights, intercept[..., None]], axis=3)[:, :, 0]
 
 
-def fitted(data, pooling, n_states, seed, kept=slice(None)):
+def fitted(data, pooling, n_states, seed, kept=slice(None), **settings):
     """A model of some of the trials."""
-    model = SwitchingGLM(n_states, pooling=pooling, n_init=5, random_state=seed)
+    settings = {"n_init": 5, **settings}
+    model = SwitchingGLM(n_states, pooling=pooling, random_state=seed, **settings)
     return model.fit(
         data.X[kept], data.y[kept], sessions=data.sessions[kept], groups=data.groups[kept]
     )
@@ -108,7 +109,7 @@ def rat(seeds, n_states):
     scores = {pooling: np.zeros(len(days)) for pooling in POOLINGS}
     for fold, pooling in product(range(5), POOLINGS):
         held_out = data.sessions % 5 == fold
-        model = fitted(data, pooling, n_states, seeds[0], ~held_out)
+        model = fitted(data, pooling, n_states, seeds[0], ~held_out, n_init=2, tol=1e-5, ridge=0.1)
         for day in days[days % 5 == fold]:
             rows = data.sessions == day
             total = model.score(data.X[rows], data.y[rows], groups=data.groups[rows]) * rows.sum()

@@ -87,8 +87,10 @@ def draw_population(rng):
     """A `SwitchingPopulationGLM`, its data, and what `fit` takes beside them."""
     n, n_lags = 80, pick(rng, [1, 2, 3])
     prior = pick(rng, ["none", "gaussian", "one-hot"])
+    family = pick(rng, ["poisson", "poisson", "bernoulli"])
     model = SwitchingPopulationGLM(
-        pick(rng, [1, 2, 3]), n_lags=n_lags, prior=prior, n_init=1, random_state=0,
+        pick(rng, [1, 2, 3]), n_lags=n_lags, prior=prior, family=family,
+        covariate_ridge=pick(rng, [0.0, 0.01, 5.0]), n_init=1, random_state=0,
         ridge=pick(rng, [0.0, 0.1, 10.0]), link=pick(rng, ["exp", "softplus", "sigmoid"]),
         sign_sharing=pick(rng, ["probabilities", "signs"]), max_iter=pick(rng, [3, 25]),
         shared_intercept=pick(rng, [True, False]), concentration=pick(rng, [1.0, 2.0]),
@@ -96,15 +98,20 @@ def draw_population(rng):
     )  # fmt: skip
     spikes = rng.poisson(pick(rng, [0.1, 0.5, 1.0]), (n, 3)).astype(float)
     spikes[0] = 1.0
+    spikes = np.minimum(spikes, 1.0) if family == "bernoulli" else spikes
     fit = {"sessions": np.repeat(np.arange(4), n // 4)}
     if rng.random() < 0.5:
         fit["groups"] = np.repeat(["a", "b"], n // 2)
+    if rng.random() < 0.6:
+        scale, offset = pick(rng, [1e-3, 1.0, 1e4]), pick(rng, [0.0, 1e5])
+        fit["covariates"] = offset + scale * rng.normal(size=(n, pick(rng, [1, 3])))
+        fit["covariates"][:, 0] *= pick(rng, [1.0, 0.0])  # constant
     return model, (spikes,), fit
 
 
 def broken_rules(model, data, fit, folder):
     """Names of what does not hold of a fitted model."""
-    ask = {"sessions": fit["sessions"]}
+    ask = {name: fit[name] for name in ("sessions", "covariates") if name in fit}
     if getattr(model, "pooling", "complete") != "complete":
         ask["groups"] = fit["groups"]
     arrays = {k: v for k, v in vars(model).items() if isinstance(v, np.ndarray)}
@@ -147,7 +154,7 @@ def main(n_fits, seed):
             counts["converged"] += bool(getattr(model, "converged_", False))
             for option in ("classes", "transition_mask"):
                 counts[option] += getattr(model, option, None) is not None
-            for option in ("sample_weight", "states", "init", "groups"):
+            for option in ("sample_weight", "states", "init", "groups", "covariates"):
                 counts[option] += option in fit
             counts[f"pooling {getattr(model, 'pooling', '')}"] += hasattr(model, "pooling")
             for rule in broken:
