@@ -116,9 +116,10 @@ def make_recording(  # noqa: PLR0913 - one keyword for each part of the schema
         time_axis = "seconds" if (rate_hz is not None or time is not None) else "samples"
     if time is None:
         time = np.arange(n_times) / (rate_hz if time_axis == "seconds" and rate_hz else 1.0)
-    labels = (
-        [f"unit{i}" for i in range(n_units)] if units is None else [str(unit) for unit in units]
-    )
+    if units is None:
+        units = [f"unit{i}" for i in range(n_units)]
+    is_text = isinstance(units, np.ndarray) and units.dtype.kind == "U"
+    labels = units if is_text else [str(unit) for unit in units]
     _check_length("units", labels, n_units)
     recording = xr.Dataset(
         {"signal": (("time", "unit"), signal)},

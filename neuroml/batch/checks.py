@@ -22,7 +22,7 @@ from neuroml._core.validation import did_you_mean
 from neuroml.batch.preparing import find_preparation_faults, misfit
 from neuroml.batch.score_checks import find_score_faults
 from neuroml.batch.vocabulary import READERS, estimator_classes, files_in, has_y
-from neuroml.data import clean, list_datasets
+from neuroml.data import list_datasets
 
 __all__ = ["find_faults"]
 
@@ -52,8 +52,7 @@ def find_faults(content: dict[str, Any], where: Path) -> list[str]:
         *_trial_faults(data),
         *_event_faults(data),
         *_stimulus_faults(data),
-        *find_preparation_faults(content.get("prepare")),
-        *_clean_faults(_table(content, "clean")),
+        *find_preparation_faults(content, where),
         *(f for i, step in enumerate(steps) for f in _step_faults(f"fit.steps.{i}", step)),
         *_chain_faults(data, fit, steps),
         *find_score_faults(content, steps, _step_faults),
@@ -141,16 +140,6 @@ def _stimulus_faults(data: dict[str, Any]) -> Iterator[str]:
             yield f"data.{key}: with stimuli, X is the stimulus and y the signal; leave it out"
     if data.get("layout") == "subjects":
         yield "data.layout: stimuli are for layout = 'stacked'"
-
-
-def _clean_faults(options: dict[str, Any]) -> Iterator[str]:
-    known = list(inspect.signature(clean).parameters)[1:]
-    for name in options:
-        if name not in known:
-            yield (
-                f"clean: clean has no option {name!r}{did_you_mean(name, known)} "
-                f"(it has {', '.join(known)})"
-            )
 
 
 def _step_faults(place: str, step: dict[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from neuroml._core.recording import RecordingKey
 from neuroml.exceptions import DataError
 
-__all__ = ["keys_of"]
+__all__ = ["keys_of", "matches"]
 
 _ENTITIES = {"subject": "sub", "session": "ses", "run": "run"}
 
@@ -59,6 +59,20 @@ def keys_of(paths: Sequence[Path], where: Path) -> dict[RecordingKey, Path]:
             )
         keys[key] = path
     return keys
+
+
+def matches(pattern: str, where: Path) -> list[Path]:
+    """The files and folders of a pattern; "." is the recipe's own folder."""
+    base = Path(Path(pattern).anchor or where)
+    relative = Path(pattern).relative_to(base) if Path(pattern).is_absolute() else Path(pattern)
+    if not relative.parts:
+        return [base]
+    try:
+        return sorted(base.glob(str(relative)))
+    except ValueError as error:
+        raise DataError(
+            f"the pattern cannot be used: {error}", found=repr(pattern), file=where, field="files"
+        ) from error
 
 
 def _parts(path: Path, paths: Sequence[Path], where: Path) -> list[str]:

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, Val
 
 from neuroml._core.recording import RecordingKey, name_of
 from neuroml._core.validation import did_you_mean
+from neuroml.batch.order import facts_of, find_order_faults
 from neuroml.batch.vocabulary import PREPARATIONS
 from neuroml.data._units import may_be_raw
 
@@ -81,11 +82,34 @@ def warn_of_raw_fluorescence(recordings: Sequence[xr.Dataset]) -> None:
         )
 
 
-def find_preparation_faults(steps: Any) -> Iterator[str]:
-    """List what is wrong with the steps, each fault with its place."""
-    for number, step in enumerate(steps if isinstance(steps, list) else []):
-        if isinstance(step, dict) and isinstance(step.get("use"), str):
-            yield from (f"prepare.{number}: {fault}" for fault in _step_faults(step))
+def find_preparation_faults(content: Mapping[str, Any], where: Path) -> Iterator[str]:
+    """List what is wrong with ``[[prepare]]`` and ``[clean]``, each fault with its place.
+
+    Parameters
+    ----------
+    content : dict
+        The recipe as TOML gives it.
+    where : Path
+        The folder that relative file names start from.
+    """
+    steps, cleaning = content.get("prepare"), content.get("clean")
+    numbered = enumerate(steps if isinstance(steps, list) else [])
+    named = [(f"prepare.{n}", s) for n, s in numbered if isinstance(s, dict) and _names_one(s)]
+    if isinstance(cleaning, dict):
+        named.append(("clean", {**cleaning, "use": "clean"}))
+    sound = []
+    for place, step in named:
+        faults = [*_step_faults(step)]
+        yield from (f"{place}: {fault}" for fault in faults)
+        if not faults:
+            options = {name: value for name, value in step.items() if name != "use"}
+            sound.append((place, step["use"], options))
+    data = content.get("data")
+    yield from find_order_faults(sound, facts_of(data if isinstance(data, dict) else {}, where))
+
+
+def _names_one(step: Mapping[str, Any]) -> bool:
+    return isinstance(step.get("use"), str)
 
 
 def _step_faults(step: dict[str, Any]) -> Iterator[str]:

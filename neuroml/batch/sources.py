@@ -13,7 +13,7 @@ import xarray as xr
 
 from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey
-from neuroml.batch.keys import keys_of
+from neuroml.batch.keys import keys_of, matches
 from neuroml.batch.labeling import no_events, no_labels
 from neuroml.batch.recipe import DataSection, Recipe
 from neuroml.batch.vocabulary import READERS, files_in
@@ -142,7 +142,7 @@ def open_source(section: DataSection, where: Path) -> Source:
         return BidsSource(section, where, {run.key: run for run in runs})
     paths: list[Path] = []
     for pattern in section.files or []:
-        paths += _matches(pattern, where)
+        paths += matches(pattern, where)
     if not paths:
         raise DataError(
             "no file matches the recipe",
@@ -157,20 +157,6 @@ def open_source(section: DataSection, where: Path) -> Source:
     if section.reader == "trials":
         return _open_trials(section, where, files)
     return FileSource(section, where, files)
-
-
-def _matches(pattern: str, where: Path) -> list[Path]:
-    """The files and folders of a pattern; "." is the recipe's own folder."""
-    base = Path(Path(pattern).anchor or where)
-    relative = Path(pattern).relative_to(base) if Path(pattern).is_absolute() else Path(pattern)
-    if not relative.parts:
-        return [base]
-    try:
-        return sorted(base.glob(str(relative)))
-    except ValueError as error:
-        raise DataError(
-            f"the pattern cannot be used: {error}", found=repr(pattern), file=where, field="files"
-        ) from error
 
 
 def find_source_faults(source: Source, keys: Sequence[RecordingKey]) -> list[str]:

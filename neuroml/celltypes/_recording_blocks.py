@@ -15,7 +15,6 @@ from neuroml._core.validation import as_given, as_numbers, session_slices
 from neuroml.exceptions import DataError
 
 __all__ = [
-    "check_covariates",
     "check_recording",
     "clip_starts",
     "frames_with_history",
@@ -116,55 +115,3 @@ def check_recording(responses: ArrayLike, n_frames: int, *, positive: bool) -> n
             field="responses",
         )
     return Y
-
-
-def check_covariates(
-    covariates: ArrayLike | None, n_frames: int, n_expected: int | None
-) -> np.ndarray | None:
-    """Covariates (n_frames, n_covariates), checked; None without any.
-
-    Parameters
-    ----------
-    covariates : array-like of shape (n_frames,) or (n_frames, n_covariates), or None
-    n_frames : int
-    n_expected : int or None
-        Number of those that a model was fitted with, 0 without any; None in fit.
-
-    Raises
-    ------
-    DataError
-        If shapes do not fit, values are missing, or fit had others.
-    """
-    if covariates is None:
-        if n_expected:
-            raise DataError(
-                "the model was fitted with covariates, and there are none",
-                expected=f"covariates= of shape ({n_frames}, {n_expected})",
-                fix="Pass them, or their means (covariate_mean_) at every frame.",
-                field="covariates",
-            )
-        return None
-    Z = as_numbers(as_given(covariates, "covariates"), "covariates").astype(np.float64)
-    Z = Z[:, None] if Z.ndim == 1 else Z
-    fits = Z.ndim == 2 and len(Z) == n_frames and Z.shape[1] > 0
-    if not fits or n_expected not in (None, Z.shape[1]):
-        width = "n_covariates" if n_expected is None else n_expected
-        raise DataError(
-            "the covariates do not fit",
-            expected=f"shape ({n_frames}, {width}), as in fit"
-            if n_expected is not None
-            else f"shape ({n_frames}, {width}): one row per frame",
-            found=f"shape {Z.shape}",
-            fix="Leave covariates= out: the model was fitted without." if n_expected == 0 else None,
-            field="covariates",
-        )
-    if not np.isfinite(Z).all():
-        raise DataError(
-            "the covariates hold NaN or infinity",
-            expected="finite numbers",
-            found=f"{int((~np.isfinite(Z)).sum())} of {Z.size} values",
-            fix="Interpolate them (blinks, lost tracking), or leave those frames out and mark the "
-            "gaps with sessions=.",
-            field="covariates",
-        )
-    return Z

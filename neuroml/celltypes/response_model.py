@@ -15,6 +15,7 @@ from sklearn.base import MultiOutputMixin, clone
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from neuroml._core.covariates import check_covariates, set_covariate_scales
 from neuroml._core.estimator import (
     DEVICE,
     RANDOM_STATE,
@@ -31,18 +32,14 @@ from neuroml._core.persistence import fingerprint
 from neuroml._core.samples import align_outputs
 from neuroml._core.torch_state import as_tensor, own_torch_state
 from neuroml._core.validation import (
-    align_columns,
     as_given,
     as_numbers,
     check_sample_weight,
     check_sessions,
     check_table,
-    names_of,
-    set_or_forget,
 )
 from neuroml.celltypes._fit_quality import correlation_to_mean, explained_variance
 from neuroml.celltypes._recording_blocks import (
-    check_covariates,
     check_recording,
     frames_with_history,
 )
@@ -367,7 +364,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         labels = check_sessions(sessions, len(X))
         self.frame_shape_ = X.shape[1:]
         self.n_cells_ = 1 if self._single else Y.shape[1]
-        Z = self._check_covariates(covariates, len(X), reset=True)
+        Z = check_covariates(self, covariates, stimuli, len(X), reset=True)
         self._set_scales(X, Z, donor)
         self._is_centered = False
         kept = None if checkpoint is None else (Path(checkpoint), self._identity(X, Y, labels, Z))
@@ -415,11 +412,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
         self.stimulus_sd_ = known.get("stimulus_sd_", np.where(sd > 0, sd, 1.0))
         limits = np.array([X.min(axis=over), X.max(axis=over)])
         self.stimulus_range_ = known.get("stimulus_range_", limits)
-        spread = None if Z is None else Z.std(axis=0)
-        set_or_forget(self, "covariate_mean_", None if Z is None else Z.mean(axis=0))
-        set_or_forget(
-            self, "covariate_sd_", None if spread is None else np.where(spread > 0, spread, 1.0)
-        )
+        set_covariate_scales(self, Z)
 
     def _identity(self, X: Any, Y: Any, labels: np.ndarray, Z: np.ndarray | None) -> str:
         """What a checkpoint is of: all that changes the numbers of training, not how long it is."""
@@ -435,22 +428,6 @@ class ResponseModel(MultiOutputMixin, Estimator):
         other = ("max_epochs", "patience", "device", "verbose")
         same = {k: v for k, v in params.items() if k not in other}
         return fingerprint({"parameters": same, "data": [X, Y, labels, Z]})
-
-    def _check_covariates(
-        self, covariates: ArrayLike | None, n_frames: int, *, reset: bool
-    ) -> np.ndarray | None:
-        """Covariates (n_frames, n_covariates) in the order of fit, or None without any."""
-        fitted = None if reset else len(getattr(self, "covariate_mean_", ()))
-        Z = check_covariates(covariates, n_frames, fitted)
-        names = None if Z is None else names_of(as_given(covariates, "covariates"))
-        if reset:
-            set_or_forget(self, "covariate_names_", names)
-            return Z
-        if Z is None:
-            return None
-        table = Z if names is None else pd.DataFrame(Z, columns=names)
-        known = getattr(self, "covariate_names_", None)
-        return np.asarray(align_columns(table, known, field="covariates"))
 
     def _streams(self) -> list[np.random.Generator]:
         return spawn_generators(self.random_state, 4)
@@ -567,7 +544,7 @@ class ResponseModel(MultiOutputMixin, Estimator):
 
         check_is_fitted(self)
         X = self._check_stimuli(stimuli, reset=False)
-        Z = self._check_covariates(covariates, len(X), reset=False)
+        Z = check_covariates(self, covariates, stimuli, len(X), reset=False)
         runs = frames_with_history(check_sessions(sessions, len(X)), self.n_lags)
         like = next(self.module_.parameters())
         result = np.full((len(X), self.n_cells_), np.nan)

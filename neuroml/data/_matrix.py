@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neuroml.data._arrays import StoredArray, read_array
+from neuroml.data._arrays import StoredArray, list_arrays, read_array
 from neuroml.data._tables import Table, check_named, is_table, read_numbers
 from neuroml.data._units import check_unique
 from neuroml.exceptions import DataError
@@ -117,7 +117,7 @@ def read_matrix(
             return _named(path, table, units, side)
         values, notes = table.columns.to_numpy(), table.notes
     else:
-        values = read_array(path, variable, is_matrix, "a 2-D array of numbers")
+        values = _read_traces(path, variable)
         notes = []
     if side:
         raise DataError(
@@ -137,6 +137,22 @@ def read_matrix(
     return Matrix(values, None if units is None else [str(u) for u in units], notes=notes)
 
 
+def _read_traces(path: Path | str, variable: str | None) -> np.ndarray:
+    """An array of several traces; in a file without any, that of a single one as a column."""
+    arrays = list_arrays(path)
+    suits = is_matrix
+    if not any(map(is_matrix, arrays)) or (
+        variable is not None and any(a.name == variable and _is_vector(a) for a in arrays)
+    ):
+        suits = _is_trace
+    values = read_array(path, variable, suits, "a 2-D array of numbers, or a single trace")
+    return values if suits is is_matrix else np.reshape(values, (-1, 1))
+
+
+def _is_trace(array: StoredArray) -> bool:
+    return _is_vector(array) and max(array.shape, default=0) > 1
+
+
 def read_vector(path: Path | str, variable: str) -> np.ndarray:
     """Read a named 1-D array of numbers (n x 1 and 1 x n count as such)."""
     return np.asarray(
@@ -150,7 +166,7 @@ def is_matrix(array: StoredArray) -> bool:
 
 
 def _is_vector(array: StoredArray) -> bool:
-    return array.kind == "numbers" and np.prod(array.shape) == max(array.shape, default=0)
+    return array.kind == "numbers" and int(np.prod(array.shape)) == max(array.shape, default=0)
 
 
 def _named(
@@ -247,6 +263,8 @@ def _has_units_first(
 def _refuse_doubt(path: Path | str, values: np.ndarray) -> None:
     """Refuse an array without names that may hold one unit per row."""
     rows, columns = values.shape
+    if columns == 1:  # one trace has one reading
+        return
     if columns > rows:
         problem = "has more columns than rows"
     elif columns == rows > 1:

@@ -211,9 +211,11 @@ def _readable(file: _File) -> tuple[dict[str, RoiSeries], dict[str, str]]:
 
 def _series(series: Any) -> RoiSeries:
     values = np.asarray(series.data[()], dtype=np.float64) * series.conversion + series.offset
+    rows = [int(row) for row in series.rois.data[()]]
+    if values.ndim == 1 and len(rows) == 1:  # a single region
+        values = values[:, None]
     if values.ndim != 2:
         raise DataError("the series is not a table", found=values.shape)
-    rows = [int(row) for row in series.rois.data[()]]
     table = series.rois.table
     n_rois = len(table)
     if len(rows) != values.shape[1] or min(rows) < 0 or max(rows) >= n_rois:

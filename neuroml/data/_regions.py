@@ -40,7 +40,7 @@ class Series:
     Attributes
     ----------
     values : ndarray of shape (n_times, n_units)
-    names : list of str
+    names : list of str or ndarray of str
     coords : dict of str to ndarray of shape (n_units,)
         Where the units are.
     side : DataFrame of shape (n_times, n_confounds)
@@ -53,7 +53,7 @@ class Series:
     """
 
     values: np.ndarray
-    names: list[str]
+    names: Sequence[str] | np.ndarray
     coords: dict[str, np.ndarray] = field(default_factory=dict)
     side: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: list[str] = field(default_factory=list)

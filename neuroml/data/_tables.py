@@ -1,4 +1,4 @@
-"""Text tables (csv, tsv, txt): read literally, with every doubt said aloud.
+"""Tables (csv, tsv, txt, 1D, parquet): text is read literally, with every doubt said aloud.
 
 A line is a row, whatever is in it; a row has as many cells as the first line; a cell is what stands
 between two separators, or between two double quotes. What has two readings is refused.
@@ -22,6 +22,7 @@ from neuroml.data._arrays import existing_file, gzip_size
 from neuroml.exceptions import DataError
 
 __all__ = [
+    "DEEPLABCUT",
     "ONE_COMMA",
     "Table",
     "check_named",
@@ -36,7 +37,13 @@ __all__ = [
 _EMPTY = ("", "n/a")
 """What no column of text has as a word."""
 _MISSING = (*_EMPTY, "N/A", "NA", "na", "NaN", "nan")
-_SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
+_PARQUET = (".parquet", ".pqt", ".pq")
+_AFNI = ".1d"
+DEEPLABCUT = "scorer,"
+"""How the first of several lines of names begins."""
+_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", _AFNI, *_PARQUET)
+_REPEATED = re.compile(r"(?<![^\s,])(\d+)[@*]([^\s,]+)")
+_MOST_REPEATS = 10**6
 _BLANKS = " "
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _LONG = re.compile(r"[+-]?[0-9]{16,}")
@@ -76,7 +83,7 @@ class _Layout:
 
 
 def is_table(path: Path | str) -> bool:
-    """Whether a file is a text table, by its name; ``.gz`` may follow."""
+    """Whether a file is a table, by its name; ``.gz`` may follow."""
     return Path(str(path).lower().removesuffix(".gz")).suffix in _SUFFIXES
 
 
@@ -88,6 +95,8 @@ def read_numbers(path: Path | str) -> Table:
     DataError
         If a cell is not a number, or as `read_text_table`.
     """
+    if _is_parquet(path):
+        return _numbers_of_parquet(path)
     layout = _layout(path)
     values = array("d")
     for row, cells in enumerate(_cut(layout)):
@@ -132,6 +141,8 @@ def read_text_table(path: Path | str, *, text: Collection[str] = ()) -> Table:
         If the file is not text in UTF-8, names repeat, rows differ in length, a quote is not closed
         in its cell, or separator, header or a comment can be understood in two ways.
     """
+    if _is_parquet(path):
+        return _parquet(path)
     layout = _layout(path)
     rows = list(_cut(layout))
     columns = {
@@ -139,6 +150,44 @@ def read_text_table(path: Path | str, *, text: Collection[str] = ()) -> Table:
         for name, *cells in zip(layout.names, *rows, strict=True)
     }
     return _without_row_counter(Table(pd.DataFrame(columns), layout.has_names, layout.notes))
+
+
+def _is_parquet(path: Path | str) -> bool:
+    return Path(path).suffix.lower() in _PARQUET
+
+
+def _parquet(path: Path | str) -> Table:
+    path = existing_file(path)
+    try:
+        columns = pd.read_parquet(path, engine="pyarrow")
+    except ImportError as error:
+        raise ImportError("Reading parquet files needs pyarrow: pip install pyarrow") from error
+    except (OSError, ValueError) as error:  # pyarrow's errors are kinds of these
+        raise DataError(
+            f"the file is truncated or damaged ({str(error).splitlines()[0]})",
+            fix="Copy or save it again.",
+            file=path,
+        ) from error
+    columns = columns.set_axis([str(name) for name in columns.columns], axis=1)
+    _refuse_repeated(list(columns.columns), path)
+    if not len(columns):
+        raise DataError("the table has a header but no rows", file=path)
+    return Table(columns.reset_index(drop=True), has_names=True)
+
+
+def _numbers_of_parquet(path: Path | str) -> Table:
+    table = _parquet(path)
+    is_text = [n for n, kind in table.columns.dtypes.items() if kind.kind not in "biuf"]
+    if is_text:
+        raise DataError(
+            f"column {is_text[0]!r} is not of numbers",
+            expected="numbers",
+            found=str(table.columns[is_text[0]].iloc[0]),
+            fix="Take the column out.",
+            file=path,
+            field=is_text[0],
+        )
+    return Table(table.columns.astype(np.float64), has_names=True)
 
 
 def check_named(table: Table, fix: str, *, file: object) -> None:
@@ -191,6 +240,14 @@ def typed(cells: list[str], as_text: bool) -> pd.Series:
 def _layout(path: Path | str) -> _Layout:
     path = existing_file(path)
     comment, lines, empty = _lines(path)
+    if lines[0][1].startswith(DEEPLABCUT):
+        raise DataError(
+            "this is a table of DeepLabCut, whose names stand in several lines",
+            expected="one line of names",
+            found=lines[0][1][:40],
+            fix="Join it to a recording: add_covariates(recording, path, rate_hz=FRAMES_PER_S).",
+            file=path,
+        )
     separator = _separator(path, [line for _, line in lines])
     cells, below = (
         [cell.strip() for cell in _cells_of(*line, separator, path)]
@@ -249,7 +306,31 @@ def _text(path: Path) -> str:
         raise _not_text(path, content[error.start], error.start) from error
     if "\0" in text:
         raise _not_text(path, 0, text.index("\0"))
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    is_afni = str(path).lower().removesuffix(".gz").endswith(_AFNI)
+    return _without_shorthand(text, path) if is_afni else text
+
+
+def _without_shorthand(text: str, path: Path) -> str:
+    """AFNI's table as other programs write it: N@value stands for N values, // for a comment."""
+    lines = text.replace("\\\n", " ").split("\n")
+    lines = ["#" + line[2:] if line.startswith("//") else line for line in lines]
+    rows = [line for line in lines if not line.startswith("#")]
+    counts = [int(n) for line in rows for n, _ in _REPEATED.findall(line)]
+    if sum(counts) > _MOST_REPEATS:
+        raise DataError(
+            "N@value stands for too many values",
+            expected=f"at most {_MOST_REPEATS} in a file",
+            found=sum(counts),
+            file=path,
+        )
+
+    def written_out(match: re.Match[str]) -> str:
+        return " ".join([match[2]] * int(match[1]))
+
+    return "\n".join(
+        line if line.startswith("#") else _REPEATED.sub(written_out, line) for line in lines
+    )
 
 
 def _not_text(path: Path, byte: int, at: int) -> DataError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import xarray as xr
@@ -29,6 +29,7 @@ DECONVOLVED = "deconvolved a.u."
 """Units of what a program deconvolved from fluorescence: the scale differs between cells."""
 
 OnNaN = Literal["raise", "drop_units", "interpolate", "keep"]
+Names: TypeAlias = Sequence[str] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Settled:
 
 def settle_units(
     values: np.ndarray,
-    names: Sequence[str],
+    names: Names,
     on_nan: OnNaN,
     *,
     segment: np.ndarray | None = None,
@@ -165,12 +166,14 @@ def no_cell(found: str, file: object, instead: str = "") -> DataError:
 
 def _constant(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Units with two or more values that are all equal."""
+    if not missing.any():  # without two copies of a large array
+        return np.asarray((values.max(axis=0) == values.min(axis=0)) & (len(values) > 1))
     high = np.where(missing, -np.inf, values).max(axis=0)
     low = np.where(missing, np.inf, values).min(axis=0)
     return (high == low) & ((~missing).sum(axis=0) > 1)
 
 
-def _refuse(missing: np.ndarray, constant: np.ndarray, names: Sequence[str], file: object) -> None:
+def _refuse(missing: np.ndarray, constant: np.ndarray, names: Names, file: object) -> None:
     gappy = np.atleast_1d(missing.any(axis=0))
     if gappy.any():
         first = int(np.argmax(missing.any(axis=1)))
@@ -198,7 +201,7 @@ def _count(which: np.ndarray) -> str:
     return f"{int(which.sum())} of {len(which)} units"
 
 
-def _some(names: Sequence[str], which: np.ndarray) -> str:
+def _some(names: Names, which: np.ndarray) -> str:
     chosen = [str(names[int(i)]) for i in np.flatnonzero(which)]
     return ", ".join(chosen[:5]) + (", ..." if len(chosen) > 5 else "")
 

@@ -274,7 +274,7 @@ def _voxels(stream: VolumeStream, mask: Any, chosen: np.ndarray) -> Series:
     values = np.empty((stream.n_volumes, len(flat)), dtype=np.float32)
     for row, volume in zip(values, stream, strict=True):
         row[:] = volume[flat]
-    names = [f"voxel_{i}_{j}_{k}" for i, j, k in where.tolist()]
+    names = _voxel_names(where, image.shape[:3])
     stored = as_3d(load_image(mask, is_signal=False), "mask")
     own = np.asanyarray(stored.dataobj).ravel(order="F") > 0
     share = (_nearest(image, stored)[own] >= 0).mean()
@@ -286,6 +286,15 @@ def _voxels(stream: VolumeStream, mask: Any, chosen: np.ndarray) -> Series:
         notes=notes,
         image=describe_volume(image),
     )
+
+
+def _voxel_names(where: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Names (n_voxels,) such as voxel_7_50_43, from a table of names for each axis."""
+    names = np.full(len(where), "")
+    for before, n, index in zip(("voxel_", "_", "_"), shape, where.T, strict=True):
+        of_axis = np.strings.add(before, np.arange(n).astype(str))
+        names = np.strings.add(names, of_axis[index])
+    return names
 
 
 def _centers(weights: sparse.csr_array, image: Any) -> dict[str, np.ndarray]:

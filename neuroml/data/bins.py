@@ -13,7 +13,7 @@ from neuroml._core.validation import list_some, session_slices
 from neuroml.data._units import are_counts
 from neuroml.exceptions import DataError
 
-__all__ = ["bin_time"]
+__all__ = ["bin_time", "check_how", "samples_per_bin"]
 
 _TOLERANCE = 1e-3
 """By how much of itself a width may miss a whole number of samples: rates are rounded."""
@@ -61,8 +61,8 @@ def bin_time(
     ([1.0, 2.0], [0.1, 0.3])
     """
     subject = name_of(recording)
-    _check_how(recording, how)
-    size = _samples_per_bin(recording, bin_s)
+    check_how(recording, how)
+    size = samples_per_bin(recording, bin_s)
     parts = session_slices(recording["segment"].values)
     first = [
         np.arange(part.start, part.start + (part.stop - part.start) // size * size, size)
@@ -100,7 +100,7 @@ def bin_time(
     return validate_recording(binned.assign_attrs(dropped=[*recording.attrs["dropped"], *notes]))
 
 
-def _check_how(recording: xr.Dataset, how: str) -> None:
+def check_how(recording: xr.Dataset, how: str) -> None:
     """Refuse the mean of counts, which is no count, and the sum of a level, which is no level."""
     if how not in ("mean", "sum"):
         raise DataError("unknown way to join samples", expected=("mean", "sum"), found=repr(how))
@@ -120,7 +120,8 @@ def _check_how(recording: xr.Dataset, how: str) -> None:
         )
 
 
-def _samples_per_bin(recording: xr.Dataset, bin_s: float) -> int:
+def samples_per_bin(recording: xr.Dataset, bin_s: float) -> int:
+    """How many samples a bin has, if they are a whole number."""
     rate, subject = recording.attrs["rate_hz"], name_of(recording)
     if rate is None or recording.attrs["time_axis"] != "seconds":
         raise DataError(

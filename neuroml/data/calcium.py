@@ -1,4 +1,4 @@
-"""Calcium traces: array files, Suite2p and NWB to recordings; neuropil and dF/F."""
+"""Traces of cells: array files, Suite2p, CaImAn, NWB and pynapple to recordings."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
-from scipy.ndimage import percentile_filter
 
 from neuroml._core.files import sha256_of_file
-from neuroml._core.recording import RecordingKey, make_recording, name_of
-from neuroml._core.validation import session_slices
-from neuroml.data._arrays import read_array
+from neuroml._core.recording import RecordingKey, make_recording
+from neuroml.data._arrays import StoredArray, read_array
 from neuroml.data._caiman import is_caiman, read_caiman
 from neuroml.data._matrix import Matrix, may_be_seconds, read_matrix, read_vector
 from neuroml.data._nwb import read_roi_series
+from neuroml.data._pynapple import PynappleFile, is_pynapple, read_pynapple
 from neuroml.data._tables import is_table
 from neuroml.data._time import rate_and_segments
-from neuroml.data._units import DECONVOLVED, OnNaN, no_cell, settle_units, with_signal
+from neuroml.data._units import DECONVOLVED, OnNaN, no_cell, settle_units
 from neuroml.exceptions import DataError
 
-__all__ = ["delta_f_over_f", "read_traces", "subtract_neuropil"]
+__all__ = ["read_traces"]
 
 _SLOWEST_HZ = 0.1
 """No microscope is so slow; seconds taken from milliseconds are."""
@@ -48,8 +47,10 @@ def read_traces(  # noqa: PLR0913 - one keyword for each thing a file may leave 
     Parameters
     ----------
     path : path-like
-        A table (csv, tsv, txt), an array file (npy, npz, h5, or mat of v5 to v7.3), an NWB file
-        (extra ``nwb``), a plane folder of Suite2p, or an HDF5 file of CaImAn's results.
+        A table (csv, tsv, txt, or parquet, which needs pyarrow), an array file (npy, npz, h5, or
+        mat of v5 to v7.3) of several traces or of one, an NWB file (extra ``nwb``), a plane folder
+        of Suite2p, an HDF5 file of CaImAn's results, or the npz file of a pynapple ``Tsd`` or
+        ``TsdFrame``, whose segments end where its time support does.
     rate_hz : float, optional
         Frames per second. Suite2p needs it, or ``time``: its own settings are stored in a form
         that is not safe to load.
@@ -104,7 +105,7 @@ def read_traces(  # noqa: PLR0913 - one keyword for each thing a file may leave 
     (100, 3)
     """
     path = Path(path)
-    neuropil = None
+    neuropil, support = None, None
     _check_options(path, time, units_first)
     _check_time_axis(path, rate_hz, time, time_axis)
     if path.is_dir():
@@ -117,6 +118,9 @@ def read_traces(  # noqa: PLR0913 - one keyword for each thing a file may leave 
     elif path.is_file() and is_caiman(path):
         matrix, rate_hz, value_units = read_caiman(path, variable, rate_hz)
         matrix = _chosen(matrix, units)
+    elif variable is None and _is_own_clock(time) and is_pynapple(path):
+        saved = read_pynapple(path, spikes=False)
+        matrix, time, support = _from_pynapple(saved, units, path), saved.time, saved.intervals
     else:
         if isinstance(time, str) and not is_table(path):
             time = read_vector(path, time)
@@ -128,6 +132,7 @@ def read_traces(  # noqa: PLR0913 - one keyword for each thing a file may leave 
         segment = None
     else:
         rate_hz, segment = _clock(time, rate_hz, path)
+        segment = _supported(time, segment, support)
     settled = settle_units(matrix.values, names, on_nan, segment=segment, file=path)
     variables = {}
     if neuropil is not None:
@@ -230,6 +235,35 @@ def _from_array(
     return matrix, matrix.side[side[0]].to_numpy() if side else clock
 
 
+def _is_own_clock(time: str | ArrayLike | None) -> bool:
+    """Whether no other timestamps are given than those that pynapple names so."""
+    return time is None or (isinstance(time, str) and time == "t")
+
+
+def _from_pynapple(saved: PynappleFile, units: Sequence[str] | None, path: Path) -> Matrix:
+    """The traces by the names of their columns; names to give, where they cannot be read."""
+    values = np.asarray(saved.values)
+    if saved.names is not None:
+        return _chosen(Matrix(values, saved.names), units)
+    if units is None or len(units) != values.shape[1]:
+        raise DataError(
+            "the names of the columns cannot be read safely",
+            expected=f"units= with {values.shape[1]} names",
+            found=units,
+            file=path,
+            field="units",
+        )
+    return Matrix(values, list(units))
+
+
+def _supported(time: ArrayLike, segment: np.ndarray, support: np.ndarray | None) -> np.ndarray:
+    """Ids of stretches which also end where the time support does."""
+    if support is None or not len(support):
+        return segment
+    epoch = np.searchsorted(support[:, 0], np.asarray(time), side="right")
+    return np.r_[0, np.cumsum((np.diff(epoch) != 0) | (np.diff(segment) != 0))]
+
+
 def _chosen(series: Matrix, units: Sequence[str] | None) -> Matrix:
     """The named units of a series that names its own."""
     if units is None:
@@ -283,7 +317,8 @@ def _suite2p(
     matrix = Matrix(values.T, [f"roi{i}" for i in range(len(values))])
     is_cell = None
     if (folder / "iscell.npy").is_file():
-        is_cell = _rois_by_frames(folder / "iscell.npy")[:, 0] > 0
+        flags = read_array(folder / "iscell.npy", None, _is_list_of_flags, "a flag per region")
+        is_cell = np.reshape(flags, (len(flags), -1))[:, 0] > 0
         _same_rois(len(is_cell), len(values), folder / "iscell.npy")
     matrix = _cells(matrix, is_cell, units, "Suite2p", folder)
     if variable not in (None, "F") or not (folder / "Fneu.npy").is_file():
@@ -300,138 +335,10 @@ def _rois_by_frames(path: Path) -> np.ndarray:
     )
 
 
+def _is_list_of_flags(array: StoredArray) -> bool:
+    return array.kind == "numbers" and len(array.shape) in (1, 2)
+
+
 def _same_rois(found: object, expected: object, path: Path) -> None:
     if found != expected:
         raise DataError("the file does not fit F.npy", expected=expected, found=found, file=path)
-
-
-def subtract_neuropil(recording: xr.Dataset, weight: float = 0.7) -> xr.Dataset:
-    r"""Subtract the weighted neuropil signal, :math:`F - w\,F_{neu}`.
-
-    Parameters
-    ----------
-    recording : Dataset
-        With a variable ``neuropil (time, unit)``, as `read_traces` makes of a Suite2p folder.
-    weight : float
-        The :math:`w` of the equation, in [0, 1].
-
-    Returns
-    -------
-    xarray.Dataset
-        A new recording without the variable ``neuropil``.
-
-    Raises
-    ------
-    DataError
-        If there is no neuropil, or the weight is not in [0, 1].
-
-    References
-    ----------
-    Chen, T.-W. et al. (2013). Ultrasensitive fluorescent proteins for imaging neuronal activity.
-    Nature 499, 295-300. Suite2p uses the same weight by default.
-
-    Examples
-    --------
-    >>> import numpy as np, xarray as xr
-    >>> from neuroml.data import make_recording, subtract_neuropil
-    >>> halo = xr.DataArray([[1.0], [2.0]], dims=("time", "unit"))
-    >>> recording = make_recording(
-    ...     [[5.0], [7.0]], modality="calcium", variables={"neuropil": halo}
-    ... )
-    >>> subtract_neuropil(recording, 0.5).signal.values.ravel().tolist()
-    [4.5, 6.0]
-    """
-    if "neuropil" not in recording:
-        raise DataError(
-            "the recording has no neuropil signal",
-            expected="a variable neuropil (time, unit)",
-            found=", ".join(map(str, recording.data_vars)),
-            fix="Subtract it before any other step: what rescales the signal leaves it out.",
-            subject=name_of(recording),
-        )
-    if not 0 <= weight <= 1:
-        raise DataError("weight is not a fraction", expected="0 to 1", found=weight, field="weight")
-    corrected = recording["signal"] - weight * recording["neuropil"]
-    return recording.drop_vars("neuropil").assign(signal=corrected)
-
-
-def delta_f_over_f(
-    recording: xr.Dataset, *, percentile: float = 20.0, window_s: float | None = None
-) -> xr.Dataset:
-    r"""Relative change of fluorescence, :math:`(F - F_0) / F_0`.
-
-    Parameters
-    ----------
-    recording : Dataset
-        Raw fluorescence, above zero.
-    percentile : float
-        The baseline :math:`F_0` is this percentile of each unit's values...
-    window_s : float, optional
-        ...in a window of so many seconds centered on the sample, or if None in the whole segment.
-
-    Returns
-    -------
-    xarray.Dataset
-        A new recording with value_units "dF/F". Each segment has a baseline of its own, from its
-        own samples.
-
-    Raises
-    ------
-    DataError
-        If a baseline is not above zero, the signal is dF/F already, or the recording has no rate
-        to measure the window with.
-
-    References
-    ----------
-    Jia, H., Rochefort, N. L., Chen, X. & Konnerth, A. (2011). In vivo two-photon imaging of
-    sensory-evoked dendritic calcium signals in cortical neurons. Nature Protocols 6, 28-35.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from neuroml.data import delta_f_over_f, make_recording
-    >>> recording = make_recording([[2.0], [2.0], [3.0]], rate_hz=1.0, modality="calcium")
-    >>> delta_f_over_f(recording).signal.values.ravel().tolist()
-    [0.0, 0.0, 0.5]
-    """
-    subject = name_of(recording)
-    if recording.attrs["value_units"] == "dF/F":
-        raise DataError("the signal is dF/F already", subject=subject, field="value_units")
-    if not 0 <= percentile <= 100:
-        raise DataError("not a percentile", expected="0 to 100", found=percentile)
-    rate = recording.attrs["rate_hz"]
-    if window_s is not None and (rate is None or window_s * rate < 1):
-        raise DataError(
-            "the window is shorter than a sample, or the recording has no rate",
-            expected="window_s of at least one sample",
-            found=f"{window_s} s at {rate} Hz",
-            subject=subject,
-            field="window_s",
-        )
-    values = recording["signal"].values
-    baseline = np.empty_like(values)
-    for part in session_slices(recording["segment"].values):
-        if window_s is None:
-            baseline[part] = np.percentile(values[part], percentile, axis=0)
-        else:
-            size = min(round(window_s * rate), part.stop - part.start)
-            baseline[part] = _running_percentile(values[part], percentile, size)
-    low = (baseline <= 0).any(axis=0)
-    if low.any():
-        raise DataError(
-            "the baseline is not above zero, so dF/F has no meaning",
-            expected="raw fluorescence above 0",
-            found=f"{int(low.sum())} units, such as {recording['unit'].values[low][0]}",
-            fix="Use a smaller neuropil weight, add the camera's offset back, or drop the units.",
-            subject=subject,
-            field="signal",
-        )
-    changed = with_signal(recording, (values - baseline) / baseline)
-    return changed.assign_attrs(value_units="dF/F")
-
-
-def _running_percentile(values: np.ndarray, percentile: float, size: int) -> np.ndarray:
-    """Percentile of each unit in a window of ``size`` samples around each sample."""
-    columns = np.ascontiguousarray(values.T)  # SciPy's filter is a hundred times faster in 1-D
-    filtered = [percentile_filter(unit, percentile, size=size, mode="nearest") for unit in columns]
-    return np.column_stack(filtered)

@@ -13,7 +13,7 @@ from neuroml._core.validation import session_slices
 from neuroml.data._units import with_signal
 from neuroml.exceptions import DataError
 
-__all__ = ["clean"]
+__all__ = ["checked_band", "clean"]
 
 _DISPLACEMENT = "framewise_displacement"
 _PADDING = {0: 0, 1: 18, 2: 33}
@@ -83,7 +83,7 @@ def clean(
     values = recording["signal"].values
     present = ~np.isnan(values).all(axis=0)
     _check_finite(values[:, present], "signal", subject)
-    band = _checked_band(recording, high_pass_hz, low_pass_hz)
+    band = checked_band(recording, high_pass_hz, low_pass_hz)
     bad = _bad_frames(recording, scrub)
     names = _confound_names(recording, confounds, scrub)
     nuisance = recording["confounds"].sel(confound=names).values if names else None
@@ -201,7 +201,7 @@ def _check_finite(values: np.ndarray, field: str, subject: str) -> None:
         )
 
 
-def _checked_band(
+def checked_band(
     recording: xr.Dataset, high_pass_hz: float | None, low_pass_hz: float | None
 ) -> dict[str, float]:
     """Keywords of nilearn's filter, empty if there is nothing to filter."""

@@ -15,13 +15,15 @@ from neuroml._core.recording import name_of, validate_recording
 from neuroml._core.validation import did_you_mean, list_some, session_slices
 from neuroml.data._columns import as_numbers, is_of_numbers, refuse_decimal_commas
 from neuroml.data._matrix import may_be_seconds
+from neuroml.data._poses import is_pose_file, read_poses
 from neuroml.data._tables import read_text_table
 from neuroml.data._time import GAP, clock_of
 from neuroml.exceptions import DataError
 
-__all__ = ["add_covariates"]
+__all__ = ["add_covariates", "check_clock"]
 
 _TOLERANCE_S = 1e-6
+_ROW_TIME = "seconds of the row"
 _NO_WORD = "n/a"
 """A missing word, as BIDS writes it: a text variable has no NaN that every format can store."""
 
@@ -30,9 +32,11 @@ def add_covariates(
     recording: xr.Dataset,
     table: pd.DataFrame | Path | str,
     *,
-    time: str,
+    time: str | None = None,
     columns: Sequence[str] | None = None,
     how: Literal["previous", "linear"] = "previous",
+    rate_hz: float | None = None,
+    min_likelihood: float | None = None,
 ) -> xr.Dataset:
     """Join behavior or stimuli to a recording by time.
 
@@ -41,8 +45,12 @@ def add_covariates(
     recording : Dataset
         With time in seconds on the table's clock.
     table : DataFrame or path-like
-        One row per moment, in order of time; text tables are read.
-    time : str
+        One row per moment, in order of time; tables (csv, tsv, txt, or parquet, which needs
+        pyarrow) are read, and so are the CSV files of DeepLabCut and the analysis files (HDF5) of
+        SLEAP, with a row per video frame: their columns are ``nose_x``, ``nose_y`` and
+        ``nose_likelihood`` (SLEAP: ``nose_score``), with the animal before them if there are
+        several.
+    time : str, optional
         The column of the moments, in seconds.
     columns : sequence of str, optional
         The columns to join; all but ``time`` if not given.
@@ -53,6 +61,12 @@ def add_covariates(
         drawn across a gap: if the two rows are more than 1.5 times the table's median step apart,
         or if one of them lies in the time of another segment of the recording. A missing value in
         a row (NaN) is missing on its samples, and on the line to either side.
+    rate_hz : float, optional
+        In place of ``time``: rows per second, such as the frames of a video whose first one was
+        taken at 0 s on the recording's clock.
+    min_likelihood : float, optional
+        Tracked positions with a lower likelihood (SLEAP: score) are missing, and the likelihoods
+        are not joined.
 
     Returns
     -------
@@ -83,7 +97,11 @@ def add_covariates(
     """
     if how not in ("previous", "linear"):
         raise DataError("unknown way to join", expected=("previous", "linear"), found=repr(how))
-    rows, file = _rows(table)
+    check_clock(time, rate_hz)
+    rows, file = _rows(table, min_likelihood)
+    if rate_hz is not None:
+        rows = rows.assign(**{_ROW_TIME: np.asarray(rows.index, dtype=np.float64) / rate_hz})
+    time, rows = time or _ROW_TIME, rows.reset_index(drop=True)
     names = _chosen(recording, rows, time, columns, file)
     moments = _moments(rows[time], file)
     at = clock_of(recording)
@@ -113,7 +131,32 @@ def add_covariates(
     )
 
 
-def _rows(table: pd.DataFrame | Path | str) -> tuple[pd.DataFrame, Path | None]:
+def check_clock(time: str | None, rate_hz: float | None) -> None:
+    """Refuse rows whose moments are not given, or given twice."""
+    if (time is None) == (rate_hz is None):
+        raise DataError(
+            "it is not known when the rows were taken",
+            expected="time=, a column of seconds, or rate_hz=, rows per second from 0 s on",
+            found="neither" if time is None else "both",
+            field="time",
+        )
+    if rate_hz is not None and not (np.isfinite(rate_hz) and rate_hz > 0):
+        raise DataError("rate_hz is not a frequency", expected="> 0", found=rate_hz)
+
+
+def _rows(
+    table: pd.DataFrame | Path | str, min_likelihood: float | None
+) -> tuple[pd.DataFrame, Path | None]:
+    """The rows, by frame where they are those of a video."""
+    if not isinstance(table, pd.DataFrame) and is_pose_file(Path(table)):
+        return read_poses(Path(table), min_likelihood), Path(table)
+    if min_likelihood is not None:
+        raise DataError(
+            "min_likelihood is for tracked positions",
+            expected="a CSV file of DeepLabCut, or an analysis file of SLEAP",
+            found="another table",
+            field="min_likelihood",
+        )
     if isinstance(table, pd.DataFrame):
         return table.reset_index(drop=True), None
     return read_text_table(table).columns, Path(table)

@@ -11,7 +11,7 @@ from neuroml._core.validation import session_slices
 from neuroml.data._units import are_counts, is_deconvolved, with_signal
 from neuroml.exceptions import DataError
 
-__all__ = ["detect_events"]
+__all__ = ["check_signal", "checked_threshold", "detect_events"]
 
 _THRESHOLD_SD = 3.0
 _TO_SD = 1 / 0.6744897501960817
@@ -100,15 +100,8 @@ def detect_events(recording: xr.Dataset, *, threshold: float | None = None) -> x
     >>> np.flatnonzero(detect_events(recording).signal.values).tolist()
     [50, 120, 200]
     """
-    n_sd = _THRESHOLD_SD if threshold is None else threshold
-    if not (np.isfinite(n_sd) and n_sd > 0):
-        raise DataError(
-            "threshold is not a number of standard deviations",
-            expected="> 0",
-            found=threshold,
-            field="threshold",
-        )
-    sparse = _check_signal(recording)
+    n_sd = checked_threshold(threshold)
+    sparse = check_signal(recording)
     values = recording["signal"].values.astype(np.float64)
     stretches = [_finite_runs(unit, recording["segment"].values) for unit in values.T]
     about = {}
@@ -132,6 +125,19 @@ def detect_events(recording: xr.Dataset, *, threshold: float | None = None) -> x
     return validate_recording(found.assign_attrs(value_units="count", **about))
 
 
+def checked_threshold(threshold: float | None) -> float:
+    """The smallest event in standard deviations of the noise."""
+    n_sd = _THRESHOLD_SD if threshold is None else threshold
+    if not (np.isfinite(n_sd) and n_sd > 0):
+        raise DataError(
+            "threshold is not a number of standard deviations",
+            expected="> 0",
+            found=threshold,
+            field="threshold",
+        )
+    return n_sd
+
+
 def _onsets(is_step: np.ndarray, rate_hz: float | None) -> np.ndarray:
     """The first of the steps that belong to one rise."""
     dead = max(1, round(_RISE_S * rate_hz)) if rate_hz else 1
@@ -143,7 +149,7 @@ def _onsets(is_step: np.ndarray, rate_hz: float | None) -> np.ndarray:
     return onsets
 
 
-def _check_signal(recording: xr.Dataset) -> bool:
+def check_signal(recording: xr.Dataset) -> bool:
     """Whether the signal is deconvolved; refused if it is neither that nor dF/F."""
     units, subject = recording.attrs["value_units"], name_of(recording)
     if are_counts(recording) or recording.attrs["modality"] != "calcium":

@@ -12,12 +12,16 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from neuroml._core.validation import list_some
+from neuroml.data._alf import is_alf
 from neuroml.data._arrays import ARRAY_SUFFIXES, existing_file, list_arrays
 from neuroml.data._caiman import is_caiman
 from neuroml.data._matrix import is_matrix
 from neuroml.data._nifti import image_problems, is_image, parse_image
 from neuroml.data._nwb import has_units, list_roi_series
 from neuroml.data._phy import is_phy
+from neuroml.data._poses import is_tracked, read_poses
+from neuroml.data._pynapple import SPIKE_TYPES, is_pynapple, saved_type
 from neuroml.data._readers_tried import FileReport, as_problem, try_one, try_readers
 from neuroml.data._surfaces import describe_surface, is_surface_file, write_full_mask
 from neuroml.data._tables import is_table, read_text_table
@@ -82,13 +86,16 @@ def _describer(path: Path) -> Callable[[FileReport], None]:
         return _describe_image
     if suffix == ".nwb":
         return _describe_nwb
+    if is_tracked(path):
+        return _describe_poses
     if is_table(path):
         return _describe_table
     if suffix in ARRAY_SUFFIXES:
         return _describe_arrays
     raise DataError(
         f"neuroml does not know files that end in {suffix!r}",
-        expected=f".nii, .nii.gz, .csv, .tsv, .txt, .nwb, {', '.join(ARRAY_SUFFIXES)}",
+        expected=".nii, .nii.gz, .csv, .tsv, .txt, .1D, .parquet, .nwb, "
+        f"{', '.join(ARRAY_SUFFIXES)}",
     )
 
 
@@ -157,7 +164,7 @@ def _dtype(image: Any) -> str:
 
 
 def _describe_table(report: FileReport) -> None:
-    report.kind = "a text table"
+    report.kind = "a table"
     table = read_text_table(report.path)
     columns = table.columns
     names = [str(name) for name in columns.columns]
@@ -187,7 +194,25 @@ def _describe_table(report: FileReport) -> None:
     )
 
 
+def _describe_poses(report: FileReport) -> None:
+    report.kind = "body parts that DeepLabCut or SLEAP tracked"
+    table = read_poses(report.path)
+    report.facts.append(
+        f"It has {len(table)} frames and {table.shape[1]} columns: {list_some(list(table))}."
+    )
+    report.advice = (
+        "Join it to a recording with neuroml.data.add_covariates(recording, path, rate_hz=..., "
+        "min_likelihood=...)."
+    )
+
+
 def _describe_arrays(report: FileReport) -> None:
+    if is_pynapple(report.path):
+        report.kind = "a file of pynapple"
+        holds_spikes = saved_type(report.path) in SPIKE_TYPES
+        reader = read_spikes if holds_spikes else read_traces
+        report.advice = f"Read it with neuroml.data.{reader.__name__}(path)."
+        return try_readers(report, [reader])
     if is_caiman(report.path):
         report.kind = "results of CaImAn"
         report.advice = "Read it with neuroml.data.read_traces(path)."
@@ -248,8 +273,9 @@ def _describe_folder(report: FileReport) -> None:
         try_readers(report, [read_traces], rate_hz=1.0)
         report.advice = "Read it with neuroml.data.read_traces(path, rate_hz=...)."
         return
-    if is_phy(report.path):
-        report.kind = "a folder of Kilosort or phy"
+    if is_phy(report.path) or is_alf(report.path):
+        is_named = is_alf(report.path)
+        report.kind = "a folder in ALF's naming" if is_named else "a folder of Kilosort or phy"
         try_readers(report, [read_spikes])
         report.advice = "Read it with neuroml.data.read_spikes(path, bin_s=...)."
         return
@@ -263,7 +289,7 @@ def _describe_folder(report: FileReport) -> None:
     raise DataError(
         "neuroml does not know this kind of folder",
         expected="a file, a plane folder of Suite2p (F.npy), of Kilosort or phy (spike_times.npy), "
-        "or BIDS (sub-*)",
+        "of ALF (spikes.times.npy), or BIDS (sub-*)",
         found=", ".join(sorted(part.name for part in report.path.iterdir())[:8]) or "nothing",
     )
 

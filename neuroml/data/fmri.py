@@ -139,7 +139,7 @@ def read_fmri(  # noqa: PLR0913 - one keyword for each thing that a file may not
     table, outlier = _confounds(confounds, series, path)
     recording = make_recording(
         settled.values,
-        units=[series.names[i] for i in settled.kept],
+        units=np.asarray(series.names)[settled.kept],
         rate_hz=rate_hz,
         modality="fmri",
         value_units="BOLD a.u.",

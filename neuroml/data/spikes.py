@@ -15,10 +15,12 @@ import xarray as xr
 
 from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import RecordingKey, make_recording
+from neuroml.data._alf import is_alf, main_file, read_alf_spikes
 from neuroml.data._arrays import StoredArray, existing_file, list_arrays, read_array
 from neuroml.data._nwb import read_unit_spikes
 from neuroml.data._observed import cut_to, is_observed, merged
 from neuroml.data._phy import is_phy, read_phy
+from neuroml.data._pynapple import is_pynapple, read_pynapple
 from neuroml.data._tables import is_table, read_numbers, read_text_table
 from neuroml.data._units import check_unique
 from neuroml.exceptions import DataError
@@ -64,7 +66,8 @@ def read_spikes(  # noqa: PLR0913 - one keyword for each thing a file may leave 
         columns in this order, or one column for one unit; an npz file with one array per unit; a
         mat or h5 file with one array per unit or a cell array (see ``variable``); an NWB file
         (extra ``nwb``); a folder of Kilosort or phy, whose units are named by the ids of their
-        clusters; a mapping of unit names to arrays; a pynapple ``TsGroup`` or ``Ts``.
+        clusters; a folder in the naming of ALF (``spikes.times.npy``, as IBL shares them); a
+        mapping of unit names to arrays; a pynapple ``TsGroup`` or ``Ts``, or the npz file of one.
         Times are seconds, unless ``time_unit_s`` says otherwise. Those of Kilosort number samples,
         at the rate in ``params.py``, which is read as text.
     bin_s : float
@@ -89,7 +92,8 @@ def read_spikes(  # noqa: PLR0913 - one keyword for each thing a file may leave 
     labels : sequence of str, optional
         The clusters of a Kilosort or phy folder to take, by the label that ``cluster_group.tsv``
         gives them, or where it gives none ``cluster_KSLabel.tsv``: "good", "mua", "noise" or
-        "unsorted" (no label); ``("all",)`` takes every cluster. ``("good",)`` if not given.
+        "unsorted" (no label); ``("all",)`` takes every cluster. ``("good",)`` if not given. In
+        ALF, "good" are clusters whose ``label`` in ``clusters.metrics`` is 1.
     key : tuple of str
         (subject, session, run).
 
@@ -163,7 +167,9 @@ def read_spikes(  # noqa: PLR0913 - one keyword for each thing a file may leave 
 def _fingerprint(path: Path | None) -> str:
     if path is None:
         return ""
-    return sha256_of_file(path / "spike_times.npy" if path.is_dir() else path)
+    if path.is_dir():
+        path = main_file(path) if is_alf(path) else path / "spike_times.npy"
+    return sha256_of_file(path)
 
 
 def bin_edges(start_s: float, stop_s: float, bin_s: float) -> np.ndarray:
@@ -389,7 +395,7 @@ def _trains(
         return _from_folder(Path(source), ("good",) if labels is None else labels, time_unit_s)
     if labels is not None:
         raise DataError(
-            "only folders of Kilosort and phy label their clusters",
+            "only folders of Kilosort, phy and ALF label their clusters",
             expected="labels=None",
             found=labels,
             fix="Choose units with units=.",
@@ -418,10 +424,13 @@ def _trains(
 
 def _from_folder(folder: Path, labels: Sequence[str], time_unit_s: float | None) -> _Found:
     """Kilosort's and phy's clusters, in seconds if the folder knows its rate."""
+    if is_alf(folder):
+        trains, notes = read_alf_spikes(folder, labels)
+        return _Found(trains, True, notes=notes)
     if not is_phy(folder):
         raise DataError(
             "this is not a folder of Kilosort or phy",
-            expected="spike_times.npy in it",
+            expected="spike_times.npy in it, or spikes.times.npy (ALF)",
             found="no such file",
             file=folder,
         )
@@ -460,6 +469,9 @@ def _from_file(path: Path, variable: str | None) -> _Found:
     if path.suffix.lower() == ".nwb":
         units = read_unit_spikes(path)
         return _Found(units.trains, observed=units.observed or {}, notes=units.notes)
+    if variable is None and is_pynapple(path):
+        saved = read_pynapple(path, spikes=True)
+        return _Found(saved.trains, True, dict.fromkeys(saved.trains, saved.intervals))
     trains = _from_arrays(path, variable)
     for name, times in trains.items():
         _check_order(name, times, path)

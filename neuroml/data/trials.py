@@ -14,6 +14,7 @@ import xarray as xr
 from neuroml._core.files import sha256_of_file
 from neuroml._core.recording import break_points, make_recording
 from neuroml._core.validation import did_you_mean, list_some
+from neuroml.data._alf import is_alf_trials, read_alf_trials
 from neuroml.data._arrays import existing_file
 from neuroml.data._columns import as_numbers, coded, is_of_numbers, refuse_decimal_commas
 from neuroml.data._history import history_of
@@ -32,7 +33,6 @@ __all__ = ["letters_of", "numbers_trials", "read_trial_table", "read_trials"]
 _TRIAL_NUMBERS = {"trial", "trialnumber", "trialnum", "trialno", "trialindex"}
 _PARTS = {"subject": {"subject", "subjectid"}, "session": {"session", "sessionid"}}
 """Columns that may not be passed over in silence, by their letters in lower case."""
-_PARQUET = (".parquet", ".pq")
 
 
 def read_trials(
@@ -52,10 +52,11 @@ def read_trials(
     ----------
     path : path-like or DataFrame
         A table (csv, tsv, txt, or parquet, which needs pyarrow) whose columns have names, with the
-        trials of a session in the order in which they took place.
+        trials of a session in the order in which they took place; or a folder in the naming of ALF
+        (``_ibl_trials.choice.npy``, ... or ``_ibl_trials.table.pqt``).
     y : str
         The column to explain: the choice, or a reaction time. Numbers stay as they are; labels are
-        coded 0, 1, ... in sorted order over the whole table.
+        coded 0, 1, ... in sorted order over the whole table, and so are choices of -1 and 1.
     inputs : sequence of str, optional
         Columns of numbers that become the recordings' covariates; by default all but ``y``, the
         subjects and the sessions. Columns of text are then left out, with a note.
@@ -142,7 +143,7 @@ def read_trials(
             segment=pd.factorize(when[own])[0],
             dropped=[*table.notes, *left_out],
             source=str(file or ""),
-            sha256=sha256_of_file(file) if file else "",
+            sha256=sha256_of_file(file) if file and file.is_file() else "",
         )
         about = {"sessions": list(dict.fromkeys(when[own]))} if session else {}
         recordings.append(recording.assign_attrs(about | ({"classes": classes} if classes else {})))
@@ -154,22 +155,18 @@ def read_trial_table(path: Path | str | pd.DataFrame, text: list[str]) -> tuple[
     if isinstance(path, pd.DataFrame):
         columns = path.set_axis([str(name) for name in path.columns], axis=1)
         return _checked(Table(columns.reset_index(drop=True), True), None), None
+    if is_alf_trials(Path(path)):
+        return _checked(Table(read_alf_trials(Path(path)), True), Path(path)), Path(path)
     file = existing_file(path)
     if is_table(file):
         return _checked(read_text_table(file, text=[name.lower() for name in text]), file), file
-    if file.suffix.lower() not in _PARQUET:
-        raise DataError(
-            "this is not a table of trials",
-            expected="csv, tsv, txt or parquet",
-            found=file.suffix or "no suffix",
-            fix="Read it with pandas, and pass the DataFrame.",
-            file=file,
-        )
-    try:
-        columns = pd.read_parquet(file, engine="pyarrow")
-    except ImportError as error:
-        raise ImportError("Reading parquet files needs pyarrow: pip install pyarrow") from error
-    return _checked(Table(columns.reset_index(drop=True), True), file), file
+    raise DataError(
+        "this is not a table of trials",
+        expected="csv, tsv, txt or parquet, or a folder with _ibl_trials.*.npy",
+        found=file.suffix or "no suffix",
+        fix="Read it with pandas, and pass the DataFrame.",
+        file=file,
+    )
 
 
 def _checked(table: Table, file: Path | None) -> Table:
@@ -320,6 +317,8 @@ def _target(
 
     values, classes = coded(column.mask(column.map(is_missed)), file)
     levels = np.unique(values[~np.isnan(values)])
+    if levels.tolist() == [-1, 1]:  # two sides, not amounts: what they are coded by is kept
+        values, classes = (values + 1) / 2, ["-1", "1"]
     if len(levels) < 2:
         raise DataError(
             "y has fewer than two different values",

@@ -109,8 +109,10 @@ class MemorylessPopulation(SwitchingPopulationGLM):
     Rates still depend on the spikes before.
     """
 
-    def _problem(self, counts: np.ndarray, sessions: np.ndarray) -> Any:
-        problem = super()._problem(counts, sessions)
+    def _problem(
+        self, counts: np.ndarray, sessions: np.ndarray, covariates: np.ndarray | None = None
+    ) -> Any:
+        problem = super()._problem(counts, sessions, covariates)
         return problem._replace(starts=np.arange(len(counts) + 1))  # every bin is a first one
 
 

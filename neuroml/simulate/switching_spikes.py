@@ -45,12 +45,14 @@ def draw_counts(
     Parameters
     ----------
     states : ndarray of int of shape (n_bins,)
-    intercept : ndarray of shape (n_states, n_units)
+    intercept : ndarray of shape (n_bins, n_units)
+        In every bin, with all that drives the units but their history.
     weights : ndarray of shape (n_states, n_units, n_units)
         Entry k, i, j acts from unit j on unit i.
     filters : ndarray of shape (n_units, n_lags)
         Filters of the sending units; column l is lag l + 1.
-    link : {"softplus", "exp", "sigmoid"}
+    link : {"softplus", "exp", "sigmoid", "bernoulli"}
+        The last draws 0 or 1, by the sigmoid.
     rng : Generator
 
     Returns
@@ -65,10 +67,11 @@ def draw_counts(
     n_units, n_lags = filters.shape
     recent = np.zeros((n_lags, n_units))
     counts = np.empty((len(states), n_units))
+    rate_of = LINKS["sigmoid" if link == "bernoulli" else link]
     for t, k in enumerate(states):
         drive = (filters.T * recent).sum(axis=0)
         # exp overflows above 709
-        rates = LINKS[link](np.minimum(intercept[k] + weights[k] @ drive, 700.0))
+        rates = rate_of(np.minimum(intercept[t] + weights[k] @ drive, 700.0))
         if not (rates <= _HIGHEST_RATE).all():
             raise DataError(
                 f"firing rates explode in bin {t}",
@@ -77,7 +80,7 @@ def draw_counts(
                 fix="Use weaker couplings, or the sigmoid link.",
                 field="weights",
             )
-        counts[t] = rng.poisson(rates)
+        counts[t] = rng.random(n_units) < rates if link == "bernoulli" else rng.poisson(rates)
         recent = np.concatenate([counts[t : t + 1], recent[:-1]])
     return counts
 
@@ -164,7 +167,7 @@ def make_switching_spikes(  # noqa: PLR0913 - one keyword per part of the design
     np.fill_diagonal(transition, stay if n_states > 1 else 1.0)
     falling = np.exp(-np.arange(1, n_lags + 1))
     filters = np.tile(falling / falling.sum(), (n_units, 1))
-    every = np.tile(intercept, (n_states, 1))
+    every = np.tile(intercept, (n_bins, 1))
     states = [draw_states(transition, n_bins, rng) for rng in session_rngs]
     spikes = [
         draw_counts(path, every, weights, filters, link, rng)

@@ -122,9 +122,7 @@ class SwitchingModel(Estimator):
         -------
         ndarray of int of shape (n_bins,)
         """
-        problem, model = self._arrange(X, y, sessions, groups), self._model()
-        log_prob = problem.observations.log_prob(model.emissions, problem.design)
-        return inference.viterbi(log_prob.T, *chain_arguments(problem, model.chain))[0]
+        return self._path(self._arrange(X, y, sessions, groups))
 
     def predict_proba(
         self,
@@ -145,8 +143,7 @@ class SwitchingModel(Estimator):
         -------
         ndarray of shape (n_bins, n_states)
         """
-        problem = self._arrange(X, y, sessions, groups)
-        return smooth_model(problem, self._model()).posterior
+        return smooth_model(self._arrange(X, y, sessions, groups), self._model()).posterior
 
     def filter_proba(
         self,
@@ -197,7 +194,9 @@ class SwitchingModel(Estimator):
         DataError
             As `fit`, and if nothing is observed, or there are no usable weights.
         """
-        problem = self._arrange(X, self._required(y), sessions, groups)
+        return self._score(self._arrange(X, self._required(y), sessions, groups), sample_weight)
+
+    def _score(self, problem: Problem, sample_weight: ArrayLike | None) -> float:
         n_observed = self._some(problem.design.n_observed, "observed bin")
         if sample_weight is None:
             return self._filter(problem)[1] / n_observed
@@ -242,6 +241,9 @@ class SwitchingModel(Estimator):
         """
         check_option(null, NULLS, "null")
         problem = self._arrange(X, self._required(y), sessions, groups)
+        return self._score_bits(problem, null, random_state)
+
+    def _score_bits(self, problem: Problem, null: str, random_state: RandomState) -> float:
         glm = self._glm() if null == "glm" else None
         if null == "glm" and glm is None:
             raise DataError(
@@ -253,6 +255,11 @@ class SwitchingModel(Estimator):
         n_events = self._some(*self._events(problem))
         (rng,) = spawn_generators(random_state, 1)
         return bits_per_event(problem, self._model(), glm, n_events, rng)
+
+    def _path(self, problem: Problem) -> np.ndarray:
+        model = self._model()
+        log_prob = problem.observations.log_prob(model.emissions, problem.design)
+        return inference.viterbi(log_prob.T, *chain_arguments(problem, model.chain))[0]
 
     def _filter(self, problem: Problem) -> tuple[np.ndarray, float]:
         model = self._model()

@@ -118,6 +118,11 @@ def population_frame(model: Any, units: Sequence[Any]) -> pd.DataFrame:
         Quantity("initial_proba", model.initial_proba_, state),
         Quantity("occupancy", model.occupancy_, state),
     ]
+    if hasattr(model, "covariate_weights_"):
+        weights = model.covariate_weights_
+        names = getattr(model, "covariate_names_", range(weights.shape[2]))
+        axes = {**state, "unit": units, "covariate": names}
+        found.insert(1, Quantity("covariate_weights", weights, axes))
     if hasattr(model, "connection_probability_"):
         signs = pair | {"sign": ["inhibitory", "no connection", "excitatory"]}
         found.append(Quantity("connection_probability", model.connection_probability_, signs))

@@ -101,7 +101,9 @@ def take_bins(problem: Problem, kept: np.ndarray) -> Problem:
     design: PopulationData = problem.design
     return problem._replace(
         design=PopulationData(
-            np.ascontiguousarray(design.counts[:, rows]), design.histories[:, rows]
+            np.ascontiguousarray(design.counts[:, rows]),
+            design.histories[:, rows],
+            design.covariates[rows],
         ),
         transition_inputs=problem.transition_inputs[rows],
         starts=np.append(np.flatnonzero(first), len(rows)).astype(np.int64),

@@ -181,7 +181,8 @@ class SwitchingGLM(SwitchingModel):
         That of their intercepts. Partial pooling only.
     subject_weights_std_, subject_intercept_std_ : ndarray
         Posterior standard deviations, shaped as `subject_weights_` and `subject_intercept_`, under
-        the learned variances and chain. Partial pooling only.
+        the learned chain; the variances are averaged over what subjects leave open of them. Of
+        subjects from `adapt`, under the learned variances. Partial pooling only.
     subject_covariances_, subject_dispersions_ : ndarray
         The noise of every subject (first axis). No pooling only, for families that have noise.
     covariances_ : ndarray of shape (n_states, n_outputs, n_outputs)
@@ -544,6 +545,7 @@ class SwitchingGLM(SwitchingModel):
         *,
         subject: Hashable,
         sessions: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> SwitchingGLM:
         """Return a model that knows one subject more, from few of its trials.
 
@@ -556,6 +558,8 @@ class SwitchingGLM(SwitchingModel):
             As in `fit`, of the new subject alone.
         subject : hashable
             Its name, by which ``groups`` of later calls refer to it.
+        sample_weight : array-like of shape (n_bins,), optional
+            As in `fit`.
 
         Returns
         -------
@@ -574,7 +578,7 @@ class SwitchingGLM(SwitchingModel):
         """
         check_is_fitted(self)
         grown = add_subject(self._adaptable(), subject)
-        problem, _ = self._problem(X, self._required(y), sessions, None, reset=False)
+        problem = self._weighted(X, y, sessions, sample_weight)
         self._some(problem.design.n_observed, "observed bin")
         alone = self._by_subject(
             problem, np.zeros(len(problem.transition_inputs), int), learns=False

@@ -10,18 +10,34 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from neuroml._core.estimator import RANDOM_STATE, Interval, StrOptions, validated_fit
+from neuroml._core.covariates import check_covariates, set_covariate_scales, standardized
+from neuroml._core.estimator import (
+    RANDOM_STATE,
+    Interval,
+    StrOptions,
+    check_option,
+    validated_fit,
+)
 from neuroml._core.frames import feature_labels
 from neuroml._core.iteration import FitTrace, best_restart, select_restart
 from neuroml._core.parallel import RandomState, spawn_generators
 from neuroml._core.recording import break_points
 from neuroml._core.samples import check_samples
-from neuroml._core.validation import check_sessions, session_slices
+from neuroml._core.validation import check_sessions, session_slices, set_or_forget
+from neuroml.exceptions import DataError
 from neuroml.simulate.switching_spikes import draw_counts, draw_states
 from neuroml.switching._base import SwitchingModel
 from neuroml.switching._chain import Chain, ChainPrior
-from neuroml.switching._em import Model, Problem, fit_em, fit_from_random_start, fit_single_state
+from neuroml.switching._em import (
+    Model,
+    Problem,
+    fit_em,
+    fit_from_random_start,
+    fit_single_state,
+    smooth_model,
+)
 from neuroml.switching._kernels.links import LIKELIHOODS
+from neuroml.switching._null_models import NULLS
 from neuroml.switching._observations.counts import check_counts, check_fittable
 from neuroml.switching._observations.history import basis_functions, history
 from neuroml.switching._observations.population import (
@@ -54,14 +70,15 @@ _SIGN_CONCENTRATIONS = {"probabilities": 2.0, "signs": 0.0}
 
 
 class SwitchingPopulationGLM(SwitchingModel):
-    r"""Poisson GLM of a population with spike-history couplings that switch between hidden states.
+    r"""GLM of a spiking population with spike-history couplings that switch between hidden states.
 
     .. math::
         y_{ti} \sim \mathrm{Poisson}\Big(f\big(b_{z_t i} + \sum_j w_{z_t ij}
-            \sum_{l=1}^{L} h_{jl}\, y_{t-l,j}\big)\Big)
+            \sum_{l=1}^{L} h_{jl}\, y_{t-l,j} + \sum_c v_{z_t ic}\, x_{tc}\big)\Big)
 
-    where the state :math:`z_t` is a Markov chain. All sessions are pooled in every step of EM, and
-    the objective (log-likelihood plus log-priors, per bin) never falls.
+    where the state :math:`z_t` is a Markov chain, and :math:`x` are covariates, if there are any:
+    stimuli or behavior, in standard deviations from their means. All sessions are pooled in every
+    step of EM, and the objective (log-likelihood plus log-priors, per bin) never falls.
 
     Parameters
     ----------
@@ -69,8 +86,11 @@ class SwitchingPopulationGLM(SwitchingModel):
         1 is the ordinary GLM.
     n_lags : int, default=5
         Bins of history.
+    family : {"poisson", "bernoulli"}, default="poisson"
+        Counts, or whether a unit fired in a bin (0 or 1), with the logistic function as f.
     link : {"softplus", "exp", "sigmoid"}, default="softplus"
-        The function f; "sigmoid" bounds rates by one spike per bin.
+        The function f of counts; "sigmoid" bounds rates by one spike per bin. It has no part in
+        the Bernoulli family.
     shared_intercept : bool, default=False
         Whether a unit has one intercept for all states.
     prior : {"none", "gaussian", "one-hot", "relaxed-one-hot"}, default="none"
@@ -86,10 +106,12 @@ class SwitchingPopulationGLM(SwitchingModel):
         For "one-hot" the typical strength of a connection. None: 1/3 for "gaussian" (the authors'
         value), 1 for "one-hot".
     ridge : float or "auto", default="auto"
-        Precision of a further Gaussian prior of all weights around zero, in nats per squared
+        Precision of a further Gaussian prior of all couplings around zero, in nats per squared
         weight. "auto" is the one of .01, .1, 1, 10, 100, 1000 under which held-out bins are most
         likely after 20 iterations of one start: every fifth session, or, of fewer than five
         sessions, every fifth of ten blocks of each. A fit then takes two to three times as long.
+    covariate_ridge : float, default=0.01
+        Precision of the Gaussian prior of covariates' weights around zero.
     basis : {"exponential", "raised-cosine", "lags"}, default="exponential"
         Functions of the lag, see `n_basis`. "lags" has one per lag, so ``n_basis=n_lags``.
     n_basis : int, default=1
@@ -121,6 +143,14 @@ class SwitchingPopulationGLM(SwitchingModel):
         Entry k, i, j is the coupling from unit j to unit i in state k; states in falling order of
         occupancy.
     intercept_ : ndarray of shape (n_states, n_units)
+        With covariates, at their means.
+    covariate_weights_ : ndarray of shape (n_states, n_units, n_covariates)
+        What one standard deviation of a covariate adds. This and the next three only with
+        covariates.
+    covariate_mean_, covariate_sd_ : ndarray of shape (n_covariates,)
+        Of the training bins.
+    covariate_names_ : list of str
+        Names of the covariates' columns, if they were a table; later ones are put into this order.
     filters_ : ndarray of shape (n_units, n_lags)
         Each sending unit's filter, of sum one; column l is lag l + 1.
     connection_probability_ : ndarray of shape (n_units, n_units, 3)
@@ -141,6 +171,8 @@ class SwitchingPopulationGLM(SwitchingModel):
         The GLM of a single state, where the random starts begin and what `score_bits` compares to.
     glm_filter_mix_ : ndarray of shape (n_units, n_basis)
         Proportions of the basis functions in its filters.
+    glm_covariate_weights_ : ndarray of shape (n_units, n_covariates)
+        Its weights of covariates. Only with covariates.
     objective_trace_ : ndarray
         The objective of the kept start in nats per bin, from where the prior asked for applies;
         larger is better.
@@ -155,6 +187,8 @@ class SwitchingPopulationGLM(SwitchingModel):
     See Also
     --------
     SwitchingGLM : one observed variable driven by inputs, such as choices.
+    neuroml.data.raised_cosine_basis, neuroml.data.bspline_basis, neuroml.data.convolve_basis :
+        covariates from a stimulus or a behavior.
     neuroml.simulate.make_switching_spikes : data with a known truth.
 
     Notes
@@ -215,12 +249,14 @@ class SwitchingPopulationGLM(SwitchingModel):
     _parameter_constraints = {
         "n_states": [Interval(Integral, 1, None, closed="left")],
         "n_lags": [Interval(Integral, 1, None, closed="left")],
+        "family": [StrOptions({"poisson", "bernoulli"})],
         "link": [StrOptions({"softplus", "exp", "sigmoid"})],
         "shared_intercept": ["boolean"],
         "prior": [StrOptions(set(_PRIOR_SCALES))],
         "sign_sharing": [StrOptions(set(_SIGN_CONCENTRATIONS))],
         "prior_scale": [Interval(Real, 0, None, closed="neither"), None],
         "ridge": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "covariate_ridge": [Interval(Real, 0, None, closed="left")],
         "basis": [StrOptions({"exponential", "raised-cosine", "lags"})],
         "n_basis": [Interval(Integral, 1, None, closed="left")],
         "concentration": [Interval(Real, 1, None, closed="left")],
@@ -239,12 +275,14 @@ class SwitchingPopulationGLM(SwitchingModel):
         n_states: int = 3,
         n_lags: int = 5,
         *,
+        family: str = "poisson",
         link: str = "softplus",
         shared_intercept: bool = False,
         prior: str = "none",
         sign_sharing: str = "probabilities",
         prior_scale: float | None = None,
         ridge: float | str = "auto",
+        covariate_ridge: float = 0.01,
         basis: str = "exponential",
         n_basis: int = 1,
         concentration: float = 1.0,
@@ -259,12 +297,14 @@ class SwitchingPopulationGLM(SwitchingModel):
     ) -> None:
         self.n_states = n_states
         self.n_lags = n_lags
+        self.family = family
         self.link = link
         self.shared_intercept = shared_intercept
         self.prior = prior
         self.sign_sharing = sign_sharing
         self.prior_scale = prior_scale
         self.ridge = ridge
+        self.covariate_ridge = covariate_ridge
         self.basis = basis
         self.n_basis = n_basis
         self.concentration = concentration
@@ -291,6 +331,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         *,
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
     ) -> SwitchingPopulationGLM:
         """Fit by expectation-maximization from several starts.
 
@@ -306,6 +347,10 @@ class SwitchingPopulationGLM(SwitchingModel):
         groups : array-like of shape (n_bins,), optional
             Subject of each bin, the same one throughout a session. Subjects that a dict or
             recordings name are known without.
+        covariates : array-like of shape (n_bins, n_covariates) or (n_bins,), optional
+            What drives the units beside their history, such as a stimulus or running speed: an
+            array or table, or a list or dict of such in the parts of the spikes. Later calls need
+            them too.
 
         Returns
         -------
@@ -314,8 +359,9 @@ class SwitchingPopulationGLM(SwitchingModel):
         Raises
         ------
         DataError
-            If counts are negative, fractional or missing, a unit never fires, sessions are not
-            contiguous, or one has several subjects or is not longer than the history.
+            If counts are negative, fractional, missing or (Bernoulli) above one, a unit never
+            fires, sessions are not contiguous, one has several subjects or is not longer than the
+            history, or covariates are missing or do not fit.
         ValueError
             If ``basis="lags"`` and ``n_basis`` is not ``n_lags``, or settings have no part in
             "relaxed-one-hot".
@@ -329,10 +375,13 @@ class SwitchingPopulationGLM(SwitchingModel):
         """
         self._check_settings()
         given = check_samples(self, spikes, sessions=sessions, groups=groups, reset=True)
-        check_counts(given.X)
+        check_counts(given.X, self.family)
         check_fittable(given.X, given.sessions, self.n_lags)
+        table = check_covariates(self, covariates, spikes, len(given.X), reset=True)
+        self._refuse_covariates(table)
+        set_covariate_scales(self, table)
         *rngs, rng = spawn_generators(self.random_state, self.n_init + 1)
-        problem = self._problem(given.X, given.sessions)
+        problem = self._problem(given.X, given.sessions, table)
         subjects = check_subjects(given.groups, problem.starts)
         problem = self._choose_ridge(problem, rng)
         plain = problem._replace(observations=self._observations().without_prior())
@@ -342,6 +391,9 @@ class SwitchingPopulationGLM(SwitchingModel):
         self.glm_intercept_ = glm.coefficients[0, :, 0].copy()
         self.glm_weights_ = glm.weights[0].copy()
         self.glm_filter_mix_ = glm.filters
+        set_or_forget(
+            self, "glm_covariate_weights_", None if table is None else glm.covariate_weights[0]
+        )
         self._keep(problem, done)
         self._keep_subjects(problem, subjects)
         return self
@@ -353,9 +405,10 @@ class SwitchingPopulationGLM(SwitchingModel):
         *,
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return the most probable path of states (n_bins,) through each session (Viterbi)."""
-        return super().predict(spikes, y, sessions=sessions, groups=groups)
+        return self._path(self._arrange(spikes, y, sessions, groups, covariates))
 
     def predict_proba(
         self,
@@ -364,9 +417,11 @@ class SwitchingPopulationGLM(SwitchingModel):
         *,
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return the posterior of the states (n_bins, n_states) given whole sessions."""
-        return super().predict_proba(spikes, y, sessions=sessions, groups=groups)
+        problem = self._arrange(spikes, y, sessions, groups, covariates)
+        return smooth_model(problem, self._model()).posterior
 
     def filter_proba(
         self,
@@ -375,9 +430,10 @@ class SwitchingPopulationGLM(SwitchingModel):
         *,
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return the probability of the states (n_bins, n_states) given the bins up to then."""
-        return super().filter_proba(spikes, y, sessions=sessions, groups=groups)
+        return self._filter(self._arrange(spikes, y, sessions, groups, covariates))[0]
 
     def score(
         self,
@@ -386,6 +442,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         *,
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Return the mean log-likelihood in nats per bin, summed over units, constants included.
@@ -397,6 +454,8 @@ class SwitchingPopulationGLM(SwitchingModel):
         sessions : array-like of shape (n_bins,), optional
         groups : array-like of shape (n_bins,), optional
             Subjects, whose model is the same.
+        covariates : array-like of shape (n_bins, n_covariates), optional
+            As in `fit`.
         sample_weight : array-like of shape (n_bins,), optional
             Weights of the bins in the mean; each bin has its log-likelihood given those before it
             in the session.
@@ -411,9 +470,7 @@ class SwitchingPopulationGLM(SwitchingModel):
             If counts are negative, fractional or missing, sessions are not contiguous, or
             there are no usable weights.
         """
-        return super().score(
-            spikes, y, sessions=sessions, groups=groups, sample_weight=sample_weight
-        )
+        return self._score(self._arrange(spikes, y, sessions, groups, covariates), sample_weight)
 
     def score_bits(
         self,
@@ -422,6 +479,7 @@ class SwitchingPopulationGLM(SwitchingModel):
         *,
         sessions: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
         null: str = "glm",
         random_state: RandomState = None,
     ) -> float:
@@ -434,6 +492,8 @@ class SwitchingPopulationGLM(SwitchingModel):
         sessions : array-like of shape (n_bins,), optional
         groups : array-like of shape (n_bins,), optional
             Subjects, whose model is the same.
+        covariates : array-like of shape (n_bins, n_covariates), optional
+            As in `fit`.
         null : {"glm", "shuffled"}
             The one-state model of the training data, or this model with its one-step-ahead state
             probabilities shuffled over bins: what it gains from knowing when states occur.
@@ -451,12 +511,17 @@ class SwitchingPopulationGLM(SwitchingModel):
         DataError
             As `score`, and if there is no spike.
         """
-        return super().score_bits(
-            spikes, y, sessions=sessions, groups=groups, null=null, random_state=random_state
+        check_option(null, NULLS, "null")
+        return self._score_bits(
+            self._arrange(spikes, y, sessions, groups, covariates), null, random_state
         )
 
     def sample(
-        self, sessions: ArrayLike, *, random_state: RandomState = None
+        self,
+        sessions: ArrayLike,
+        *,
+        covariates: ArrayLike | None = None,
+        random_state: RandomState = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw spikes, which feed back through the history, and the states behind them.
 
@@ -464,6 +529,8 @@ class SwitchingPopulationGLM(SwitchingModel):
         ----------
         sessions : array-like of shape (n_bins,)
             Session label of every bin to draw; ``np.zeros(1000)`` is one session of 1,000 bins.
+        covariates : array-like of shape (n_bins, n_covariates), optional
+            As in `fit`, of the bins to draw.
         random_state : int, RandomState, Generator or None
 
         Returns
@@ -474,19 +541,26 @@ class SwitchingPopulationGLM(SwitchingModel):
         Raises
         ------
         DataError
-            If rates explode, or sessions are not contiguous.
+            If rates explode, sessions are not contiguous, or covariates do not fit.
         """
         check_is_fitted(self)
-        slices = session_slices(check_sessions(sessions, len(np.asarray(sessions))))
+        n_bins = len(np.asarray(sessions))
+        slices = session_slices(check_sessions(sessions, n_bins))
+        table = self._standardized(
+            check_covariates(self, covariates, None, n_bins, reset=False), n_bins
+        )
+        link = "bernoulli" if self.family == "bernoulli" else self.link
         states, spikes = [], []
         for rows, rng in zip(slices, spawn_generators(random_state, len(slices)), strict=True):
             path = draw_states(
                 self.transition_matrix_, rows.stop - rows.start, rng, self.initial_proba_
             )
             states.append(path)
-            spikes.append(
-                draw_counts(path, self.intercept_, self.weights_, self.filters_, self.link, rng)
+            # the intercept in every bin, with what covariates add to it
+            level = self.intercept_[path] + np.einsum(
+                "tic,tc->ti", self._covariate_weights()[path], table[rows]
             )
+            spikes.append(draw_counts(path, level, self.weights_, self.filters_, link, rng))
         return np.concatenate(spikes), np.concatenate(states)
 
     def to_frame(self) -> pd.DataFrame:
@@ -497,7 +571,9 @@ class SwitchingPopulationGLM(SwitchingModel):
         DataFrame
             One value per row: ``quantity``, ``state`` and ``to_state``, ``unit`` and ``from_unit``
             (names or numbers of columns of the spikes), ``lag`` (bins), ``sign``, ``value``.
+            ``covariate`` (its name or number).
             Quantities: "weights" (the coupling from one unit to the other), "intercept",
+            "covariate_weights" (per standard deviation),
             "filters" of each sending unit, "transition_matrix", "initial_proba", "occupancy" and,
             with priors of signs, "connection_probability".
         """
@@ -560,6 +636,16 @@ class SwitchingPopulationGLM(SwitchingModel):
                     "start from SwitchingPopulationGLM.published()."
                 )
 
+    def _refuse_covariates(self, covariates: np.ndarray | None) -> None:
+        if covariates is not None and self.prior == "relaxed-one-hot":
+            raise DataError(
+                "the authors' fit has no covariates",
+                expected="covariates=None with prior='relaxed-one-hot'",
+                found=f"shape {covariates.shape}",
+                fix="Use prior='one-hot'.",
+                field="covariates",
+            )
+
     def _choose_ridge(self, problem: Problem, rng: np.random.Generator) -> Problem:
         """Set `ridge_`, and return the problem with it."""
         self.ridge_ = (
@@ -604,45 +690,67 @@ class SwitchingPopulationGLM(SwitchingModel):
 
     def _observations(self) -> PopulationCounts:
         return PopulationCounts(
-            LIKELIHOODS[f"poisson {self.link}"],
+            LIKELIHOODS["bernoulli" if self.family == "bernoulli" else f"poisson {self.link}"],
             prior=self.prior,
             scale=self.prior_scale or _PRIOR_SCALES[self.prior],
             sign_concentration=_SIGN_CONCENTRATIONS[self.sign_sharing],
             ridge=getattr(self, "ridge_", 0.0) if isinstance(self.ridge, str) else self.ridge,
+            covariate_ridge=self.covariate_ridge,
             shared_intercept=self.shared_intercept,
         )
 
-    def _problem(self, counts: np.ndarray, sessions: np.ndarray) -> Problem:
+    def _problem(
+        self, counts: np.ndarray, sessions: np.ndarray, covariates: np.ndarray | None = None
+    ) -> Problem:
         table = counts.astype(self.dtype)
         histories = history(table, self._functions(), sessions)
+        scaled = self._standardized(covariates, len(counts)).astype(self.dtype)
         return Problem(
             self._observations(),
-            PopulationData(np.ascontiguousarray(table.T), histories),
+            PopulationData(np.ascontiguousarray(table.T), histories, scaled),
             np.empty((len(counts), 0)),
             np.append(break_points(sessions), len(counts)).astype(np.int64),
             ChainPrior(self.concentration, self.stickiness),
         )
 
+    def _standardized(self, covariates: np.ndarray | None, n_bins: int) -> np.ndarray:
+        """Covariates (n_bins, n_covariates), without columns if there are none."""
+        return np.empty((n_bins, 0)) if covariates is None else standardized(self, covariates)
+
+    def _covariate_weights(self) -> np.ndarray:
+        return getattr(self, "covariate_weights_", np.zeros((*self.intercept_.shape, 0)))
+
     def _functions(self) -> np.ndarray:
         return basis_functions(self.basis, self.n_basis, self.n_lags)
 
     def _arrange(
-        self, X: Any, y: Any, sessions: ArrayLike | None, groups: ArrayLike | None = None
+        self,
+        X: Any,
+        y: Any,
+        sessions: ArrayLike | None,
+        groups: ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
     ) -> Problem:
         check_is_fitted(self)
         given = check_samples(self, X, sessions=sessions, groups=groups, reset=False)
-        check_counts(given.X)
-        return self._problem(given.X, given.sessions)
+        check_counts(given.X, self.family)
+        table = check_covariates(self, covariates, X, len(given.X), reset=False)
+        return self._problem(given.X, given.sessions, table)
 
     def _store(self, model: Model) -> None:
         emissions = model.emissions
         self.intercept_ = emissions.coefficients[:, :, 0].copy()
         self.weights_ = emissions.weights.copy()
+        known = hasattr(self, "covariate_mean_")
+        by_covariates = emissions.covariate_weights.copy() if known else None
+        set_or_forget(self, "covariate_weights_", by_covariates)
         self.filter_mix_ = emissions.filters
         self.filters_ = emissions.filters @ self._functions()
 
     def _model(self) -> Model:
-        coefficients = np.concatenate([self.intercept_[:, :, None], self.weights_], axis=2)
+        coefficients = np.concatenate(
+            [self.intercept_[:, :, None], self.weights_, self._covariate_weights()], axis=2
+        )
         n_states = len(coefficients)
         return Model(
             Couplings(coefficients, self.filter_mix_, np.full(3, 1.0 / 3.0)),
@@ -650,7 +758,11 @@ class SwitchingPopulationGLM(SwitchingModel):
         )
 
     def _glm(self) -> Couplings:
-        coefficients = np.column_stack([self.glm_intercept_, self.glm_weights_])[None]
+        none = np.zeros((len(self.glm_intercept_), 0))
+        by_covariates = getattr(self, "glm_covariate_weights_", none)
+        coefficients = np.column_stack([self.glm_intercept_, self.glm_weights_, by_covariates])[
+            None
+        ]
         return Couplings(coefficients, self.glm_filter_mix_, np.full(3, 1.0 / 3.0))
 
     def _events(self, problem: Problem) -> tuple[float, str]:

@@ -227,7 +227,7 @@ class TestCovariates:
     @pytest.mark.parametrize(
         ("given", "words"),
         [
-            (np.zeros((1499, 2)), r"one row per frame.*\(1499, 2\)"),
+            (np.zeros((1499, 2)), r"one row per sample.*\(1499, 2\)"),
             (np.full((1500, 2), np.nan), "Interpolate them"),
             (np.array([["fast", "slow"]] * 1500), "not an array of numbers"),
         ],

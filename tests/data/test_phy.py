@@ -100,7 +100,7 @@ def test_labels_that_do_not_help(folder):
         read_spikes(folder, bin_s=1.0)
     with pytest.raises(DataError, match="labels is not a list"):
         read_spikes(folder, bin_s=1.0, labels="good")
-    with pytest.raises(DataError, match="only folders of Kilosort and phy"):
+    with pytest.raises(DataError, match="only folders of Kilosort, phy and ALF"):
         read_spikes({"a": [0.1, 0.2]}, bin_s=0.1, labels=["good"])
     with pytest.raises(DataError, match="given twice"):
         read_spikes(folder, bin_s=1.0, labels=["all"], time_unit_s=0.001)

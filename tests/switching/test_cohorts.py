@@ -305,3 +305,15 @@ def test_evaluation_hands_subjects_on(mice):
     assert np.isfinite(found.to_frame()["value"]).all()
     with pytest.raises(DataError, match="not among those that were fitted"):
         evaluate(model, *data, **settings, cv=neuroml.data.LeaveOneSubjectOut(), baselines=None)
+
+
+def test_adapt_takes_weights_as_fit_does(mice, model):
+    new = make_switching_cohort(1, 2, 100, 2, deviation=2.0, stay=0.95, random_state=5)
+    kept = new.sessions == 0
+    ask = {"subject": "new", "sessions": new.sessions}
+    first = model.adapt(new.X[kept], new.y[kept], subject="new")
+    weighted = model.adapt(new.X, new.y, **ask, sample_weight=kept.astype(float))
+    for name in ("subject_weights_", "subject_intercept_", "subject_weights_std_"):
+        np.testing.assert_allclose(getattr(weighted, name), getattr(first, name), atol=1e-4)
+    heavy = model.adapt(new.X, new.y, **ask, sample_weight=np.full(len(new.y), 100.0))
+    assert (heavy.subject_weights_std_[-1] < first.subject_weights_std_[-1]).all()

@@ -165,7 +165,7 @@ def test_learns_filters():
     filters[:2, 0], filters[2:, 5] = 1.0, 1.0
     weights = np.full((1, 4, 4), 0.4)
     spikes = draw_counts(
-        np.zeros(6000, int), np.full((1, 4), -1.0), weights, filters, "sigmoid", rng
+        np.zeros(6000, int), np.full((6000, 4), -1.0), weights, filters, "sigmoid", rng
     )
     model = SwitchingPopulationGLM(
         1, 6, link="sigmoid", basis="lags", n_basis=6, n_init=1, max_iter=100, random_state=0

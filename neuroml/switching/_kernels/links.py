@@ -42,14 +42,18 @@ _FLATTEST = 1e-12
 _SIGN_AND_MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 _EXPONENT_OF_ONE = np.int64(0x3FF0000000000000)
 _SQRT_TWO = math.sqrt(2.0)
+_TO_INTEGER = 1.5 * 2.0**52  # float64 from here on are integers, one unit apart
 
 
 @compiled(reorder=False)
 def exp(x: float) -> float:
     """Exponential, to a few units in the last place; x is clamped to [-708, 709]."""
     x = min(max(x, -708.0), 709.0)  # where 2^n below is a normal number
-    # x = n log 2 + r with |r| <= log(2) / 2; log 2 in two parts, so that r is exact.
-    n = math.floor(x * 1.4426950408889634 + 0.5)
+    # x = n log 2 + r with |r| <= log(2) / 2; log 2 in two parts, so that r is exact. Adding
+    # `_TO_INTEGER` rounds, and leaves n in the last bits: conversions between integers and
+    # floats, which AVX2 does not have for vectors, would keep loops off them.
+    shifted = x * 1.4426950408889634 + _TO_INTEGER
+    n = shifted - _TO_INTEGER
     r = (x - n * 6.93145751953125e-1) - n * 1.42860682030941723212e-6
     # Taylor series of exp(r) to 1 / 13!, then 2^n by way of the exponent's bits.
     p = 1.0 / 6227020800.0
@@ -65,7 +69,7 @@ def exp(x: float) -> float:
     p = p * r + 1.0 / 6.0
     p = p * r + 0.5
     p = p * r * r + r + 1.0
-    return p * np.int64((np.int64(n) + 1023) << 52).view(np.float64)
+    return p * np.int64((np.float64(shifted).view(np.int64) + 1023) << 52).view(np.float64)
 
 
 @compiled()
@@ -149,8 +153,9 @@ def derivatives(likelihood: int, y: float, eta: float, r: float) -> tuple[float,
         return y * eta - rate, y - rate, rate
     u = exp(-abs(eta))
     softplus = max(eta, 0.0) + log1p_unit(u)
-    sigmoid = (1.0 if eta > 0 else u) / (1.0 + u)
-    by_sigmoid = u / ((1.0 + u) * (1.0 + u))  # the derivative of the sigmoid
+    larger = 1.0 / (1.0 + u)  # of the sigmoid and its complement
+    sigmoid = larger if eta > 0 else u * larger
+    by_sigmoid = u * larger * larger  # the derivative of the sigmoid
     if likelihood == 1:
         log_rate = eta if eta < _LOG_OF_SOFTPLUS_IS_LINEAR else log(softplus)
         ratio = sigmoid / softplus

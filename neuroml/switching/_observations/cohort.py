@@ -37,6 +37,7 @@ from neuroml.switching._observations.base import (
     Observations,
     solve_damped,
 )
+from neuroml.switching._observations.variance_posterior import mean_squared_error
 
 __all__ = [
     "CohortDesign",
@@ -368,9 +369,11 @@ class PartialPooling(_Cohort):
         # |P Sigma| = |I - Sigma H|, and the volume of the cohort's weights.
         volume = np.linalg.slogdet(eye - shrunk).logabsdet.sum()
         volume += np.linalg.slogdet(of_mean).logabsdet
-        held = eye - shrunk
-        std = np.einsum("sii->si", covariance) + np.einsum("sij,jk,sik->si", held, of_mean, held)
-        return Learned(variance, 0.5 * float(volume), np.sqrt(std).reshape(deviations.shape))
+        std = np.sqrt(mean_squared_error(
+            deviations.reshape(len(deviations), -1), np.einsum("sii->si", covariance), before,
+            unit.ravel(),
+        ))  # fmt: skip
+        return Learned(variance, 0.5 * float(volume), std.reshape(deviations.shape))
 
     def unit(self, design: CohortDesign, mean: np.ndarray) -> np.ndarray:
         """Squares of the weights (K, M, F) that move the predictor by one unit."""

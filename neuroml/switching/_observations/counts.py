@@ -10,20 +10,30 @@ from neuroml.exceptions import DataError
 __all__ = ["check_counts", "check_fittable"]
 
 
-def check_counts(counts: np.ndarray) -> None:
-    """Refuse spikes (n_bins, n_units) that are no counts."""
-    for problem, wrong in (
-        ("Negative values in data that should be spike counts", counts < 0),
-        ("fractional values in data that should be spike counts", counts != np.floor(counts)),
+def check_counts(counts: np.ndarray, family: str = "poisson") -> None:
+    """Refuse spikes (n_bins, n_units) that are no counts, or no 0 and 1 of a Bernoulli family."""
+    rates = "Give spikes per bin, not rates or scores."
+    for problem, wrong, fix in (
+        ("Negative values in data that should be spike counts", counts < 0, rates),
+        (
+            "fractional values in data that should be spike counts",
+            counts != np.floor(counts),
+            rates,
+        ),
+        (
+            "several spikes in a bin",
+            (counts > 1) & (family == "bernoulli"),
+            "Use family='poisson', or shorter bins.",
+        ),
     ):
         if wrong.any():
             t, unit = np.argwhere(wrong)[0]
             raise DataError(
                 problem,
-                expected="whole numbers of at least 0",
+                expected="0 or 1" if family == "bernoulli" else "whole numbers of at least 0",
                 found=f"{int(wrong.sum())} others; the first is {counts[t, unit]:g} in bin {t}, "
                 f"unit {unit}",
-                fix="Give spikes per bin, not rates or scores.",
+                fix=fix,
                 field="spikes",
             )
 

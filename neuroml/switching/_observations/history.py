@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import lfilter
 
-from neuroml._core.validation import session_slices
+from neuroml.data.bases import filter_past, raised_cosine_basis
 
 __all__ = ["basis_functions", "history"]
 
@@ -30,11 +29,7 @@ def basis_functions(kind: str, n_basis: int, n_lags: int) -> np.ndarray:
     if kind == "exponential":
         values = np.exp(-lags / 2.0 ** np.arange(n_basis)[:, None])
     elif kind == "raised-cosine":
-        position = np.log1p(lags - 1)
-        centers, spacing = np.linspace(0.0, position[-1], n_basis, retstep=True)
-        width = spacing if n_basis > 1 else position[-1] + 1.0
-        phase = np.clip((position - centers[:, None]) / width, -1.0, 1.0)
-        values = 1.0 + np.cos(np.pi * phase)
+        values = raised_cosine_basis(n_basis, n_lags)
     else:
         values = np.eye(n_lags)
     return values / values.sum(axis=1, keepdims=True)
@@ -54,8 +49,4 @@ def history(counts: np.ndarray, functions: np.ndarray, sessions: np.ndarray) -> 
     ndarray of shape (n_basis, n_bins, n_units)
         Row t depends on counts before t only.
     """
-    filtered = np.empty((len(functions), *counts.shape), dtype=counts.dtype)
-    for rows in session_slices(sessions):
-        for b, function in enumerate(functions):
-            filtered[b, rows] = lfilter(np.append(0.0, function), 1.0, counts[rows], axis=0)
-    return filtered
+    return filter_past(counts, functions, sessions, first_lag=1)

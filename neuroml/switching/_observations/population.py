@@ -1,7 +1,8 @@
 r"""Spike counts of a population given its own history and a hidden state.
 
 In state k, unit i fires :math:`y_{ti} \sim \mathrm{Poisson}(f(\eta_{kit}))` with
-:math:`\eta_k = X C_k^\top`, where X holds a column of ones and the filtered history of every unit.
+:math:`\eta_k = X C_k^\top`, where X holds a column of ones, the filtered history of every unit, and
+covariates in standard deviations from their means.
 Unit j acts on the others through the filter :math:`h_j = \sum_b c_{jb} \phi_b`, where
 :math:`c_{jb} \ge 0` add up to one: every filter has a sum of one, so that size and sign of a
 connection are its weight's alone.
@@ -82,7 +83,7 @@ class CountDesign(NamedTuple):
         From ``_kernels.links.LIKELIHOODS``.
     counts : ndarray of shape (n_units, n_bins)
     features : ndarray of shape (n_bins, n_features)
-        A column of ones, then histories.
+        A column of ones, then histories, then covariates.
     """
 
     likelihood: int
@@ -111,8 +112,8 @@ class Couplings(NamedTuple):
 
     Attributes
     ----------
-    coefficients : ndarray of shape (n_states, n_units, 1 + n_units)
-        Intercept, then the weight from every unit.
+    coefficients : ndarray of shape (n_states, n_units, 1 + n_units + n_covariates)
+        Intercept, then the weight from every unit, then that of every covariate.
     filters : ndarray of shape (n_units, n_basis)
         Proportions of the basis functions in every unit's filter.
     sign_mix : ndarray of shape (3,)
@@ -126,7 +127,12 @@ class Couplings(NamedTuple):
     @property
     def weights(self) -> np.ndarray:
         """Couplings (n_states, n_units, n_units)."""
-        return self.coefficients[:, :, 1:]
+        return self.coefficients[:, :, 1 : 1 + self.coefficients.shape[1]]
+
+    @property
+    def covariate_weights(self) -> np.ndarray:
+        """Weights of covariates (n_states, n_units, n_covariates)."""
+        return self.coefficients[:, :, 1 + self.coefficients.shape[1] :]
 
     def of_states(self, states: np.ndarray) -> Couplings:
         """These states alone, in this order."""
@@ -135,10 +141,14 @@ class Couplings(NamedTuple):
 
 @dataclass
 class PopulationData:
-    """Counts (n_units, n_bins) and their histories (n_basis, n_bins, n_units)."""
+    """Counts (n_units, n_bins), their histories (n_basis, n_bins, n_units), and covariates.
+
+    The last (n_bins, n_covariates) are in the precision of the histories.
+    """
 
     counts: np.ndarray
     histories: np.ndarray
+    covariates: np.ndarray
     constants: np.ndarray = field(init=False)
     _latest: tuple[np.ndarray, np.ndarray] | None = field(default=None, init=False, repr=False)
 
@@ -163,14 +173,19 @@ class PopulationData:
         return _ROUNDINGS[self.histories.dtype.name] * max(self.n_observed, spikes)
 
     def features(self, filters: np.ndarray) -> np.ndarray:
-        """A column of ones and the filtered histories; those of the last filters are kept."""
+        """Ones, filtered histories and covariates; those of the last filters are kept."""
         if self._latest is None or not np.array_equal(self._latest[0], filters):
             mixed = self.histories[0]
             if len(self.histories) > 1:
                 mixed = np.einsum("btn,nb->tn", self.histories, filters.astype(mixed.dtype))
-            ones = np.ones((len(mixed), 1), dtype=mixed.dtype)
-            self._latest = filters, np.concatenate([ones, mixed], axis=1)
+            self._latest = filters, with_ones(mixed, self.covariates)
         return self._latest[1]
+
+
+def with_ones(mixed: np.ndarray, covariates: np.ndarray) -> np.ndarray:
+    """Features (n_bins, n_features) of a constant, filtered histories, and covariates."""
+    ones = np.ones((len(mixed), 1), dtype=mixed.dtype)
+    return np.concatenate([ones, mixed, covariates], axis=1)
 
 
 class PopulationCounts(Observations[Couplings, PopulationData]):
@@ -186,7 +201,9 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
     sign_concentration : float
         Of the one-hot prior, see `one_hot_prior`.
     ridge : float
-        Precision of a further Gaussian prior on weights, around zero.
+        Precision of a further Gaussian prior on couplings, around zero.
+    covariate_ridge : float
+        Precision of the Gaussian prior of covariates' weights, around zero.
     shared_intercept : bool
         Whether a unit has one intercept for all states.
     """
@@ -200,12 +217,14 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
         ridge: float,
         shared_intercept: bool,
         sign_concentration: float = 0.0,
+        covariate_ridge: float = 0.0,
     ) -> None:
         self.likelihood = likelihood
         self.prior = prior
         self.scale = scale
         self.sign_concentration = sign_concentration
         self.ridge = ridge
+        self.covariate_ridge = covariate_ridge
         self.shared_intercept = shared_intercept
 
     def without_prior(self, ridge: float | None = None) -> PopulationCounts:
@@ -223,7 +242,7 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
     def start(self, design: PopulationData) -> Couplings:
         n_units, n_basis = len(design.counts), len(design.histories)
         return Couplings(
-            np.zeros((1, n_units, 1 + n_units)),
+            np.zeros((1, n_units, 1 + n_units + design.covariates.shape[1])),
             np.full((n_units, n_basis), 1.0 / n_basis),
             np.full(3, 1.0 / 3.0),
         )
@@ -232,11 +251,15 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
         self, glm: Couplings, design: PopulationData, n_states: int, rng: np.random.Generator
     ) -> Couplings:
         # Independent weights of this deviation give the predictor one of _START_DEVIATION.
-        variance = float(design.features(glm.filters)[:, 1:].var(axis=0).sum())
-        deviation = _START_DEVIATION / np.sqrt(max(variance, 1e-6))
-        coefficients = np.repeat(glm.coefficients, n_states, axis=0)
-        coefficients[:, :, 1:] += rng.normal(0.0, deviation, coefficients[:, :, 1:].shape)
-        return glm._replace(coefficients=coefficients)
+        n_units, n_covariates = len(design.counts), design.covariates.shape[1]
+        variance = design.features(glm.filters)[:, 1 : 1 + n_units].var(axis=0).sum()
+        deviation = _START_DEVIATION / np.sqrt(max(float(variance), 1e-6))
+        start = glm._replace(coefficients=np.repeat(glm.coefficients, n_states, axis=0))
+        start.weights[...] += rng.normal(0.0, deviation, start.weights.shape)
+        # covariates have a deviation of one each
+        deviation = _START_DEVIATION / np.sqrt(max(n_covariates, 1))
+        start.covariate_weights[...] += rng.normal(0.0, deviation, start.covariate_weights.shape)
+        return start
 
     def log_prob(self, emissions: Couplings, design: PopulationData) -> np.ndarray:
         unweighted = np.zeros((len(emissions.coefficients), design.n_observed))
@@ -247,8 +270,8 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
         return self.weight_prior(emissions).log_density
 
     def weight_prior(self, emissions: Couplings) -> Prior:
-        """The prior of the weights at their values, the ridge included."""
-        weights = emissions.weights
+        """The prior of all weights at their values, ridges included: couplings, then covariates."""
+        weights, by_covariates = emissions.weights, emissions.covariate_weights
         if self.prior == "gaussian":
             main = gaussian_prior(weights, self.scale)
         elif self.prior == "one-hot":
@@ -266,7 +289,14 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
             out=np.zeros(weights.shape),
             where=precision > 0,
         )
-        return main._replace(log_density=log_density, precision=precision, center=center)
+        # weights of covariates are normal around zero
+        log_density -= 0.5 * self.covariate_ridge * float((by_covariates**2).sum())
+        flat = np.full_like(by_covariates, self.covariate_ridge)
+        return main._replace(
+            log_density=log_density,
+            precision=np.concatenate([precision, flat], axis=2),
+            center=np.concatenate([center, np.zeros_like(flat)], axis=2),
+        )
 
     def m_step(
         self, emissions: Couplings, design: PopulationData, resp: np.ndarray, log_prob: np.ndarray
@@ -310,6 +340,7 @@ class PopulationCounts(Observations[Couplings, PopulationData]):
                 emissions.filters,
                 coefficients,
                 resp,
+                design.covariates,
             )
             emissions = emissions._replace(filters=filters)
             log_prob, _ = log_likelihoods(self._counts(filters, design), coefficients, resp)
@@ -519,6 +550,7 @@ def filter_value_and_gradient(
     histories: np.ndarray,
     coefficients: np.ndarray,
     resp: np.ndarray,
+    covariates: np.ndarray,
 ) -> tuple[float, np.ndarray]:
     """The expected log-likelihood as a function of ``log c``, with c normalized, and its gradient.
 
@@ -527,18 +559,20 @@ def filter_value_and_gradient(
     logits : ndarray of shape (n_units, n_basis)
     likelihood, counts, histories
         As in `PopulationCounts` and `PopulationData`.
-    coefficients : ndarray of shape (n_states, n_units, 1 + n_units)
+    coefficients : ndarray of shape (n_states, n_units, 1 + n_units + n_covariates)
     resp : ndarray of shape (n_states, n_bins)
         Zero where a bin is to be left out.
+    covariates : ndarray of shape (n_bins, n_covariates)
     """
     mix = softmax(logits, axis=1)
     mixed = np.einsum("btn,nb->tn", histories, mix.astype(histories.dtype))
-    features = np.concatenate([np.ones((len(mixed), 1), mixed.dtype), mixed], axis=1)
+    features = with_ones(mixed, covariates)
     value, by_feature = gradient_by_history(
         CountDesign(likelihood, counts, features), coefficients, resp
     )
     # From features to proportions, and from these to logits (the Jacobian of softmax).
-    by_mix = np.einsum("btn,tn->nb", histories, by_feature, dtype=np.float64)
+    by_history = by_feature[:, : histories.shape[2]]
+    by_mix = np.einsum("btn,tn->nb", histories, by_history, dtype=np.float64)
     inner = (by_mix * mix).sum(axis=1, keepdims=True)
     return value, mix * (by_mix - inner)
 
@@ -550,13 +584,20 @@ def improve_filters(
     filters: np.ndarray,
     coefficients: np.ndarray,
     resp: np.ndarray,
+    covariates: np.ndarray,
 ) -> np.ndarray:
     """A few steps of L-BFGS from ``filters (n_units, n_basis)``; never worse than these."""
     n_bins = counts.shape[1]
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = filter_value_and_gradient(
-            flat.reshape(filters.shape), likelihood, counts, histories, coefficients, resp
+            flat.reshape(filters.shape),
+            likelihood,
+            counts,
+            histories,
+            coefficients,
+            resp,
+            covariates,
         )
         return -value / n_bins, -gradient.ravel() / n_bins
 

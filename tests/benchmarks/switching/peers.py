@@ -68,7 +68,7 @@ def glm_hmm(data):
         pass
     try:
         results["nemos"] = _nemos_glm_hmm(data)
-    except ImportError:
+    except (ImportError, AttributeError):  # released versions up to 0.2.8 export no GLMHMM
         pass
     return results
 
