@@ -56,6 +56,8 @@ print(f"the right one is among five of 200 for {among_five:.0%}")
 #
 # Ridge regression on the new subject's rows alone is the baseline to beat
 # (``strategy="ridge"`` is just that). Everybody is the new one once, with three draws of pictures.
+# Ridge ranks by the cosine here, the cohort's decoder by likelihood too: the part of the gain that
+# is readout, not transfer, is told apart on the page about what was reproduced of decoding.
 
 
 def top_1(decoder, data, subject):

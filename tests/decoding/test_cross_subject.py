@@ -53,6 +53,24 @@ def test_a_cohort_more_than_doubles_what_a_few_rows_can_do(seed):
     )
 
 
+def test_predictions_of_few_rows_gain_from_a_cohort_not_only_scores_of_candidates():
+    """By the cosine of what `predict` gives, and R2: the readout is that of ridge."""
+    rows = []
+    for seed in range(4):
+        # components of the others have to be well known: 400 rows at a high signal
+        cohort, model = world(seed, n_stimuli=400, n_voxels=(120, 150), n_targets=32, snr=3.0)
+        few, test = (cohort.X["s4"][:60], cohort.y["s4"][:60]), cohort.X_test["s4"]
+        found = []
+        for strategy in ("auto", "ridge"):
+            decoded = model.adapt(*few, subject="s4", strategy=strategy).predict(test, subject="s4")
+            top = retrieval_accuracy(decoded, cohort.y_test).forward
+            found.append((top, r2_score(cohort.y_test, decoded)))
+        rows.append(np.subtract(*found))
+    gain = np.array(rows)
+    error = gain.std(axis=0, ddof=1) / np.sqrt(len(gain))
+    assert (gain.mean(axis=0) > 2 * error).all(), gain
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_cohort_that_shares_nothing_does_no_harm(seed):
     cohort, model = world(seed, share=False)

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
+from sklearn.base import clone
 
 from neuroml.decoding import MindBridgeDecoder
+from neuroml.decoding._pooling import pool
 from neuroml.exceptions import DataError
 from neuroml.simulate import make_cohort
 
@@ -80,3 +83,56 @@ def test_builders_that_were_not_trained_say_so(cohort):
     model = MindBridgeDecoder(hidden=8, max_steps=2).fit(*sources(cohort))
     with pytest.raises(DataError, match="builder of this subject is not trained"):
         model.synthesize(cohort.X["s1"], source="s1", target="s2")
+
+
+TINY = {"hidden": 16, "n_pool": 32, "adapter_rank": 4, "max_steps": 6, "random_state": 0}
+
+
+def test_published_standardizes_before_it_pools_and_what_that_changes():
+    rng = np.random.default_rng(0)
+    # two to three voxels to a window as in the paper, of unequal variance
+    scale = rng.lognormal(0.0, 0.5, 400)
+    X = {"a": rng.normal(size=(300, 400)) * scale}
+    model = MindBridgeDecoder.published(**(TINY | {"n_pool": 200}))
+    model.fit(X, {"a": rng.normal(size=(300, 5))})
+    ours = model._inputs(X["a"], "a")
+    standard = (X["a"] - X["a"].mean(axis=0)) / X["a"].std(axis=0)
+    np.testing.assert_allclose(ours, pool(standard, 200, "max"), atol=1e-6)
+    theirs = pool(X["a"], 200, "max")
+    r = [np.corrcoef(a, b)[0, 1] for a, b in zip(ours.T, theirs.T, strict=True)]
+    assert 0.85 < np.mean(r) < 0.97
+
+
+def test_the_published_rate_peaks_once_and_ends_with_the_last_step(cohort, monkeypatch):
+    rates = []
+    schedule = torch.optim.lr_scheduler.OneCycleLR
+
+    def noted(optimizer, **options):
+        found = schedule(optimizer, **options)
+        optimizer.register_step_pre_hook(lambda one, *_: rates.append(one.param_groups[0]["lr"]))
+        return found
+
+    monkeypatch.setattr(torch.optim.lr_scheduler, "OneCycleLR", noted)
+    model = MindBridgeDecoder.published(**(TINY | {"max_steps": 40, "adapt_steps": 20}))
+    model.fit(*sources(cohort))
+    assert len(rates) == 40 and np.argmax(rates) == 0 and max(rates) <= 1.5e-4
+    assert rates[-1] < 0.02 * max(rates)
+    # the longer warm-up of adaptation is the user's to set
+    del rates[:]
+    model.set_params(warmup=0.5).adapt(cohort.X["s3"], cohort.y["s3"], subject="s3")
+    assert len(rates) == 20 and 8 <= np.argmax(rates) <= 11
+
+
+@pytest.mark.parametrize("alpha_rec", [0.0, 1.0])
+def test_one_subjects_builder_is_trained_unless_switched_off(cohort, alpha_rec):
+    model = MindBridgeDecoder.published(**TINY, alpha_rec=alpha_rec)
+    one = {"s1": cohort.X["s1"]}, {"s1": cohort.y["s1"]}
+    trained = model.fit(*one).network_.builders.state_dict()
+    start = clone(model).set_params(learning_rate=1e-12).fit(*one).network_.builders.state_dict()
+    moved = [not torch.allclose(trained[name], start[name], atol=1e-8) for name in trained]
+    assert any(moved) == bool(alpha_rec)
+
+
+def test_pooling_by_interpolation_is_refused(cohort):
+    with pytest.raises(ValueError, match="pooling"):
+        MindBridgeDecoder.published(pooling="resize").fit(cohort.X, cohort.y)

@@ -1,6 +1,6 @@
 """Predictions of a new subject from few rows, beside ridge, in two simulators of cohorts.
 
-Every subject of every world is the new one once; the others are the cohort. What is shown is what
+Two subjects of every world are the new one in turn; the others are the cohort. What is shown is what
 `predict` gives: the share of 300 candidates ranked first by the cosine with it, and R2. Standard
 errors are over worlds; gains are paired.
 """
@@ -27,7 +27,7 @@ SIMULATORS = {
 }
 
 
-def new_subjects(world, simulator, n_new=5):
+def new_subjects(world, simulator, n_new=2):
     """The cohort, the name of each new subject, the others' data, and the order of its rows."""
     cohort = SIMULATORS[simulator](world)
     for i, target in enumerate(list(cohort.X)[:n_new]):
@@ -67,7 +67,7 @@ def main():
         found = by_predictions(simulator)
         gain, gain_error = mean_and_error(found["adapted"] - found["ridge"])
         means = {name: mean_and_error(values) for name, values in found.items()}
-        print(f"\n  {simulator}: {WORLDS} worlds x 5 new subjects")
+        print(f"\n  {simulator}: {WORLDS} worlds x 2 new subjects")
         rows = []
         for i, n in enumerate(SIZES):
             for j, (score, digits) in enumerate((("top-1, %", 1), ("R2", 4))):
