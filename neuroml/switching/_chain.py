@@ -38,6 +38,9 @@ __all__ = [
 # Lower bound of every probability that is learned: above `TINY` of the recursions (1e-60), so that
 # their fast form stays safe, and too small to be seen in a likelihood.
 _RAREST = 1e-50
+# The same at zero input where inputs drive transitions: a bin may be far from there, so that only
+# its own probabilities, which the recursions look at, are bound by what these can bear.
+_RAREST_AT_ZERO = 1e-300
 _MAX_BACKTRACKS = 20  # 2^-20 is 1e-6: a smaller part of a Newton step changes nothing
 
 
@@ -230,8 +233,8 @@ def chain_gradient(
     return np.stack([row.gradient(_row_logits(chain, i)) for i, row in enumerate(rows)], axis=1)
 
 
-def _normalized(mass: np.ndarray) -> np.ndarray:
-    probabilities = np.maximum(mass / mass.sum(axis=-1, keepdims=True), _RAREST)
+def _normalized(mass: np.ndarray, least: float = _RAREST) -> np.ndarray:
+    probabilities = np.maximum(mass / mass.sum(axis=-1, keepdims=True), least)
     return probabilities / probabilities.sum(axis=-1, keepdims=True)
 
 
@@ -315,9 +318,11 @@ def _update_input_driven(
         step_size = 1.0
         for _ in range(_MAX_BACKTRACKS):
             trial = logits + step_size * direction
+            # What is judged is the row as the chain holds it, whose probabilities have a bound.
+            reached = _normalized(softmax(trial[0]), _RAREST_AT_ZERO)
+            trial = np.vstack([np.log(reached), trial[1:] - trial[1:].mean(axis=1, keepdims=True)])
             if row.value(trial) >= before:
-                matrix[i] = _normalized(softmax(trial[0]))
-                weights[:, i] = trial[1:] - trial[1:].mean(axis=1, keepdims=True)
+                matrix[i], weights[:, i] = reached, trial[1:]
                 break
             step_size *= 0.5
     return matrix, weights

@@ -590,3 +590,18 @@ def test_attributes_without_meaning_for_the_family_are_absent(family, n_classes,
     assert hasattr(model, "glm_covariance_") == (noise == "covariances")
     assert hasattr(model, "glm_dispersions_") == (noise == "dispersions")
     assert np.isfinite(model.score(X, y))
+
+
+def test_inputs_far_from_zero_may_drive_transitions():
+    """At zero input the probabilities are then beyond any bound; those of the bins are not."""
+    rng = np.random.default_rng(0)
+    u = 30.0 + rng.normal(size=200)
+    states = (u > 30.0).astype(int)
+    model = SwitchingGLM(
+        2, "gaussian", transition_columns=[0], emission_columns=[], transition_ridge=1e-4,
+        n_init=1, tol=1e-9, random_state=0,
+    ).fit(u[:, None], states + 0.1 * rng.normal(size=200), states=states)  # fmt: skip
+    trace = model.objective_trace_
+    assert (np.diff(trace) >= -1e-12 * np.abs(trace[:-1])).all()
+    logits = np.log(model.transition_matrix_) + 31.0 * model.transition_weights_[0]
+    assert (logits[:, 1] - logits[:, 0] > 5.0).all()
