@@ -336,7 +336,9 @@ def _hdf5_entry(path: Path, name: str, item: h5py.Dataset, from_matlab: bool) ->
         return values.T if from_matlab else values
 
     if not from_matlab:
-        return StoredArray(name, kind, shape, read)
+        fields = ", ".join(item.dtype.names or ())
+        note = f"a table with the columns {fields}, not an array of numbers" if fields else ""
+        return StoredArray(name, kind, shape, read, note=note)
     note = "MATLAB v7.3 stores axes in reverse; they are put back in MATLAB's order"
     return StoredArray(name, kind, shape[::-1], read, note=note)
 

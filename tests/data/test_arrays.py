@@ -165,3 +165,11 @@ def test_zip_of_something_else(tmp_path):
     (array,) = list_arrays(path)
     assert array.kind == "other"
     assert "header cannot be read" in array.note
+
+
+def test_hdf5_tables_say_what_they_are(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["frames"] = np.zeros(4, dtype=[("video", "i4"), ("index", "i8")])
+    (array,) = list_arrays(tmp_path / "a.h5")
+    assert array.kind == "other"
+    assert array.note == "a table with the columns video, index, not an array of numbers"
