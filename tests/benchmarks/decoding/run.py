@@ -12,6 +12,7 @@ from pathlib import Path
 SECTIONS = (
     "shared_response",
     "shared_axes",
+    "peers",
     "few_samples",
     "ridge_path",
     "matching",
