@@ -20,8 +20,13 @@ __all__ = [
     "NO_WEIGHTS",
     "NO_ZEROS",
     "POISSON",
+    "fast",
+    "mean_density",
     "merge_best",
     "move_all",
+    "normal_evidence",
+    "partition_score",
+    "sum_blocks",
     "total_score",
 ]
 
@@ -32,10 +37,10 @@ NO_ZEROS, BERNOULLI, POISSON = 0, 1, 2
 _KAPPA, _ALPHA, _BETA = 0.1, 1.0, 1.0
 _MIN_GAIN = 1e-9  # of a merge: less is rounding, by which two partitions could merge without end
 
-_fast = njit(cache=True, nogil=True, error_model="numpy")
+fast = njit(cache=True, nogil=True, error_model="numpy")
 
 
-@_fast
+@fast
 def _gamma_poisson(events: float, exposure: float, rate: float) -> float:
     """Log-probability of events at an unknown rate under an exponential prior with a given mean.
 
@@ -45,7 +50,30 @@ def _gamma_poisson(events: float, exposure: float, rate: float) -> float:
     return lgamma(1.0 + events) - log(rate) - (1.0 + events) * log(1.0 / rate + exposure)
 
 
-@_fast
+@fast
+def normal_evidence(n: float, total: float, squares: float) -> float:
+    """Log-probability of n normal values under the normal-gamma prior, given their sums."""
+    # posterior: kappa_n = kappa + n, alpha_n = alpha + n / 2,
+    # beta_n = beta + (S + kappa n mean^2 / kappa_n) / 2, S the squared deviations from the mean
+    kappa, alpha = _KAPPA + n, _ALPHA + n / 2
+    deviations = max(squares - total * total / n, 0.0)
+    beta = _BETA + 0.5 * (deviations + _KAPPA * total * total / (n * kappa))
+    # evidence: Gamma(alpha_n) / Gamma(alpha) beta^alpha / beta_n^alpha_n
+    #           sqrt(kappa / kappa_n) (2 pi)^(-n/2)
+    score = lgamma(alpha) - lgamma(_ALPHA) + _ALPHA * log(_BETA) - alpha * log(beta)
+    return score + 0.5 * (log(_KAPPA / kappa) - n * log(2 * pi))
+
+
+@fast
+def mean_density(n: float, mean: float) -> float:
+    """Log-density of the mean of n normal values under the same prior, a Student t."""
+    degrees, spread = 2 * _ALPHA, _BETA / _ALPHA * (1 / _KAPPA + 1 / n)
+    half = (degrees + 1) / 2
+    score = lgamma(half) - lgamma(degrees / 2) - 0.5 * log(degrees * pi * spread)
+    return score - half * log(1 + mean * mean / (degrees * spread))
+
+
+@fast
 def _score(pair: np.ndarray, weights: int, presence: int, density: float) -> float:
     """Log-probability of one pair of blocks, given its four sums."""
     exposure, edges, total, squares = pair
@@ -61,19 +89,11 @@ def _score(pair: np.ndarray, weights: int, presence: int, density: float) -> flo
         return score
     if weights == EXPONENTIAL:
         return score + _gamma_poisson(edges, total, 1.0)
-    # normal weights, normal-gamma prior. Posterior: kappa_n = kappa + n, alpha_n = alpha + n / 2,
-    # beta_n = beta + (S + kappa n mean^2 / kappa_n) / 2, S the squared deviations from the mean
-    kappa, alpha = _KAPPA + edges, _ALPHA + edges / 2
-    deviations = max(squares - total * total / edges, 0.0)
-    beta = _BETA + 0.5 * (deviations + _KAPPA * total * total / (edges * kappa))
-    # evidence: Gamma(alpha_n) / Gamma(alpha) beta^alpha / beta_n^alpha_n
-    #           sqrt(kappa / kappa_n) (2 pi)^(-n/2)
-    score += lgamma(alpha) - lgamma(_ALPHA) + _ALPHA * log(_BETA) - alpha * log(beta)
-    return score + 0.5 * (log(_KAPPA / kappa) - edges * log(2 * pi))
+    return score + normal_evidence(edges, total, squares)
 
 
-@_fast
-def _partition_score(sizes: np.ndarray) -> float:
+@fast
+def partition_score(sizes: np.ndarray) -> float:
     """Log-probability of a partition with all block shares equally likely, up to a constant.
 
     Dirichlet(1, ..., 1) over K blocks: (K - 1)! prod n_k! / (n + K - 1)!, times K! for the order of
@@ -88,7 +108,7 @@ def _partition_score(sizes: np.ndarray) -> float:
     return score + lgamma(float(k)) - lgamma(float(n + k)) + lgamma(k + 1.0)
 
 
-@_fast
+@fast
 def _gather(stats: np.ndarray, labels: np.ndarray, node: int, n_blocks: int) -> np.ndarray:
     """Sums of one node's pairs over the blocks of their partners (n_blocks, 4)."""
     sums = np.zeros((n_blocks, 4))
@@ -99,8 +119,8 @@ def _gather(stats: np.ndarray, labels: np.ndarray, node: int, n_blocks: int) -> 
     return sums
 
 
-@_fast
-def _blocks(stats: np.ndarray, labels: np.ndarray, n_blocks: int) -> np.ndarray:
+@fast
+def sum_blocks(stats: np.ndarray, labels: np.ndarray, n_blocks: int) -> np.ndarray:
     """Sums over all pairs of blocks (n_blocks, n_blocks, 4), each pair of nodes counted once."""
     blocks = np.zeros((n_blocks, n_blocks, 4))
     for i in range(len(labels)):
@@ -113,7 +133,7 @@ def _blocks(stats: np.ndarray, labels: np.ndarray, n_blocks: int) -> np.ndarray:
     return blocks
 
 
-@_fast
+@fast
 def _add(blocks: np.ndarray, sums: np.ndarray, a: int, sign: float) -> None:
     """Add a node's sums to its block ``a``, or take them away."""
     for c in range(len(sums)):
@@ -123,22 +143,22 @@ def _add(blocks: np.ndarray, sums: np.ndarray, a: int, sign: float) -> None:
                 blocks[c, a, q] += sign * sums[c, q]
 
 
-@_fast
+@fast
 def total_score(
     stats: np.ndarray, labels: np.ndarray, weights: int, presence: int, density: float
 ) -> float:
     """Log-probability of weights and partition, without constants that no partition changes."""
     n_blocks = labels.max() + 1
-    blocks = _blocks(stats, labels, n_blocks)
+    blocks = sum_blocks(stats, labels, n_blocks)
     sizes = np.bincount(labels, minlength=n_blocks)
-    score = _partition_score(sizes)
+    score = partition_score(sizes)
     for a in range(n_blocks):
         for b in range(a + 1):
             score += _score(blocks[a, b], weights, presence, density)
     return score
 
 
-@_fast
+@fast
 def _refresh(
     scores: np.ndarray, blocks: np.ndarray, a: int, weights: int, presence: int, density: float
 ) -> None:
@@ -147,7 +167,7 @@ def _refresh(
         scores[a, c] = scores[c, a] = _score(blocks[a, c], weights, presence, density)
 
 
-@_fast
+@fast
 def move_all(
     stats: np.ndarray,
     labels: np.ndarray,
@@ -174,7 +194,7 @@ def move_all(
     ndarray of int of shape (n_nodes,)
     """
     labels = labels.copy()
-    blocks = _blocks(stats, labels, n_blocks)
+    blocks = sum_blocks(stats, labels, n_blocks)
     sizes = np.zeros(n_blocks, dtype=np.int64)
     for label in labels:
         sizes[label] += 1
@@ -197,7 +217,7 @@ def move_all(
                 continue
             tried_empty = tried_empty or sizes[b] == 0
             sizes[b] += 1
-            gains[b] = _partition_score(sizes)
+            gains[b] = partition_score(sizes)
             sizes[b] -= 1
             for c in range(n_blocks):
                 if sizes[c] > 0:
@@ -212,7 +232,7 @@ def move_all(
     return labels
 
 
-@_fast
+@fast
 def merge_best(
     stats: np.ndarray, labels: np.ndarray, weights: int, presence: int, density: float
 ) -> np.ndarray:
@@ -220,14 +240,14 @@ def merge_best(
     labels = labels.copy()
     while True:
         n_blocks = labels.max() + 1
-        blocks = _blocks(stats, labels, n_blocks)
+        blocks = sum_blocks(stats, labels, n_blocks)
         sizes = np.zeros(n_blocks, dtype=np.int64)
         for label in labels:
             sizes[label] += 1
         scores = np.zeros((n_blocks, n_blocks))
         for a in range(n_blocks):
             _refresh(scores, blocks, a, weights, presence, density)
-        before = _partition_score(sizes)
+        before = partition_score(sizes)
         best, first, second = _MIN_GAIN, -1, -1
         for a in range(n_blocks):
             for b in range(a):
@@ -237,7 +257,7 @@ def merge_best(
                 merged[b] += merged[a]
                 merged[a] = 0
                 # change of p(z), of the pairs inside a and b, and of both with every other block
-                gain = _partition_score(merged) - before - scores[a, a] - scores[b, b]
+                gain = partition_score(merged) - before - scores[a, a] - scores[b, b]
                 inside = blocks[a, a] + blocks[b, b] + blocks[a, b]
                 gain += _score(inside, weights, presence, density) - scores[a, b]
                 for c in range(n_blocks):

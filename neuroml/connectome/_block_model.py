@@ -1,9 +1,9 @@
-"""Stochastic block models of weighted graphs: the evidence under a family, and the search.
+"""Stochastic block models of weighted graphs: the evidence under a family.
 
 A weight that is exactly zero is an absent edge, with a probability of its own for every pair of
 blocks; the other weights follow the family. All blocks' parameters are integrated out, so that a
 partition z has the exact log p(W, z), the integrated completed likelihood of Côme and Latouche
-(2015). The search maximizes it, and it compares partitions, families and numbers of blocks.
+(2015). `_block_search` maximizes it, and it compares partitions, families and numbers of blocks.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
-from neuroml._core.iteration import FitTrace, best_restart, iterate
 from neuroml.connectome._block_kernels import (
     BERNOULLI,
     EXPONENTIAL,
@@ -21,12 +19,10 @@ from neuroml.connectome._block_kernels import (
     NO_ZEROS,
     NORMAL,
     POISSON,
-    merge_best,
-    move_all,
     total_score,
 )
 
-__all__ = ["FAMILIES", "PRESENCE", "Evidence", "compute_evidence", "equal_weights", "search"]
+__all__ = ["FAMILIES", "PRESENCE", "Evidence", "compute_evidence", "equal_weights"]
 
 FAMILIES = ("exponential", "lognormal", "normal")
 PRESENCE = "presence"
@@ -36,8 +32,6 @@ _ROUNDING = 1e-10
 # Half steps of the nodes' effects towards their optimum given the rest. In nearly complete graphs
 # each halves the error, so that 20 leave a millionth, far below what the weights determine.
 _N_EFFECT_STEPS = 20
-# Rounds of search and new effects within the blocks found; one that changes no label is the last.
-_N_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -206,78 +200,3 @@ def _multiplicative_effects(x: np.ndarray, edges: np.ndarray, labels: np.ndarray
         step = (rest / level[labels]).sum(axis=1) / count
         factor *= np.sqrt(np.where(step > 0, step, 1.0))
     return factor
-
-
-def search(
-    W: np.ndarray,
-    family: str,
-    degree_corrected: bool,
-    max_blocks: int,
-    n_init: int,
-    max_iter: int,
-    rng: np.random.Generator,
-) -> list[FitTrace[np.ndarray]]:
-    """Search for local optima of the ICL, first from one block, then from random centers.
-
-    Every iteration moves each node, in random order, to its best block and then merges blocks while
-    that gains.
-    """
-    free = compute_evidence(W, family, degree_corrected=degree_corrected)
-    # numbers of blocks to start with: two to two nodes per block, evenly on a logarithmic scale
-    most = min(max_blocks, max(1, len(W) // 2))
-    numbers = np.geomspace(min(2, most), most, n_init).round().astype(int)
-    starts = [np.zeros(len(W), dtype=np.int64)]
-    starts += [_first_partition(free, number, rng) for number in numbers]
-    return [
-        _search_with_effects(W, family, free, start, max_blocks, max_iter, rng)
-        if degree_corrected
-        else _search_blocks(free, start, max_blocks, max_iter, rng)
-        for start in starts
-    ]
-
-
-def _search_with_effects(
-    W: np.ndarray,
-    family: str,
-    evidence: Evidence,
-    labels: np.ndarray,
-    max_blocks: int,
-    max_iter: int,
-    rng: np.random.Generator,
-) -> FitTrace[np.ndarray]:
-    """Search a few times, with the nodes' effects estimated anew within the blocks in between."""
-    done = [_search_blocks(evidence, labels, max_blocks, max_iter, rng)]
-    for _ in range(_N_ROUNDS - 1):
-        evidence = compute_evidence(W, family, done[-1].state, degree_corrected=True)
-        done.append(_search_blocks(evidence, done[-1].state, max_blocks, max_iter, rng))
-        if np.array_equal(done[-1].state, done[-2].state):
-            break
-    return done[best_restart(done, name="WeightedSBM")]
-
-
-def _search_blocks(
-    evidence: Evidence,
-    labels: np.ndarray,
-    max_blocks: int,
-    max_iter: int,
-    rng: np.random.Generator,
-) -> FitTrace[np.ndarray]:
-    """Move and merge until no label changes."""
-
-    def step(labels: np.ndarray) -> tuple[np.ndarray, float]:
-        order = rng.permutation(len(labels))
-        labels = move_all(evidence.stats, labels, order, max_blocks, *evidence.model)
-        labels = merge_best(evidence.stats, labels, *evidence.model)
-        labels = np.unique(labels, return_inverse=True)[1]
-        return labels, evidence.icl(labels)
-
-    return iterate(
-        step, labels, evidence.icl(labels), max_iter=max_iter, tol=0.0, settled=np.array_equal
-    )
-
-
-def _first_partition(evidence: Evidence, n_blocks: int, rng: np.random.Generator) -> np.ndarray:
-    """Partition (n_nodes,) by the nearest of a few random nodes, in their weights and edges."""
-    rows = np.concatenate([evidence.stats[..., 2], evidence.stats[..., 1]], axis=1)
-    centers = rows[rng.permutation(len(rows))[:n_blocks]]
-    return np.unique(cdist(rows, centers).argmin(axis=1), return_inverse=True)[1]

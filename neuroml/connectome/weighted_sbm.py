@@ -16,7 +16,8 @@ from neuroml._core.frames import Quantity, feature_labels, long_frame
 from neuroml._core.iteration import FitTrace, best_restart, select_restart
 from neuroml._core.parallel import RandomState, run_parallel, spawn_generators
 from neuroml._core.validation import check_table
-from neuroml.connectome._block_model import FAMILIES, PRESENCE, equal_weights, search
+from neuroml.connectome._block_model import FAMILIES, PRESENCE, equal_weights
+from neuroml.connectome._block_search import search
 from neuroml.exceptions import DataError
 
 __all__ = ["WeightedSBM"]
@@ -56,6 +57,11 @@ class WeightedSBM(Estimator):
         does not fit the weights would find blocks in noise. With 0, the ICL alone decides.
     max_iter : int, default=100
         Maximum number of iterations of a search; one that changes no label ends it.
+    nested : bool, default=False
+        Whether blocks may form groups, these groups larger ones, and so on [3]_, with as many
+        levels as raise the evidence. Pairs of blocks of the same pair of groups have similar
+        numbers of edges and mean weights, so that small blocks can be told apart in large graphs.
+        Merges and splits of blocks then continue the best search.
     n_jobs : int or None, default=None
         Number of processes, over families and shuffled graphs.
     random_state : int, RandomState, Generator or None, default=None
@@ -64,9 +70,13 @@ class WeightedSBM(Estimator):
     ----------
     labels_ : ndarray of int of shape (n_nodes,)
         Block of each node; block 0 has the largest mean weight inside.
+    levels_ : list of ndarray of int of shape (n_nodes,)
+        ``labels_``, then the group of each node at every level above that has two groups or more;
+        none without ``nested``.
     n_blocks_ : int
     icl_ : float
-        Log-probability of weights and labels, on the scale of the weights as given.
+        Log-probability of weights and labels, with ``nested`` of all levels, on the scale of the
+        weights as given.
     family_ : str
         "presence" where all edges have the same weight.
     degree_corrected_ : bool
@@ -102,6 +112,8 @@ class WeightedSBM(Estimator):
        based on the exact integrated complete data likelihood. Statistical Modelling 15(6).
     .. [2] B. Karrer and M. Newman (2011). Stochastic blockmodels and community structure in
        networks. Physical Review E 83, 016107.
+    .. [3] T. Peixoto (2014). Hierarchical block structures and high-resolution model selection in
+       large networks. Physical Review X 4, 011047.
 
     Examples
     --------
@@ -122,6 +134,7 @@ class WeightedSBM(Estimator):
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_shuffles": [Interval(Integral, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "nested": ["boolean"],
         "n_jobs": [Integral, None],
         "random_state": RANDOM_STATE,
     }
@@ -135,6 +148,7 @@ class WeightedSBM(Estimator):
         n_init: int = 8,
         n_shuffles: int = 10,
         max_iter: int = 100,
+        nested: bool = False,
         n_jobs: int | None = None,
         random_state: RandomState = None,
     ) -> None:
@@ -144,6 +158,7 @@ class WeightedSBM(Estimator):
         self.n_init = n_init
         self.n_shuffles = n_shuffles
         self.max_iter = max_iter
+        self.nested = nested
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -196,7 +211,7 @@ class WeightedSBM(Estimator):
         best, every = select_restart(found[first], name=name)
         self.candidates_ = pd.DataFrame(
             [
-                (family, corrected, one.objective, int(one.state.max()) + 1)
+                (family, corrected, one.objective, int(one.state[0].max()) + 1)
                 for (family, corrected), one in zip(models, bests, strict=True)
             ],
             columns=["family", "degree_corrected", "icl", "n_blocks"],
@@ -236,7 +251,7 @@ class WeightedSBM(Estimator):
 
     def _search(self, tasks: list[Any]) -> Any:
         full = [
-            (W, family, corrected, self.max_blocks, self.n_init, self.max_iter, rng)
+            (W, family, corrected, self.max_blocks, self.n_init, self.max_iter, rng, self.nested)
             for W, family, corrected, rng in tasks
         ]
         return run_parallel(search, full, n_jobs=self.n_jobs)
@@ -245,17 +260,19 @@ class WeightedSBM(Estimator):
         self, W: np.ndarray, kept: FitTrace[np.ndarray], every: list[FitTrace[np.ndarray]]
     ) -> None:
         """Describe the kept partition, with blocks in the order of their mean weight inside."""
-        members = np.eye(kept.state.max() + 1)[kept.state]
+        finest = kept.state[0]
+        members = np.eye(finest.max() + 1)[finest]
         seen = ~np.isnan(W)
         total = members.T @ np.where(seen, W, 0.0) @ members
         pairs = members.T @ seen @ members
         means = np.divide(total, pairs, out=np.full(total.shape, np.nan), where=pairs > 0)
         order = np.argsort(-np.where(np.isnan(np.diag(means)), -np.inf, np.diag(means)))
-        self.labels_ = np.argsort(order)[kept.state]
+        self.labels_ = np.argsort(order)[finest]
+        self.levels_ = [self.labels_, *(_by_first(level, self.labels_) for level in kept.state[1:])]
         self.n_blocks_ = len(order)
         self.block_means_ = means[np.ix_(order, order)]
         self.icl_ = kept.objective
-        together = np.array([one.state[:, None] == one.state for one in every])
+        together = np.array([one.state[0][:, None] == one.state[0] for one in every])
         self.coassignment_ = np.asarray(together.mean(axis=0))
         self.converged_ = kept.converged
         self.n_iter_ = kept.n_iter
@@ -292,6 +309,12 @@ def _single(fits: list[FitTrace[np.ndarray]]) -> FitTrace[np.ndarray]:
     start = fits[0].trace[0]
     one_block = np.zeros_like(fits[0].state)
     return FitTrace(one_block, (start,), converged=True, stop_reason="converged")
+
+
+def _by_first(level: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Groups of blocks, numbered in the order of the first block of each."""
+    first = np.array([labels[level == group].min() for group in range(level.max() + 1)])
+    return np.argsort(np.argsort(first))[level]
 
 
 def _gain(fits: list[FitTrace[np.ndarray]]) -> float:

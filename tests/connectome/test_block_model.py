@@ -7,7 +7,8 @@ from scipy.special import betaln, gammaln
 from scipy.stats import expon, t
 
 from neuroml.connectome._block_kernels import merge_best, move_all
-from neuroml.connectome._block_model import FAMILIES, compute_evidence, search
+from neuroml.connectome._block_model import FAMILIES, compute_evidence
+from neuroml.connectome._block_search import search
 
 
 def graph(rng, n=7, zeros=False, negative=False):

@@ -1,5 +1,7 @@
 """Planted blocks are found, nothing is found in nothing, bad graphs are refused."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -220,3 +222,54 @@ def test_rows_of_a_table_are_in_the_order_of_its_columns():
     turned = WeightedSBM(n_shuffles=2, random_state=0).fit(table.iloc[::-1])
     assert wanted.icl_ == turned.icl_
     np.testing.assert_array_equal(wanted.labels_, turned.labels_)
+
+
+def grouped_blocks(kind, seed=0):
+    """Four groups of four blocks of eight nodes each."""
+    rng = np.random.default_rng(seed)
+    blocks = np.repeat(np.arange(16), 8)
+    groups = blocks // 4
+    share = np.where(groups[:, None] == groups, 0.1, 0.03)
+    share = np.where(blocks[:, None] == blocks, 0.8, share)
+    if kind == "binary":
+        return symmetric((rng.uniform(size=share.shape) < share).astype(float)), blocks, groups
+    if kind == "normal":
+        return symmetric(rng.normal(4 * share)), blocks, groups
+    return symmetric(rng.exponential(share / share.mean())), blocks, groups
+
+
+@pytest.mark.parametrize("kind", ["binary", "exponential", "normal"])
+def test_groups_of_blocks_show_blocks_that_are_too_small_alone(kind):
+    W, blocks, groups = grouped_blocks(kind)
+    family = "auto" if kind == "binary" else kind
+    flat, nested = (
+        WeightedSBM(family, nested=nested, n_shuffles=1, n_init=4, random_state=0).fit(W)
+        for nested in (False, True)
+    )
+    assert adjusted_rand_score(blocks, nested.labels_) > 0.9
+    assert adjusted_rand_score(blocks, nested.labels_) > adjusted_rand_score(blocks, flat.labels_)
+    assert nested.icl_ > flat.icl_
+    assert len(flat.levels_) == 1 and len(nested.levels_) >= 2
+    np.testing.assert_array_equal(nested.levels_[0], nested.labels_)
+    for finer, coarser in itertools.pairwise(nested.levels_):
+        assert 1 < len(np.unique(coarser)) < len(np.unique(finer))
+        assert len(np.unique(np.stack([finer, coarser]), axis=1).T) == len(np.unique(finer))
+    if kind == "binary":
+        assert adjusted_rand_score(groups, nested.levels_[1]) > 0.9
+
+
+def test_nothing_has_no_hierarchy():
+    wrong = []
+    for name, draw in NULLS.items():
+        W = symmetric(draw(np.random.default_rng(0), (40, 40)))
+        model = WeightedSBM(n_init=2, nested=True, random_state=0).fit(W)
+        wrong += [name] * (model.n_blocks_ > 1)
+        assert len(model.levels_) == 1 or model.n_blocks_ > 1
+    assert len(wrong) <= 3, wrong  # of 10; binomial(10, 1/11) is above 3 in 1 of 100
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_a_graph_of_one_weight_has_no_hierarchy(weight):
+    model = WeightedSBM(nested=True, n_shuffles=1, random_state=0).fit(np.full((20, 20), weight))
+    assert model.n_blocks_ == 1 and np.isfinite(model.icl_)
+    np.testing.assert_array_equal(model.levels_, np.zeros((1, 20)))

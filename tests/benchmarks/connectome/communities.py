@@ -15,7 +15,12 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, roc_auc_score
+from sklearn.metrics import (
+    adjusted_mutual_info_score,
+    adjusted_rand_score,
+    normalized_mutual_info_score,
+    roc_auc_score,
+)
 
 from neuroml.connectome import AffinityTensor, DynamicConnectome, NonnegativeCP, WeightedSBM
 from neuroml.exceptions import NotConvergedWarning
@@ -136,6 +141,78 @@ def show_nulls(n_seeds):
         print(f"{name:18s} WeightedSBM {shares[0]:.2f}   ICL alone {shares[1]:.2f}", flush=True)
 
 
+def grouped_graph(kind, seed):
+    """Four groups of four blocks of eight nodes, and their blocks and groups."""
+    rng = np.random.default_rng(seed)
+    blocks = np.repeat(np.arange(16), 8)
+    groups = blocks // 4
+    share = np.where(groups[:, None] == groups, 0.1, 0.03)
+    share = np.where(blocks[:, None] == blocks, 0.8, share)
+    edges = rng.uniform(size=share.shape) < share
+    W = {
+        "binary": lambda: edges.astype(float),
+        "sparse": lambda: edges * rng.exponential(size=share.shape),
+        "dense": lambda: rng.exponential(share / share.mean()),
+        "normal": lambda: rng.normal(4 * share),
+    }[kind]()
+    return symmetric(W), blocks, groups
+
+
+def show_nested(n_seeds):
+    """Without shuffled graphs: one block is not in question here."""
+    print("\nnested=False / True: blocks, ARI, CPU s; ARI of groups")
+    for kind in ("binary", "sparse", "dense", "normal"):
+        graphs = [grouped_graph(kind, seed) for seed in range(n_seeds)]
+        rows = []
+        for W, blocks, groups in graphs:
+            models, seconds = fit_both(W)
+            one = [(m.n_blocks_, adjusted_rand_score(blocks, m.labels_)) for m in models]
+            levels = [adjusted_rand_score(groups, level) for level in models[1].levels_[1:]]
+            rows.append([*one[0], seconds[0], *one[1], seconds[1], max(levels, default=0.0)])
+        k, ari, cpu, k2, ari2, cpu2, above = np.mean(rows, axis=0)
+        print(f"{kind:8s} {k:.1f} {ari:.2f} {cpu:.2f} / {k2:.1f} {ari2:.2f} {cpu2:.2f}; {above:.2f}",
+              flush=True)  # fmt: skip
+
+
+def show_lfr(n_seeds):
+    print("\nNMI of nested=True less nested=False, paired, and its standard error")
+    for setting in ("mut=0.25", "mut=0.75", "muw=0.75"):
+        found, cpu = [], []
+        for seed in range(n_seeds):
+            graph = make_weighted_lfr(random_state=seed, **LFR_SETTINGS[setting])
+            models, seconds = fit_both(graph.W)
+            cpu.append(seconds)
+            scores = normalized_mutual_info_score, adjusted_rand_score
+            found.append([[f(graph.communities, m.labels_) for m in models] for f in scores])
+        nmi, ari = np.mean(found, axis=0)
+        apart = np.diff(found)[..., 0]
+        se = apart.std(axis=0, ddof=1) / np.sqrt(n_seeds)
+        print(
+            f"{setting}: NMI {nmi[0]:.3f} / {nmi[1]:.3f}, difference {apart.mean(axis=0)[0]:+.3f} "
+            f"(SE {se[0]:.3f}); ARI {ari[0]:.3f} / {ari[1]:.3f}, {apart.mean(axis=0)[1]:+.3f} "
+            f"(SE {se[1]:.3f}); CPU s {np.mean(cpu, axis=0).round(2)}, {n_seeds} graphs",
+            flush=True,
+        )
+
+
+def fit_both(W):
+    """Models without and with a hierarchy, and the CPU seconds of each."""
+    models, seconds = [], []
+    for nested in (False, True):
+        start = time.process_time()
+        models.append(WeightedSBM(nested=nested, n_shuffles=0, random_state=0).fit(W))
+        seconds.append(time.process_time() - start)
+    return models, seconds
+
+
+def show_nested_nulls(n_seeds):
+    print("\nNull graphs with nested=True: share with one block")
+    for name, make in NULLS.items():
+        W = [make(np.random.default_rng(seed)) for seed in range(n_seeds)]
+        share = np.mean([z.max() == 0 for z in by_sbm(W, nested=True)[0]])
+        print(f"{name:18s} {share:.2f}", flush=True)
+
+
 def component_auc(truth, cp, pairs):
     """Mean AUC for pairs, subjects and time of the components matched to the communities."""
     u, v, w = cp.factors
@@ -213,10 +290,14 @@ def show_graphs(n_seeds):
 if __name__ == "__main__":
     n_seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     warnings.simplefilter("ignore", NotConvergedWarning)
-    by_sbm([make_planted_weights([10, 10], random_state=0).W])  # compiles
+    compiling = [make_planted_weights([10, 10], random_state=0).W]
+    by_sbm(compiling, nested=True)
     parts = {
         "graphs": show_graphs,
         "nulls": show_nulls,
+        "nested": show_nested,
+        "lfr": show_lfr,
+        "nested_nulls": show_nested_nulls,
         "recovery": show_recovery,
         "pipeline": show_pipeline,
     }
