@@ -77,6 +77,26 @@ def _check_axes(shape: Sequence[int], axes: str | None) -> str:
     return found
 
 
+def _turned_axes(shape: Sequence[int], axes: str) -> list[int]:
+    """Rows and columns of a batch of stimuli, which quarter turns exchange.
+
+    Raises
+    ------
+    DataError
+        If there are none, or they differ in number.
+    """
+    found = [axes.index(name) + 1 for name in "HW" if name in axes]
+    if len(found) < 2 or len({shape[i - 1] for i in found}) > 1:
+        raise DataError(
+            "these stimuli cannot be turned by 90 degrees",
+            expected="axes H and W of the same length",
+            found=f"shape {tuple(shape)} with axes {axes!r}",
+            fix="Use rotate=False, or square frames.",
+            field="rotate",
+        )
+    return found
+
+
 class ModelAdapter:
     """The responses of a model's cells to stimuli given as deviations from the mean stimulus.
 
@@ -94,9 +114,15 @@ class ModelAdapter:
     """
 
     def __init__(
-        self, module: nn.Module, shape: tuple[int, ...], axes: str | None, window: int | None
+        self,
+        module: nn.Module,
+        shape: tuple[int, ...],
+        axes: str | None,
+        window: int | None,
+        rotate: bool = False,
     ) -> None:
         self.shape, self.axes = shape, _check_axes(shape, axes)
+        self._turned = _turned_axes(shape, self.axes) if rotate else None
         self.like = _like(module)
         self._module, self._window = module, window
         self._mean = self._along_channels(getattr(module, "stimulus_mean", 0.0))
@@ -115,6 +141,7 @@ class ModelAdapter:
         stimulus_shape: Sequence[int] | None = None,
         stimulus_axes: str | None = None,
         window: int | None = None,
+        rotate: bool = False,
     ) -> Iterator[ModelAdapter]:
         """Adapt a model, which stays frozen and in eval mode as long as the context lasts.
 
@@ -127,6 +154,8 @@ class ModelAdapter:
             One of the letters T, H, W, C for each axis; the model's own if it has them.
         window : int, optional
             Take the mean over that many last frames of the responses only.
+        rotate : bool
+            Take the largest response to a stimulus turned by multiples of 90 degrees.
 
         Raises
         ------
@@ -151,10 +180,17 @@ class ModelAdapter:
             )
         axes = stimulus_axes or getattr(module, "stimulus_axes", None)
         with own_torch_state(_like(module).device), frozen(module):
-            yield cls(module, tuple(int(n) for n in shape), axes, window)
+            yield cls(module, tuple(int(n) for n in shape), axes, window, rotate)
 
     def respond(self, deviations: torch.Tensor) -> torch.Tensor:
         """Responses (n_stimuli, n_cells) to stimuli (n_stimuli, *shape)."""
+        if self._turned is None:
+            return self._respond(deviations)
+        turned = [torch.rot90(deviations, k, self._turned) for k in range(4)]
+        return torch.stack([self._respond(one) for one in turned]).amax(dim=0)
+
+    def _respond(self, deviations: torch.Tensor) -> torch.Tensor:
+        """Responses to stimuli as they are, over the window."""
         responses = self._module(self._origin + deviations)
         if responses.ndim == 3:
             return responses[:, slice(-self._window if self._window else None, None)].mean(dim=1)

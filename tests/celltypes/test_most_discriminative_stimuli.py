@@ -226,6 +226,16 @@ def test_merging_joins_what_was_cut_and_splitting_cuts_what_was_joined(retina):
     assert again.fit(retina.module).n_clusters_ == 3
 
 
+@pytest.mark.parametrize("confused", [False, True])
+def test_cuts_are_kept_by_the_objective_alone_where_asked_for(retina, confused):
+    """Types of five like cells, every gain being enough: only confusion keeps them whole."""
+    mds = MostDiscriminativeStimuli(
+        init=retina.types, split_gain=-10.0, split_confused=confused, min_cluster_size=2,
+        n_steps=10, max_iter=3, random_state=0,
+    ).fit(retina.module)  # fmt: skip
+    assert (mds.n_clusters_ > 3) == confused
+
+
 def test_cells_held_out_are_typed_without_a_part_in_the_stimuli(ten):
     mds = MostDiscriminativeStimuli(10, holdout=0.3, random_state=0).fit(ten.module)
     held_out = ~mds.train_mask_
@@ -365,6 +375,39 @@ def test_several_starts_keep_the_best(ten):
     mds.fit(ten.module)
     assert mds.restart_objectives_.shape == (3,)
     assert mds.objective_trace_[-1] == mds.restart_objectives_.max()
+
+
+class Oriented(torch.nn.Module):
+    """Energy of bars along rows (even cells) or columns (odd), or contrast in the middle."""
+
+    def forward(self, images):
+        rows, columns = images.mean(dim=2).square().sum(1), images.mean(dim=1).square().sum(1)
+        middle = images[:, 2:4, 2:4].mean(dim=(1, 2)).square() * 20
+        return torch.stack([rows, columns, rows, columns, middle, middle], dim=1)
+
+
+class TestRotate:
+    settings = {"stimulus_shape": (6, 6), "init": [0, 0, 0, 0, 1, 1], "random_state": 0}
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def found():
+        return MostDiscriminativeStimuli(2, rotate=True, **TestRotate.settings).fit(Oriented())
+
+    def test_the_response_is_the_largest_of_four_quarter_turns(self, found):
+        turned = np.stack([np.rot90(found.stimuli_, k, (1, 2)) for k in range(4)]).copy()
+        with torch.no_grad():
+            by_hand = np.stack([Oriented()(torch.from_numpy(one)) for one in turned])
+        np.testing.assert_allclose(found.responses_, by_hand.max(axis=0), rtol=1e-5)
+        # cells 0 and 1 differ by a quarter turn: alike over turns, not for the stimulus as it is
+        np.testing.assert_allclose(found.responses_[:, 0], found.responses_[:, 1], rtol=1e-4)
+        assert by_hand[0, 0, 0] > 2 * by_hand[0, 0, 1] or by_hand[0, 0, 1] > 2 * by_hand[0, 0, 0]
+
+    @pytest.mark.parametrize("shape", [(5,), (6, 5), (4, 6, 5)])
+    def test_what_cannot_be_turned_is_refused(self, shape):
+        mds = MostDiscriminativeStimuli(2, stimulus_shape=shape, rotate=True)
+        with pytest.raises(DataError, match="axes H and W of the same length"):
+            mds.fit(Oriented())
 
 
 class TestNormalization:
