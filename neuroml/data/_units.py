@@ -84,10 +84,9 @@ def settle_units(
             "unknown policy", expected=get_args(OnNaN), found=repr(on_nan), field="on_nan"
         )
     low, high = values.min(axis=0), values.max(axis=0)
-    gappy = np.asarray(
-        ~(np.isfinite(low) & np.isfinite(high))
-    )  # NaN and infinity show in the extremes
-    # without a gap, no table of the signal's size is made, which may have gigabytes
+    # NaN and infinity show in the extremes; without them no table of the signal's size is made,
+    # which may have gigabytes
+    gappy = np.asarray(~(np.isfinite(low) & np.isfinite(high)))
     missing = ~np.isfinite(values) if gappy.any() else np.broadcast_to(False, values.shape)
     constant = np.asarray((low == high) & (len(values) > 1))
     if gappy.any():
@@ -121,7 +120,7 @@ def settle_units(
         values = np.concatenate([_interpolate(values[part], missing[part]) for part in parts])
         notes.append(
             f"nothing: {int(missing.sum())} missing values are interpolated, "
-            f"in {_count(missing.any(axis=0))}"
+            f"in {_count(gappy[kept])}"
         )
     return Settled(values, kept, notes if unusable.any() else notes[1:])
 
