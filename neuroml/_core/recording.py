@@ -141,9 +141,10 @@ def make_recording(  # noqa: PLR0913 - one keyword for each part of the schema
             "dropped": list(dropped),
         },
     )
-    for name, values in (unit_coords or {}).items():
+    coords = {name: ("unit", np.asarray(values)) for name, values in (unit_coords or {}).items()}
+    for name, (_, values) in coords.items():
         _check_length(name, values, n_units)
-        recording = recording.assign_coords({name: ("unit", np.asarray(values))})
+    recording = recording.assign_coords(coords)
     for name, table in (("covariates", covariates), ("confounds", confounds)):
         if table is not None:
             _check_length(name, table, n_times)
@@ -217,9 +218,9 @@ def validate_recording(recording: xr.Dataset) -> xr.Dataset:
     rate = recording.attrs["rate_hz"]
     if rate is not None and not (np.isfinite(rate) and rate > 0):
         raise refuse("the rate is not a frequency", "rate_hz", expected="> 0 or None", found=rate)
-    labels = recording["unit"].values
-    if len(set(labels.tolist())) < len(labels):
-        twice = sorted({str(u) for u in labels if (labels == u).sum() > 1})
+    labels = recording.get_index("unit")
+    if not labels.is_unique:
+        twice = sorted(set(labels[labels.duplicated()].astype(str)))
         raise refuse("unit labels repeat", "unit", found=twice[:5], fix="Make them unique.")
     _check_time(recording, refuse)
     return recording

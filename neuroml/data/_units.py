@@ -83,11 +83,16 @@ def settle_units(
         raise DataError(
             "unknown policy", expected=get_args(OnNaN), found=repr(on_nan), field="on_nan"
         )
-    missing = ~np.isfinite(values)
-    gappy = missing.any(axis=0)
-    constant = _constant(values, missing)
+    low, high = values.min(axis=0), values.max(axis=0)
+    # NaN and infinity show in the extremes; without them no table of the signal's size is made,
+    # which may have gigabytes
+    gappy = np.asarray(~(np.isfinite(low) & np.isfinite(high)))
+    missing = ~np.isfinite(values) if gappy.any() else np.broadcast_to(False, values.shape)
+    constant = np.asarray((low == high) & (len(values) > 1))
+    if gappy.any():
+        constant = _constant(values, missing)
     if on_nan == "raise":
-        _refuse(missing, constant, names, file)
+        _refuse(missing, gappy, constant, names, file)
     if on_nan == "keep":
         notes = [f"nothing: {_count(gappy)} with missing values are kept"] if gappy.any() else []
         notes += [f"nothing: {_count(constant)} that never vary are kept"] if constant.any() else []
@@ -111,11 +116,11 @@ def settle_units(
     notes = [f"{_count(unusable)} with missing or constant values: {_some(names, unusable)}"]
     if unusable.any():
         values, missing = values[:, kept], missing[:, kept]
-    if missing.any():
+    if gappy[kept].any():
         values = np.concatenate([_interpolate(values[part], missing[part]) for part in parts])
         notes.append(
             f"nothing: {int(missing.sum())} missing values are interpolated, "
-            f"in {_count(missing.any(axis=0))}"
+            f"in {_count(gappy[kept])}"
         )
     return Settled(values, kept, notes if unusable.any() else notes[1:])
 
@@ -166,15 +171,14 @@ def no_cell(found: str, file: object, instead: str = "") -> DataError:
 
 def _constant(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Units with two or more values that are all equal."""
-    if not missing.any():  # without two copies of a large array
-        return np.asarray((values.max(axis=0) == values.min(axis=0)) & (len(values) > 1))
     high = np.where(missing, -np.inf, values).max(axis=0)
     low = np.where(missing, np.inf, values).min(axis=0)
     return (high == low) & ((~missing).sum(axis=0) > 1)
 
 
-def _refuse(missing: np.ndarray, constant: np.ndarray, names: Names, file: object) -> None:
-    gappy = np.atleast_1d(missing.any(axis=0))
+def _refuse(
+    missing: np.ndarray, gappy: np.ndarray, constant: np.ndarray, names: Names, file: object
+) -> None:
     if gappy.any():
         first = int(np.argmax(missing.any(axis=1)))
         raise DataError(

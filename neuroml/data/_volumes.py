@@ -15,6 +15,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 from scipy import linalg, sparse
 
 from neuroml.data._image_space import describe_volume
@@ -99,12 +100,14 @@ def _sums(
     """Weighted sums (n_times, n_regions), and which voxels (n_voxels,) were scanned.
 
     A voxel that is 0 throughout was not scanned, as where a volume was cut off or masked. Of the
-    candidates only those that were 0 so far are looked at again, which soon are few.
+    candidates only those that were 0 so far are looked at again, which soon are few. A volume's
+    weighted voxels are taken region by region, so that the product reads them as they lie.
     """
     sums = np.empty((stream.n_volumes, weights.shape[0]))
     scanned = np.zeros(weights.shape[1], dtype=bool)
+    weights, weighted = _compact(weights)
     for row, volume in zip(sums, stream, strict=True):
-        row[:] = weights @ volume.astype(np.float64, copy=False)
+        row[:] = weights @ volume.take(weighted).astype(np.float64, copy=False)
         scanned[candidates] = volume[candidates] != 0
         candidates = candidates[~scanned[candidates]]
     return sums, scanned
@@ -123,9 +126,17 @@ def _gathered(
 
 
 def _masked(weights: sparse.csr_array, inside: np.ndarray) -> sparse.csr_array:
-    kept = sparse.csr_array(weights @ sparse.diags_array(inside.astype(np.float64)))
+    data = weights.data * inside[weights.indices]
+    kept = sparse.csr_array((data, weights.indices, weights.indptr), weights.shape, copy=True)
     kept.eliminate_zeros()
     return kept
+
+
+def _compact(weights: sparse.csr_array) -> tuple[sparse.csr_array, np.ndarray]:
+    """Weights of the voxels that have any, region by region, and which voxels these are."""
+    columns, voxels = pd.factorize(weights.indices)
+    shape = (weights.shape[0], len(voxels))
+    return sparse.csr_array((weights.data, columns, weights.indptr), shape), voxels
 
 
 def _regions(
@@ -273,7 +284,7 @@ def _voxels(stream: VolumeStream, mask: Any, chosen: np.ndarray) -> Series:
     flat = np.asarray(np.ravel_multi_index(tuple(where.T), image.shape[:3], order="F"))
     values = np.empty((stream.n_volumes, len(flat)), dtype=np.float32)
     for row, volume in zip(values, stream, strict=True):
-        row[:] = volume[flat]
+        row[:] = volume.take(flat)
     names = _voxel_names(where, image.shape[:3])
     stored = as_3d(load_image(mask, is_signal=False), "mask")
     own = np.asanyarray(stored.dataobj).ravel(order="F") > 0
@@ -289,18 +300,16 @@ def _voxels(stream: VolumeStream, mask: Any, chosen: np.ndarray) -> Series:
 
 
 def _voxel_names(where: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Names (n_voxels,) such as voxel_7_50_43, from a table of names for each axis."""
-    names = np.full(len(where), "")
-    for before, n, index in zip(("voxel_", "_", "_"), shape, where.T, strict=True):
-        of_axis = np.strings.add(before, np.arange(n).astype(str))
-        names = np.strings.add(names, of_axis[index])
-    return names
+    """Names (n_voxels,) such as voxel_7_50_43, from tables of the names of columns and slices."""
+    columns = np.array([f"voxel_{x}_{y}_" for x, y in np.ndindex(shape[:2])])
+    slices = np.array([str(z) for z in range(shape[2])])  # astype(str) would reserve 21 characters
+    return np.strings.add(columns[where[:, 0] * shape[1] + where[:, 1]], slices[where[:, 2]])
 
 
 def _centers(weights: sparse.csr_array, image: Any) -> dict[str, np.ndarray]:
     """Where the centers of mass of regions lie, in mm; NaN for those without a voxel."""
-    size = abs(weights)
-    index = np.array(np.unravel_index(np.arange(weights.shape[1]), image.shape[:3], order="F"))
+    size, weighted = _compact(abs(weights))
+    index = np.array(np.unravel_index(weighted, image.shape[:3], order="F"))
     total = size.sum(axis=1)
     center = (size @ index.T.astype(np.float64)) / np.where(total > 0, total, np.nan)[:, None]
     return _millimetres(center, image)

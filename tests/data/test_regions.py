@@ -47,6 +47,7 @@ def test_mask_agrees_with_nilearn(image, volumes):
     np.testing.assert_array_equal(series.values, expected)
     i, j, k = np.argwhere(volumes[2] > 0)[7]
     assert series.names[7] == f"voxel_{i}_{j}_{k}"
+    assert series.names.dtype == np.array(series.names.tolist()).dtype  # no space to spare
     np.testing.assert_array_equal(series.values[:, 7], volumes[0][i, j, k])
     assert [series.coords[c][7] for c in "xyz"] == [3.0 * i, 3.0 * j, 3.0 * k]
 

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,17 @@ def test_good_units_pass_untouched():
     settled = settle_units(signal, ["a", "b"], "raise")
     assert settled.values is signal
     assert settled.notes == []
+
+
+@pytest.mark.parametrize("policy", ["raise", "drop_units", "interpolate", "keep"])
+def test_a_signal_without_gaps_is_checked_without_a_copy(policy):
+    signal = np.random.default_rng(0).normal(size=(1000, 500)).astype(np.float32)
+    tracemalloc.start()
+    settled = settle_units(signal, [f"u{i}" for i in range(500)], policy)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert settled.values is signal
+    assert peak < signal.nbytes / 8  # a table of booleans alone has a fourth
 
 
 def test_drop_units(values):

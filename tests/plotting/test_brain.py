@@ -1,11 +1,14 @@
 """What is drawn in the brain, and why something is not."""
 
+import json
+
 import nibabel
 import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
 from neuroml.data import make_recording, read_fmri, stack
+from neuroml.data._image_space import describe_grayordinates
 from neuroml.decoding import PrototypeClassifier
 from neuroml.exceptions import DataError
 from neuroml.plotting import plot_brain_map
@@ -37,9 +40,47 @@ def test_why_nothing_is_drawn(run):
         plot_brain_map([1.0, np.inf], run)
     with pytest.raises(DataError, match="does not know where"):
         plot_brain_map([1.0], make_recording(np.zeros((3, 1)), modality="fmri"))
-    surface = run.assign_attrs(image='{"form": "gifti", "shape": [2], "structure": ""}')
-    with pytest.raises(DataError, match="mesh of a surface does not travel"):
-        plot_brain_map([1.0, 2.0], surface.assign_coords(image_index=("unit", [0, 1])))
+
+
+def surface_run(n_vertices=10242, structure="CortexLeft", space="fsaverage5"):
+    """A run of the first two vertices of a hemisphere."""
+    about = json.dumps({"form": "gifti", "shape": [n_vertices], "structure": structure})
+    run = make_recording(np.random.default_rng(0).normal(size=(20, 2)), modality="fmri")
+    run = run.assign_attrs(image=about, space=space)
+    return run.assign_coords(image_index=("unit", [0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("surface", "found"),
+    [
+        ({"n_vertices": 32492, "space": "fsLR"}, "32492 vertices of CortexLeft, space 'fsLR'"),
+        ({"space": "fsnative"}, "10242 vertices of CortexLeft, space 'fsnative'"),
+        ({"structure": ""}, "a hemisphere that the file does not name, space 'fsaverage5'"),
+    ],
+)
+def test_surfaces_whose_mesh_is_not_known_are_told(surface, found):
+    recording = surface_run(**surface)
+    with pytest.raises(DataError, match=f"mesh does not travel.*found .*{found}"):
+        plot_brain_map([1.0, 2.0], recording)
+    (panel,) = classified(recording)
+    assert panel.figure is None and "their mesh does not travel" in panel.caption
+
+
+def test_grayordinates_are_told():
+    brain = nibabel.cifti2.BrainModelAxis.from_mask(np.ones(3, bool), "cortex_left")
+    run = make_recording(np.zeros((3, 1)), modality="fmri")
+    run = run.assign_attrs(image=describe_grayordinates(brain))
+    with pytest.raises(DataError, match="their mesh does not travel.*found Cifti2Image"):
+        plot_brain_map([1.0], run.assign_coords(image_index=("unit", [0])))
+
+
+@pytest.mark.parametrize(("structure", "lateral"), [("CortexLeft", 180), ("CortexRight", 0)])
+def test_fsaverage5_is_drawn_on_its_hemisphere_from_both_sides(structure, lateral):
+    figure = plot_brain_map([[3.0, np.nan], [0, -2.0]], surface_run(structure=structure))
+    from_where = [axes.azim % 360 for axes in figure.axes if axes.name == "3d"]
+    assert from_where == [lateral, (lateral + 180) % 360] * 2
+    (panel,) = classified(surface_run(structure=structure))
+    assert panel.figure is not None
 
 
 def classified(recording):
