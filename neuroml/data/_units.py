@@ -83,14 +83,7 @@ def settle_units(
         raise DataError(
             "unknown policy", expected=get_args(OnNaN), found=repr(on_nan), field="on_nan"
         )
-    low, high = values.min(axis=0), values.max(axis=0)
-    # NaN and infinity show in the extremes; without them no table of the signal's size is made,
-    # which may have gigabytes
-    gappy = np.asarray(~(np.isfinite(low) & np.isfinite(high)))
-    missing = ~np.isfinite(values) if gappy.any() else np.broadcast_to(False, values.shape)
-    constant = np.asarray((low == high) & (len(values) > 1))
-    if gappy.any():
-        constant = _constant(values, missing)
+    missing, gappy, constant = _faults(values)
     if on_nan == "raise":
         _refuse(missing, gappy, constant, names, file)
     if on_nan == "keep":
@@ -169,11 +162,21 @@ def no_cell(found: str, file: object, instead: str = "") -> DataError:
     )
 
 
-def _constant(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Units with two or more values that are all equal."""
+def _faults(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is missing, units with missing values, and units whose two or more values are equal.
+
+    NaN and infinity show in the extremes of a unit; without them no table of the signal's size is
+    made, which may have gigabytes.
+    """
+    low, high = values.min(axis=0), values.max(axis=0)
+    gappy = np.asarray(~(np.isfinite(low) & np.isfinite(high)))
+    if not gappy.any():
+        constant = np.asarray((low == high) & (len(values) > 1))
+        return np.broadcast_to(False, values.shape), gappy, constant
+    missing = ~np.isfinite(values)
     high = np.where(missing, -np.inf, values).max(axis=0)
     low = np.where(missing, np.inf, values).min(axis=0)
-    return (high == low) & ((~missing).sum(axis=0) > 1)
+    return missing, gappy, (high == low) & ((~missing).sum(axis=0) > 1)
 
 
 def _refuse(
