@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import clone
 
-from neuroml._core.estimator import check_option, metadata_keywords
+from neuroml._core.estimator import check_option
 from neuroml._core.parallel import (
     RandomState,
     run_parallel,
     show_progress,
     spawn_generators,
 )
-from neuroml._core.warn import each_warning_once, warn_caller
+from neuroml._core.warn import each_warning_once
 from neuroml.evaluation._choosing import Choice
 from neuroml.evaluation._designs import (
     CellsDesign,
@@ -31,11 +29,10 @@ from neuroml.evaluation._layouts import Rows, read_array, read_cells, read_sampl
 from neuroml.evaluation._results import Evaluation, collect
 from neuroml.evaluation._scorers import SCORERS, Scorer, named_scorers, predicts_states
 from neuroml.evaluation._tasks import Result, Task, run_task
+from neuroml.evaluation._whole_data import with_classes, with_covariates
 from neuroml.evaluation.defaults import Defaults, defaults_of
-from neuroml.evaluation.nulls import KINDS, n_orders
+from neuroml.evaluation.nulls import KINDS, warn_of_few_orders
 from neuroml.exceptions import DataError
-from neuroml.switching import SwitchingGLM
-from neuroml.switching._classes import WITH_CLASSES, classes_of
 
 __all__ = ["Plan", "Store", "evaluate", "plan_evaluation"]
 
@@ -238,12 +235,14 @@ def plan_evaluation(  # noqa: PLR0913
     _check_scores(_candidates(named), scorers)
     data = _read(first, known, X, y, sessions, groups, n_adapt=n_adapt)
     if covariates is not None:
-        data = _with_covariates(data, covariates, X, _candidates(named))
-    named = {name: _declared(model, data) for name, model in named.items()}
-    first = _declared(first, data)
+        data = with_covariates(data, covariates, X, _candidates(named))
+    named = {name: with_classes(model, data) for name, model in named.items()}
+    first = with_classes(first, data)
     kind = _null_kind(null, known, data)
     if kind is not None:
-        _warn_of_few_orders(kind, data, n_permutations)
+        parts = [data] if isinstance(data, Rows) else list(data.values())
+        if parts[0].y is not None:
+            warn_of_few_orders(kind, [rows.sessions for rows in parts], n_permutations)
     plain = _baselines(first, known, data, baselines)
     everyone = named | {f"baseline: {name}": one for name, one in plain.items()}
     (rng,) = spawn_generators(random_state, 1)
@@ -262,39 +261,6 @@ def plan_evaluation(  # noqa: PLR0913
     tasks = _tasks(design, everyone, scorers, kind, n_permutations, rng)
     optional = set() if baselines != "default" else everyone.keys() - named.keys()
     return Plan(design, tasks, scorers, kind, optional)
-
-
-def _with_covariates(
-    data: Rows | dict[Any, Rows], covariates: Any, X: Any, models: list[Any]
-) -> Rows:
-    """The data with covariates, which each of the models must take."""
-    without = [
-        type(last_step(model)).__name__
-        for model in models
-        if "covariates" not in metadata_keywords(type(last_step(model)), "score")
-    ]
-    if without or not isinstance(data, Rows):
-        raise DataError(
-            "covariates are for models that take them",
-            expected="such as SwitchingPopulationGLM or ResponseModel",
-            found=", ".join(without) or "subjects with units of their own",
-            field="covariates",
-        )
-    return data.with_covariates(covariates, X)
-
-
-def _declared(model: Any, data: Rows | dict[Any, Rows]) -> Any:
-    """The model with the classes of all data, of which a fold's training data may lack some."""
-    if isinstance(model, Choice):
-        every = {name: _declared(one, data) for name, one in model.candidates.items()}
-        return replace(model, candidates=every)
-    last = last_step(model)
-    lacks = isinstance(last, SwitchingGLM) and last.family in WITH_CLASSES and last.classes is None
-    if not lacks or not isinstance(data, Rows) or data.y is None:
-        return model
-    copy = clone(model)
-    last_step(copy).set_params(classes=classes_of(data.y, last.family))
-    return copy
 
 
 def _check_cells(cv: Any, kind: str | None) -> None:
@@ -433,20 +399,6 @@ def _null_kind(null: str | None, known: Defaults, data: Rows | dict[Any, Rows]) 
             field="null",
         )
     return kind
-
-
-def _warn_of_few_orders(kind: str, data: Rows | dict[Any, Rows], n_permutations: int) -> None:
-    """Warn where the data have fewer orders than permutations are asked for."""
-    parts = [data] if isinstance(data, Rows) else list(data.values())
-    if kind not in ("permutation", "circular-shift") or parts[0].y is None:
-        return
-    n = math.prod(n_orders(kind, rows.sessions) for rows in parts)
-    if n <= n_permutations:
-        warn_caller(
-            f"the sessions have only {n:.0f} orders by null={kind!r}: p cannot be much below "
-            f"{1 / n:.2g}, whatever n_permutations is.",
-            UserWarning,
-        )
 
 
 def _baselines(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,12 @@ import pandas as pd
 
 from neuroml._core.estimator import safe_indexing
 from neuroml._core.validation import as_numbers, session_slices
+from neuroml._core.warn import warn_caller
 from neuroml.connectome import surrogate as of_traces
 from neuroml.evaluation._layouts import Rows, take_samples
 from neuroml.exceptions import DataError
 
-__all__ = ["KINDS", "n_orders", "reorder", "surrogate", "unpair"]
+__all__ = ["KINDS", "n_orders", "reorder", "surrogate", "unpair", "warn_of_few_orders"]
 
 KINDS = ("permutation", "circular-shift", "matched-covariance")
 
@@ -27,6 +29,19 @@ def n_orders(kind: str, sessions: np.ndarray) -> float:
     else:
         logs = [math.log(len(_turns(n))) for n in sizes]
     return math.exp(sum(logs)) if sum(logs) < 700 else math.inf
+
+
+def warn_of_few_orders(kind: str, sessions: Sequence[np.ndarray], n_permutations: int) -> None:
+    """Warn where data have fewer orders than permutations are asked for."""
+    if kind not in ("permutation", "circular-shift"):
+        return
+    n = math.prod(n_orders(kind, of_part) for of_part in sessions)
+    if n <= n_permutations:
+        warn_caller(
+            f"the sessions have only {n:.0f} orders by null={kind!r}: p cannot be much below "
+            f"{1 / n:.2g}, whatever n_permutations is.",
+            UserWarning,
+        )
 
 
 def _turns(n: int) -> np.ndarray:
