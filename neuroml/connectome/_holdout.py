@@ -145,7 +145,7 @@ def _fibers_with_names(tensor: FiberTensor, time_mode: int | None) -> Layout:
             field="time_mode",
         )
     held = in_memory(tensor)
-    return Layout(replace(tensor, values=held), np.arange(len(held)), symmetric=False)
+    return Layout(replace(tensor, values=held), tensor.units, symmetric=False)
 
 
 def in_memory(tensor: FiberTensor) -> np.ndarray:

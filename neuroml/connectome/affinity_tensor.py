@@ -255,6 +255,7 @@ class AffinityTensor(TableOutputMixin, Estimator):
             (len(self.pairs_), len(subjects), len(times)),
             axes=("pair", "subject", "time"),
             labels=(self.get_feature_names_out(), names, times),
+            pieces=np.unique(np.sort(self.pairs_, axis=1), axis=0, return_inverse=True)[1].ravel(),
         )
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:

@@ -95,6 +95,10 @@ class FiberTensor:
         Names of the modes.
     labels : tuple of (ndarray or None)
         Labels along each mode.
+    pieces : ndarray of int of shape (n_first,), optional
+        Number of the piece of data that each index of the first mode is of, where several are of
+        one, as both directions of a pair of units: these are held out together. By default each
+        is its own.
 
     Examples
     --------
@@ -114,6 +118,7 @@ class FiberTensor:
     shape: tuple[int, ...]
     axes: tuple[str, ...] = ()
     labels: tuple[Any, ...] = field(default=())
+    pieces: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", as_given(self.values, "values"))
@@ -124,6 +129,13 @@ class FiberTensor:
                 expected=f"index of shape {expected} for fibers of length {self.shape[-1]}",
                 found=f"index of shape {self.index.shape}, values of shape {self.values.shape}",
                 field="index",
+            )
+        if self.pieces is not None and np.shape(self.pieces) != self.shape[:1]:
+            raise DataError(
+                "pieces of data do not go with the first mode",
+                expected=f"{self.shape[0]} numbers",
+                found=f"shape {np.shape(self.pieces)}",
+                field="pieces",
             )
         if ((self.index < 0) | (self.index >= self.shape[:-1])).any():
             raise DataError(
@@ -142,6 +154,14 @@ class FiberTensor:
         """Return the labels along a mode, numbers if it has none."""
         labels = self.labels[mode] if self.labels else None
         return np.arange(self.shape[mode]) if labels is None else np.asarray(labels)
+
+    @property
+    def units(self) -> np.ndarray:
+        """Number of the piece of data of each fiber (n_fibers,)."""
+        if self.pieces is None:
+            return np.arange(len(self.index))
+        places = np.column_stack([np.asarray(self.pieces)[self.index[:, 0]], self.index[:, 1:]])
+        return np.unique(places, axis=0, return_inverse=True)[1].ravel()
 
     @classmethod
     def from_dense(cls, tensor: np.ndarray, **names: Any) -> FiberTensor:

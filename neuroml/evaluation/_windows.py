@@ -155,8 +155,8 @@ def pairs_by_windows(X: Any) -> tuple[np.ndarray, np.ndarray]:
     return windows, np.zeros(len(windows), dtype=int)
 
 
-def _windows_of(model: Any, rows: Rows) -> np.ndarray:
-    """What the last step of a model is given, for new data."""
+def _windows_of(model: Any, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """What the last step of a model is given, for new data, and the piece of data of each pair."""
     last = last_step(model)
     if isinstance(last, DynamicConnectome):
         given = {} if rows.groups is None else {"groups": rows.groups}
@@ -166,7 +166,9 @@ def _windows_of(model: Any, rows: Rows) -> np.ndarray:
         found = call(model[:-1], "transform", rows.X, rows=rows)
     else:
         found = rows.X
-    return pairs_by_windows(found)[0]
+    windows = pairs_by_windows(found)[0]
+    pieces = getattr(found, "pieces", None)
+    return windows, np.arange(windows.shape[1]) if pieces is None else np.asarray(pieces)
 
 
 def _patterns_of(model: Any) -> Patterns:
@@ -215,7 +217,7 @@ def explained_share(fitted: Fitted, rows: Rows) -> float:
     mean of all entries, so the share that a constant map of means explains counts, too, and is in
     the table as a baseline. NaN where all entries are equal: there is nothing to explain.
     """
-    windows = _windows_of(fitted.model, rows)
+    windows, pieces = _windows_of(fitted.model, rows)
     patterns = _patterns_of(fitted.model)
     if windows.shape[1] != len(patterns.mean):
         raise DataError(
@@ -225,7 +227,8 @@ def explained_share(fitted: Fitted, rows: Rows) -> float:
             field="X",
         )
     # a fixed draw: every model and every fold predicts the same entries from the same ones
-    shown = np.random.default_rng(0).permutation(windows.shape[1]) % 2 == 0
+    # (both directions of a pair of units are on the same side, or one would tell the other)
+    shown = (np.random.default_rng(0).permutation(pieces.max() + 1) % 2 == 0)[pieces]
     predicted = np.where(shown, patterns.predict(windows, ~shown), patterns.predict(windows, shown))
     known = ~np.isnan(windows)
     error = ((windows - predicted)[known] ** 2).sum()

@@ -6,6 +6,7 @@ import xarray as xr
 from tensorly.cp_tensor import CPTensor, cp_to_tensor
 
 from neuroml.connectome import (
+    AffinityTensor,
     FiberTensor,
     NonnegativeCP,
     SlidingWindowConnectivity,
@@ -144,6 +145,24 @@ def test_both_entries_of_a_pair_are_held_out_together(holdout):
         out[tuple(layout.tensor.index[fold.fibers].T)] = True
         np.testing.assert_array_equal(out, out.T)
         assert out.any() and not out.all()
+
+
+@pytest.mark.parametrize("holdout", ["fiber", "time_block", "subject"])
+@pytest.mark.parametrize(
+    "options", [{"directed": True}, {"opposite": "separate"}, {"directed": True, "implicit": True}]
+)
+def test_both_directions_and_signs_of_a_pair_are_held_out_together(options, holdout):
+    X = np.random.default_rng(0).normal(size=(3, 40, 5))
+    affinity = AffinityTensor(**options)
+    layout = layout_of(affinity.fit_transform(X), None, None)
+    folds, _ = hold_out(layout, holdout, 3, 2, None, np.random.default_rng(0))
+    pairs = np.sort(affinity.pairs_, axis=1)
+    for fold in folds:
+        found = {}
+        for (row, subject), out in zip(layout.tensor.index, fold.fibers, strict=True):
+            found.setdefault((*pairs[row], subject), set()).add(bool(out))
+        assert len(found) == 30 and all(len(one) == 1 for one in found.values())
+        assert fold.fibers.any() and not fold.fibers.all()
 
 
 def test_blocks_of_time_keep_their_distance_to_what_is_fitted():

@@ -12,11 +12,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neuroml.celltypes import MostDiscriminativeStimuli, ResponseModel
-from neuroml.connectome import DynamicConnectome, NonnegativeCP, SlidingWindowConnectivity
+from neuroml.connectome import (
+    AffinityTensor,
+    DynamicConnectome,
+    NonnegativeCP,
+    SlidingWindowConnectivity,
+)
 from neuroml.decoding import CrossSubjectDecoder, PrototypeClassifier, RidgeDecoder
 from neuroml.evaluation import BlockedKFold, Evaluation, LeaveOneSubjectOut, SessionKFold, evaluate
 from neuroml.evaluation._designs import CellsDesign, CohortDesign
+from neuroml.evaluation._fitted import Fitted
 from neuroml.evaluation._layouts import Rows
+from neuroml.evaluation._windows import Patterns, explained_share
 from neuroml.evaluation.baselines import MemorylessPopulation
 from neuroml.exceptions import DataError, NotConvergedWarning
 from neuroml.simulate import (
@@ -294,6 +301,29 @@ def test_windows_of_one_recording():
     windows = SlidingWindowConnectivity(15, **quick).fit_transform(X)
     direct = evaluate(NonnegativeCP(2, n_init=1), windows, random_state=0)
     assert means(direct)["NonnegativeCP"] > means(direct)["baseline: mean map"]
+
+
+def test_both_directions_of_a_pair_of_units_are_predicted_together(monkeypatch):
+    sides = []
+    predict = Patterns.predict
+
+    def noted(self, windows, shown):
+        sides.append(shown)
+        return predict(self, windows, shown)
+
+    monkeypatch.setattr(Patterns, "predict", noted)
+    X = np.random.default_rng(0).normal(size=(160, 5))
+    subjects = np.repeat(np.arange(4), 40)
+    tensor = (affinity := AffinityTensor("mtd", directed=True)).fit_transform(X, sessions=subjects)
+    model = NonnegativeCP(1, n_init=1, tol=1e-3, sample_mode=1).fit(tensor)
+    rows = Rows(tensor, None, np.zeros(40, dtype=int))
+    assert np.isfinite(explained_share(Fitted(model, rows), rows))
+    i, j = affinity.pairs_.T
+    turned = [np.flatnonzero((i == b) & (j == a))[0] for a, b in zip(i, j, strict=True)]
+    assert sides
+    for shown in sides:
+        assert shown.any() and not shown.all()
+        np.testing.assert_array_equal(shown, shown[turned])
 
 
 def _correlated(n_samples):
