@@ -316,7 +316,7 @@ class FunctionalTypes(ClusterMixin, Estimator):
             covariance_type=covariance,
             reg_covar=_MIN_VARIANCE,
             n_init=n_init,
-            # starts from k-means are much alike: ten of these find likelier mixtures
+            # starts from k-means often end in one optimum
             init_params="k-means++",
             max_iter=500,
             random_state=seed,
