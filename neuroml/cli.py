@@ -75,12 +75,12 @@ def run_command(
     checked, planned = check(recipe)
     number = _array_task(array_task)
     if only_check:
-        typer.echo(f"{recipe} is valid: {len(planned)} jobs")
+        typer.echo(f"{recipe} is valid: {_counted(len(planned), 'job')}")
         for job in planned:
-            typer.echo(f"  {job.name} ({len(job.keys)} recordings)")
+            typer.echo(f"  {job.name} ({_counted(len(job.keys), 'recording')})")
         note = without_figures(estimator_classes()[checked.fit.steps[-1].use])
         if note is not None:
-            typer.echo(note)
+            typer.echo(f"{note} Weights of regions or voxels are drawn in the brain.")
         return
     if out is None:
         raise typer.BadParameter("name a folder for the results", param_hint="--out")
@@ -103,6 +103,10 @@ def run_command(
     typer.echo(str(RunSummary(**counts)))
     if counts["failed"]:
         raise typer.Exit(3)
+
+
+def _counted(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def _array_task(text: str | None) -> tuple[int, int] | None:
@@ -262,9 +266,14 @@ def init_trials(
     subject: Annotated[str | None, typer.Option(help="The column of subjects.")] = None,
     session: Annotated[str | None, typer.Option(help="The column of sessions.")] = None,
     family: Annotated[str | None, typer.Option(help="Of SwitchingGLM, such as gaussian.")] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option("--missing", help="What stands for a missed trial, such as 0; repeatable."),
+    ] = None,
 ) -> None:
     """Strategies between which subjects switch, from a table with one row per trial."""
-    _start("trials", path, out, y=y, inputs=inputs, subject=subject, session=session, family=family)
+    columns = {"y": y, "inputs": inputs, "subject": subject, "session": session}
+    _start("trials", path, out, **columns, family=family, missing=missing)
 
 
 def main() -> None:

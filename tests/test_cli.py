@@ -50,8 +50,15 @@ def test_check_counts_the_work_and_writes_nothing(cohort):
     before = sorted(cohort.rglob("*"))
     result = CliRunner().invoke(cli.app, ["run", str(cohort / "recipe.toml"), "--check"])
     assert result.exit_code == 0
-    assert "is valid: 3 jobs" in result.output and "sub-02 (1 recordings)" in result.output
+    assert "is valid: 3 jobs" in result.output and "sub-02 (1 recording)\n" in result.output
     assert sorted(cohort.rglob("*")) == before
+
+
+def test_the_package_is_the_command(cohort):
+    command = [sys.executable, "-m", "neuroml", "run", str(cohort / "sub-01.csv"), "--check"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 2
+    assert "is not valid TOML" in told.stderr and "neuroml init writes a recipe" in told.stderr
 
 
 def test_check_says_what_the_report_will_not_show(cohort):

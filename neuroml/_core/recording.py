@@ -165,7 +165,13 @@ def _check_length(field: str, values: Any, expected: int) -> None:
 def name_of(recording: xr.Dataset) -> str:
     """A short name for messages and folders: the parts of the key that are there."""
     prefixes = {"subject": "sub", "session": "ses", "run": "run"}
-    parts = [f"{prefixes[k]}-{recording.attrs[k]}" for k in prefixes if recording.attrs.get(k)]
+    values = {prefix: str(recording.attrs.get(key, "")) for key, prefix in prefixes.items()}
+    # a run of BIDS is named by its own entities, such as task-rest_run-1
+    parts = [
+        value if value.startswith("task-") else f"{prefix}-{value}"
+        for prefix, value in values.items()
+        if value
+    ]
     return "_".join(parts) or "recording"
 
 

@@ -299,7 +299,8 @@ def load_recipe(name: Path | str) -> tuple[Path, dict[str, Any]]:
     try:
         return path, tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+        hint = "" if path.suffix == ".toml" else ". neuroml init writes a recipe for recordings"
+        raise RecipeError(f"{path} is not valid TOML: {error}{hint}") from error
 
 
 def validate_recipe(content: dict[str, Any], where: Path) -> tuple[Recipe | None, list[str]]:

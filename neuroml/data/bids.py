@@ -15,6 +15,7 @@ import xarray as xr
 from sklearn.utils import Bunch
 
 from neuroml._core.recording import RecordingKey
+from neuroml._core.validation import list_some
 from neuroml.data._bids_names import entities_of, files_that_apply, plain_label, same_label
 from neuroml.data._regions import Units
 from neuroml.data._tables import read_text_table
@@ -23,7 +24,7 @@ from neuroml.data.events import read_events
 from neuroml.data.fmri import check_run, read_fmri
 from neuroml.exceptions import DataError
 
-__all__ = ["BRAIN", "Run", "find_candidates", "find_runs", "read_bids"]
+__all__ = ["BRAIN", "Run", "find_candidates", "find_runs", "other_folders", "read_bids"]
 
 _OF_A_RUN = ("sub", "ses", "task", "acq", "ce", "dir", "rec", "run")
 _OF_A_KEY = (*_OF_A_RUN[2:], "echo", "part", "hemi")
@@ -283,10 +284,18 @@ def _candidates(
             expected="sub-*/func/*_bold.nii.gz (or .dtseries.nii, .func.gii)"
             + (f" with {wanted}" if wanted else ""),
             found=", ".join(path.name for path in paths[:3]) or None,
-            fix="Check the folder, and entities=.",
+            fix=other_folders(folder) or "Check the folder, and entities=.",
             file=folder,
         )
     return files
+
+
+def other_folders(folder: Path) -> str | None:
+    """Which folders below hold subjects, where the one that was given is the study's."""
+    found = [*folder.glob("*/sub-*/"), *folder.glob("derivatives/*/sub-*/")]
+    below = {one.parent for one in found if one.is_dir()}
+    names = sorted(str(one) for one in below if not one.name.startswith("sub-"))
+    return f"There are subjects in {list_some(names)}: give that folder." if names else None
 
 
 def _one_per_run(files: dict[Path, dict[str, str]], folder: Path) -> dict[Path, dict[str, str]]:

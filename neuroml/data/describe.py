@@ -30,12 +30,14 @@ from neuroml.data.calcium import read_traces
 from neuroml.data.events import read_events
 from neuroml.data.fmri import read_fmri
 from neuroml.data.spikes import read_spikes
+from neuroml.data.trials import letters_of
 from neuroml.exceptions import DataError
 
 __all__ = ["FileReport", "describe_file"]
 
 _MAX_IDS = 2000
 _SURFACE_SERIES = (".func.gii", ".time.gii", ".dtseries.nii", ".ptseries.nii")
+_CHOICE = {"choice", "choices", "response", "decision"}
 _NUISANCE = {"wm", "csf", "vent", "brain", "global", "white_matter", "global_signal", "trend"}
 
 
@@ -181,6 +183,13 @@ def _describe_table(report: FileReport) -> None:
     is_text = [name for name in names if columns[name].dtype.kind not in "biuf"]
     if is_text:
         report.facts.append(f"Columns of text: {', '.join(is_text[:8])}.")
+    if any(letters_of(name) in _CHOICE for name in names):
+        report.kind = "a table of trials"
+        report.advice = (
+            "Read it with neuroml.data.read_trials(path, y=COLUMN), or begin a recipe by "
+            "neuroml init trials FILE --y COLUMN."
+        )
+        return
     try_readers(report, [read_traces, read_fmri, read_spikes])
     nuisance = [name for name in names if name.lower() in _NUISANCE]
     if nuisance:

@@ -30,7 +30,15 @@ from neuroml.exceptions import DataError
 
 __all__ = ["letters_of", "numbers_trials", "read_trial_table", "read_trials"]
 
-_TRIAL_NUMBERS = {"trial", "trialnumber", "trialnum", "trialno", "trialindex"}
+_TRIAL_NUMBERS = {
+    "trial",
+    "trialnumber",
+    "trialnum",
+    "trialno",
+    "trialindex",
+    "trialidx",
+    "trialid",
+}
 _PARTS = {"subject": {"subject", "subjectid"}, "session": {"session", "sessionid"}}
 """Columns that may not be passed over in silence, by their letters in lower case."""
 

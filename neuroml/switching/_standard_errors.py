@@ -157,7 +157,8 @@ def session_clusters(
     if n_clusters < _FEW_CLUSTERS:
         warn_caller(
             f"Standard errors from {n_clusters} clusters tend to be too small: from fewer than "
-            f"{_FEW_CLUSTERS} their own spread is uncertain. Compare with cov='observed', which "
+            f"{_FEW_CLUSTERS} their own spread is uncertain (clusters are the sessions, unless "
+            "clusters= names others). Compare with standard_errors(cov='observed'), which "
             "assumes that sessions differ by their states alone.",
             UserWarning,
         )

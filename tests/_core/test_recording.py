@@ -196,3 +196,16 @@ def test_units_in_another_order_are_never_joined_by_place(roles):
     assert aligned.units == ["left", "right"] or roles.get("inputs") == []
     joined = aligned.X if aligned.y is None else aligned.y
     np.testing.assert_array_equal(joined, np.concatenate([table, table]))
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (("01", "", "task-rest_run-1"), "sub-01_task-rest_run-1"),
+        (("01", "a", "2"), "sub-01_ses-a_run-2"),
+        (("", "", ""), "recording"),
+    ],
+)
+def test_a_run_of_bids_is_named_once(key, name):
+    attrs = dict(zip(("subject", "session", "run"), key, strict=True))
+    assert name_of(xr.Dataset(attrs=attrs)) == name

@@ -304,6 +304,9 @@ def test_raw_folders_and_empty_ones_are_refused(tiny, tmp_path):
     path = tiny("sub-01_task-x")
     with pytest.raises(DataError, match="no preprocessed run of fMRIPrep"):
         start_recipe("fmriprep", path)
+    (path / "derivatives" / "fmriprep" / "sub-01").mkdir(parents=True)
+    with pytest.raises(DataError, match="There are subjects in .*fmriprep': give that folder"):
+        start_recipe("fmriprep", path)
     with pytest.raises(DataError, match="there is no functional run"):
         start_recipe("fmriprep", tmp_path / "derivatives")
     with pytest.raises(DataError, match="names no entity.*found res"):

@@ -363,6 +363,31 @@ class TestTrials:
         with pytest.raises(DataError, match=told):
             start_recipe("trials", tmp_path / "trials.csv", y="choice")
 
+    def test_what_follows_the_choice_is_no_input(self, tmp_path):
+        """Of the names that laboratories share trials by; a missed choice is 0 among -1 and 1."""
+        table = mice(2, 2, 30).drop(columns="rewarded").rename(columns={"session": "eid"})
+        table["choice"] = np.where(table["choice"] == "right", 1, -1)
+        table.loc[table["trial"] == 5, "choice"] = 0
+        table = table.rename(columns={"trial": "trial_id"})
+        correct = np.sign(table["stimulus"]) == table["choice"]
+        table = table.assign(feedbackType=np.where(correct, 1, -1), response_times=1.0)
+        table.to_csv(tmp_path / "trials.csv", index=False)
+        with pytest.raises(DataError, match="what are the numbers.*--missing VALUE"):
+            start_recipe("trials", tmp_path / "trials.csv", y="choice")
+        text = start_recipe("trials", tmp_path / "trials.csv", y="choice", missing=["0"])
+        data = tomllib.loads(text)["data"]
+        assert data["options"]["session"] == "eid" and data["options"]["missing"] == ["0"]
+        assert data["options"]["reward"] == "feedbackType"
+        assert data["inputs"] == ["stimulus", "previous_choice", "win_stay_lose_switch"]
+
+    @pytest.mark.parametrize("name", ["reward_size", "correctSide", "goCue_times", "response_s"])
+    def test_what_may_follow_the_choice_is_asked(self, tmp_path, name):
+        mice(2, 2, 30).assign(**{name: 1.5}).to_csv(tmp_path / "trials.csv", index=False)
+        with pytest.raises(DataError, match=f"known before the choice.*{name}.*--input COLUMN"):
+            start_recipe("trials", tmp_path / "trials.csv", y="choice")
+        text = start_recipe("trials", tmp_path / "trials.csv", y="choice", inputs=["stimulus"])
+        assert tomllib.loads(text)["data"]["options"]["inputs"] == ["stimulus"]
+
     @pytest.mark.parametrize(
         ("y", "options", "family"),
         [

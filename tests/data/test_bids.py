@@ -120,6 +120,9 @@ def test_nothing_found(tmp_path, tree, atlas):
         read_bids(tmp_path / "study" / "sub-01", labels=atlas)
     with pytest.raises(DataError, match=r"with \{'task': 'faces'\}"):
         read_bids(tree[1], labels=atlas, entities={"task": "faces"})
+    for folder in (tree[1].parent, tree[0]):  # the derivatives, and the study around them
+        with pytest.raises(DataError, match=f"There are subjects in.*{tree[1].name}.*give that"):
+            read_bids(folder, labels=atlas)
 
 
 def test_damaged_run_is_named(tree, atlas):

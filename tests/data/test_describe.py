@@ -69,6 +69,13 @@ def test_events(tmp_path):
     assert "read_events" in report.advice
 
 
+def test_trials(tmp_path):
+    (tmp_path / "a.csv").write_text("mouse,stimulus,choice\na,1,left\na,2,right\n")
+    report = describe_file(tmp_path / "a.csv")
+    assert report.kind == "a table of trials" and "read_trials" in report.advice
+    assert not report.problems
+
+
 def test_transposed_and_constant_array(tmp_path):
     values = np.random.default_rng(0).normal(size=(4, 50))
     values[2] = 0

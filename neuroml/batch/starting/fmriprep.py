@@ -12,7 +12,7 @@ import pandas as pd
 from neuroml._core.validation import did_you_mean, list_some
 from neuroml.batch.starting.models import assemblies, trial_types
 from neuroml.batch.starting.writing import Section, counted, name_from, question, write_recipe
-from neuroml.data.bids import BRAIN, Run, find_candidates, find_runs
+from neuroml.data.bids import BRAIN, Run, find_candidates, find_runs, other_folders
 from neuroml.data.fmri import check_run
 from neuroml.exceptions import DataError
 
@@ -114,7 +114,8 @@ def _settled(path: Path, given: dict[str, str]) -> dict[str, str]:
             "there is no preprocessed run of fMRIPrep",
             expected="sub-*/func/*_desc-preproc_bold.nii.gz",
             found="functional images of another kind",
-            fix="Name the folder of the derivatives, or a desc by --entity desc=LABEL.",
+            fix=other_folders(path)
+            or "Name the folder of the derivatives, or a desc by --entity desc=LABEL.",
             file=path,
         )
     differing = {

@@ -135,7 +135,7 @@ def _folders(path: Path) -> list[Path]:
         raise DataError(
             "there is no folder of Kilosort or phy",
             expected="spike_times.npy in the folder, or in folders below it",
-            found="none",
+            found="a file" if path.is_file() else "none",
             file=path,
         )
     return found

@@ -84,7 +84,7 @@ def _planes(path: Path) -> tuple[list[Path], list[Path]]:
         raise DataError(
             "there is no plane folder of Suite2p",
             expected="F.npy in the folder, or in folders below it",
-            found="none",
+            found="a file" if path.is_file() else "none",
             file=path,
         )
     return [one for one in found if one not in combined], combined

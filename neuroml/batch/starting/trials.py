@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ __all__ = ["recipe_for"]
 
 _SUBJECT = {"subject", "subjectid", "participant", "participantid", "mouse", "mouseid", "animal"}
 _SUBJECT |= {"animalid", "rat", "ratid", "monkey", "subj"}
-_SESSION = {"session", "sessionid", "day", "date", "sess", "block"}
-_REWARD = {"reward", "rewarded", "correct", "feedback", "outcome", "hit"}
+_SESSION = {"session", "sessionid", "day", "date", "sess", "block", "eid"}
+_REWARD = {"reward", "rewarded", "correct", "feedback", "outcome", "hit", "feedbacktype"}
 _AFTER = _REWARD | {"rt", "reactiontime", "responsetime", "latency", "movementtime", "choicetime"}
+_AFTER |= {"rewardvolume", "responsetimes", "feedbacktimes", "firstmovementtimes"}
 """What is known only after the choice, and cannot explain it."""
+_UNCLEAR = re.compile("(reward|correct|feedback|outcome|reaction|response|latency).*|.*times")
+"""Names that may be of either: a reward's probability is known before, its size is not."""
 _MANY_CODES = 2
 _ARE = {"categorical": "codes 0, 1, ...", "poisson": "counts", "gaussian": "amounts"}
 _RECODE = "Codes of choices that are not 0, 1, ... have to be words in the table (left, right)."
@@ -40,6 +44,7 @@ def recipe_for(
     subject: str | None = None,
     session: str | None = None,
     family: str | None = None,
+    missing: Sequence[str] | None = None,
 ) -> str:
     """Write the recipe for a table of trials, or for all tables in a folder.
 
@@ -57,6 +62,8 @@ def recipe_for(
         The columns that say who, and when; found by their names if not given.
     family : str, optional
         Of `neuroml.switching.SwitchingGLM`; asked for where numbers may be codes or amounts.
+    missing : sequence of str, optional
+        What stands in ``y`` for a missed trial, beside an empty cell.
     """
     files = _tables(path)
     columns = read_trial_table(files[0], [])[0].columns
@@ -76,6 +83,8 @@ def recipe_for(
     taken, left_out = _inputs(columns, y, list(named.values()), inputs, files[0])
     reward = _reward(columns, y)
     options: dict[str, Any] = {"y": y, **named, "inputs": taken}
+    if missing:
+        options["missing"] = list(missing)
     recordings = _read(files, options)
     _check_inputs_known(recordings, files[0])
     family = _family(recordings, y, family, files[0])
@@ -178,6 +187,14 @@ def _inputs(
     are_text = [n for n in known_before if not is_of_numbers(columns[n])]
     refuse_decimal_commas(columns[are_text], file)
     bad = [n for n in others if n not in known_before or n in are_text]
+    unclear = [n for n in others if n not in bad and _UNCLEAR.fullmatch(letters_of(n))]
+    if unclear:
+        raise question(
+            "which of these columns are known before the choice, so that they may explain it",
+            unclear,
+            "--input COLUMN (repeatable), which names all columns to take",
+            file,
+        )
     return [name for name in others if name not in bad], bad
 
 
@@ -231,7 +248,9 @@ def _family(recordings: list[xr.Dataset], y: str, family: str | None, file: Path
     raise question(
         f"what are the numbers in {y!r}: codes of choices, counts, or amounts",
         [f"{level:g}" for level in levels],
-        f"--family {' or '.join(ways)}" + ("" if "categorical" in takes else f". {_RECODE[:-1]}"),
+        f"--family {' or '.join(ways)}"
+        + ", or --missing VALUE where one of them stands for a missed trial"
+        + ("" if "categorical" in takes else f". {_RECODE[:-1]}"),
         file,
     )
 

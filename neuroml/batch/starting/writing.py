@@ -119,5 +119,8 @@ def question(text: str, found: Sequence[str], answers: str, file: Path) -> DataE
     file : Path
     """
     return DataError(
-        f"open choice: {text}", found=list_some(found), fix=f"Answer by {answers}.", file=file
+        f"the files leave open {text}",
+        found=list_some(found),
+        fix=f"Answer by {answers}.",
+        file=file,
     )

@@ -29,7 +29,7 @@ __all__ = ["glm", "population_glm"]
 _MOST_OUTPUTS = 6
 _MOST_BINS = 2000
 _ERRORS = {"observed": "the observed information", "sandwich": "the spread over sessions"}
-_OBJECTIVE = "objective (nats per bin)"
+_OBJECTIVE = "objective (nats per sample)"
 _TRACE = (
     "Objective (log-likelihood with the logarithm of the prior) after each iteration of the kept "
     "start"
