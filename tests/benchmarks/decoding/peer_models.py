@@ -47,7 +47,7 @@ def fast_srm(given):
     model = IdentifiableFastSRM(n_components=k, n_iter=100, tol=1e-6, verbose=False)
     response = model.fit([part.T for part in train]).transform([part.T for part in train])
     model.add_subjects([new.T], response)
-    return {f"basis{i:02}": basis.T for i, basis in enumerate(model.basis_list)}
+    return {f"basis{i:02}": basis for i, basis in enumerate(model.basis_list)}
 
 
 def fmralign_procrustes(given):

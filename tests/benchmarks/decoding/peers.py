@@ -3,7 +3,7 @@
 ``NEUROML_PEERS_PYTHON`` names the Python that has them. Ridge: top-1 of 300 candidates by cosine,
 and R2, of a new subject's rows in both simulators. Shared responses and alignment: ten-sample
 segments of a story that a left-out person and the mean of the others share, in the half of it that
-nothing was fitted to (36 people, 100 nodes; every third person is left out in turn). In
+nothing was fitted to (36 people, 100 nodes; every sixth person is left out in turn). In
 ``make_cohort`` all voxels have the same noise, so that their variance tells how much signal they
 carry: there ridge of voxels as they are has an advantage that z-scored recordings do not give.
 """
@@ -105,7 +105,7 @@ def tell_shared():
     recordings = load_dataset("pieman_htfa").recordings
     data = [standard(r["signal"].values.astype(float)) for r in recordings]
     scores, costs = {}, {}
-    for out in range(0, len(data), 3):
+    for out in range(0, len(data), 6):
         train = [part for i, part in enumerate(data) if i != out]
         halves = (slice(0, 150), slice(150, 300))
         for here, there in (halves, halves[::-1]):
