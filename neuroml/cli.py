@@ -5,12 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -90,7 +86,7 @@ def run_command(
         raise typer.BadParameter("name a folder for the results", param_hint="--out")
     counts = {"done": 0, "skipped": 0, "failed": 0}
     try:
-        with _progress() as bar, _noted_interrupts() as noted:
+        with _progress() as bar:
             task = bar.add_task(checked.title, total=len(share(planned, number)))
             for record in run(
                 checked, out, n_jobs=workers, force=force, scheduler=scheduler, array_task=number
@@ -100,8 +96,6 @@ def run_command(
                 if record["status"] == "failed":
                     message = f"failed {record['job']}: {record['error']}"
                     bar.console.print(message, style="red", markup=False, soft_wrap=True)
-                if noted:
-                    raise KeyboardInterrupt
     except KeyboardInterrupt:
         errors.print(f"Interrupted: {RunSummary(**counts)}. The same command goes on from here.")
         raise typer.Exit(130) from None
@@ -113,30 +107,6 @@ def run_command(
 
 def _counted(n: int, thing: str) -> str:
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
-
-
-@contextmanager
-def _noted_interrupts() -> Iterator[list[int]]:
-    """A list that is no longer empty once Ctrl-C was pressed.
-
-    Where it is pressed while compiled code calls back, as in numba, that code may clear the
-    exception; then the run ends after the job that was under way.
-    """
-    noted: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
-        signal.default_int_handler(number, frame)
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # ignored, or somebody else's
-        yield noted
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _array_task(text: str | None) -> tuple[int, int] | None:
