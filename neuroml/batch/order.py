@@ -95,7 +95,7 @@ def _kinds(patterns: Any, where: Path) -> set[str]:
     """Suffixes of the files, and "" for folders."""
     kinds = set()
     for pattern in patterns if isinstance(patterns, list) else []:
-        with contextlib.suppress(DataError, TypeError):  # told where the files are opened
+        with contextlib.suppress(DataError, TypeError):  # reported where the files are opened
             for path in matches(pattern, where):
                 kinds.add("" if path.is_dir() else ".csv" if is_table(path) else path.suffix)
     return {kind.lower() for kind in kinds}
@@ -177,6 +177,6 @@ def _after(use: str, options: Options, facts: xr.Dataset) -> xr.Dataset:
     if use == "clean" and options["standardize"]:
         facts.attrs["value_units"] = "z"
     if use == "bin_time" and facts.attrs.get("rate_hz"):
-        with contextlib.suppress(DataError):  # told already
+        with contextlib.suppress(DataError):  # reported already
             facts.attrs["rate_hz"] /= samples_per_bin(facts, options["bin_s"])
     return facts
