@@ -453,7 +453,7 @@ def weighted_derivatives(
         # Derivatives by the predictor of every bin, then by the coefficients (chain rule).
         by_eta, hessians = np.empty_like(eta), np.empty_like(eta)
         count_kernels(design.likelihood).add_derivatives(
-            counts, eta, resp[rows], by_eta, hessians, value
+            counts, eta, resp[rows].astype(eta.dtype), by_eta, hessians, value
         )
         gradient += by_eta @ features
         diagonal += hessians @ (features * features)
@@ -489,7 +489,7 @@ def gradient_by_history(
             eta = own @ design.features[rows].T
             by_eta, unused = np.empty_like(eta), np.empty_like(eta)
             counts = np.ascontiguousarray(design.counts[:, rows])
-            add_derivatives(counts, eta, weights[rows], by_eta, unused, sums)
+            add_derivatives(counts, eta, weights[rows].astype(eta.dtype), by_eta, unused, sums)
             by_feature[rows] += by_eta.T @ own[:, 1:]
     return float(sums.sum()), by_feature
 
