@@ -93,6 +93,7 @@ def make_weighted_lfr(
     weight_mixing: float = 0.5,
     strength_exponent: float = 2.0,
     community_sizes: tuple[int, int] | None = None,
+    published: bool = False,
     random_state: RandomState = None,
 ) -> Bunch:
     r"""Draw a weighted graph of Lancichinetti and Fortunato (2009).
@@ -114,6 +115,9 @@ def make_weighted_lfr(
     community_sizes : tuple of int, optional
         Smallest and largest community; by default the smallest and the largest degree, as in the
         published generator.
+    published : bool
+        Draw communities and edges by the rules of the published generator (see Notes), with which
+        a graph may have a single community.
     random_state : int, RandomState, Generator or None
 
     Returns
@@ -133,6 +137,13 @@ def make_weighted_lfr(
     graphs, more where one community holds most of the units, whose edges to the outside then
     outnumber those of all others.
 
+    The published generator (eXascaleInfolab's LFR-Benchmark_UndirWeightOvp, which Dyballa et al.
+    2024 use) draws other graphs, and so does ``published=True``: the first community is as large as
+    the largest inner degree and one; others are drawn while they fit, and the smallest takes the
+    units that are left. Edges to the outside that find no partner there stay inside, where they are
+    lost if the two units are joined already. The random numbers are not theirs, so that single
+    graphs differ.
+
     References
     ----------
     A. Lancichinetti and S. Fortunato (2009). Benchmarks for testing community detection algorithms
@@ -147,15 +158,28 @@ def make_weighted_lfr(
     """
     (rng,) = spawn_generators(random_state, 1)
     smallest = _smallest_degree(n_units, mean_degree, max_degree)
-    share = rng.uniform(size=n_units) * (1 / smallest - 1 / max_degree)
-    degrees = np.round(1 / (1 / smallest - share)).astype(int)
-    inside = np.round((1 - topology_mixing) * degrees).astype(int)
-    communities = _communities(rng, inside, community_sizes or (max(int(smallest), 3), max_degree))
+    sizes = community_sizes or (max(int(smallest), 3), max_degree)
+    if published:
+        degrees = _whole_degrees(rng, n_units, smallest, mean_degree, max_degree)
+        # inner degrees are rounded at random, so that their mean is right
+        inner = (1 - topology_mixing) * degrees + rng.uniform(size=n_units)
+        inside = inner.astype(int)
+        communities = _published_communities(rng, inside, sizes)
+    else:
+        share = rng.uniform(size=n_units) * (1 / smallest - 1 / max_degree)
+        degrees = np.round(1 / (1 / smallest - share)).astype(int)
+        inside = np.round((1 - topology_mixing) * degrees).astype(int)
+        communities = _communities(rng, inside, sizes)
     within = communities[:, None] == communities
     joined = np.zeros((n_units, n_units), dtype=bool)
     for k in range(communities.max() + 1):
         _join(rng, joined, np.where(communities == k, inside, 0), within)
     _join(rng, joined, degrees - inside, ~within)
+    if published:
+        kept = np.zeros_like(joined)
+        _join(rng, kept, degrees - joined.sum(axis=1), within)
+        joined |= kept
+        degrees = joined.sum(axis=1)
     strengths = degrees.astype(float) ** strength_exponent
     W = _weights(joined & within, (1 - weight_mixing) * strengths)
     W += _weights(joined & ~within, weight_mixing * strengths)
@@ -181,6 +205,51 @@ def _smallest_degree(n: int, mean: float, largest: int) -> float:
     return float(brentq(off, 1.0, largest - 1e-6))
 
 
+def _whole_degrees(
+    rng: np.random.Generator, n: int, smallest: float, mean: float, largest: int
+) -> np.ndarray:
+    """Degrees of the power law over whole numbers whose mean is the nearer one to the given."""
+
+    def law(lowest: int) -> tuple[np.ndarray, np.ndarray]:
+        degrees = np.arange(lowest, largest + 1)
+        return degrees, degrees**-2.0 / (degrees**-2.0).sum()
+
+    lowest = min(int(smallest), int(smallest) + 1, key=lambda k: abs(np.dot(*law(k)) - mean))
+    degrees, probabilities = law(lowest)
+    return rng.choice(degrees, size=n, p=probabilities)
+
+
+def _published_communities(
+    rng: np.random.Generator, inside: np.ndarray, sizes: tuple[int, int]
+) -> np.ndarray:
+    """Communities as the published generator draws them, see `make_weighted_lfr`."""
+    n, (low, high) = len(inside), sizes
+    possible = np.arange(low, high + 1)
+    drawn = [min(int(inside.max()) + 1, n)] if inside.max() + 1 > low else []
+    while True:
+        size = int(rng.choice(possible, p=1.0 / possible / (1.0 / possible).sum()))
+        if sum(drawn) + size > n:
+            break
+        drawn.append(size)
+    drawn[int(np.argmin(drawn))] += n - sum(drawn)
+    while (communities := _placed(rng, inside, np.array(drawn))) is None:
+        drawn.sort()
+        drawn[:2] = [drawn[0] + drawn[1]]
+    return communities
+
+
+def _placed(rng: np.random.Generator, inside: np.ndarray, sizes: np.ndarray) -> np.ndarray | None:
+    """Communities of units, each larger than its inner degree; None if one finds no place."""
+    room, communities = sizes.copy(), np.full(len(inside), -1)
+    for i in np.argsort(-inside, kind="stable"):
+        fits = np.where(sizes > inside[i], room, 0)
+        if not fits.any():
+            return None
+        communities[i] = rng.choice(len(sizes), p=fits / fits.sum())
+        room[communities[i]] -= 1
+    return communities
+
+
 def _communities(
     rng: np.random.Generator, inside: np.ndarray, sizes: tuple[int, int]
 ) -> np.ndarray:
@@ -198,15 +267,8 @@ def _communities(
         drawn[-1] -= sum(drawn) - n
         if drawn[-1] < low or max(drawn) <= inside.max():
             continue
-        room = np.array(drawn)
-        communities = np.full(n, -1)
-        for i in np.argsort(-inside, kind="stable"):
-            fits = np.flatnonzero((room > 0) & (np.array(drawn) > inside[i]))
-            if not len(fits):
-                break
-            communities[i] = rng.choice(fits, p=room[fits] / room[fits].sum())
-            room[communities[i]] -= 1
-        if (communities >= 0).all():
+        communities = _placed(rng, inside, np.array(drawn))
+        if communities is not None:
             return communities
     raise DataError(
         "no communities of these sizes can hold the units",

@@ -23,27 +23,37 @@ def leiden(W):
 
 
 def graph_tool(W):
+    """Levels of the nested block model, the better of two corrections for degrees."""
+    return _levels(*np.nonzero(np.triu(W, 1)), W)
+
+
+def notebook(W):
+    """As in the notebook of Dyballa et al. (2024): every edge twice, once for each direction."""
+    return _levels(*np.nonzero(W), W)
+
+
+def _levels(i, j, W):
+    """Labels of the nodes at every level, the lowest first."""
     import graph_tool.all as gt
 
-    i, j = np.nonzero(np.triu(W, 1))
     graph = gt.Graph(directed=False)
     graph.add_vertex(len(W))
     weight = graph.new_edge_property("double")
-    for a, b in zip(i, j, strict=True):
-        weight[graph.add_edge(a, b)] = W[a, b]
+    graph.add_edge_list(zip(i, j, W[i, j], strict=True), eprops=[weight])
+    arguments = {"recs": [weight], "rec_types": ["real-exponential"]}
     states = [
-        gt.minimize_nested_blockmodel_dl(
-            graph,
-            state_args={"recs": [weight], "rec_types": ["real-exponential"], "deg_corr": corrected},
-        )
+        gt.minimize_nested_blockmodel_dl(graph, state_args={**arguments, "deg_corr": corrected})
         for corrected in (True, False)
     ]
-    best = min(states, key=lambda state: state.entropy())
-    return [int(b) for b in best.get_levels()[0].get_blocks().a]
+    labels = []
+    for level in min(states, key=lambda state: state.entropy()).get_levels():
+        blocks = level.get_blocks().a
+        labels.append(blocks[labels[-1]] if labels else blocks)
+    return [level.tolist() for level in labels]
 
 
 if __name__ == "__main__":
-    peer = {"leiden": leiden, "graph-tool": graph_tool}[sys.argv[1]]
+    peer = {"leiden": leiden, "graph-tool": graph_tool, "notebook": notebook}[sys.argv[1]]
     graphs = np.load(sys.argv[2])["graphs"]
     labels, seconds = [], []
     for W in graphs:
