@@ -120,6 +120,16 @@ class TestSuite2p:
         recording, _ = open_source(recipe.data, recipe.where).read(jobs[0].keys[0])
         assert recording.attrs["time_axis"] == "samples" and recording.attrs["rate_hz"] is None
 
+    @pytest.mark.parametrize("written", [True, False])
+    def test_the_command_says_that_there_are_no_seconds(self, tmp_path, written):
+        plane(tmp_path / "plane0", seed=0, n_times=300)
+        more = ["--out", str(tmp_path / "recipe.toml")] if written else []
+        told = CliRunner().invoke(cli.app, ["init", "suite2p", str(tmp_path), *more])
+        assert "The rate is not known: time counts samples" in told.stderr
+        assert "--rate-hz" in told.stderr
+        told = CliRunner().invoke(cli.app, ["init", "suite2p", str(tmp_path), "--rate-hz", "10"])
+        assert not told.stderr
+
     def test_two_mice_do_not_collide(self, tmp_path):
         for mouse in ("mouse1", "mouse2"):
             plane(tmp_path / mouse / "suite2p" / "plane0", seed=0, n_times=300)
