@@ -23,7 +23,9 @@ from neuroml import cli
 from neuroml.batch import check, report, run, start_recipe, starting
 from neuroml.batch.fitting import fit_recipe, prepare
 from neuroml.batch.sources import open_source
+from neuroml.batch.starting.models import assemblies
 from neuroml.exceptions import DataError
+from neuroml.report.tables.connectome import FEWEST_WINDOWS, worth
 from neuroml.simulate import make_switching_choices, make_switching_spikes
 
 FOUND = 0.8
@@ -109,6 +111,7 @@ class TestSuite2p:
         assert_assemblies(models["sub-plane0"])
         assert "subtract_neuropil" in page and "delta_f_over_f" in page
         assert "3 of 22 regions that Suite2p marks as no cell" in page
+        assert "too short for its windows" not in page
         assert not list(tmp_path.rglob("ops_was_loaded"))
 
     def test_without_a_rate_it_counts_in_samples_and_says_so(self, tmp_path):
@@ -141,7 +144,8 @@ class TestSuite2p:
         plane(tmp_path, seed=0, n_times=300)
         content = tomllib.loads(start_recipe("suite2p", tmp_path, rate_hz=RATE_HZ, bin_s=0.5))
         assert content["prepare"][-1] == {"use": "bin_time", "bin_s": 0.5}
-        assert content["fit"]["steps"][0]["window"] == 300 / 5 // 12
+        assert content["fit"]["steps"][0]["window"] == 10 and "select" not in content
+        assert content["fit"]["steps"][1]["n_components"] == 1  # 60 bins have windows for one
         with pytest.raises(DataError, match="bins of seconds need a rate.*--rate-hz"):
             start_recipe("suite2p", tmp_path, bin_s=0.5)
 
@@ -591,6 +595,25 @@ def test_the_command_prints_or_writes_and_asks_by_an_error(tmp_path, monkeypatch
     with pytest.raises(SystemExit) as left:
         cli.main()
     assert left.value.code == 2 and "--y COLUMN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("n_samples", [60, 75, 144, 300, 1000, 5000, 100_000])
+@pytest.mark.parametrize("rate_hz", [None, 0.3, 2.0, 30.0])
+def test_a_recording_fills_the_windows_of_its_recipe(n_samples, rate_hz):
+    """The most components that are tried have the windows that the report asks for."""
+    values = [section.values for section in assemblies(rate_hz, n_samples)]
+    windows = next(v for v in values if v.get("use") == "SlidingWindowConnectivity")
+    most = np.max(next(v["n_components"] for v in values if "n_components" in v))
+    window, stride = windows["window"], windows["stride"]
+    n_windows = len(range(0, n_samples - window + 1, stride))
+    assert worth(n_windows, window, stride) >= FEWEST_WINDOWS * most
+    assert rate_hz is None or window <= max(10.0 * rate_hz, 2)
+
+
+def test_one_window_less_than_a_component_needs_is_refused():
+    with pytest.raises(DataError, match=r"at least 58 samples \(5.8 s\).*found 57 samples"):
+        assemblies(10.0, 57)
+    assert assemblies(10.0, 58)[1].values["window"] == 10
 
 
 @pytest.mark.parametrize(("kind", "n"), [("suite2p", 3), ("suite2p", 8), ("trials", 3)])

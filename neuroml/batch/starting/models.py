@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from neuroml.batch.starting.writing import Section
+from neuroml.exceptions import DataError
+from neuroml.report.tables.connectome import FEWEST_WINDOWS, worth
 
 __all__ = ["assemblies", "couplings", "strategies", "trial_types"]
 
 _WINDOW_S, _WINDOW_SAMPLES = 10.0, 200
+_LEAST_WINDOW = 10
+"""Samples: of fewer, a correlation of nothing has a standard deviation above 1/3."""
+_MOST_COMPONENTS = 6
 _HISTORY_S = 0.1
 
 
@@ -28,7 +34,8 @@ def assemblies(
     rate_hz : float or None
         Of the samples that the model sees.
     n_samples : int
-        Length of the shortest recording, which the windows have to fit into.
+        Length of the shortest recording: it decides how many components are tried, and windows
+        are as short as they ask for.
     units : str
         What they are, in the plural.
     window_s : float
@@ -37,8 +44,9 @@ def assemblies(
         Steps that come first.
     """
     wanted = _WINDOW_SAMPLES if rate_hz is None else round(window_s * rate_hz)
-    window = max(min(wanted, n_samples // 12), 2)
+    n_components, window = _windows(n_samples, max(wanted, 2), rate_hz)
     length = "the rate is not known" if rate_hz is None else f"{window / rate_hz:.3g} s"
+    number = {"n_components": 1} if n_components == 1 else {}
     return [
         Section("[fit]", {"scope": "recording", "random_state": 0}),
         *before,
@@ -47,7 +55,7 @@ def assemblies(
             {
                 "use": "SlidingWindowConnectivity",
                 "window": window,
-                "stride": max(window // 4, 1),
+                "stride": _stride(window),
                 "negative": "zero",
                 "vectorize": False,
                 "discard_diagonal": True,
@@ -57,19 +65,56 @@ def assemblies(
         ),
         Section(
             "[[fit.steps]]",
-            {"use": "NonnegativeCP", "n_init": 3},
-            notes={"n_init": "random starts"},
+            {"use": "NonnegativeCP", **number, "n_init": 3},
+            notes={
+                "n_components": "more need a longer recording",
+                "n_init": "random starts",
+            },
             comment=f"Non-negative components: assemblies of {units}, and when each was active.",
         ),
-        Section(
-            "[select]",
-            {"n_components": [1, 2, 3, 4, 5, 6]},
-            comment="The fewest components that explain held-out time within one standard error "
-            "of the best. For a number of your own, put n_components under the step and leave "
-            "this out. [evaluate] with cv = 3 would put the model beside NMF, PCA and others, and "
-            "choose anew in each fold: that takes several times as long.",
-        ),
+        *([] if number else [_selection(n_components)]),
     ]
+
+
+def _selection(most: int) -> Section:
+    few = "" if most == _MOST_COMPONENTS else f" More than {most} need a longer recording."
+    return Section(
+        "[select]",
+        {"n_components": list(range(1, most + 1))},
+        comment="The fewest components that explain held-out time within one standard error "
+        f"of the best.{few} For a number of your own, put n_components under the step and leave "
+        "this out. [evaluate] with cv = 3 would put the model beside NMF, PCA and others, and "
+        "choose anew in each fold: that takes several times as long.",
+    )
+
+
+def _stride(window: int) -> int:
+    return max(window // 4, 1)
+
+
+def _windows(n_samples: int, wanted: int, rate_hz: float | None) -> tuple[int, int]:
+    """The most components, and the longest windows, that the report will not call too many.
+
+    Raises
+    ------
+    DataError
+        If the recording has too few windows for one component.
+    """
+    least = min(wanted, _LEAST_WINDOW)
+    for n_components in range(_MOST_COMPONENTS, 0, -1):
+        for window in range(wanted, least - 1, -1):
+            n_windows = (n_samples - window) // _stride(window) + 1
+            if worth(n_windows, window, _stride(window)) >= FEWEST_WINDOWS * n_components:
+                return n_components, window
+    needed = least + _stride(least) * (math.ceil(FEWEST_WINDOWS * least / _stride(least)) - 1)
+    seconds = "" if rate_hz is None else f" ({needed / rate_hz:.3g} s)"
+    raise DataError(
+        "the recording is too short for the model that the recipe would fit",
+        expected=f"at least {needed} samples{seconds}, which {FEWEST_WINDOWS} windows of {least} "
+        "fill, for one component",
+        found=f"{n_samples} samples",
+        fix="Take longer recordings, or narrower bins by --bin-s where it is given.",
+    )
 
 
 def trial_types(n_subjects: int, n_runs: int) -> list[Section]:
