@@ -616,6 +616,18 @@ def test_one_window_less_than_a_component_needs_is_refused():
     assert assemblies(10.0, 58)[1].values["window"] == 10
 
 
+@pytest.mark.parametrize(("n", "n_states"), [(60, 1), (250, 2), (300, 3)])
+def test_few_trials_are_not_split_into_three_strategies(tmp_path, n, n_states):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"stimulus": rng.normal(size=n), "choice": rng.integers(0, 2, n)})
+    table.to_csv(tmp_path / "trials.csv", index=False)
+    text = start_recipe("trials", tmp_path / "trials.csv", y="choice")
+    assert tomllib.loads(text)["fit"]["steps"][0]["n_states"] == n_states
+    assert ("more states need about 100 trials each" in text) == (n_states < 3)
+    assert ("a model of one strategy" in text) == (n_states > 1)
+    assert ("do not change" in text) == (n_states == 1)
+
+
 @pytest.mark.parametrize(("kind", "n"), [("suite2p", 3), ("suite2p", 8), ("trials", 3)])
 def test_a_recording_too_short_for_the_recipe_is_refused_before_its_run(tmp_path, kind, n):
     rng = np.random.default_rng(0)

@@ -10,12 +10,15 @@ from neuroml.batch.starting.writing import Section
 from neuroml.exceptions import DataError
 from neuroml.report.tables.connectome import FEWEST_WINDOWS, worth
 
-__all__ = ["assemblies", "couplings", "strategies", "trial_types"]
+__all__ = ["assemblies", "couplings", "n_strategies", "strategies", "trial_types"]
 
 _WINDOW_S, _WINDOW_SAMPLES = 10.0, 200
 _LEAST_WINDOW = 10
 """Samples: of fewer, a correlation of nothing has a standard deviation above 1/3."""
 _MOST_COMPONENTS = 6
+_TRIALS_OF_STATE = 100
+"""A rule of thumb of ours: with fewer, a fit of three states often has no strict maximum, so that
+its weights have no standard errors."""
 _HISTORY_S = 0.1
 
 
@@ -177,17 +180,33 @@ def couplings(bin_s: float) -> list[Section]:
     ]
 
 
-def strategies(family: str, *, n_subjects: int, n_sessions: int) -> list[Section]:
+def n_strategies(n_trials: int) -> int:
+    """How many strategies so many trials, of all subjects, can tell apart: at most three."""
+    return min(max(n_trials // _TRIALS_OF_STATE, 1), 3)
+
+
+def strategies(family: str, *, n_trials: int, n_subjects: int, n_sessions: int) -> list[Section]:
     """Strategies between which subjects switch, shared by all of them.
 
     Parameters
     ----------
     family : str
         Of `neuroml.switching.SwitchingGLM`.
+    n_trials : int
+        Of all subjects; decides how many strategies are looked for.
     n_subjects, n_sessions : int
         How many there are in all; decides what is held out.
     """
-    several = n_subjects > 1
+    several, n_states = n_subjects > 1, n_strategies(n_trials)
+    more = (
+        "In place of one n_states, [select] with n_states = [1, 2, 3, 4] chooses it by held-out "
+        "trials."
+    )
+    if n_states < 3:
+        more = (
+            f"{n_trials} trials: more states need about {_TRIALS_OF_STATE} trials each, or their "
+            "weights are not determined."
+        )
     cv: Any = "blocks"
     if n_sessions > 1:
         cv = min(n_sessions, 3)
@@ -201,14 +220,20 @@ def strategies(family: str, *, n_subjects: int, n_sessions: int) -> list[Section
         ),
         Section(
             "[[fit.steps]]",
-            {"use": "SwitchingGLM", "n_states": 3, "family": family, "ridge": 0.1, "n_init": 5},
-            comment="In place of one n_states, [select] with n_states = [1, 2, 3, 4] chooses it by "
-            "held-out trials.",
+            {
+                "use": "SwitchingGLM",
+                "n_states": n_states,
+                "family": family,
+                "ridge": 0.1,
+                "n_init": 5,
+            },
+            comment=more,
         ),
         Section(
             "[evaluate]",
             {"cv": cv},
             notes={"cv": "blocks of trials" if cv == "blocks" else "folds of sessions"},
-            comment="Beside a model of one strategy, and choices at constant odds.",
+            comment=f"Beside {'a model of one strategy, and ' * (n_states > 1)}choices at constant "
+            "odds.",
         ),
     ]
