@@ -136,7 +136,7 @@ def count(axis: Axis) -> None:
 
 
 def without_noise(axes: Axes, direction: str) -> None:
-    """Widen the axis ("x" or "y") whose values differ by rounding alone, which it would show as if it were much.
+    """Widen the "x" or "y" axis if its values differ by rounding alone, which would fill it.
 
     Values of an iteration that changes nothing any more differ in their last digits.
     """
