@@ -6,6 +6,7 @@ Run in the Python that has it; prints as JSON the labels of every graph and the 
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -43,8 +44,12 @@ def graph_tool(W):
 
 
 if __name__ == "__main__":
-    peer = {"leiden": leiden, "graph-tool": graph_tool}[sys.argv[1]]
-    graphs = np.load(sys.argv[2])["graphs"]
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    name, path = arguments(__doc__, "PEER", "GRAPHS")
+    peer = {"leiden": leiden, "graph-tool": graph_tool}[name]
+    graphs = np.load(path)["graphs"]
     labels, seconds = [], []
     for W in graphs:
         start = time.process_time()
