@@ -6,6 +6,7 @@ import importlib
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -191,6 +192,11 @@ def _start(kind: str, path: Path, out: Path | None, **options: Any) -> None:
     from neuroml.batch import start_recipe
 
     text = start_recipe(kind, path, out=out, **options)
+    if tomllib.loads(text)["data"].get("options", {}).get("time_axis") == "samples":
+        errors.print(
+            "The rate is not known: time counts samples, not seconds. Give --rate-hz.",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if out is None:
         typer.echo(text, nl=False)
         return

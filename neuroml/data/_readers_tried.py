@@ -31,6 +31,9 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     "SeriesStep": {"tr_s": 1.0},
 }
 """By the field of an error, the option with which a reader goes on to what else may be wrong."""
+_CLOCKS = {"rate_hz": "rate", "tr_s": "repetition time", "time_unit_s": "unit of time"}
+"""Options without which there are no seconds. One that nobody has given stands in for the file's
+own, and must not show as if it were known."""
 _PLAIN = str | int | float
 
 
@@ -87,17 +90,33 @@ class Trial:
     options: dict[str, Any]
 
     def __str__(self) -> str:
-        shown = {k: repr(v) if isinstance(v, _PLAIN) else "..." for k, v in self.options.items()}
-        options = "".join(f", {name}={value}" for name, value in shown.items())
-        call = f"{self.reader.__name__}(path{options})"
+        call = f"{self.reader.__name__}(path{''.join(map(self._shown, self.options))})"
         if self.recording is None:
             return call
-        rate = self.recording.attrs["rate_hz"]
-        pace = "without a rate" if rate is None else f"at {rate:g} Hz, one every {1 / rate:g} s"
-        sizes = self.recording.sizes
+        missing = [name for name in self.options if name in _CLOCKS]
+        times, units = self.recording.sizes["time"], self.recording.sizes["unit"]
+        size = f"{times} times x {units} units"
         if self.recording.attrs["modality"] == "spikes":
-            pace = f"{int(np.nansum(self.recording['signal']))} spikes, {pace}"
-        return f"{call} returns {sizes['time']} times x {sizes['unit']} units, {pace}."
+            # how many bins the spikes fill depends on their unit of time
+            size = f"{units} units" if missing else size
+            size += f", {int(np.nansum(self.recording['signal']))} spikes"
+        if missing:
+            needed = " and ".join(f"{name}=, the {_CLOCKS[name]}" for name in missing)
+            return f"{call} returns {size}; seconds need {needed}, which is not stated in it."
+        rate = self.recording.attrs["rate_hz"]
+        if rate is not None:
+            return f"{call} returns {size}, at {rate:g} Hz, one every {1 / rate:g} s."
+        option = next(name for name in _CLOCKS if name in _parameters(self.reader))
+        return f"{call} returns {size}, without a rate: seconds need {option}=."
+
+    def _shown(self, name: str) -> str:
+        value = self.options[name]
+        is_known = isinstance(value, _PLAIN) and name not in _CLOCKS
+        return f", {name}={value!r}" if is_known else f", {name}=..."
+
+
+def _parameters(reader: Callable[..., xr.Dataset]) -> set[str]:
+    return set(inspect.signature(reader).parameters)
 
 
 def try_one(reader: Callable[..., xr.Dataset], source: Any, **options: Any) -> Trial:
@@ -111,7 +130,7 @@ def try_one(reader: Callable[..., xr.Dataset], source: Any, **options: Any) -> T
             answer = _ANSWERS.get(str(error.field), {})
             if reader is read_traces and not answer and is_table(source):
                 answer = {"time": error.field}  # a clock among the columns, if it is one
-            takes = inspect.signature(reader).parameters.keys() - options.keys()
+            takes = _parameters(reader) - options.keys()
             if not answer or None in answer.values() or not answer.keys() <= takes:
                 return Trial(reader, None, errors, options)
             options = options | answer

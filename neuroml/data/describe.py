@@ -63,8 +63,8 @@ def describe_file(path: Path | str) -> FileReport:
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "traces.npy"
     >>> np.save(file, np.random.default_rng(0).normal(size=(3, 100)))
     >>> report = describe_file(file)
-    >>> report.facts[1]
-    'read_traces(path, units_first=True) returns 100 times x 3 units, without a rate.'
+    >>> report.facts[1][:81]
+    'read_traces(path, units_first=True) returns 100 times x 3 units, without a rate: '
     >>> report.problems[0][:58]
     'Field units_first: the array has more columns than rows: i'
     """

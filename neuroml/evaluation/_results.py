@@ -17,6 +17,7 @@ from neuroml.evaluation._designs import (
 )
 from neuroml.evaluation._scorers import Scorer
 from neuroml.evaluation._tasks import Result
+from neuroml.evaluation._text import SummaryTable
 
 __all__ = ["SUMMARY_COLUMNS", "TABLE_COLUMNS", "Evaluation", "collect"]
 
@@ -86,7 +87,8 @@ class Evaluation:
             the correction of Nadeau and Bengio for training data that folds share;
             ``n_subjects_above``, the subjects in which it does better than that baseline, of
             ``n_subjects``; ``p``, the share of permutations with a mean at least as large (NaN
-            without a null).
+            without a null). Printed, it is whole in 80 columns, to three digits and without
+            what is empty.
 
         Raises
         ------
@@ -102,7 +104,7 @@ class Evaluation:
             self._row(str(name), best, by_subject, folds, null.get(str(name)))
             for name in means.sort_values(ascending=False, kind="stable").index
         ]
-        return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+        return SummaryTable(rows, columns=SUMMARY_COLUMNS)
 
     def pooled_sentence(self, scoring: str | None = None) -> str:
         """Name the pooled baseline if it is as good as the best model that is no baseline.
@@ -178,7 +180,7 @@ class Evaluation:
         return row
 
     def __repr__(self) -> str:
-        parts = [type(self).__name__, self.summary().to_string(index=False)]
+        parts = [type(self).__name__, repr(self.summary())]
         return "\n".join(filter(None, [*parts, self.pooled_sentence()]))
 
     def _repr_html_(self) -> str:

@@ -38,6 +38,7 @@ __all__ = [
     "state_legend",
     "thin_ticks",
     "tidy",
+    "without_noise",
 ]
 
 P = ParamSpec("P")
@@ -57,7 +58,10 @@ _STYLE: Any = {
     "svg.fonttype": "path",
     "figure.dpi": 110,
     "savefig.dpi": 110,
+    # ticks are what they say: no "+1.234e-1" in a corner to be added to each
+    "axes.formatter.useoffset": False,
 }
+_LEAST_SPAN = 1e-4
 
 
 def in_house_style(function: Callable[P, R]) -> Callable[P, R]:
@@ -129,6 +133,19 @@ def state_legend(figure: FigureBase, n_states: int) -> None:
 def count(axis: Axis) -> None:
     """Ticks at whole numbers: there is no half a unit, session or iteration."""
     axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def without_noise(axes: Axes, direction: str) -> None:
+    """Widen the "x" or "y" axis if its values differ by rounding alone, which would fill it.
+
+    Values of an iteration that changes nothing any more differ in their last digits.
+    """
+    low, high = getattr(axes, f"{direction}axis").get_data_interval()
+    least = _LEAST_SPAN * max(abs(low), abs(high)) or 1.0
+    if np.isfinite(least) and high - low < least:
+        middle = (low + high) / 2
+        limits = (middle - least / 2, middle + least / 2)
+        axes.set(**{f"{direction}lim": limits})
 
 
 def thin_ticks(n: int, most: int) -> range:

@@ -24,6 +24,7 @@ from neuroml.plotting._style import (
     in_house_style,
     thin_ticks,
     tidy,
+    without_noise,
 )
 from neuroml.switching import SwitchingPopulationGLM
 
@@ -86,10 +87,11 @@ def plot_convergence(
     # a trace may begin before the first iteration; its last value belongs to the last one
     last = int(getattr(model, "n_iter_", len(trace)))
     iterations = last - len(trace) + 1 + np.arange(len(trace))
-    ax.plot(iterations, trace, color=color(0))
+    ax.plot(iterations, trace, color=color(0), marker="o" if len(trace) == 1 else "")
     ends = getattr(model, "restart_objectives_", None)
     if ends is not None and not isinstance(model, SwitchingPopulationGLM):
         ax.plot(np.full(len(ends), last), ends, "o", color=color(1))
+    without_noise(ax, "y")
     return ax
 
 
@@ -135,6 +137,7 @@ def plot_jobs(facts: Sequence[dict[str, Any]], *, figure: Figure | None = None) 
         values = table[name].dropna()
         axes.plot(values, rng.uniform(-1, 1, len(values)), ".", color=color(0), alpha=0.6)
         axes.axvline(values.median(), color=color(1))
+        without_noise(axes, "x")
         tidy(axes, x=name).set_ylim(-3, 3)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)

@@ -156,5 +156,8 @@ def _numbers(jobs: list[dict[str, Any]]) -> Panel | None:
     except DataError:  # no number differs
         return None
     return Panel(
-        "cohort", drawn, "Numbers that differ between jobs (dots); the line is the median."
+        "cohort",
+        drawn,
+        "Numbers that differ between jobs (dots); the line is the median. What each of them is "
+        "stands below, where the report says how the fits went.",
     )

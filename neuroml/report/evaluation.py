@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from neuroml.evaluation import Evaluation
+from neuroml.evaluation._text import SHOWN, row_above, row_shown
 
 __all__ = ["SCORE_WORDS", "evaluated", "headline", "in_words"]
 
@@ -46,7 +47,8 @@ def evaluated(folder: Path, jobs: list[dict[str, Any]]) -> dict[str, Any] | None
     -------
     dict or None
         ``headline``, ``scoring``, the rows of ``models`` and, if there are several, of ``jobs``,
-        and the ``evaluation`` of the whole run; None if nothing was evaluated.
+        the headings of these (``shown``), and the ``evaluation`` of the whole run; None if
+        nothing was evaluated.
     """
     own = [job for job in jobs if "test_share" in job]
     if not own:
@@ -60,14 +62,15 @@ def evaluated(folder: Path, jobs: list[dict[str, Any]]) -> dict[str, Any] | None
     whole = Evaluation(scores, _null(folder, names), share)
     rows = []
     if len(names) > 1:
-        rows = [_row(name, _model_of(_read(folder, name, "evaluation"))) for name in names]
+        rows = [row_shown(name, _model_of(_read(folder, name, "evaluation"))) for name in names]
     summary, scoring = whole.summary(), str(scores["scoring"].iloc[0])
     return {
         "headline": f"{headline(summary, scoring)} {whole.pooled_sentence()}".rstrip(),
         "scoring": scoring,
         "score": in_words(scoring),
-        "models": [_row(row["model"], row) for _, row in summary.iterrows()],
+        "models": [row_shown(row["model"], row) for _, row in summary.iterrows()],
         "jobs": rows,
+        "shown": SHOWN,
         "evaluation": whole,
     }
 
@@ -128,31 +131,9 @@ def headline(summary: pd.DataFrame, scoring: str) -> str:
     if not difference > 0:
         verdict = "does not beat the best baseline"
     interval = f" (95 % interval {low:.3g} to {high:.3g})" if np.isfinite(low) else ""
-    above = _above(model)
+    above = row_above(model)
     subjects = f", above it in {above} subjects" if above else ""
     return (
         f"{model['model']} {verdict} ({best}): {scores}, difference {difference:.3g}{interval} "
         f"in {score}{subjects}."
     )
-
-
-def _above(row: pd.Series) -> str:
-    """In how many subjects a model is better; of a single subject its difference says it all."""
-    n = int(row["n_subjects"])
-    return f"{int(row['n_subjects_above'])} of {n}" if n > 1 else ""
-
-
-def _row(name: str, row: pd.Series) -> dict[str, str]:
-    low, high = row["ci_low"], row["ci_high"]
-    return {
-        "name": name,
-        "mean": _number(row["mean"]),
-        "difference": _number(row["difference"]),
-        "interval": f"{_number(low)} to {_number(high)}" if np.isfinite(low) else "",
-        "above": _above(row),
-        "p": _number(row["p"]),
-    }
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if np.isfinite(value) else ""

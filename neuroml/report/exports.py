@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator
 
 import neuroml
 from neuroml.report.context import Context
-from neuroml.report.elements import last_step
+from neuroml.report.elements import TABLE_COLUMNS, last_step
+from neuroml.report.meanings import quantity_meaning
 from neuroml.report.presenters import presenter
 
 __all__ = ["describe_table", "parameters", "posteriors", "with_errors"]
@@ -88,13 +89,17 @@ def describe_table(table: pd.DataFrame, model: BaseEstimator, context: Context) 
         for name in map(str, table)
         if re.fullmatch(r"state_\d+", name)
     }
+    told: dict[str, dict[str, Any]] = {
+        str(name): {"Description": columns[name]} if name in columns else {} for name in table
+    }
+    if list(table) == TABLE_COLUMNS:  # a table of `tabulate`; `to_frame` names attributes
+        names = map(str, table["quantity"].unique())
+        told["quantity"]["Levels"] = {name: quantity_meaning(name) for name in names}
     return {
         "Model": type(last_step(model)).__name__,
         "GeneratedBy": {"Name": "neuroml", "Version": neuroml.__version__},
         "Rows": len(table),
-        "Columns": {
-            str(name): {"Description": columns[name]} if name in columns else {} for name in table
-        },
+        "Columns": told,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import platform
+import re
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,7 @@ from neuroml.exceptions import DataError
 from neuroml.report.cohort import DIAGNOSTICS, cohort_panel
 from neuroml.report.elements import Panel
 from neuroml.report.evaluation import evaluated
+from neuroml.report.meanings import fact_meaning
 from neuroml.report.presenters import cohort_view
 
 __all__ = ["write_report"]
@@ -81,7 +83,7 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
         evaluation=evaluation,
         scores=None if evaluation is None else _drawn(_score_panel(evaluation)),
         cohort=_drawn(cohort_panel(cohort_view(last), folder, done)),
-        fact_names=sorted({name for job in done for name in job["facts"]}, key=_late),
+        facts={name: fact_meaning(name) for name in _fact_names(done)},
         counts={s: sum(u["status"] == s for u in jobs) for s in ("done", "failed", "missing")},
         most=MOST_WITH_FIGURES,
         most_named=MOST_NAMED,
@@ -91,6 +93,10 @@ def write_report(folder: Path | str, records: dict[str, dict[str, Any]]) -> Path
     )
     atomic_write(folder / "report.html", page)
     return folder / "report.html"
+
+
+def _fact_names(done: list[dict[str, Any]]) -> list[str]:
+    return sorted({name for job in done for name in job["facts"]}, key=_late)
 
 
 def _late(name: str) -> tuple[bool, str]:
@@ -134,6 +140,8 @@ def _job(folder: Path, name: str, record: dict[str, Any] | None) -> dict[str, An
     if record is None:
         return {"name": name, "status": "missing"}
     job = {"name": name, **record}
+    # what is said matters, and not how Python sorts it
+    job["warnings"] = [re.sub(r"^\w*Warning: ", "", note) for note in record.get("warnings", [])]
     if record["status"] == "done":
         summary = folder / "jobs" / name / "summary.json"
         job |= json.loads(summary.read_text(encoding="utf-8"))

@@ -190,7 +190,7 @@ def tiny(tmp_path):
         rng = np.random.default_rng(0)
         for name in names:
             image = nibabel.Nifti1Image(
-                rng.normal(size=(2, 2, 2, 40)).astype(np.float32), np.eye(4)
+                rng.normal(size=(2, 2, 2, 60)).astype(np.float32), np.eye(4)
             )
             image.header.set_zooms((1, 1, 1, 2))
             image.header.set_xyzt_units("mm", "sec")
@@ -280,7 +280,7 @@ def test_confounds_are_not_dropped_because_one_run_lacks_them(tiny):
     path = tiny(*(f"sub-01_task-x_run-{number}_desc-preproc" for number in "12"))
     assert "confounds =" not in start_recipe("fmriprep", path)
     axes = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
-    table = pd.DataFrame(0.1, index=range(40), columns=axes)
+    table = pd.DataFrame(0.1, index=range(60), columns=axes)
     for number in "12":
         name = (
             path / "sub-01" / "func" / f"sub-01_task-x_run-{number}_desc-confounds_timeseries.tsv"

@@ -23,7 +23,9 @@ from neuroml import cli
 from neuroml.batch import check, report, run, start_recipe, starting
 from neuroml.batch.fitting import fit_recipe, prepare
 from neuroml.batch.sources import open_source
+from neuroml.batch.starting.models import assemblies
 from neuroml.exceptions import DataError
+from neuroml.report.tables.connectome import FEWEST_WINDOWS, worth
 from neuroml.simulate import make_switching_choices, make_switching_spikes
 
 FOUND = 0.8
@@ -109,6 +111,7 @@ class TestSuite2p:
         assert_assemblies(models["sub-plane0"])
         assert "subtract_neuropil" in page and "delta_f_over_f" in page
         assert "3 of 22 regions that Suite2p marks as no cell" in page
+        assert "too short for its windows" not in page
         assert not list(tmp_path.rglob("ops_was_loaded"))
 
     def test_without_a_rate_it_counts_in_samples_and_says_so(self, tmp_path):
@@ -119,6 +122,16 @@ class TestSuite2p:
         assert "window_s" not in text
         recording, _ = open_source(recipe.data, recipe.where).read(jobs[0].keys[0])
         assert recording.attrs["time_axis"] == "samples" and recording.attrs["rate_hz"] is None
+
+    @pytest.mark.parametrize("written", [True, False])
+    def test_the_command_says_that_there_are_no_seconds(self, tmp_path, written):
+        plane(tmp_path / "plane0", seed=0, n_times=300)
+        more = ["--out", str(tmp_path / "recipe.toml")] if written else []
+        told = CliRunner().invoke(cli.app, ["init", "suite2p", str(tmp_path), *more])
+        assert "The rate is not known: time counts samples" in told.stderr
+        assert "--rate-hz" in told.stderr
+        told = CliRunner().invoke(cli.app, ["init", "suite2p", str(tmp_path), "--rate-hz", "10"])
+        assert not told.stderr
 
     def test_two_mice_do_not_collide(self, tmp_path):
         for mouse in ("mouse1", "mouse2"):
@@ -131,7 +144,7 @@ class TestSuite2p:
         plane(tmp_path, seed=0, n_times=300)
         content = tomllib.loads(start_recipe("suite2p", tmp_path, rate_hz=RATE_HZ, bin_s=0.5))
         assert content["prepare"][-1] == {"use": "bin_time", "bin_s": 0.5}
-        assert content["fit"]["steps"][0]["window"] == 300 / 5 // 12
+        assert content["fit"]["steps"][0]["window"] == 10  # of 60 bins
         with pytest.raises(DataError, match="bins of seconds need a rate.*--rate-hz"):
             start_recipe("suite2p", tmp_path, bin_s=0.5)
 
@@ -581,6 +594,36 @@ def test_the_command_prints_or_writes_and_asks_by_an_error(tmp_path, monkeypatch
     with pytest.raises(SystemExit) as left:
         cli.main()
     assert left.value.code == 2 and "--y COLUMN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("n_samples", [160, 300, 1000, 5000, 100_000])
+@pytest.mark.parametrize("rate_hz", [None, 0.3, 2.0, 30.0])
+def test_a_recording_fills_the_windows_of_its_recipe(n_samples, rate_hz):
+    """It has as many windows as the report asks for three components."""
+    values = [section.values for section in assemblies(rate_hz, n_samples)]
+    windows = next(v for v in values if v.get("use") == "SlidingWindowConnectivity")
+    window, stride = windows["window"], windows["stride"]
+    n_windows = len(range(0, n_samples - window + 1, stride))
+    assert worth(n_windows, window, stride) >= FEWEST_WINDOWS * 3
+    assert rate_hz is None or window <= max(10.0 * rate_hz, 2)
+
+
+def test_one_window_less_than_a_component_needs_is_refused():
+    with pytest.raises(DataError, match=r"at least 58 samples \(5.8 s\).*found 57 samples"):
+        assemblies(10.0, 57)
+    assert assemblies(10.0, 58)[1].values["window"] == 10
+
+
+@pytest.mark.parametrize(("n", "n_states"), [(60, 1), (250, 2), (300, 3)])
+def test_few_trials_are_not_split_into_three_strategies(tmp_path, n, n_states):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"stimulus": rng.normal(size=n), "choice": rng.integers(0, 2, n)})
+    table.to_csv(tmp_path / "trials.csv", index=False)
+    text = start_recipe("trials", tmp_path / "trials.csv", y="choice")
+    assert tomllib.loads(text)["fit"]["steps"][0]["n_states"] == n_states
+    assert ("more states need about 100 trials each" in text) == (n_states < 3)
+    assert ("a model of one strategy" in text) == (n_states > 1)
+    assert ("do not change" in text) == (n_states == 1)
 
 
 @pytest.mark.parametrize(("kind", "n"), [("suite2p", 3), ("suite2p", 8), ("trials", 3)])

@@ -4,6 +4,7 @@ import html
 import importlib
 import inspect
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,8 @@ from neuroml.batch.sources import open_source
 from neuroml.batch.vocabulary import estimator_classes
 from neuroml.connectome import CoupledFactorization, DynamicFCMaskedAutoencoder
 from neuroml.exceptions import RecipeError
-from neuroml.report import draw
+from neuroml.report import Context, draw, tabulate
+from neuroml.report.meanings import fact_meaning, quantity_meaning
 from neuroml.report.presenters import PRESENTERS, presenter, without_figures
 from neuroml.switching import SwitchingGLM
 
@@ -125,6 +127,42 @@ def test_what_passes_the_check_is_fitted_and_reported(finished):
         about = json.loads(path.with_suffix(".json").read_text())
         assert list(about["Columns"]) == list(pd.read_csv(path, nrows=1))
     assert type(neuroml.load(folder / "model.safetensors")) is type(estimator)
+
+
+def test_every_number_that_is_reported_is_explained(finished):
+    """In a line each, in words that do not send the reader elsewhere."""
+    _, _, out, _ = finished
+    folder = out / "jobs" / "cohort"
+    facts = json.loads((folder / "summary.json").read_text())["facts"]
+    about = json.loads((folder / "table.json").read_text())["Columns"]["quantity"]["Levels"]
+    assert set(about) == set(pd.read_csv(folder / "table.csv")["quantity"])
+    page = html.unescape(report(out).read_text())
+    for name, meaning in {**{fact: fact_meaning(fact) for fact in facts}, **about}.items():
+        assert meaning.endswith(".") and len(meaning) < 260, name
+        assert "its documentation explains" not in meaning, name
+    assert all(f"<dt><b>{name}</b></dt><dd>{fact_meaning(name)}</dd>" in page for name in facts)
+
+
+@pytest.mark.parametrize("entry", [*TWO_DIMENSIONAL, *CONTRACT], ids=name_of)
+def test_every_fact_that_an_estimator_documents_is_explained(entry):
+    """Also where no recipe can fit it, or only other settings have it."""
+    text = inspect.getdoc(type(entry.estimator))
+    names = re.findall(r"^([a-z_]+)_ : (?:int|float|bool|str)$", text, flags=re.MULTILINE)
+    for name in set(names) - {"n_features_in"}:
+        assert "its documentation explains" not in fact_meaning(name), name
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [e for e in ENTRIES if not from_recordings(e.estimator) and presenter(type(e.estimator))],
+    ids=name_of,
+)
+def test_numbers_of_models_that_no_recipe_fits_are_explained_too(entry):
+    model = entry.estimator.fit(**entry.fit_arguments())
+    units = list(range(getattr(model, "n_features_in_", 0)))
+    table = tabulate(model, Context([], [], units, np.zeros(0, dtype=int)))
+    for name in table["quantity"].unique():
+        assert "its documentation explains" not in quantity_meaning(name), name
 
 
 def test_a_second_call_does_nothing_and_leaves_what_is_not_the_runs(finished):

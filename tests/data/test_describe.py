@@ -1,3 +1,4 @@
+import nibabel as nib
 import numpy as np
 import pytest
 import scipy.io
@@ -114,7 +115,7 @@ def test_folders(tmp_path, signal):
     report = describe_file(tmp_path)
     assert report.kind == "a plane folder of Suite2p"
     assert report.facts[0] == "F.npy: 3 regions x 12."
-    assert "read_traces(path, rate_hz=1.0) returns 12 times x 3 units" in report.facts[1]
+    assert "read_traces(path, rate_hz=...) returns 12 times x 3 units; sec" in report.facts[1]
     (tmp_path / "b" / "sub-01" / "func").mkdir(parents=True)
     (tmp_path / "b" / "sub-01" / "func" / "sub-01_task-x_bold.nii.gz").touch()
     report = describe_file(tmp_path / "b")
@@ -197,3 +198,31 @@ def test_suite2p_without_a_cell(tmp_path, signal):
     with pytest.raises(DataError) as caught:
         read_traces(tmp_path, rate_hz=1.0)
     assert caught.value.problem in problem
+
+
+def test_a_clock_that_no_file_states_is_asked_for(tmp_path, signal, save_image, volumes):
+    """A stand-in that gets a reader going is not shown as if the file had said it."""
+    (tmp_path / "plane").mkdir()
+    np.save(tmp_path / "plane" / "F.npy", signal.T)
+    (tmp_path / "sorted").mkdir()
+    np.save(tmp_path / "sorted" / "spike_times.npy", np.arange(0, 30000, 1000))
+    np.save(tmp_path / "sorted" / "spike_clusters.npy", np.arange(30) % 2)
+    (tmp_path / "sorted" / "cluster_group.tsv").write_text("cluster_id\tgroup\n0\tgood\n1\tgood\n")
+    np.save(tmp_path / "traces.npy", signal)
+    (tmp_path / "spikes.csv").write_text(UNIT_AND_TIME)
+    arrays = [nib.gifti.GiftiDataArray(row.astype(np.float32)) for row in np.tile(signal, 4)]
+    nib.save(nib.GiftiImage(darrays=arrays), tmp_path / "a.func.gii")
+    asked = {
+        tmp_path / "plane": ["rate_hz="],
+        tmp_path / "traces.npy": ["rate_hz=", "tr_s="],  # as traces, and as fMRI
+        tmp_path / "sorted": ["time_unit_s="],
+        tmp_path / "spikes.csv": ["time_unit_s="],
+        tmp_path / "a.func.gii": ["tr_s="],
+        save_image(volumes[0], tr=0.0): ["tr_s="],
+    }
+    for path, options in asked.items():
+        said = [fact for fact in describe_file(path).facts if " returns " in fact]
+        assert len(said) == len(options), (path, said)
+        for option, fact in zip(options, said, strict=True):
+            assert f"seconds need {option}" in fact, (path, fact)
+        assert not any(" Hz" in fact for fact in said), (path, said)

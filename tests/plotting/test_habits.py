@@ -8,7 +8,7 @@ import pytest
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.preprocessing import StandardScaler
 
 from neuroml import plotting
@@ -137,3 +137,38 @@ def test_a_saved_figure_keeps_its_window(tmp_path):
     first = [path.read_bytes() for path in plotting.save_figure(figure, tmp_path / "a")]
     assert figure.canvas is canvas and figure.dpi == dpi
     assert [path.read_bytes() for path in plotting.save_figure(figure, tmp_path / "a")] == first
+
+
+class Iterated(BaseEstimator):
+    """What an iterative fit keeps."""
+
+    def __init__(self, trace=()):
+        self.trace = trace
+
+    def fit(self):
+        self.objective_trace_ = np.array(self.trace)
+        self.n_iter_ = len(self.trace)
+        return self
+
+
+@pytest.mark.parametrize(
+    "trace", [[0.3], [0.3, 0.3 - 1e-9], [1e6, 1e6 - 1e-4], [0.0, 0.0], [-0.6, -0.5, -0.4]]
+)
+def test_an_objective_that_hardly_changes_has_an_axis_that_can_be_read(trace):
+    """Ticks say their values themselves, and differences in the last digits fill no axis."""
+    ax = plotting.plot_convergence(Iterated(trace).fit())
+    ax.figure.draw_without_rendering()
+    power = ax.yaxis.get_offset_text().get_text()  # may multiply, but adds nothing
+    assert power in ("", "1e6")
+    texts = [label.get_text().replace("\N{MINUS SIGN}", "-") for label in ax.get_yticklabels()]
+    ticks = np.array(texts, float) * float(power or 1)
+    assert len(set(ticks)) == len(ticks) >= 2
+    np.testing.assert_allclose(ticks, ax.get_yticks(), rtol=1e-9)
+    low, high = ax.get_ylim()
+    assert high - low >= 0.99e-4 * np.max(np.abs(trace))
+    assert (ax.lines[0].get_marker() == "o") == (len(trace) == 1)
+
+
+def test_numbers_of_jobs_that_differ_by_rounding_look_equal():
+    figure = plotting.plot_jobs([{"error": 0.3}, {"error": 0.3 + 1e-12}])
+    assert np.ptp(figure.axes[0].get_xlim()) > 1e-5

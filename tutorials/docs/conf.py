@@ -39,6 +39,8 @@ html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page
 
 autosummary_generate = True
 numpydoc_show_class_members = False
+# "fit()" in the list of what is on a page, which is too narrow for "SwitchingGLM.fit()"
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True}
 

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroml._core.validation import did_you_mean, list_some
-from neuroml.batch.starting.models import strategies
+from neuroml.batch.starting.models import n_strategies, strategies
 from neuroml.batch.starting.writing import Section, names_from, question, write_recipe
 from neuroml.data._columns import is_of_numbers, refuse_decimal_commas
 from neuroml.data._tables import is_table
@@ -33,6 +33,13 @@ _UNCLEAR = re.compile("(reward|correct|feedback|outcome|reaction|response|latenc
 _MANY_CODES = 2
 _ARE = {"categorical": "codes 0, 1, ...", "poisson": "counts", "gaussian": "amounts"}
 _RECODE = "Codes of choices that are not 0, 1, ... have to be words in the table (left, right)."
+
+_CHANGES = {
+    1: "do not change",
+    2: "switch between two hidden states",
+    3: "switch between three hidden states",
+}
+"""By the number of strategies, what their weights do."""
 
 
 def recipe_for(
@@ -95,12 +102,14 @@ def recipe_for(
     recordings = _read(files, options)
     subjects = {one.attrs["subject"] or str(at) for at, one in enumerate(recordings)}
     n_sessions = sum(len(np.unique(one["segment"].values)) for one in recordings)
+    n_trials = sum(int(one["signal"].notnull().sum()) for one in recordings)
+    sizes = {"n_trials": n_trials, "n_subjects": len(subjects), "n_sessions": n_sessions}
     return write_recipe(
         f"Strategies in {path.resolve().name}",
-        f"What explains {y}, with weights that switch between three hidden states.",
+        f"What explains {y}, with weights that {_CHANGES[n_strategies(n_trials)]}.",
         [
             _data(recordings[0], names_from(files, where), options, left_out),
-            *strategies(family, n_subjects=len(subjects), n_sessions=n_sessions),
+            *strategies(family, **sizes),
         ],
     )
 

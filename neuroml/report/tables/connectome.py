@@ -20,6 +20,7 @@ from neuroml.report.context import Context
 from neuroml.report.elements import TABLE_COLUMNS, last_step
 
 __all__ = [
+    "FEWEST_WINDOWS",
     "affinity_of",
     "blocks",
     "cohort",
@@ -29,11 +30,12 @@ __all__ = [
     "restarts_sentence",
     "subject_names",
     "windows_sentence",
+    "worth",
 ]
 
 Row = tuple[str, str, str, str, float]
 _WINDOWS = (AffinityTensor, SlidingWindowConnectivity)
-_FEWEST_WINDOWS = 5  # for each component: a rule of thumb of ours
+FEWEST_WINDOWS = 5  # for each component: a rule of thumb of ours
 
 
 def mode_labels(model: BaseEstimator, context: Context) -> list[tuple[str, np.ndarray]]:
@@ -102,20 +104,25 @@ def independent_windows(model: BaseEstimator) -> tuple[int, int, float] | None:
         n_windows = len(last.cp_.factors[-1 if isinstance(before, AffinityTensor) else 0])
     if before is None or getattr(before, "method", "correlation") not in WINDOWED:
         return None
-    return n_windows, before.window, n_windows / max(1.0, before.window / before.stride)
+    return n_windows, before.window, worth(n_windows, before.window, before.stride)
+
+
+def worth(n_windows: int, window: int, stride: int) -> float:
+    """Of how many independent windows those that overlap tell as much."""
+    return n_windows / max(1.0, window / stride)
 
 
 def windows_sentence(model: BaseEstimator) -> str | None:
     """That a recording is too short for its windows, if it is."""
     found = independent_windows(model)
     last = last_step(model)
-    if found is None or found[2] >= _FEWEST_WINDOWS * last.n_components:
+    if found is None or found[2] >= FEWEST_WINDOWS * last.n_components:
         return None
     n_windows, window, independent = found
     return (
         f"The recording is too short for its windows: {n_windows} windows of {window} samples "
         f"overlap so much that they are worth {independent:.3g} independent ones, for "
-        f"{last.n_components} components; {_FEWEST_WINDOWS} for each are the least to trust a time "
+        f"{last.n_components} components; {FEWEST_WINDOWS} for each are the least to trust a time "
         "course. Take shorter windows or fewer components."
     )
 

@@ -1,5 +1,7 @@
 """Communities and components against what was planted: ``python communities.py [n_seeds [part ...]]``.
 
+Parts: graphs, nulls, nested, lfr, nested_nulls, recovery, pipeline; all of them if none is given.
+
 ``NEUROML_PEERS`` names the Python with leidenalg, ``NEUROML_GRAPH_TOOL`` the one with graph-tool.
 All scores are adjusted for chance, at the level a method returns by itself, but in "published",
 which has the authors' own score beside it.
@@ -334,7 +336,11 @@ def show_graphs(n_seeds):
 
 
 if __name__ == "__main__":
-    n_seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    given = arguments(__doc__, optional=["N_SEEDS", "PART..."])
+    n_seeds = int(given[0]) if given else 10
     warnings.simplefilter("ignore", NotConvergedWarning)
     compiling = [make_planted_weights([10, 10], random_state=0).W]
     by_sbm(compiling, nested=True)
@@ -348,5 +354,5 @@ if __name__ == "__main__":
         "recovery": show_recovery,
         "pipeline": show_pipeline,
     }
-    for name in sys.argv[2:] or parts:
+    for name in given[1:] or parts:
         parts[name](n_seeds)

@@ -6,6 +6,7 @@ Run in the Python that has it; prints as JSON the labels of every graph and the 
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -53,8 +54,12 @@ def _levels(i, j, W):
 
 
 if __name__ == "__main__":
-    peer = {"leiden": leiden, "graph-tool": graph_tool, "notebook": notebook}[sys.argv[1]]
-    graphs = np.load(sys.argv[2])["graphs"]
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    name, path = arguments(__doc__, "PEER", "GRAPHS")
+    peer = {"leiden": leiden, "graph-tool": graph_tool, "notebook": notebook}[name]
+    graphs = np.load(path)["graphs"]
     labels, seconds = [], []
     for W in graphs:
         start = time.process_time()

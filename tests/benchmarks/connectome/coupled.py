@@ -69,7 +69,7 @@ def separate(X, seed):
     return np.mean(matched, axis=0)
 
 
-def main():
+def main(pythons=()):
     print(f"{'trials':>6} {'noise':>5} {'coupled':>8} {'separate':>8} {'together':>8}   CPU s")
     for trials in (1, 10):
         for noise in (0.0, 0.5, 1.0):
@@ -86,7 +86,7 @@ def main():
             numbers = np.median(rows[1:], axis=0)
             print(f"{trials:6} {noise:5} " + " ".join(f"{x:8.3f}" for x in numbers[:3]), end="")
             print(f"{numbers[3]:8.2f}")
-    for python in sys.argv[1:]:
+    for python in pythons:
         for seed in list(SEEDS)[:3]:
             X, _ = planted(seed, 0.5, 1)
             scaled = {s: x[0] / np.linalg.norm(x) for s, x in X.items()}
@@ -105,4 +105,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    main(arguments(__doc__, optional=["PYTHON..."]))

@@ -255,7 +255,10 @@ def bandwidth():
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import sections
+
     torch.set_num_threads(1)
     parts = {f.__name__: f for f in (speed, masked, restarts, quality, bandwidth)}
-    for name in sys.argv[1:] or parts:
+    for name in sections(__doc__, parts):
         parts[name]()

@@ -6,6 +6,7 @@ Prints as JSON the relative error after each sweep, CPU seconds per sweep, and t
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -67,7 +68,10 @@ def tensortools_hals(data, factors, sweeps):
 PEERS = {f.__name__: f for f in (tensorly_hals, tensorly_masked, tensortools_hals)}
 
 if __name__ == "__main__":
-    name, path, sweeps = sys.argv[1:]
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    name, path, sweeps = arguments(__doc__, "PEER", "PROBLEM", "SWEEPS")
     problem = dict(np.load(path))
     starts = [problem[f"factor_{k}"] for k in range(3)]
     PEERS[name](problem, [f.copy() for f in starts], 2)

@@ -6,6 +6,7 @@
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -136,9 +137,12 @@ def story():
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import sections
+
     warnings.simplefilter("ignore", NotConvergedWarning)
     parts = {part.__name__: part for part in (worms, fish, song, story)}
-    for chosen in sys.argv[1:] or parts:
+    for chosen in sections(__doc__, parts):
         began = time.process_time()
         parts[chosen]()
         print(f"  ({time.process_time() - began:.0f} CPU s)", flush=True)

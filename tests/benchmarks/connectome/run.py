@@ -12,6 +12,10 @@ from pathlib import Path
 HELPERS = {"run.py", "peers.py", "community_peers.py"}
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    arguments(__doc__)
     scripts = sorted(p for p in Path(__file__).parent.glob("*.py") if p.name not in HELPERS)
     for script in scripts:
         print(f"\n=== {script.stem} ===", flush=True)

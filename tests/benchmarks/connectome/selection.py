@@ -6,9 +6,11 @@ correlations of unrelated units in overlapping windows; then cohorts with plante
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,4 +98,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    arguments(__doc__)
     main()

@@ -44,8 +44,12 @@ def fit(path):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        fit(Path(sys.argv[1]))
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    given = arguments(__doc__, optional=["FILE"])
+    if given:
+        fit(Path(given[0]))
     else:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder) / "rows.npy")

@@ -81,4 +81,7 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    main(Path(arguments(__doc__, "FOLDER")[0]))

@@ -98,4 +98,8 @@ def main():
 
 
 if __name__ == "__main__":
-    read(*sys.argv[1:]) if len(sys.argv) > 1 else main()
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    given = arguments(__doc__, optional=["KIND", "FILE"])
+    read(*given) if given else main()

@@ -5,8 +5,10 @@ half, and compared with the mean of the others in the other half, by time segmen
 correlation of columns. "no new data" is the mean of the others' maps, means and scales.
 """
 
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 from measure import table
@@ -121,4 +123,8 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    arguments(__doc__)
     main()

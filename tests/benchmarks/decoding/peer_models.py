@@ -8,6 +8,7 @@ Writes what each package found, and its CPU seconds; packages that are not insta
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -81,4 +82,7 @@ def main(task, source, target):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    main(*arguments(__doc__, "TASK", "GIVEN", "FOUND"))

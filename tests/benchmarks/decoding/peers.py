@@ -10,6 +10,7 @@ carry: there ridge of voxels as they are has an advantage that z-scored recordin
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -160,4 +161,8 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    arguments(__doc__)
     main()

@@ -5,8 +5,10 @@ Two subjects of every world are the new one in turn; the others are the cohort. 
 errors are over worlds; gains are paired.
 """
 
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 from measure import table
@@ -82,4 +84,8 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    arguments(__doc__)
     main()

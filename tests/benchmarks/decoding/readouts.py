@@ -6,8 +6,10 @@ to the same decoder. Voxels correspond in part: "pooled" takes them to, and "no 
 with the others alone, whatever the number of rows (these only scale the voxels).
 """
 
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 from measure import table
@@ -103,4 +105,8 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    arguments(__doc__)
     main()

@@ -23,8 +23,11 @@ SECTIONS = (
 )
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import sections
+
     sys.path.insert(0, str(Path(__file__).parent))
-    for section in sys.argv[1:] or SECTIONS:
+    for section in sections(__doc__, SECTIONS):
         module = importlib.import_module(section)
         print(f"\n== {section}: {module.__doc__.splitlines()[0]}", flush=True)
         module.main()

@@ -4,9 +4,11 @@ Rotations of one model are the same until components are standardized. BrainIAK'
 from random orthonormal bases and does not rotate; `brainiak_em` is its algorithm, written out.
 """
 
+import sys
 import time
 import warnings
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from measure import table
@@ -172,4 +174,8 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    arguments(__doc__)
     main()

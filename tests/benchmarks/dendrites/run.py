@@ -459,11 +459,6 @@ def recorded(quick):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", nargs="*", help="names of the parts to run")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
     parts = (
         theory,
         monte_carlo,
@@ -474,6 +469,12 @@ def main():
         classifier,
         recorded,
     )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    names = [part.__name__ for part in parts]
+    parser.add_argument("--only", nargs="+", choices=names, help="the parts to run")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
     for part in parts:
         if not options.only or part.__name__ in options.only:
             part(options.quick)

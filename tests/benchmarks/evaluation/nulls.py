@@ -7,9 +7,11 @@ many data sets were made.
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -186,14 +188,15 @@ def table(names: list[str] | None = None, seconds: float = SECONDS) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def main() -> None:
+def main(chosen: list[str] | None = None) -> None:
     """Print the table."""
-    import sys
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        print(table(sys.argv[1:]).to_string(index=False))
+        print(table(chosen).to_string(index=False))
 
 
 if __name__ == "__main__":
-    main()
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import sections
+
+    main(sections(__doc__, FAMILIES))

@@ -12,9 +12,11 @@ from pathlib import Path
 SECTIONS = ("nulls", "choosing", "overhead", "datasets")
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import sections
+
     sys.path.insert(0, str(Path(__file__).parent))
-    chosen, sys.argv = sys.argv[1:] or SECTIONS, sys.argv[:1]
-    for section in chosen:
+    for section in sections(__doc__, SECTIONS):
         module = importlib.import_module(section)
         print(f"\n== {section}: {module.__doc__.splitlines()[0]}", flush=True)
         module.main()

@@ -281,8 +281,11 @@ def spread(rows, by):
 SECTIONS = (nonlinearity, alignment, rank, codes, information, distances, calibration, recordings)
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import sections
+
     torch.set_num_threads(1)
-    chosen = sys.argv[1:] or [section.__name__ for section in SECTIONS]
+    chosen = sections(__doc__, [section.__name__ for section in SECTIONS])
     for section in SECTIONS:
         if section.__name__ in chosen:
             start = time.process_time()

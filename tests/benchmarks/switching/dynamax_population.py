@@ -60,8 +60,8 @@ def iteration(parameters, initial, matrix, drive, spikes):
     return parameters, gamma[:, 0].mean(axis=0), matrix, found.marginal_loglik.sum()
 
 
-def main():
-    data, n_iter = np.load(sys.argv[1]), int(sys.argv[2])
+def main(path, iterations):
+    data, n_iter = np.load(path), int(iterations)
     n_sessions = int(data["n_sessions"])
     spikes = data["spikes"].astype(np.float32).reshape(n_sessions, -1, data["spikes"].shape[1])
     drive = features(spikes, data["filter"].astype(np.float32))
@@ -79,4 +79,8 @@ def main():
     print(json.dumps({"scores": scores, "seconds": seconds, "peak": peak}))
 
 
-main()
+if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    main(*arguments(__doc__, "FILE", "ITERATIONS"))

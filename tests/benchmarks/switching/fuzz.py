@@ -164,4 +164,7 @@ def main(n_fits, seed):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    main(*map(int, arguments(__doc__, "N", "SEED")))

@@ -6,6 +6,7 @@ python peers.py problem.npz
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -134,6 +135,10 @@ def _nemos_glm_hmm(data):
 
 
 if __name__ == "__main__":
-    problem = np.load(sys.argv[1])
-    task = {"forward_backward": forward_backward, "glm_hmm": glm_hmm}[sys.argv[2]]
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    path, name = arguments(__doc__, "PROBLEM", "TASK")
+    problem = np.load(path)
+    task = {"forward_backward": forward_backward, "glm_hmm": glm_hmm}[name]
     print(json.dumps(task(problem)))
