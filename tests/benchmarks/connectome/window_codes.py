@@ -1,6 +1,6 @@
 """Codes of windows beside plain summaries, with one readout and the same people left out.
 
-``python codes.py [n_seeds [dwell song]]``. "dwell": simulated recordings of two groups whose mean
+``python window_codes.py [N_SEEDS [dwell song]]``. "dwell": simulated recordings of two groups whose mean
 connectivity is the same and whose states last for longer in one of them; "song": rest, faces or
 scenes in people who were left out, see `load_dataset`. Whatever is learned, is learned without the
 people left out. Codes of windows are read out by their mean, deviation and persistence.
@@ -9,6 +9,7 @@ people left out. Codes of windows are read out by their mean, deviation and pers
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -158,8 +159,11 @@ def show(title, rows):
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from arguments import arguments
+
+    n_seeds, *asked = arguments(__doc__, optional=["N_SEEDS", "SECTION..."]) or ["5"]
     warnings.simplefilter("ignore", NotConvergedWarning)
-    n_seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     parts = {"dwell": dwell, "song": song}
-    for chosen in sys.argv[2:] or parts:
-        parts[chosen](n_seeds)
+    for chosen in asked or parts:
+        parts[chosen](int(n_seeds))
