@@ -53,6 +53,15 @@ def by_sbm(graphs, **parameters):
     return labels, seconds
 
 
+def levels_of(graphs):
+    levels, seconds = [], []
+    for W in graphs:
+        start = time.process_time()
+        levels.append(WeightedSBM(nested=True, random_state=0).fit(W).levels_)
+        seconds.append(time.process_time() - start)
+    return levels, seconds
+
+
 def by_louvain(graphs):
     import networkx as nx
 
@@ -207,8 +216,8 @@ def show_lfr(n_seeds):
 def show_published(n_graphs):
     """The nine settings by the rules of the published generator, beside the authors' notebook.
 
-    NMI as there, of graphs with more than one community. The notebook's model is scored at the
-    level that is nearest to the truth, ours at the one it returns.
+    NMI as there, of graphs with more than one community. As in the notebook, nested models are
+    scored at the level that is nearest to the truth; the lowest, which needs no truth, is beside.
     """
     print("\nNMI at the level next to the truth / at the lowest; CPU s")
     for setting, arguments in LFR_SETTINGS.items():
@@ -217,10 +226,10 @@ def show_published(n_graphs):
                  for s in range(10 * n_graphs))  # fmt: skip
         graphs = list(islice((g for g in drawn if g.communities.any()), n_graphs))
         W = [g.W for g in graphs]
-        ours = [by_sbm(W), by_sbm(W, nested=True)]
+        lowest, seconds = by_sbm(W)
         rows = {
-            "WeightedSBM": ([[z] for z in ours[0][0]], ours[0][1]),
-            "nested=True": ([[z] for z in ours[1][0]], ours[1][1]),
+            "WeightedSBM": ([[labels] for labels in lowest], seconds),
+            "nested=True": levels_of(W),
             "notebook": by_peer("notebook", W),
             "each edge once": by_peer("graph-tool", W),
         }
