@@ -10,11 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
 
 from neuroml.connectome import CoupledFactorization
 
@@ -108,4 +110,6 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parents[1]))
     from arguments import arguments
 
+    # of scikit-learn's NMF, whose 2,000 iterations are more than its courses need
+    warnings.simplefilter("ignore", ConvergenceWarning)
     main(arguments(__doc__, optional=["PYTHON..."]))

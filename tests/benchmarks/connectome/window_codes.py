@@ -98,7 +98,7 @@ def held_out(method, series, windows, labels, people, n_folds, seed):
     return np.mean(right), time.process_time() - began
 
 
-def dwelling(seed, n_people=40, n_regions=12, n_samples=800, dwell=(20, 80)):
+def dwelling(seed, n_people=32, n_regions=12, n_samples=600, dwell=(20, 80)):
     """Series of people whose two states last for 20 or for 80 samples on average.
 
     In a state half of the regions share a signal. Both states take half of the time in everybody,
@@ -123,11 +123,12 @@ def dwell(n_seeds):
     rows = []
     for seed in range(n_seeds):
         series, groups = dwelling(seed)
-        windows = windows_of(series, 20, 5)
+        windows = windows_of(series, 20, 10)
         people = np.arange(len(series))
         for name, method in METHODS.items():
             share, seconds = held_out(method, series, windows, groups, people, 5, seed)
             rows.append({"method": name, "right": share, "CPU s": seconds})
+            print(seed, rows[-1], file=sys.stderr, flush=True)
     show("groups that differ in dwell times (chance .5)", rows)
 
 
@@ -147,6 +148,7 @@ def song(n_seeds):
                 method, series, windows, labels, people, min(8, len(set(people))), seed
             )
             rows.append({"method": name, "right": share, "CPU s": seconds})
+            print(seed, rows[-1], file=sys.stderr, flush=True)
     show(f"song, conditions of {len(runs)} runs (most frequent {counts.max() / counts.sum():.2f})",
          rows)  # fmt: skip
 
