@@ -80,7 +80,8 @@ _QUANTITIES = {
     "decoding": "Cross-validated accuracy of the dichotomy, from 0 to 1; higher is better.",
     "distance": "Cross-validated squared distance between conditions per unit, in squared units of "
     "the data; 0 by chance, larger is easier to tell apart.",
-    "distance of conditions": "The same of two conditions.",
+    "distance of conditions": "Cross-validated squared distance between two conditions per unit, "
+    "in squared units of the data; 0 by chance, larger is easier to tell apart.",
     "first state": "Probability that a session begins in the state, from 0 to 1.",
     "independent_windows": "Of how many windows without overlap the windows tell as much; five "
     "for each component are the least to trust a time course.",

@@ -224,7 +224,9 @@ def _published_communities(
 ) -> np.ndarray:
     """Communities as the published generator draws them, see `make_weighted_lfr`."""
     n, (low, high) = len(inside), sizes
-    possible = np.arange(low, high + 1)
+    if not 0 < low <= min(high, n):
+        raise _none_fit(inside, sizes)
+    possible = np.arange(low, min(high, n) + 1)
     drawn = [min(int(inside.max()) + 1, n)] if inside.max() + 1 > low else []
     while True:
         size = int(rng.choice(possible, p=1.0 / possible / (1.0 / possible).sum()))
@@ -270,10 +272,15 @@ def _communities(
         communities = _placed(rng, inside, np.array(drawn))
         if communities is not None:
             return communities
-    raise DataError(
+    raise _none_fit(inside, sizes)
+
+
+def _none_fit(inside: np.ndarray, sizes: tuple[int, int]) -> DataError:
+    n, largest = len(inside), inside.max()
+    return DataError(
         "no communities of these sizes can hold the units",
-        expected=f"sizes that add up to {n} and exceed the largest inner degree {inside.max()}",
-        found=f"{low} to {high}",
+        expected=f"sizes that add up to {n} and exceed the largest inner degree {largest}",
+        found=f"{sizes[0]} to {sizes[1]}",
         field="community_sizes",
     )
 

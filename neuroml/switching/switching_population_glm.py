@@ -129,8 +129,8 @@ class SwitchingPopulationGLM(SwitchingModel):
     tol : float, default=1e-5
         Iterations end when one gains at most this many nats per bin.
     dtype : {"float32", "float64"}, default="float32"
-        Precision of features and products; sums and the recursions over time are float64 either
-        way.
+        Precision of features, products, rates and log-probabilities of single counts; sums over
+        units and bins and the recursions over time are float64 either way.
     n_jobs : int or None, default=None
         Processes for the random starts.
     random_state : int, RandomState, Generator or None

@@ -70,5 +70,8 @@ def test_refuses():
         make_weighted_lfr(20)
     with pytest.raises(DataError, match="community_sizes"):
         make_weighted_lfr(community_sizes=(3, 5))
+    for sizes in ((200, 300), (30, 20), (0, 20)):
+        with pytest.raises(DataError, match="community_sizes"):
+            make_weighted_lfr(community_sizes=sizes, published=True)
     with pytest.raises(DataError, match="family"):
         make_planted_weights(family="cauchy")

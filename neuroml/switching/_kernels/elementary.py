@@ -1,13 +1,15 @@
 """Exponentials and logarithms for compiled loops, in the precision of their argument.
 
 They are polynomials, since a call of libm would keep a loop off vectors, and add their terms in
-pairs of pairs (Estrin's scheme): with one after the other each would wait for the last. They exist
-for compiled code alone, which picks the float32 or the float64 form by the type of the argument.
+pairs of pairs (Estrin's scheme): with one after the other each would wait for the last. Compiled
+code takes the float32 or the float64 form by the type of the argument; what stands under the
+names themselves is for loops that are not compiled (NUMBA_DISABLE_JIT), and says what they compute.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import types
@@ -31,32 +33,34 @@ _SQRT_HALF_32 = np.float32(math.sqrt(0.5)).view(np.uint32)
 _FROM_SQRT_HALF = np.float64(1.0).view(np.uint64) - _SQRT_HALF
 _FROM_SQRT_HALF_32 = np.float32(1.0).view(np.uint32) - _SQRT_HALF_32
 _BIAS_32 = np.int32(127)
+# Of the argument of `exp`: where 2^n in it is a normal number.
+_RANGE, _RANGE_32 = (-708.0, 709.0), (-87.0, 88.0)
 _SINGLE = np.float32  # a name that the compiler takes as a conversion
 
 
-def exp(x: float) -> float:
-    """Exponential, to a few units in the last place; clamped to what its precision holds."""
-    raise NotImplementedError
+def exp(x: Any) -> Any:
+    """Exponential, of x clamped to where the result is a normal number."""
+    return np.exp(np.clip(x, *(_RANGE_32 if isinstance(x, np.float32) else _RANGE)))
 
 
-def log1p_unit(u: float) -> float:
+def log1p_unit(u: Any) -> Any:
     """log(1 + u) for 0 <= u <= 1."""
-    raise NotImplementedError
+    return np.log1p(u)
 
 
-def log(x: float) -> float:
+def log(x: Any) -> Any:
     """Natural logarithm of a normal x > 0."""
-    raise NotImplementedError
+    return np.log(x)
 
 
-def like(x: float, number: float) -> float:
+def like(x: Any, number: float) -> Any:
     """A number in the precision of x; Python's own numbers are float64 to the compiler."""
-    raise NotImplementedError
+    return np.asarray(number, dtype=np.asarray(x).dtype)[()]
 
 
 @compiled(reorder=False)
 def _exp_64(x: float) -> float:
-    x = min(max(x, -708.0), 709.0)  # where 2^n below is a normal number
+    x = min(max(x, _RANGE[0]), _RANGE[1])
     # x = n log 2 + r with |r| <= log(2) / 2; log 2 in two parts, so that r is exact.
     shifted = x * 1.4426950408889634 + _TO_INTEGER
     n = shifted - _TO_INTEGER
@@ -108,7 +112,7 @@ def _log_64(x: float) -> float:
 @compiled(reorder=False)
 def _exp_32(x: np.float32) -> np.float32:
     # As `_exp_64`, to 1 / 7!: the next term is 5e-9.
-    x = _SINGLE(min(max(x, _SINGLE(-87.0)), _SINGLE(88.0)))
+    x = _SINGLE(min(max(x, _SINGLE(_RANGE_32[0])), _SINGLE(_RANGE_32[1])))
     shifted = x * _SINGLE(1.4426950408889634) + _TO_INTEGER_32
     n = shifted - _TO_INTEGER_32
     r = (x - n * _SINGLE(0.693359375)) + n * _SINGLE(2.12194440054690583e-4)
